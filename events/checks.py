@@ -1,0 +1,30 @@
+"""Explains mistakes in `EVENTS` and `KAFKA` at start (`manage.py check`)."""
+
+from typing import Any
+
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+
+from events.conf import events_settings, kafka_cluster
+from events.producer import check_options
+
+
+@checks.register
+def check_events_settings(**_: Any) -> list[checks.CheckMessage]:
+    """events.E001: EVENTS or KAFKA can't be used as they are."""
+    try:
+        conf = events_settings()
+        options = {**kafka_cluster(conf.kafka), **conf.producer}
+    except ImproperlyConfigured as error:
+        return [checks.Error(str(error), id="events.E001")]
+    try:
+        check_options(options)
+    except ValueError as error:
+        return [
+            checks.Error(
+                f"Kafka options: {error}",
+                hint="See KAFKA_OPTIONS and EVENTS_PRODUCER_OPTIONS in docs/configuration.md.",
+                id="events.E001",
+            )
+        ]
+    return []

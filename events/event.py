@@ -1,0 +1,57 @@
+"""The event: what one click becomes, how it is written as JSON, and what makes a stored record valid. No Django here."""
+
+from datetime import datetime
+
+import msgspec
+
+MAX_TEXT = 256
+"""The longest colour or user name that is accepted, in characters."""
+
+
+class InvalidEvent(ValueError):
+    """Input that can't become an event.
+
+    errors: the field as the caller named it -> what is wrong with it.
+    """
+
+    def __init__(self, errors: dict[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {error}" for field, error in errors.items()))
+        self.errors = errors
+
+
+class SelectColor(msgspec.Struct, frozen=True, gc=False):
+    """One choice of a colour, field for field and in the order in which the Java original writes it."""
+
+    timestamp: str
+    userAgent: str
+    colorName: str
+    userName: str
+
+
+EVENT_TYPES: dict[str, type[msgspec.Struct]] = {"select-color": SelectColor}
+"""The kinds of events that endpoint, sinks and index know, by the name that a sink's `event` setting uses."""
+
+
+def encode(event: msgspec.Struct) -> bytes:
+    """The event as one line of compact JSON (UTF-8), fields in their declared order."""
+    return msgspec.json.encode(event)
+
+
+def format_timestamp(moment: datetime) -> str:
+    """`moment` (aware) as the Java original prints it: SimpleDateFormat `yyyy-MM-dd'T'HH:mm:ss.SSSZZ`.
+
+    For example 2026-11-20T10:15:30.123+0900.
+    """
+    text = moment.isoformat(timespec="milliseconds")
+    return text[:-3] + text[-2:]
+
+
+def parse_timestamp(text: str) -> datetime:
+    """The moment (aware) that an event's timestamp names; the zone may be written +0900, +09:00 or Z.
+
+    Raises ValueError when it is not ISO 8601 or has no zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"timestamp {text!r} has no time zone")
+    return moment

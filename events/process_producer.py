@@ -1,0 +1,48 @@
+"""The one producer of this process: made at its first use (so after a server's fork), flushed at exit."""
+
+import logging
+import os
+import threading
+from multiprocessing import util
+
+from events.conf import events_settings, kafka_cluster
+from events.producer import EventProducer
+
+logger = logging.getLogger(__name__)
+
+_lock = threading.Lock()
+_producer: EventProducer | None = None
+
+
+def process_producer() -> EventProducer:
+    """The producer of this process, made when there is none yet. Raises ImproperlyConfigured, KafkaException."""
+    global _producer
+    if _producer is None:
+        with _lock:
+            if _producer is None:
+                conf = events_settings()
+                _producer = EventProducer(
+                    {**kafka_cluster(conf.kafka), **conf.producer}, away_seconds=conf.kafka_away_seconds
+                )
+                # Runs at the end of a main process and of a multiprocessing child (where atexit does not).
+                util.Finalize(None, close_process_producer, exitpriority=10)
+    return _producer
+
+
+def close_process_producer() -> None:
+    """Delivers what waits, within `EVENTS["flush_seconds"]`; a later event makes a new producer."""
+    global _producer
+    with _lock:
+        producer, _producer = _producer, None
+    if producer is not None:
+        producer.close(events_settings().flush_seconds)
+        logger.info("producer closed: %s", producer.counts())
+
+
+def _forget_parents_producer() -> None:
+    global _producer, _lock
+    _lock = threading.Lock()
+    _producer = None  # its threads did not survive the fork
+
+
+os.register_at_fork(after_in_child=_forget_parents_producer)

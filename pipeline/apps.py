@@ -1,0 +1,9 @@
+"""Registers the app that shows the whole."""
+
+from django.apps import AppConfig
+
+
+class PipelineConfig(AppConfig):
+    """The pipeline seen from above: admin statistics, topics, lag."""
+
+    name = "pipeline"

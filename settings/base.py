@@ -1,0 +1,203 @@
+"""Settings shared by every environment; each value can be given by an environment variable or in `.env`.
+
+docs/configuration.md describes every variable read here (a test keeps it complete).
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from environs import Env
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = Env()
+env.read_env(os.environ.get("ENV_FILE", str(BASE_DIR / ".env")), recurse=False)
+
+# --- Django ---------------------------------------------------------------------------------------------
+
+SECRET_KEY: str = env.str("SECRET_KEY", "")
+DEBUG = False
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+
+INSTALLED_APPS = [
+    "events",
+    "sinks",
+    "pipeline",
+    "django_elasticsearch_dsl",
+    "rest_framework",
+    "corsheaders",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "pipeline.urls"
+WSGI_APPLICATION = "pipeline.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Only Django's own tables (users, sessions, permissions): events never reach SQL.
+DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / '.devstack' / 'admin.sqlite3'}")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("ko", _("Korean"))]
+LOCALE_PATHS = [BASE_DIR / "pipeline" / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE: str = env.str("TIME_ZONE", "UTC")
+
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+# Static files are served from the apps' own folders: no collectstatic step between a change and the page.
+WHITENOISE_USE_FINDERS = True
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "UNAUTHENTICATED_USER": None,
+}
+
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "events": {"level": LOG_LEVEL},
+        "sinks": {"level": LOG_LEVEL},
+        "pipeline": {"level": LOG_LEVEL},
+        # The hdfs client reports an error that it also raises; the sink logs it once, with partition and offsets.
+        "hdfs": {"level": "CRITICAL"},
+    },
+}
+
+# --- Servers, each a dict of named clusters as in DATABASES ----------------------------------------------
+
+# Every librdkafka option may be given under its own name, for example
+# KAFKA_OPTIONS={"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", ...}
+KAFKA: dict[str, dict[str, Any]] = {
+    "default": {
+        "bootstrap.servers": env.str("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
+        **env.json("KAFKA_OPTIONS", "{}"),
+    },
+}
+
+HDFS: dict[str, dict[str, Any]] = {
+    "default": {
+        # Several NameNodes (high availability) are separated by semicolons.
+        "url": env.str("HDFS_URL", "http://localhost:9870"),
+        "user": env.str("HDFS_USER", "hdfs"),
+        "timeout_seconds": env.float("HDFS_TIMEOUT_SECONDS", 30.0),
+    },
+}
+
+_elasticsearch_auth: dict[str, Any] = {
+    "api_key": env.str("ELASTICSEARCH_API_KEY", None),
+    "basic_auth": env.list("ELASTICSEARCH_BASIC_AUTH", None, delimiter=":"),
+    "ca_certs": env.str("ELASTICSEARCH_CA_CERTS", None),
+}
+# Passed to elasticsearch.Elasticsearch as they are.
+ELASTICSEARCH_DSL: dict[str, dict[str, Any]] = {
+    "default": {
+        "hosts": env.list("ELASTICSEARCH_URL", ["http://localhost:9200"]),
+        "request_timeout": env.float("ELASTICSEARCH_TIMEOUT_SECONDS", 30.0),
+        **{key: value for key, value in _elasticsearch_auth.items() if value},
+    },
+}
+# Documents come from Kafka, never from saving a model.
+ELASTICSEARCH_DSL_AUTOSYNC = False
+ELASTICSEARCH_DSL_AUTO_REFRESH = False
+
+# --- Collecting -------------------------------------------------------------------------------------------
+
+EVENTS: dict[str, Any] = {
+    "kafka": "default",
+    "topic": env.str("EVENTS_TOPIC", "select-color"),
+    "topic_partitions": env.int("EVENTS_TOPIC_PARTITIONS", 3),
+    "topic_replication": env.int("EVENTS_TOPIC_REPLICATION", 1),
+    "colors": env.list("EVENTS_COLORS", ["red", "yellow", "green", "blue"]),
+    "max_body_bytes": env.int("EVENTS_MAX_BODY_BYTES", 64 * 1024),
+    # librdkafka options of the producer alone, for example {"acks": "all", "compression.type": "lz4"}.
+    "producer": env.json("EVENTS_PRODUCER_OPTIONS", "{}"),
+    "kafka_away_seconds": env.float("EVENTS_KAFKA_AWAY_SECONDS", 30.0),
+    "flush_seconds": env.float("EVENTS_FLUSH_SECONDS", 10.0),
+}
+
+# The endpoint answers any origin unless origins are named.
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOWED_ORIGINS: list[str] = env.list("EVENTS_CORS_ORIGINS", [])
+CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
+CORS_ALLOW_METHODS = ["GET", "POST", "OPTIONS"]
+
+# --- Sinks ------------------------------------------------------------------------------------------------
+
+# A sink is an entry here; the keys are described in docs/configuration.md. The variable SINKS (a JSON object)
+# adds entries or replaces one of these by its name.
+SINKS: dict[str, dict[str, Any]] = {
+    "hdfs": {
+        "kind": "hdfs",
+        "topics": [EVENTS["topic"]],
+        "group": "sink-hdfs",
+        "tasks": env.int("HDFS_SINK_TASKS", 3),
+        "target": {"path": env.str("HDFS_SINK_PATH", "/data/color")},
+        "options": {
+            "flush_records": env.int("HDFS_SINK_FLUSH_RECORDS", 10),
+            "flush_seconds": env.float("HDFS_SINK_FLUSH_SECONDS", 60.0),
+        },
+    },
+    "elasticsearch": {
+        "kind": "elasticsearch",
+        "topics": [EVENTS["topic"]],
+        "group": "sink-elasticsearch",
+        "tasks": env.int("ES_SINK_TASKS", 3),
+        "target": {"index": env.str("ES_SINK_INDEX", "select-color")},
+        "options": {
+            "flush_records": env.int("ES_SINK_FLUSH_RECORDS", 2000),
+            "flush_seconds": env.float("ES_SINK_FLUSH_SECONDS", 1.0),
+        },
+    },
+    **env.json("SINKS", "{}"),
+}

@@ -1,0 +1,27 @@
+"""Settings of a developer's machine: everything on localhost, with the local servers of devstack/."""
+
+from settings.base import *
+from settings.base import ALLOWED_HOSTS, BASE_DIR, ELASTICSEARCH_DSL, HDFS, INSTALLED_APPS, KAFKA, SECRET_KEY, env
+
+SECRET_KEY = SECRET_KEY or "development-only-not-a-secret"
+DEBUG: bool = env.bool("DEBUG", False)
+ALLOWED_HOSTS = ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
+
+INSTALLED_APPS = [*INSTALLED_APPS, "devstack"]
+
+DEVSTACK = {
+    "home": BASE_DIR / ".devstack",
+    "web_port": env.int("DEVSTACK_WEB_PORT", 8000),
+    "kafka_port": env.int("DEVSTACK_KAFKA_PORT", 9092),
+    "webhdfs_port": env.int("DEVSTACK_WEBHDFS_PORT", 9870),
+    "elasticsearch_port": env.int("DEVSTACK_ELASTICSEARCH_PORT", 9200),
+    "elasticsearch_heap": env.str("DEVSTACK_ELASTICSEARCH_HEAP", "1g"),
+}
+
+# Unless told otherwise, use the servers that devstack runs.
+if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):
+    KAFKA["default"]["bootstrap.servers"] = f"localhost:{DEVSTACK['kafka_port']}"
+if not env.str("HDFS_URL", ""):
+    HDFS["default"]["url"] = f"http://localhost:{DEVSTACK['webhdfs_port']}"
+if not env.str("ELASTICSEARCH_URL", ""):
+    ELASTICSEARCH_DSL["default"]["hosts"] = [f"http://localhost:{DEVSTACK['elasticsearch_port']}"]

@@ -1,0 +1,29 @@
+"""The index of events: its mapping and settings, and how it is searched."""
+
+from typing import Any
+
+from django_elasticsearch_dsl import Document, fields
+from django_elasticsearch_dsl.registries import registry
+
+from events.models import SelectColorEvent
+
+TIMESTAMP_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSZ||strict_date_optional_time||epoch_millis"
+"""The event's own format (+0900), else ISO 8601."""
+
+
+@registry.register_document
+class SelectColorDocument(Document):
+    """One choice of a colour, found by time, colour, user and words of the user agent."""
+
+    timestamp = fields.DateField(format=TIMESTAMP_FORMAT)
+    colorName = fields.KeywordField()
+    userName = fields.KeywordField()
+    # Words are searchable; `.keyword` is what aggregations count.
+    userAgent = fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)})
+
+    class Index:
+        name = "select-color"
+        settings: dict[str, Any] = {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "1s"}
+
+    class Django:
+        model = SelectColorEvent
