@@ -47,7 +47,9 @@ def collect(
         producer.produce(topic, encode(event))
     except KafkaUnavailable as unavailable:
         return Answer(
-            503, {"status": "unavailable", "detail": str(unavailable)}, {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            503,
+            {"status": "unavailable", "detail": str(unavailable)},
+            {"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
     return Answer(202, {"status": "accepted"})
 

@@ -8,11 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
-from environs import Env
+from environs import Env, EnvError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
+
+
+def _json(name: str) -> dict[str, Any]:
+    """A variable that holds a JSON object; none is an empty one."""
+    value = env.json(name, {})
+    if not isinstance(value, dict):
+        raise EnvError(f'Environment variable "{name}" invalid: it must be a JSON object')
+    return value
+
+
 env.read_env(os.environ.get("ENV_FILE", str(BASE_DIR / ".env")), recurse=False)
 
 # --- Django ---------------------------------------------------------------------------------------------
@@ -121,7 +131,7 @@ LOGGING = {
 KAFKA: dict[str, dict[str, Any]] = {
     "default": {
         "bootstrap.servers": env.str("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
-        **env.json("KAFKA_OPTIONS", "{}"),
+        **_json("KAFKA_OPTIONS"),
     },
 }
 
@@ -161,7 +171,7 @@ EVENTS: dict[str, Any] = {
     "colors": env.list("EVENTS_COLORS", ["red", "yellow", "green", "blue"]),
     "max_body_bytes": env.int("EVENTS_MAX_BODY_BYTES", 64 * 1024),
     # librdkafka options of the producer alone, for example {"acks": "all", "compression.type": "lz4"}.
-    "producer": env.json("EVENTS_PRODUCER_OPTIONS", "{}"),
+    "producer": _json("EVENTS_PRODUCER_OPTIONS"),
     "kafka_away_seconds": env.float("EVENTS_KAFKA_AWAY_SECONDS", 30.0),
     "flush_seconds": env.float("EVENTS_FLUSH_SECONDS", 10.0),
 }
@@ -199,5 +209,5 @@ SINKS: dict[str, dict[str, Any]] = {
             "flush_seconds": env.float("ES_SINK_FLUSH_SECONDS", 1.0),
         },
     },
-    **env.json("SINKS", "{}"),
+    **_json("SINKS"),
 }

@@ -1,10 +1,19 @@
 """Settings of a developer's machine: everything on localhost, with the local servers of devstack/."""
 
 from settings.base import *
-from settings.base import ALLOWED_HOSTS, BASE_DIR, ELASTICSEARCH_DSL, HDFS, INSTALLED_APPS, KAFKA, SECRET_KEY, env
+from settings.base import (
+    ALLOWED_HOSTS,
+    BASE_DIR,
+    ELASTICSEARCH_DSL,
+    HDFS,
+    INSTALLED_APPS,
+    KAFKA,
+    SECRET_KEY,
+    env,
+)
 
 SECRET_KEY = SECRET_KEY or "development-only-not-a-secret"
-DEBUG: bool = env.bool("DEBUG", False)
+DEBUG = env.bool("DEBUG", False)
 ALLOWED_HOSTS = ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [*INSTALLED_APPS, "devstack"]

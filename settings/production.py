@@ -8,7 +8,9 @@ from settings.base import ALLOWED_HOSTS, SECRET_KEY, env
 if not SECRET_KEY:
     raise ImproperlyConfigured("SECRET_KEY is not set: give a long random string in the environment or in .env")
 if not ALLOWED_HOSTS:
-    raise ImproperlyConfigured("ALLOWED_HOSTS is not set: name the hosts that this site answers, for example shop.example")
+    raise ImproperlyConfigured(
+        "ALLOWED_HOSTS is not set: name the hosts that this site answers, for example shop.example"
+    )
 
 HTTPS: bool = env.bool("HTTPS", True)
 SESSION_COOKIE_SECURE = HTTPS

@@ -12,7 +12,7 @@ TIMESTAMP_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSZ||strict_date_optional_time||epoch
 
 
 @registry.register_document
-class SelectColorDocument(Document):
+class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no types
     """One choice of a colour, found by time, colour, user and words of the user agent."""
 
     timestamp = fields.DateField(format=TIMESTAMP_FORMAT)
@@ -27,3 +27,7 @@ class SelectColorDocument(Document):
 
     class Django:
         model = SelectColorEvent
+
+
+DOCUMENTS: dict[str, type[Document]] = {"select-color": SelectColorDocument}
+"""The Document of each kind of event."""

@@ -1,0 +1,100 @@
+"""The three servers together: up in parallel, down in order."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from devstack.config import StackConfig as StackConfig
+from devstack.elasticsearch import elasticsearch_server
+from devstack.fetch import Report, fetch, locked
+from devstack.hdfs import hdfs_servers
+from devstack.kafka import kafka_servers
+from devstack.server import Server, ServerStatus
+
+READY_SECONDS = 90.0
+
+
+class Stack:
+    """Kafka, HDFS and Elasticsearch of one StackConfig.
+
+    Nothing is held in memory but the configuration: another process with the same configuration sees and
+    controls the same servers.
+    """
+
+    def __init__(self, config: StackConfig) -> None:
+        self.config = config
+        self.kafka: list[Server] = kafka_servers(config)
+        self.namenode, self.datanodes = hdfs_servers(config)
+        self.elasticsearch: Server = elasticsearch_server(config)
+
+    @property
+    def servers(self) -> list[Server]:
+        """All of them, in the order of `status`."""
+        return [*self.kafka, self.namenode, *self.datanodes, self.elasticsearch]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """For Kafka clients: `host:port[,host:port...]`."""
+        return ",".join(server.address for server in self.kafka)
+
+    @property
+    def webhdfs_url(self) -> str:
+        """For WebHDFS clients: the NameNode's `http://host:port`."""
+        return self.namenode.address
+
+    @property
+    def elasticsearch_url(self) -> str:
+        """For Elasticsearch clients: `http://host:port`."""
+        return self.elasticsearch.address
+
+    def up(self, report: Report = print) -> None:
+        """Start what is down and return when all servers answer; running ones are left alone.
+
+        Raises DevstackError; then the servers that this call started are stopped again.
+        """
+        fetch(self.config.home, report)
+        with locked(self.config.data / "lock", lambda: report("waiting for another process that uses this data")):
+            down = [server for server in self.servers if not server.is_running()]
+            for server in down:
+                server.check_ports()
+            if down:
+                report("starting " + ", ".join(server.title for server in down))
+            try:
+                _in_parallel(self.servers, lambda server: _start(server, report, announce=server in down))
+            except BaseException:
+                _in_parallel(down, Server.stop)
+                raise
+
+    def down(self, report: Report = print) -> None:
+        """Stop what runs, in order: Elasticsearch, DataNodes, NameNode, Kafka. The data stays."""
+        with locked(self.config.data / "lock", lambda: report("waiting for another process that uses this data")):
+            for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.kafka):
+                running = [server for server in group if server.is_running()]
+                if running:
+                    report("stopping " + ", ".join(server.title for server in running))
+                    _in_parallel(running, Server.stop)
+
+    def kill(self) -> None:
+        """End every server with SIGKILL at once."""
+        for server in self.servers:
+            server.kill()
+
+    def status(self) -> list[ServerStatus]:
+        """A snapshot of each server, asked in parallel."""
+        with ThreadPoolExecutor(len(self.servers)) as pool:
+            return list(pool.map(Server.status, self.servers))
+
+
+def _start(server: Server, report: Report, *, announce: bool) -> None:
+    server.start()
+    server.wait_ready(READY_SECONDS)
+    if announce:
+        report(f"{server.title} is ready on {server.address}")
+
+
+def _in_parallel(servers: Sequence[Server], action: Callable[[Server], None]) -> None:
+    """Act on all servers at once; when one fails, the first error is raised after all have ended."""
+    if not servers:
+        return
+    with ThreadPoolExecutor(len(servers)) as pool:
+        for future in [pool.submit(action, server) for server in servers]:
+            future.result()

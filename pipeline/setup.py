@@ -1,0 +1,76 @@
+"""Makes what the pipeline needs on its servers: topics, index templates and indices, HDFS folders."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import elasticsearch
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+from django.conf import settings
+
+from events.conf import EventsSettings, events_settings, kafka_cluster
+from sinks.config import SinkConfig, sinks
+from sinks.elasticsearch import client as elasticsearch_client
+from sinks.elasticsearch import setup as elasticsearch_setup
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.errors import Fatal, Retriable
+from sinks.hdfs import client as hdfs_client
+
+KAFKA_SECONDS = 30.0
+
+
+class SetupError(Exception):
+    """A server is away or refuses; the text names it."""
+
+
+def set_up() -> Iterator[str]:
+    """Makes what is missing and yields a line on each thing; repeating it does no harm. Raises SetupError."""
+    events = events_settings()
+    topics: dict[str, set[str]] = {events.kafka: {events.topic}}
+    for sink in sinks().values():
+        dead_letters = {sink.dead_letter_topic.replace("{topic}", topic) for topic in sink.topics}
+        topics.setdefault(sink.kafka, set()).update(sink.topics, dead_letters)
+    for cluster, names in topics.items():
+        yield from _make_topics(cluster, sorted(names), events)
+    for sink in sinks().values():
+        yield from _prepare_target(sink)
+
+
+def _make_topics(cluster: str, names: list[str], events: EventsSettings) -> Iterator[str]:
+    admin = AdminClient(kafka_cluster(cluster))
+    new = [
+        NewTopic(name, num_partitions=events.topic_partitions, replication_factor=events.topic_replication)
+        for name in names
+    ]
+    for name, future in admin.create_topics(new, request_timeout=KAFKA_SECONDS).items():
+        try:
+            future.result()
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise SetupError(f"Kafka ({cluster}): topic {name}: {error.args[0].str()}") from error
+            yield f"Kafka topic {name}: there already"
+        else:
+            yield f"Kafka topic {name}: made, {events.topic_partitions} partitions"
+
+
+def _prepare_target(sink: SinkConfig) -> Iterator[str]:
+    target: Any = sink.target
+    if isinstance(target, ElasticsearchTarget):
+        client = elasticsearch_client.connect(settings.ELASTICSEARCH_DSL[target.cluster], connections=1)
+        try:
+            for line in elasticsearch_setup.prepare(client, index=target.index, event=sink.event):
+                yield f"Elasticsearch {line}"
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            raise SetupError(f"Elasticsearch ({target.cluster}): {error}") from error
+        finally:
+            client.close()
+        return
+    hdfs = hdfs_client.connect(settings.HDFS[target.cluster], connections=1)
+    try:
+        there = hdfs.exists(target.path)
+        hdfs.make_folders(target.path)
+        yield f"HDFS folder {target.path}: {'there already' if there else 'made'}"
+    except (Retriable, Fatal) as error:
+        raise SetupError(str(error)) from error
+    finally:
+        hdfs.close()

@@ -1,0 +1,101 @@
+"""Puts a sink together from its settings: writer, consumers, dead letters, tasks."""
+
+import logging
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from events.conf import kafka_cluster
+from events.producer import EventProducer
+from events.schema import check_for
+from sinks.config import SinkConfig
+from sinks.dead_letters import DeadLetters
+from sinks.elasticsearch import client as elasticsearch_client
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.writer import ElasticsearchWriter
+from sinks.hdfs import client as hdfs_client
+from sinks.hdfs.writer import HdfsWriter
+from sinks.memory import MemoryBudget
+from sinks.records import BatchLimits
+from sinks.retry import Backoff
+from sinks.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, SinkTask, TaskSettings
+from sinks.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+_DEAD_LETTER_PRODUCER = {"acks": "all", "enable.idempotence": True}
+
+
+def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer]:
+    """The tasks of a sink, not started; the writer and the dead-letter producer that they share, to be closed later.
+
+    Raises ImproperlyConfigured.
+    """
+    options = sink.options
+    backoff = Backoff(maximum=options.retry_seconds)
+    writer = _writer(sink, backoff)
+    cluster = kafka_cluster(sink.kafka)
+    # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
+    producer = EventProducer({**cluster, **_DEAD_LETTER_PRODUCER}, away_seconds=float("inf"))
+    check = check_for(sink.event)
+    budget = MemoryBudget(options.buffer_bytes)
+    task_settings = TaskSettings(
+        topics=sink.topics,
+        limits=BatchLimits(options.flush_records, options.flush_bytes, options.flush_seconds),
+        in_flight=options.in_flight,
+        drain_seconds=options.drain_seconds,
+        backoff=backoff,
+    )
+    tasks = [
+        SinkTask(
+            f"{sink.name}/{number}",
+            consumer=_consumer(sink, cluster),
+            writer=writer,
+            check=check,
+            dead_letters=DeadLetters(producer, sink=sink.name, topic=sink.dead_letter_topic),
+            budget=budget,
+            settings=task_settings,
+        )
+        for number in range(sink.tasks)
+    ]
+    return tasks, writer, producer
+
+
+def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]:
+    """The librdkafka options of a sink's consumers."""
+    return {**CONSUMER_DEFAULTS, **cluster, **sink.consumer, **CONSUMER_REQUIRED, "group.id": sink.group}
+
+
+def _consumer(sink: SinkConfig, cluster: dict[str, Any]) -> Consumer:
+    config = {**consumer_config(sink, cluster), "error_cb": _log_error, "on_commit": _log_commit}
+    return Consumer(config, logger=logging.getLogger("sinks.librdkafka"))
+
+
+def _log_error(error: KafkaError) -> None:
+    logger.warning("Kafka: %s", error.str())
+
+
+def _log_commit(error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+    if error is not None:
+        places = ", ".join(f"{tp.topic}-{tp.partition} at {tp.offset}" for tp in partitions)
+        logger.warning("Kafka: commit of %s: %s; what was stored there may be read again", places, error.str())
+
+
+def _writer(sink: SinkConfig, backoff: Backoff) -> Writer:
+    connections = sink.tasks * sink.options.in_flight
+    target = sink.target
+    if isinstance(target, ElasticsearchTarget):
+        cluster = _cluster("ELASTICSEARCH_DSL", target.cluster)
+        client = elasticsearch_client.connect(cluster, connections=connections)
+        return ElasticsearchWriter(client, index=target.index, backoff=backoff)
+    cluster = _cluster("HDFS", target.cluster)
+    return HdfsWriter(hdfs_client.connect(cluster, connections=connections), path=target.path, sink=sink.name)
+
+
+def _cluster(setting: str, alias: str) -> dict[str, Any]:
+    clusters: dict[str, dict[str, Any]] = getattr(settings, setting)
+    if alias not in clusters:
+        raise ImproperlyConfigured(f"{setting} has no cluster {alias!r}; it has {', '.join(clusters)}")
+    return clusters[alias]

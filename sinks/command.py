@@ -1,0 +1,59 @@
+"""What run_hdfs_sink and run_es_sink share: a management command that runs one entry of SINKS."""
+
+import logging
+import sys
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from sinks.build import build_tasks
+from sinks.config import SinkConfig, sinks
+from sinks.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+
+class SinkCommand(BaseCommand):
+    """Runs a sink of one kind until SIGTERM or SIGINT.
+
+    kind: of the entries that it runs; default: the entry that it runs when no --sink is given.
+    """
+
+    kind = ""
+    default = ""
+    requires_system_checks = "__all__"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--sink NAME."""
+        parser.add_argument("--sink", default=self.default, help=f"the entry of SINKS (default: {self.default})")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exits 0 after a signal, 1 when the sink can't go on. Raises CommandError for wrong settings."""
+        sink = self._config(options["sink"])
+        try:
+            tasks, writer, producer = build_tasks(sink)
+        except (ImproperlyConfigured, ValueError) as error:
+            raise CommandError(f"SINKS[{sink.name!r}]: {error}") from error
+        logger.info(
+            "%s: %d tasks read %s as group %s and store in %s",
+            sink.name,
+            sink.tasks,
+            ", ".join(sink.topics),
+            sink.group,
+            sink.target,
+        )
+        code = Runner(sink.name, tasks).run()
+        writer.close()
+        producer.close(sink.options.drain_seconds)
+        sys.exit(code)
+
+    def _config(self, name: str) -> SinkConfig:
+        try:
+            known = sinks()
+        except ImproperlyConfigured as error:
+            raise CommandError(str(error)) from error
+        of_kind = [sink.name for sink in known.values() if sink.kind == self.kind]
+        if name not in of_kind:
+            raise CommandError(f"SINKS has no {self.kind} sink {name!r}; it has {', '.join(of_kind) or 'none'}")
+        return known[name]

@@ -1,0 +1,86 @@
+"""The typed view of `settings.SINKS`: what each sink reads, and where it stores it."""
+
+from functools import cache
+from typing import Annotated, Any
+
+import msgspec
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from msgspec import Meta
+
+from events.event import EVENT_TYPES
+from events.schema import ANY_JSON
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.hdfs.config import HdfsTarget
+
+Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
+
+class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a sink batches and how much it holds."""
+
+    flush_records: Annotated[int, Meta(ge=1, description="Records of one partition that are stored together.")] = 10
+    flush_bytes: Annotated[int, Meta(ge=1024, description="Bytes in memory at which they are stored earlier.")] = (
+        32 * 1024 * 1024
+    )
+    flush_seconds: Annotated[float, Meta(gt=0, description="Seconds after which they are stored at the latest.")] = 60.0
+    in_flight: Annotated[int, Meta(ge=1, le=32, description="Batches that one task stores at the same time.")] = 2
+    buffer_bytes: Annotated[
+        int, Meta(ge=1024 * 1024, description="Bytes that all tasks hold at most before they stop reading.")
+    ] = 128 * 1024 * 1024
+    drain_seconds: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=240,
+            description="Seconds for storing what was read when the sink stops or gives a partition up.",
+        ),
+    ] = 30.0
+    retry_seconds: Annotated[float, Meta(gt=0, description="The longest wait between two tries, in seconds.")] = 10.0
+
+
+class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of SINKS."""
+
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,100}$")]
+    kind: str
+    topics: Annotated[tuple[Topic, ...], Meta(min_length=1, description="The topics that it reads.")]
+    target: Annotated[HdfsTarget | ElasticsearchTarget, Meta(description="Where it stores.")]
+    group: Annotated[str, Meta(min_length=1, description="Its consumer group.")]
+    tasks: Annotated[int, Meta(ge=1, le=64, description="Consumer threads.")] = 3
+    kafka: Annotated[str, Meta(description="The cluster of settings.KAFKA that it reads.")] = "default"
+    event: Annotated[str, Meta(description="The kind of event in its topics; json stands for any JSON object.")] = (
+        "select-color"
+    )
+    dead_letter_topic: Annotated[
+        str,
+        Meta(min_length=1, description="Where unusable records go; {topic} stands for the record's own topic."),
+    ] = "{topic}.dlq"
+    consumer: Annotated[dict[str, Any], Meta(description="librdkafka options of its consumers.")] = {}
+    options: SinkOptions = SinkOptions()
+
+
+KINDS = ("hdfs", "elasticsearch")
+
+
+@cache
+def sinks() -> dict[str, SinkConfig]:
+    """The sinks of `settings.SINKS` by name. Raises ImproperlyConfigured naming the entry and key that is wrong."""
+    return {name: _sink(name, entry) for name, entry in settings.SINKS.items()}
+
+
+def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
+    where = f"SINKS[{name!r}]"
+    kind = entry.get("kind")
+    if kind not in KINDS:
+        raise ImproperlyConfigured(f"{where}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+    # The kind decides what the target holds.
+    target = {"kind": kind, **entry.get("target", {})}
+    try:
+        config = msgspec.convert({"group": f"sink-{name}", **entry, "name": name, "target": target}, SinkConfig)
+    except msgspec.ValidationError as error:
+        raise ImproperlyConfigured(f"{where}: {error}") from error
+    if config.event != ANY_JSON and config.event not in EVENT_TYPES:
+        known = ", ".join((ANY_JSON, *EVENT_TYPES))
+        raise ImproperlyConfigured(f"{where}: event is {config.event!r}; it must be one of {known}")
+    return config

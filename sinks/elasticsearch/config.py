@@ -1,0 +1,21 @@
+"""Where an Elasticsearch sink stores."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+
+class ElasticsearchTarget(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    forbid_unknown_fields=True,
+    tag_field="kind",
+    tag="elasticsearch",
+):
+    """The `target` of an Elasticsearch sink."""
+
+    # Elasticsearch's own rule for names: https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create
+    index: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,200}$", description="The index of its documents.")]
+    cluster: Annotated[str, Meta(description="The cluster of settings.ELASTICSEARCH_DSL.")] = "default"

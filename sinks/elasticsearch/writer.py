@@ -1,0 +1,162 @@
+"""Stores batches by bulk requests; a document's id is its record's place in Kafka, so a repeat overwrites itself."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import elasticsearch
+from elasticsearch import Elasticsearch
+
+from sinks.errors import Fatal, Retriable
+from sinks.records import Batch, Partition, Record, Rejected
+from sinks.retry import Backoff, retry
+
+BULK_BYTES = 8 * 1024 * 1024
+"""The largest body of a bulk request, in bytes (a single document may be larger)."""
+
+_BUSY = {408, 429, 500, 502, 503, 504}
+"""Status codes, of a request or of one document, after which trying again helps."""
+
+_TOO_LARGE = 413
+
+_ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+
+class ElasticsearchWriter:
+    """Documents of one index.
+
+    client: makes no retries of its own; index: made by setup_pipeline; backoff: between the tries of what failed.
+    """
+
+    def __init__(self, client: Elasticsearch, *, index: str, backoff: Backoff) -> None:
+        self._client = client
+        self._index = index
+        self._backoff = backoff
+
+    def open(self, partition: Partition, committed: int | None, cancelled: threading.Event) -> int | None:
+        """Checks that the index is there: made by a first document, it would have a guessed mapping."""
+        try:
+            exists = self._client.indices.exists(index=self._index)
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            raise _classified(error) from error
+        if not exists:
+            raise Retriable(f"Elasticsearch has no index {self._index}: run `manage.py setup_pipeline`")
+        return committed
+
+    def store(self, batch: Batch, cancelled: threading.Event) -> list[Rejected]:
+        """Indexes the batch; returns the documents that Elasticsearch refuses for what they are."""
+        rejected: list[Rejected] = []
+        for chunk in _chunks(batch.records, BULK_BYTES):
+            bulk = _Bulk(self._client, self._index, batch.partition, chunk)
+            retry(
+                bulk.send,
+                what=f"bulk of {batch} to {self._index}",
+                backoff=self._backoff,
+                cancelled=cancelled,
+            )
+            rejected += bulk.rejected
+        return rejected
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+
+class _Bulk:
+    """Records on their way into the index; each try sends those that are neither stored nor rejected."""
+
+    def __init__(self, client: Elasticsearch, index: str, partition: Partition, records: list[Record]) -> None:
+        self._client = client
+        self._index = index
+        self._partition = partition
+        self._open = records
+        self.rejected: list[Rejected] = []
+
+    def send(self) -> None:
+        """Raises Retriable while some remain."""
+        trouble = None
+        remaining: list[Record] = []
+        for record, status, reason in self._outcomes(self._open):
+            if status < 300:
+                continue
+            if status in _BUSY:
+                remaining.append(record)
+                trouble = f"status {status}: {reason}"
+            elif status in (400, _TOO_LARGE):
+                self.rejected.append(Rejected(record, f"Elasticsearch: {reason}"))
+            elif (status in (403, 404) and "block" in reason) or "index_not_found" in reason:
+                # A read-only or missing index is an operator's to release or make again.
+                remaining.append(record)
+                trouble = f"status {status}: {reason}"
+            else:
+                raise Fatal(f"Elasticsearch answers {status} for {self._partition} offset {record.offset}: {reason}")
+        self._open = remaining
+        if trouble is not None:
+            raise Retriable(f"Elasticsearch: {len(remaining)} documents wait, {trouble}")
+
+    def _outcomes(self, records: list[Record]) -> Iterator[tuple[Record, int, str]]:
+        try:
+            answer = self._client.bulk(
+                index=self._index, operations=_operations(self._partition, records), filter_path=_ANSWER
+            )
+        except elasticsearch.ApiError as error:
+            if error.status_code != _TOO_LARGE:
+                raise _classified(error) from error
+            if len(records) == 1:
+                yield records[0], _TOO_LARGE, "the document is larger than http.max_content_length"
+                return
+            middle = len(records) // 2
+            yield from self._outcomes(records[:middle])
+            yield from self._outcomes(records[middle:])
+        except elasticsearch.TransportError as error:
+            raise _classified(error) from error
+        else:
+            if not answer["errors"]:
+                return
+            for record, item in zip(records, answer["items"], strict=True):
+                result = item["index"]
+                yield record, result["status"], _reason(result.get("error", {}))
+
+
+def document_id(partition: Partition, offset: int) -> str:
+    """What identifies a record's document: its place in Kafka."""
+    return f"{partition.topic}-{partition.number}-{offset}"
+
+
+def _operations(partition: Partition, records: list[Record]) -> list[Any]:
+    prefix = f'{{"index":{{"_id":"{partition.topic}-{partition.number}-'
+    lines: list[Any] = []  # the client sends bytes as they are, though its types do not say so
+    for record in records:
+        value = record.value or b""
+        lines.append(f'{prefix}{record.offset}"}}}}'.encode())
+        lines.append(value.replace(b"\n", b" ") if b"\n" in value else value)
+    return lines
+
+
+def _chunks(records: list[Record], size: int) -> Iterator[list[Record]]:
+    chunk: list[Record] = []
+    chunk_size = 0
+    for record in records:
+        length = len(record.value or b"") + 64
+        if chunk and chunk_size + length > size:
+            yield chunk
+            chunk, chunk_size = [], 0
+        chunk.append(record)
+        chunk_size += length
+    if chunk:
+        yield chunk
+
+
+def _reason(error: dict[str, Any]) -> str:
+    reason = f"{error.get('type', '')}: {error.get('reason', '')}"
+    cause = error.get("caused_by", {}).get("reason")
+    return f"{reason} ({cause})" if cause else reason
+
+
+def _classified(error: elasticsearch.ApiError | elasticsearch.TransportError) -> Retriable | Fatal:
+    if isinstance(error, elasticsearch.ApiError):
+        text = f"Elasticsearch answers {error.status_code}: {error.message}"
+        if error.status_code in _BUSY or error.status_code == 404 or "block" in str(error.message):
+            return Retriable(text)
+        return Fatal(text)
+    return Retriable(f"Elasticsearch: {error.message}")

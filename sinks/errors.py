@@ -1,0 +1,13 @@
+"""What can go wrong while storing, told apart by what the sink does about it."""
+
+
+class Retriable(Exception):
+    """The server is away or overloaded: the same step is tried again with backoff, for as long as it takes."""
+
+
+class Fatal(Exception):
+    """Going on could lose or repeat records, or can never work: the sink stops loudly and exits 1."""
+
+
+class Cancelled(Exception):
+    """The partition was given up while its records were being stored; they are read again by its next owner."""

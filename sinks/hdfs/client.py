@@ -1,0 +1,141 @@
+"""The one place that talks to HDFS: WebHDFS by the hdfs package, every answer looked at, every call with a timeout."""
+
+import http
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import hdfs
+import requests
+from requests.adapters import HTTPAdapter
+
+from sinks.errors import Fatal, Retriable
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_NEVER_BETTER = {
+    "AccessControlException",
+    "SecurityException",
+    "UnsupportedOperationException",
+    "IllegalArgumentException",
+}
+"""Exceptions of the NameNode after which trying again does not help."""
+
+
+class NotFound(Exception):
+    """The path is not there."""
+
+
+class AlreadyThere(Exception):
+    """A file of that name exists."""
+
+
+def _translated(method: Callable[P, R]) -> Callable[P, R]:
+    """Lets the method raise this module's and sinks.errors' exceptions instead of the package's."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except hdfs.HdfsError as error:
+            kind, text = error.exception, f"HDFS: {error}".strip().splitlines()[0]
+            if kind == "FileNotFoundException":
+                raise NotFound(text) from error
+            if kind == "FileAlreadyExistsException":
+                raise AlreadyThere(text) from error
+            if kind in _NEVER_BETTER or "Authentication failure" in text:
+                raise Fatal(text) from error
+            raise Retriable(text) from error
+        except (requests.RequestException, http.client.HTTPException, OSError) as error:
+            raise Retriable(f"HDFS: {_short(error)}") from error
+
+    return call
+
+
+def _short(error: BaseException) -> str:
+    """The innermost reason of a requests exception, without its object addresses."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return f"{type(error).__name__}: {str(error).split('>: ')[-1]}"
+
+
+class HdfsClient:
+    """The file operations that the sink needs.
+
+    url: of the NameNode, several separated by semicolons; connections: how many threads use it at a time;
+    timeout: seconds for connecting and for each wait for an answer.
+
+    Every method may raise Retriable and Fatal.
+    """
+
+    def __init__(self, url: str, *, user: str, timeout: float, connections: int) -> None:
+        session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=connections))
+        self._session = session
+        self._client: Any = hdfs.InsecureClient(url, user=user, timeout=timeout, session=session)
+
+    @_translated
+    def create(self, path: str, data: bytes) -> None:
+        """Writes a new file, and its parent folders where missing. Raises AlreadyThere."""
+        self._client.write(path, data=data, overwrite=False)
+
+    @_translated
+    def length(self, path: str) -> int:
+        """The length of a file in bytes. Raises NotFound."""
+        length: int = self._client.status(path)["length"]
+        return length
+
+    @_translated
+    def checksum(self, path: str) -> dict[str, Any]:
+        """HDFS's checksum of a file's content (GETFILECHECKSUM). Raises NotFound."""
+        checksum: dict[str, Any] = self._client.checksum(path)
+        return checksum
+
+    @_translated
+    def rename(self, source: str, destination: str) -> bool:
+        """Renames, atomically; False when the NameNode refused: no source, no parent folder, or destination present."""
+        renamed: bool = self._client._rename(source, destination=destination).json()["boolean"]
+        return renamed
+
+    @_translated
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder of that name is there."""
+        return self._client.status(path, strict=False) is not None
+
+    @_translated
+    def make_folders(self, path: str) -> None:
+        """Makes a folder and its parents, where missing."""
+        self._client.makedirs(path)
+
+    @_translated
+    def names(self, path: str) -> list[str]:
+        """The names in a folder; none when there is no such folder."""
+        try:
+            names: list[str] = self._client.list(path)
+        except hdfs.HdfsError as error:
+            if error.exception == "FileNotFoundException":
+                return []
+            raise
+        return names
+
+    @_translated
+    def delete(self, path: str, *, recursive: bool = False) -> bool:
+        """Deletes a file or folder; False when it was not there."""
+        deleted: bool = self._client.delete(path, recursive=recursive, skip_trash=True)
+        return deleted
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._session.close()
+
+
+def connect(cluster: dict[str, Any], *, connections: int) -> HdfsClient:
+    """The client of an entry of settings.HDFS: {"url", "user", "timeout_seconds"}."""
+    return HdfsClient(
+        cluster["url"],
+        user=cluster["user"],
+        timeout=cluster.get("timeout_seconds", 30.0),
+        connections=connections,
+    )

@@ -1,0 +1,11 @@
+"""`manage.py run_hdfs_sink`: Kafka to HDFS."""
+
+from sinks.command import SinkCommand
+
+
+class Command(SinkCommand):
+    """Runs an entry of SINKS of the kind hdfs."""
+
+    help = "Stores the records of Kafka topics in HDFS, as an entry of SINKS says, until SIGTERM or SIGINT."
+    kind = "hdfs"
+    default = "hdfs"

@@ -1,0 +1,401 @@
+"""The sink task: one thread that owns one Consumer and moves the records of its partitions to a writer.
+
+The thread polls, pauses, seeks and commits; batches are stored by a few threads beside it and their results are
+collected here, so reading and writing overlap. An offset is committed only when every record below it is stored.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from events.schema import Check, InvalidRecord
+from sinks.dead_letters import DeadLetters
+from sinks.errors import Cancelled, Fatal
+from sinks.memory import MemoryBudget
+from sinks.records import RECORD_OVERHEAD, Batch, BatchLimits, Partition, Record, Rejected
+from sinks.retry import Backoff, retry
+from sinks.writer import Writer
+
+logger = logging.getLogger(__name__)
+
+CONSUMER_DEFAULTS = {
+    # The first reading of a partition starts at its beginning (see _start); an offset that is gone is an error.
+    "auto.offset.reset": "error",
+    "partition.assignment.strategy": "cooperative-sticky",
+    # A task that died without a word is missed after this time.
+    "session.timeout.ms": 10_000,
+    "topic.metadata.refresh.interval.ms": 10_000,
+    # Read on as soon as there is room: the default of 1,000 ms leaves a fast consumer waiting (docs/performance.md).
+    "fetch.queue.backoff.ms": 10,
+    "queued.max.messages.kbytes": 8 * 1024,
+    "enable.partition.eof": False,
+}
+"""librdkafka options that a sink's `consumer` setting may override."""
+
+CONSUMER_REQUIRED = {"enable.auto.commit": False}
+"""librdkafka options without which records could be lost; no setting overrides them."""
+
+_CONSUME_RECORDS = 10_000
+_POLL_SECONDS = 0.1
+_COMMITTED_SECONDS = 5.0
+
+STORY_SECONDS = 10.0
+"""How often a busy task logs what it has done."""
+
+
+@dataclass(frozen=True)
+class TaskSettings:
+    """What a task needs to know of its sink.
+
+    in_flight: batches that are stored at a time; drain_seconds: how long storing may take when partitions are revoked
+    or the sink stops, before what is unfinished is given up to be read again.
+    """
+
+    topics: tuple[str, ...]
+    limits: BatchLimits
+    in_flight: int
+    drain_seconds: float
+    backoff: Backoff
+
+
+@dataclass(eq=False)
+class _Assigned:
+    """A partition that this task owns, from its assignment until it is revoked or lost."""
+
+    partition: Partition
+    cancelled: threading.Event = field(default_factory=threading.Event)
+    opening: Future[int | None] | None = None
+    running: bool = False
+    paused: bool = False
+    batch: Batch | None = None
+    in_flight: deque[tuple[Batch, Future[None]]] = field(default_factory=deque)
+    stored: int | None = None  # every record below is stored
+    committed: int | None = None
+
+
+class SinkTask:
+    """Moves records of the topics to the writer until it is stopped.
+
+    name: for the log; consumer: built with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed; check: tells
+    which records can be stored; budget: shared by the tasks of the process; clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        consumer: Consumer,
+        writer: Writer,
+        check: Check,
+        dead_letters: DeadLetters,
+        budget: MemoryBudget,
+        settings: TaskSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name = name
+        self._consumer = consumer
+        self._writer = writer
+        self._check = check
+        self._dead_letters = dead_letters
+        self._budget = budget
+        self._settings = settings
+        self._clock = clock
+        self._assigned: dict[Partition, _Assigned] = {}
+        self._pool = ThreadPoolExecutor(settings.in_flight, thread_name_prefix=f"{name}-store")
+        self._abandoning = False
+        self._records = self._batches = self._rejected = 0
+        self._told = (clock(), 0)
+
+    def run(self, stop: threading.Event) -> None:
+        """Works until `stop` is set; then stores what was read, commits and leaves the group.
+
+        Raises Fatal or KafkaException when it can't go on; nothing unfinished is committed then.
+        """
+        self._consumer.subscribe(
+            list(self._settings.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+        )
+        try:
+            while not stop.is_set():
+                self.run_once()
+            self._drain(self._assigned.values())
+        except BaseException:
+            self._abandoning = True
+            raise
+        finally:
+            self._consumer.close()  # revokes what is assigned
+            self._give_up(self._assigned.values())
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def run_once(self) -> None:
+        """Reads what there is, starts storing what is due, commits what is stored."""
+        messages = self._consumer.consume(_CONSUME_RECORDS, timeout=_POLL_SECONDS)
+        self._put(messages)
+        self._open_assigned()
+        self._submit_due()
+        self._collect()
+        self._throttle()
+        self._tell_story()
+
+    # Reading
+
+    def _put(self, messages: list[Message]) -> None:
+        check, now, limits = self._check, self._clock(), self._settings.limits
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._note_error(error, message)
+                continue
+            partition = Partition(message.topic(), message.partition())
+            assigned = self._assigned.get(partition)
+            if assigned is None or not assigned.running:
+                continue  # read before its resume offset was known; read again from there
+            record = Record(
+                message.offset(),
+                message.value(),
+                message.timestamp()[1],
+                message.key(),
+                tuple(message.headers() or ()),
+            )
+            batch = assigned.batch
+            if batch is None:
+                batch = assigned.batch = Batch(partition, record.offset, now, record.offset)
+            try:
+                check(record.value)
+            except InvalidRecord as invalid:
+                batch.rejected.append(Rejected(record, str(invalid)))
+            else:
+                batch.records.append(record)
+            size = len(record.value or b"") + RECORD_OVERHEAD
+            batch.memory += size
+            batch.next_offset = record.offset + 1
+            self._budget.add(size)
+            if batch.is_due(limits, now):
+                self._submit(assigned)
+
+    def _note_error(self, error: KafkaError, message: Message) -> None:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise Fatal(
+                f"{message.topic()}-{message.partition()} offset {message.offset()} is not in Kafka "
+                f"({error.str()}): records may have expired unread or the topic was made again; not skipping silently"
+            )
+        if error.fatal() or error.code() in (
+            KafkaError.TOPIC_AUTHORIZATION_FAILED,
+            KafkaError.GROUP_AUTHORIZATION_FAILED,
+        ):
+            raise Fatal(f"Kafka: {error.str()}")
+        logger.warning("%s: Kafka: %s", self.name, error.str())
+
+    # Taking partitions over, giving them back
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for tp in partitions:
+            partition = Partition(tp.topic, tp.partition)
+            self._assigned[partition] = _Assigned(partition)
+            tp.offset = OFFSET_BEGINNING  # until the writer has said where to go on; nothing is read before
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)
+
+    def _open_assigned(self) -> None:
+        new = [assigned for assigned in self._assigned.values() if assigned.opening is None]
+        if new:
+            try:
+                committed = self._consumer.committed(
+                    [TopicPartition(*assigned.partition) for assigned in new], timeout=_COMMITTED_SECONDS
+                )
+            except KafkaException as error:
+                logger.warning("%s: Kafka: committed offsets: %s", self.name, error.args[0].str())
+                return
+            for assigned, tp in zip(new, committed, strict=True):
+                assigned.committed = tp.offset if tp.offset >= 0 else None
+                assigned.opening = self._pool.submit(self._open, assigned, assigned.committed)
+        for assigned in self._assigned.values():
+            if not assigned.running and assigned.opening is not None and assigned.opening.done():
+                self._start(assigned, assigned.opening.result())
+
+    def _open(self, assigned: _Assigned, committed: int | None) -> int | None:
+        return retry(
+            lambda: self._writer.open(assigned.partition, committed, assigned.cancelled),
+            what=f"{self.name}: opening {assigned.partition}",
+            backoff=self._settings.backoff,
+            cancelled=assigned.cancelled,
+        )
+
+    def _start(self, assigned: _Assigned, resume_at: int | None) -> None:
+        tp = TopicPartition(*assigned.partition, OFFSET_BEGINNING if resume_at is None else resume_at)
+        try:
+            self._consumer.seek(tp)
+        except KafkaException as error:
+            # The assignment is not active inside librdkafka yet: the next pass tries again.
+            logger.debug("%s: seek %s: %s", self.name, assigned.partition, error.args[0].str())
+            return
+        self._consumer.resume([tp])
+        assigned.running = True
+        assigned.stored = resume_at
+        logger.info(
+            "%s: reads %s from %s",
+            self.name,
+            assigned.partition,
+            "the beginning" if resume_at is None else f"offset {resume_at}",
+        )
+
+    def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        revoked = [a for tp in partitions if (a := self._assigned.get(Partition(tp.topic, tp.partition)))]
+        if not self._abandoning:
+            self._drain(revoked)
+        self._give_up(revoked)
+
+    def _lose(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        lost = [a for tp in partitions if (a := self._assigned.get(Partition(tp.topic, tp.partition)))]
+        logger.warning("%s: lost %s", self.name, ", ".join(str(a.partition) for a in lost))
+        self._give_up(lost)
+
+    def _drain(self, leaving: Iterable[_Assigned]) -> None:
+        """Stores and commits what was read of these partitions, as far as the deadline allows."""
+        leaving = list(leaving)
+        for assigned in leaving:
+            self._submit(assigned)
+        deadline = self._clock() + self._settings.drain_seconds
+        for assigned in leaving:
+            while assigned.in_flight and self._clock() < deadline:
+                _, future = assigned.in_flight[-1]
+                try:
+                    future.exception(timeout=max(0.0, deadline - self._clock()))
+                except TimeoutError:
+                    break
+                self._collect_stored(assigned)
+        self._commit(leaving, asynchronous=False)
+
+    def _give_up(self, leaving: Iterable[_Assigned]) -> None:
+        for assigned in list(leaving):
+            assigned.cancelled.set()
+            self._assigned.pop(assigned.partition, None)
+            unfinished = sum(len(batch) for batch, _ in assigned.in_flight) + len(assigned.batch or ())
+            if assigned.batch is not None:
+                self._budget.add(-assigned.batch.memory)
+                assigned.batch = None
+            if unfinished:
+                logger.warning(
+                    "%s: gives %s up with %d records not stored; they are read again",
+                    self.name,
+                    assigned.partition,
+                    unfinished,
+                )
+            elif assigned.running:
+                logger.info("%s: leaves %s at offset %s", self.name, assigned.partition, assigned.stored)
+
+    # Storing
+
+    def _submit_due(self) -> None:
+        now = self._clock()
+        # Above the bound what has been read is stored at once, or nothing would ever make room.
+        pressed = self._budget.exhausted
+        for assigned in self._assigned.values():
+            batch = assigned.batch
+            if batch is not None and (batch.is_due(self._settings.limits, now) or (pressed and not assigned.in_flight)):
+                self._submit(assigned)
+
+    def _submit(self, assigned: _Assigned) -> None:
+        batch, assigned.batch = assigned.batch, None
+        if batch is None:
+            return
+        future = self._pool.submit(self._store, batch, assigned.cancelled)
+        future.add_done_callback(lambda _: self._budget.add(-batch.memory))
+        assigned.in_flight.append((batch, future))
+
+    def _store(self, batch: Batch, cancelled: threading.Event) -> None:
+        """Runs beside the owner thread."""
+        backoff = self._settings.backoff
+        rejected = batch.rejected
+        if batch.records:
+            rejected = rejected + retry(
+                lambda: self._writer.store(batch, cancelled),
+                what=f"{self.name}: storing {batch}",
+                backoff=backoff,
+                cancelled=cancelled,
+            )
+        retry(
+            lambda: self._dead_letters.deliver(batch.partition, rejected, cancelled),
+            what=f"{self.name}: dead letters of {batch}",
+            backoff=backoff,
+            cancelled=cancelled,
+        )
+        self._rejected += len(rejected)
+
+    def _collect(self) -> None:
+        for assigned in self._assigned.values():
+            self._collect_stored(assigned)
+        self._commit(self._assigned.values(), asynchronous=True)
+
+    def _collect_stored(self, assigned: _Assigned) -> None:
+        while assigned.in_flight and assigned.in_flight[0][1].done():
+            batch, future = assigned.in_flight.popleft()
+            try:
+                future.result()
+            except Cancelled:
+                return
+            assigned.stored = batch.next_offset
+            self._records += len(batch)
+            self._batches += 1
+            logger.debug("%s: stored %s (%d records)", self.name, batch, len(batch))
+
+    def _commit(self, partitions: Iterable[_Assigned], *, asynchronous: bool) -> None:
+        offsets = []
+        for assigned in partitions:
+            if assigned.stored is not None and assigned.stored != assigned.committed:
+                offsets.append(TopicPartition(*assigned.partition, assigned.stored))
+                assigned.committed = assigned.stored
+        if not offsets:
+            return
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
+        except KafkaException as error:
+            # Stored but not committed: read again by the next owner, never lost.
+            logger.warning("%s: commit: %s", self.name, error.args[0].str())
+
+    # Keeping within memory
+
+    def _throttle(self) -> None:
+        if self._budget.exhausted:
+            self._pause([a for a in self._assigned.values() if a.running and not a.paused])
+        elif self._budget.has_room:
+            self._resume([a for a in self._assigned.values() if a.running and a.paused])
+
+    def _pause(self, partitions: list[_Assigned]) -> None:
+        if partitions:
+            logger.info("%s: pauses, %d bytes wait to be stored", self.name, self._budget.used)
+            self._consumer.pause([TopicPartition(*assigned.partition) for assigned in partitions])
+            for assigned in partitions:
+                assigned.paused = True
+
+    def _resume(self, partitions: list[_Assigned]) -> None:
+        if partitions:
+            self._consumer.resume([TopicPartition(*assigned.partition) for assigned in partitions])
+            for assigned in partitions:
+                assigned.paused = False
+
+    def _tell_story(self) -> None:
+        told_at, told_records = self._told
+        now = self._clock()
+        if now - told_at < STORY_SECONDS or self._records == told_records:
+            return
+        self._told = (now, self._records)
+        logger.info(
+            "%s: stored %d records in %d batches so far (%.0f/s), %d dead letters; %s",
+            self.name,
+            self._records,
+            self._batches,
+            (self._records - told_records) / (now - told_at),
+            self._rejected,
+            ", ".join(self._position(assigned) for assigned in self._assigned.values()),
+        )
+
+    def _position(self, assigned: _Assigned) -> str:
+        stored = assigned.stored or 0
+        _, end = self._consumer.get_watermark_offsets(TopicPartition(*assigned.partition), cached=True)
+        return f"{assigned.partition} at {stored}" + (f" lag {max(0, end - stored)}" if end >= 0 else "")
