@@ -8,7 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from sinks.config import sinks
 
 
-@checks.register
+@checks.register("sinks")
 def check_sinks(**_: Any) -> list[checks.CheckMessage]:
     """sinks.E001: an entry of SINKS can't be used."""
     try:

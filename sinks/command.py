@@ -22,7 +22,7 @@ class SinkCommand(BaseCommand):
 
     kind = ""
     default = ""
-    requires_system_checks = "__all__"
+    requires_system_checks = ["sinks"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink NAME."""

@@ -1,0 +1,140 @@
+"""Fixtures: real servers on free ports, fresh topics and indices, sinks as processes, a headless browser."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import override_settings
+from elasticsearch.dsl import connections
+
+from devstack.config import StackConfig
+from devstack.stack import Stack
+from events import conf, process_producer
+from sinks import config as sinks_config
+from sinks.elasticsearch import client as elasticsearch_client
+from sinks.elasticsearch import setup as elasticsearch_setup
+from tests.support import Process, make_topics, manage, stack_env
+
+CHROMIUM_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka, HDFS and Elasticsearch of this test run alone; a test that stops a server starts it again."""
+    stack = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("stack")))
+    stack.up()
+    yield stack
+    stack.kill()
+    shutil.rmtree(stack.config.data, ignore_errors=True)
+
+
+@pytest.fixture
+def servers(stack: Stack) -> Iterator[Stack]:
+    """Django's settings point at the stack."""
+    with override_settings(
+        KAFKA={"default": {"bootstrap.servers": stack.bootstrap_servers}},
+        HDFS={"default": {"url": stack.webhdfs_url, "user": "hdfs", "timeout_seconds": 30.0}},
+        ELASTICSEARCH_DSL={"default": {"hosts": [stack.elasticsearch_url], "request_timeout": 30}},
+    ):
+        connections.configure(**django_settings.ELASTICSEARCH_DSL)
+        yield stack
+        process_producer.close_process_producer()
+    connections.configure(**django_settings.ELASTICSEARCH_DSL)
+
+
+@pytest.fixture(autouse=True)
+def _settings_are_read_anew() -> Iterator[None]:
+    """What was read once for a process is read again for each test."""
+    yield
+    conf.events_settings.cache_clear()
+    sinks_config.sinks.cache_clear()
+
+
+@pytest.fixture
+def topic(stack: Stack) -> str:
+    """A fresh topic of 3 partitions; its dead-letter topic is there too."""
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    make_topics(stack, name)
+    make_topics(stack, f"{name}.dlq", partitions=1)
+    return name
+
+
+@pytest.fixture
+def index(stack: Stack) -> str:
+    """A fresh index with the mapping of the select-color event."""
+    name = f"i-{uuid.uuid4().hex[:8]}"
+    client = elasticsearch_client.connect({"hosts": [stack.elasticsearch_url], "request_timeout": 30}, connections=1)
+    elasticsearch_setup.prepare(client, index=name, event="select-color")
+    client.close()
+    return name
+
+
+@pytest.fixture
+def run_sink(stack: Stack) -> Iterator[Callable[..., Process]]:
+    """Starts `run_hdfs_sink` or `run_es_sink` for an entry of SINKS; what still runs at the end is killed."""
+    started: list[Process] = []
+
+    def run(entry: dict[str, Any], *, name: str = "under-test", wait: bool = True) -> Process:
+        command = {"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[entry["kind"]]
+        env = stack_env(stack, SINKS=json.dumps({name: entry}), LOG_LEVEL="DEBUG")
+        process = Process(manage(command, "--sink", name), env)
+        started.append(process)
+        if wait:
+            process.wait_for(": reads ")
+        return process
+
+    yield run
+    for process in started:
+        if process.is_running():
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; skipped loudly where there is none, unless REQUIRE_BROWSER is set."""
+    executable = next((path for name in ("chromium", "google-chrome") if (path := shutil.which(name))), None)
+    if executable is None:
+        message = "no chromium on this machine: the browser tests do NOT run (Debian: apt-get install chromium)"
+        if os.environ.get("REQUIRE_BROWSER"):
+            pytest.fail(message)
+        pytest.skip(message)
+    # Playwright's event loop makes Django think that it is called from asynchronous code.
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A fresh page in English."""
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    yield page
+    context.close()
+
+
+@pytest.fixture
+def user_agents() -> list[str]:
+    """Real User-Agent strings, where they lie beside the project."""
+    path = Path(__file__).resolve().parents[2] / "shared" / "data" / "user_agents.tsv"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not there")
+    return [line.split("\t")[0] for line in path.read_text(encoding="utf-8").splitlines()]

@@ -1,0 +1,198 @@
+"""The HDFS sink as an operator runs it: a process of its own, on real servers, counted record by record."""
+
+import json
+import signal
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from devstack.stack import Stack
+from tests.support import (
+    Process,
+    committed_offsets,
+    end_offsets,
+    event,
+    hdfs_files,
+    hdfs_lines,
+    produce,
+    read_topic,
+    wait_until,
+)
+
+pytestmark = pytest.mark.integration
+
+RunSink = Callable[..., Process]
+
+
+def entry(topic: str, **changes: Any) -> dict[str, Any]:
+    options = {"flush_records": 10, "flush_seconds": 0.5, **changes.pop("options", {})}
+    return {
+        "kind": "hdfs",
+        "topics": [topic],
+        "group": f"g-{topic}",
+        "target": {"path": f"/t/{topic}"},
+        "options": options,
+        **changes,
+    }
+
+
+def stored(stack: Stack, topic: str) -> Counter[bytes]:
+    return Counter(hdfs_lines(stack, f"/t/{topic}"))
+
+
+def wait_stored(stack: Stack, topic: str, count: int, seconds: float = 60) -> Counter[bytes]:
+    wait_until(lambda: len(stored(stack, topic)) >= count, seconds=seconds, what=f"{count} lines")
+    return stored(stack, topic)
+
+
+def test_stores_each_record_once_in_files_named_by_offsets(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    events = [event(n) for n in range(60)]
+    produce(stack, topic, events)
+    sink = run_sink(entry(topic, options={"flush_seconds": 60}))
+    assert wait_stored(stack, topic, 60) == Counter(events)
+    files = hdfs_files(stack, f"/t/{topic}")
+    assert sorted(files) == sorted(
+        f"{topic}-{partition}-{first:020d}-{first + 9:020d}.log" for partition in range(3) for first in (0, 10)
+    )
+    for partition in range(3):
+        name = f"{topic}-{partition}-{0:020d}-{9:020d}.log"
+        assert files[name].splitlines() == events[partition:30:3]
+    assert sink.stop() == 0
+    assert committed_offsets(stack, f"g-{topic}", topic) == [20, 20, 20]
+
+
+def test_stores_a_partial_batch_when_its_time_is_up(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    run_sink(entry(topic, options={"flush_seconds": 0.3}))
+    produce(stack, topic, [event(1)], partition=2)
+    wait_stored(stack, topic, 1)
+    assert list(hdfs_files(stack, f"/t/{topic}")) == [f"{topic}-2-{0:020d}-{0:020d}.log"]
+
+
+def test_sigterm_stores_what_was_read_and_exits_0(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    sink = run_sink(entry(topic, options={"flush_records": 1000, "flush_seconds": 3600}))
+    events = [event(n) for n in range(100)]
+    produce(stack, topic, events)
+    wait_until(lambda: sink.text.count(": reads ") == 3, what="all partitions assigned")
+    before = stored(stack, topic)
+    assert not before
+    # What was read is known to the sink alone; whatever it is, it must be stored once, the rest by the next run.
+    assert sink.stop() == 0
+    second = run_sink(entry(topic))
+    assert wait_stored(stack, topic, 100) == Counter(events)
+    assert second.stop() == 0
+    assert stored(stack, topic) == Counter(events)
+
+
+def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(
+    stack: Stack, topic: str, run_sink: RunSink
+) -> None:
+    events = [event(n) for n in range(6000)]
+    produce(stack, topic, events)
+    sink = run_sink(entry(topic))
+    wait_until(lambda: len(hdfs_files(stack, f"/t/{topic}")) > 5, what="the first files")
+    assert sink.stop() == 0
+    assert sum(committed_offsets(stack, f"g-{topic}", topic)) == sum(stored(stack, topic).values())
+    sink = run_sink(entry(topic, options={"flush_records": 500}))
+    assert wait_stored(stack, topic, 6000) == Counter(events)
+    assert sink.stop() == 0
+
+
+def test_kill_9_and_restart_loses_nothing(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    events = [event(n) for n in range(6000)]
+    produce(stack, topic, events)
+    sink = run_sink(entry(topic))
+    wait_until(lambda: len(hdfs_files(stack, f"/t/{topic}")) > 5, what="the first files")
+    sink.kill()
+    run_sink(entry(topic, options={"flush_records": 500}))
+    assert set(wait_stored(stack, topic, 6000)) == set(events)
+
+
+def test_second_signal_exits_at_once(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    sink = run_sink(entry(topic, options={"drain_seconds": 120, "flush_seconds": 3600}))
+    wait_until(lambda: sink.text.count(": reads ") == 3, what="all partitions assigned")
+    stack.namenode.pause()  # storing hangs
+    try:
+        produce(stack, topic, [event(n) for n in range(30)])
+        sink.signal(signal.SIGTERM)
+        sink.wait_for("stores what was read and stops")
+        sink.signal(signal.SIGTERM)
+        assert sink.wait(10) == 128 + signal.SIGTERM
+    finally:
+        stack.namenode.resume()
+    run_sink(entry(topic))
+    wait_stored(stack, topic, 30)
+
+
+def test_bad_records_become_dead_letters_and_the_rest_is_stored(
+    stack: Stack, topic: str, run_sink: RunSink
+) -> None:
+    good = [event(n) for n in range(8)]
+    bad: list[bytes | None] = [b"no json", b'{"timestamp":"2026-11-20T10:15:30.123+0900"}', None]
+    produce(stack, topic, [bad[0], *good[:4], bad[1], *good[4:], bad[2]], partition=1)
+    sink = run_sink(entry(topic))
+    assert wait_stored(stack, topic, 8) == Counter(good)
+    letters = read_topic(stack, f"{topic}.dlq", 3)
+    letters.sort(key=lambda letter: int(dict(letter.headers())["dlq.offset"]))
+    assert [letter.value() for letter in letters] == bad
+    headers = [dict(letter.headers()) for letter in letters]
+    assert [h["dlq.offset"] for h in headers] == [b"0", b"5", b"10"]
+    assert {(h["dlq.topic"], h["dlq.partition"], h["dlq.sink"]) for h in headers} == {
+        (topic.encode(), b"1", b"under-test")
+    }
+    assert b"JSON is malformed" in headers[0]["dlq.reason"]
+    assert b"userAgent" in headers[1]["dlq.reason"]
+    assert b"no value" in headers[2]["dlq.reason"]
+    assert sink.stop() == 0
+    assert committed_offsets(stack, f"g-{topic}", topic)[1] == 11
+
+
+def test_a_value_that_spans_lines_is_stored_as_one_line(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    pretty = json.dumps(json.loads(event(1)), indent=2).encode()
+    produce(stack, topic, [pretty], partition=0)
+    run_sink(entry(topic))
+    (line,) = wait_stored(stack, topic, 1)
+    assert json.loads(line) == json.loads(pretty)
+
+
+def test_namenode_away_is_waited_for(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    sink = run_sink(entry(topic))
+    wait_until(lambda: sink.text.count(": reads ") == 3, what="all partitions assigned")
+    stack.namenode.kill()
+    events = [event(n) for n in range(30)]
+    try:
+        produce(stack, topic, events)
+        sink.wait_for("failed (try 2")
+        assert sink.is_running()
+    finally:
+        stack.namenode.start()
+        stack.namenode.wait_ready(90)
+    assert wait_stored(stack, topic, 30) == Counter(events)
+
+
+def test_a_lost_offset_stops_the_sink_loudly(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    produce(stack, topic, [event(n) for n in range(3)], partition=0)
+    sink = run_sink(entry(topic, tasks=1))
+    wait_stored(stack, topic, 3)
+    assert sink.stop() == 0
+    assert end_offsets(stack, topic)[0] == 3
+    # An offset that Kafka never had, as after a topic was deleted and made again.
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": f"g-{topic}"})
+    consumer.commit(offsets=[TopicPartition(topic, 0, 1000)], asynchronous=False)
+    consumer.close()
+    sink = run_sink(entry(topic, tasks=1), wait=False)
+    assert sink.wait(60) == 1
+    assert f"{topic}-0 offset 1000 is not in Kafka" in sink.text
+
+
+def test_two_processes_share_the_partitions(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    first = run_sink(entry(topic, tasks=2))
+    second = run_sink(entry(topic, tasks=2))
+    events = [event(n) for n in range(300)]
+    produce(stack, topic, events)
+    assert wait_stored(stack, topic, 300) == Counter(events)
+    assert (first.stop(), second.stop()) == (0, 0)
+    assert stored(stack, topic) == Counter(events)
+    assert committed_offsets(stack, f"g-{topic}", topic) == [100, 100, 100]

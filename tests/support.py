@@ -1,0 +1,212 @@
+"""What tests on real servers share: waiting for a condition, Kafka records, HDFS lines, processes of the project."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hdfs
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from devstack.stack import Stack
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+T = TypeVar("T")
+
+
+def wait_until(condition: Callable[[], T], *, seconds: float = 30.0, what: str = "condition") -> T:
+    """The first true answer of `condition`; fails the test when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if answer := condition():
+            return answer
+        assert time.monotonic() < deadline, f"waited {seconds:g} s for {what}; last answer: {answer!r}"
+        time.sleep(0.05)
+
+
+def make_topics(stack: Stack, *names: str, partitions: int = 3) -> None:
+    """Makes topics and waits until the broker knows them."""
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    for future in admin.create_topics([NewTopic(name, partitions, 1) for name in names]).values():
+        future.result(timeout=30)
+
+
+def event(number: int, **fields: Any) -> bytes:
+    """A valid event that its number identifies."""
+    values = {
+        "timestamp": f"2026-11-20T10:15:{number % 60:02d}.{number % 1000:03d}+0900",
+        "userAgent": f"test-agent/{number % 7}",
+        "colorName": ("red", "yellow", "green", "blue")[number % 4],
+        "userName": f"user-{number}",
+        **fields,
+    }
+    return json.dumps(values, separators=(",", ":")).encode()
+
+
+def produce(stack: Stack, topic: str, values: Sequence[bytes | None], *, partition: int | None = None) -> None:
+    """Produces values and waits until Kafka has them all; without a partition they go round."""
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "acks": "all"})
+    for number, value in enumerate(values):
+        chosen = number % 3 if partition is None else partition
+        while True:
+            try:
+                producer.produce(topic, value, partition=chosen)
+                break
+            except BufferError:
+                producer.poll(0.1)
+    assert producer.flush(60) == 0
+
+
+def end_offsets(stack: Stack, topic: str, partitions: int = 3) -> list[int]:
+    """The offset after the last record of each partition."""
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": "tests-look"})
+    try:
+        return [
+            consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1] for number in range(partitions)
+        ]
+    finally:
+        consumer.close()
+
+
+def committed_offsets(stack: Stack, group: str, topic: str, partitions: int = 3) -> list[int]:
+    """What Kafka holds for the group; a negative number where there is nothing."""
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": group})
+    try:
+        asked = [TopicPartition(topic, number) for number in range(partitions)]
+        return [tp.offset for tp in consumer.committed(asked, timeout=30)]
+    finally:
+        consumer.close()
+
+
+def read_topic(stack: Stack, topic: str, count: int, *, seconds: float = 30.0) -> list[Any]:
+    """The first `count` messages of a topic, joining no group."""
+    consumer = Consumer(
+        {"bootstrap.servers": stack.bootstrap_servers, "group.id": "tests-read", "enable.auto.commit": False}
+    )
+    metadata = consumer.list_topics(topic, timeout=30)
+    consumer.assign([TopicPartition(topic, number, 0) for number in metadata.topics[topic].partitions])
+    messages: list[Any] = []
+    try:
+
+        def enough() -> bool:
+            messages.extend(m for m in consumer.consume(1000, timeout=0.2) if m.error() is None)
+            return len(messages) >= count
+
+        wait_until(enough, seconds=seconds, what=f"{count} messages in {topic}")
+    finally:
+        consumer.close()
+    return messages
+
+
+def hdfs_files(stack: Stack, path: str) -> dict[str, bytes]:
+    """The visible files of a sink by name (its own `_sink` folder is not for readers), with their content."""
+    client = hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=30)
+    if client.status(path, strict=False) is None:
+        return {}
+    files = {}
+    for folder, folders, names in client.walk(path):
+        if "_sink" in folders:
+            folders.remove("_sink")
+        if "/_sink" in folder:
+            continue
+        for name in names:
+            with client.read(f"{folder}/{name}") as reader:
+                files[f"{folder}/{name}".removeprefix(f"{path}/")] = reader.read()
+    return files
+
+
+def hdfs_lines(stack: Stack, path: str) -> list[bytes]:
+    """All lines of all visible files of a sink, by file name."""
+    return [line for _, content in sorted(hdfs_files(stack, path).items()) for line in content.splitlines()]
+
+
+class Process:
+    """A process of the project (a management command, a server) under test; its output is kept."""
+
+    def __init__(self, command: Sequence[str], env: dict[str, str]) -> None:
+        self.output: list[str] = []
+        self._process = subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.output.append(line.rstrip())
+
+    @property
+    def text(self) -> str:
+        """All output so far."""
+        return "\n".join(self.output)
+
+    def wait_for(self, text: str, *, seconds: float = 30.0) -> None:
+        """Waits until its output contains the text."""
+
+        def said_or_ended() -> bool:
+            assert text in self.text or self._process.poll() is None, f"ended early:\n{self.text}"
+            return text in self.text
+
+        wait_until(said_or_ended, seconds=seconds, what=f"{text!r} in the output:\n{self.text}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Sends a signal."""
+        self._process.send_signal(number)
+
+    def wait(self, seconds: float = 60.0) -> int:
+        """Its exit code."""
+        code = self._process.wait(seconds)
+        self._reader.join(5)
+        return code
+
+    def stop(self, seconds: float = 60.0) -> int:
+        """SIGTERM; its exit code."""
+        self.signal(signal.SIGTERM)
+        return self.wait(seconds)
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
+        self.wait()
+
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+
+def manage(*arguments: str) -> list[str]:
+    """The command line of a management command."""
+    return [sys.executable, "manage.py", *arguments]
+
+
+def stack_env(stack: Stack, **variables: str) -> dict[str, str]:
+    """The environment in which a process of the project uses the test's servers."""
+    return {
+        "DJANGO_SETTINGS_MODULE": "settings.test",
+        "TEST_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
+        "TEST_HDFS_URL": stack.webhdfs_url,
+        "TEST_ELASTICSEARCH_URL": stack.elasticsearch_url,
+        **variables,
+    }
+
+
+def numbered(prefix: str) -> Iterator[str]:
+    """prefix-1, prefix-2, …"""
+    number = 0
+    while True:
+        number += 1
+        yield f"{prefix}-{number}"
