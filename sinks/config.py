@@ -20,9 +20,7 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """How a sink batches and how much it holds."""
 
     flush_records: Annotated[int, Meta(ge=1, description="Records of one partition that are stored together.")] = 10
-    flush_bytes: Annotated[int, Meta(ge=1024, description="Bytes in memory at which they are stored earlier.")] = (
-        32 * 1024 * 1024
-    )
+    flush_bytes: Annotated[int, Meta(ge=1024, description="Bytes at which they are stored earlier.")] = 64 * 1024 * 1024
     flush_seconds: Annotated[float, Meta(gt=0, description="Seconds after which they are stored at the latest.")] = 60.0
     in_flight: Annotated[int, Meta(ge=1, le=32, description="Batches that one task stores at the same time.")] = 2
     buffer_bytes: Annotated[

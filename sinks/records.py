@@ -51,7 +51,7 @@ class Batch:
     """Consecutive records of one partition that are stored together.
 
     first_offset: of its first record; next_offset: where reading goes on; opened_at: monotonic seconds;
-    memory: bytes that it holds.
+    size: bytes of its values; memory: bytes that it holds.
     """
 
     partition: Partition
@@ -60,7 +60,12 @@ class Batch:
     next_offset: int
     records: list[Record] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    memory: int = 0
+    size: int = 0
+
+    @property
+    def memory(self) -> int:
+        """About what it takes, in bytes."""
+        return self.size + len(self) * RECORD_OVERHEAD
 
     @property
     def last_offset(self) -> int:
@@ -75,4 +80,4 @@ class Batch:
 
     def is_due(self, limits: BatchLimits, now: float) -> bool:
         """Whether it is time to store it."""
-        return len(self) >= limits.records or self.memory >= limits.bytes or now - self.opened_at >= limits.seconds
+        return len(self) >= limits.records or self.size >= limits.bytes or now - self.opened_at >= limits.seconds

@@ -171,10 +171,10 @@ class SinkTask:
                 batch.rejected.append(Rejected(record, str(invalid)))
             else:
                 batch.records.append(record)
-            size = len(record.value or b"") + RECORD_OVERHEAD
-            batch.memory += size
+            size = len(record.value or b"")
+            batch.size += size
             batch.next_offset = record.offset + 1
-            self._budget.add(size)
+            self._budget.add(size + RECORD_OVERHEAD)
             if batch.is_due(limits, now):
                 self._submit(assigned)
 

@@ -1,4 +1,4 @@
-"""The Elasticsearch sink as an operator runs it: a process of its own, on real servers, counted document by document."""
+"""The Elasticsearch sink as an operator runs it: a process of its own, on real servers, every document counted."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -86,9 +86,7 @@ def test_sigterm_stores_what_was_read_and_exits_0(stack: Stack, topic: str, run_
     assert stored(stack, topic) == Counter(events)
 
 
-def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(
-    stack: Stack, topic: str, run_sink: RunSink
-) -> None:
+def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(stack: Stack, topic: str, run_sink: RunSink) -> None:
     events = [event(n) for n in range(6000)]
     produce(stack, topic, events)
     sink = run_sink(entry(topic))
@@ -126,9 +124,7 @@ def test_second_signal_exits_at_once(stack: Stack, topic: str, run_sink: RunSink
     wait_stored(stack, topic, 30)
 
 
-def test_bad_records_become_dead_letters_and_the_rest_is_stored(
-    stack: Stack, topic: str, run_sink: RunSink
-) -> None:
+def test_bad_records_become_dead_letters_and_the_rest_is_stored(stack: Stack, topic: str, run_sink: RunSink) -> None:
     good = [event(n) for n in range(8)]
     bad: list[bytes | None] = [b"no json", b'{"timestamp":"2026-11-20T10:15:30.123+0900"}', None]
     produce(stack, topic, [bad[0], *good[:4], bad[1], *good[4:], bad[2]], partition=1)

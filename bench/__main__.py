@@ -1,0 +1,51 @@
+"""`python -m bench [NAME ...]`: runs the benchmarks on servers of their own and keeps the figures as JSON."""
+
+import argparse
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.test")
+django.setup()  # the sink's index document is a Django one
+
+from bench import elasticsearch_sink, endpoint, hdfs_sink
+from bench.report import Report
+from devstack.config import StackConfig
+from devstack.stack import Stack
+
+BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
+    "endpoint": endpoint.run,
+    "hdfs": hdfs_sink.run,
+    "elasticsearch": elasticsearch_sink.run,
+}
+
+
+def main() -> None:
+    """Exits with 0 when every benchmark ran; the figures themselves decide nothing."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)} (default: all)")
+    parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of records (default: 1)")
+    parser.add_argument("--out", type=Path, default=Path("bench/results"), help="folder of the JSON files")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    data = Path(tempfile.mkdtemp(prefix="bench-"))
+    stack = Stack(StackConfig.on_free_ports(data))
+    stack.up()
+    try:
+        for name in arguments.names or BENCHMARKS:
+            report = Report(name)
+            BENCHMARKS[name](stack, report, arguments.scale)
+            report.save(arguments.out)
+    finally:
+        stack.down()
+        shutil.rmtree(data, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The Elasticsearch sink against plain bulk requests of the same documents, built beforehand."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from elasticsearch import Elasticsearch
+
+from bench.drain import drain
+from bench.records import PARTITIONS, consume_only, event, make_topic
+from bench.report import Figure, Report
+from devstack.stack import Stack
+from sinks.elasticsearch.setup import prepare
+
+TASKS = 3
+IN_FLIGHT = 1
+BULK_RECORDS = 2_000
+
+
+def run(stack: Stack, report: Report, scale: float) -> None:
+    """The same number of documents a request, the same number of connections."""
+    count = max(int(300_000 * scale), PARTITIONS * BULK_RECORDS)
+    client = Elasticsearch(stack.elasticsearch_url, connections_per_node=TASKS * IN_FLIGHT, request_timeout=60)
+    _plain_bulk(client, count // 10)  # warms the node up
+    plain = _plain_bulk(client, count)
+    report.add(Figure("plain bulk of documents built beforehand", plain, "documents/s"))
+    topic = make_topic(stack)
+    prepare(client, index=topic, event="select-color")
+    sink = drain(
+        stack,
+        "run_es_sink",
+        topic,
+        count,
+        {
+            "kind": "elasticsearch",
+            "tasks": TASKS,
+            "target": {"index": topic},
+            "options": {"flush_records": BULK_RECORDS, "flush_seconds": 1, "in_flight": IN_FLIGHT},
+        },
+    )
+    client.indices.refresh(index=topic)
+    stored = client.count(index=topic)["count"]
+    if stored != count:
+        raise RuntimeError(f"{stored} of {count} documents are in the index")
+    report.add(Figure("sink", sink.rate, "documents/s", "plain bulk", plain, sink.detail))
+    reading = consume_only(stack, topic, count, TASKS)
+    report.add(Figure("plain confluent-kafka, reading only", reading, "events/s"))
+
+
+def _plain_bulk(client: Elasticsearch, count: int) -> float:
+    index = f"bench-plain-{time.monotonic_ns()}"
+    prepare(client, index=index, event="select-color")
+    bodies = [
+        [
+            line
+            for number in range(first, min(first + BULK_RECORDS, count))
+            for line in (b'{"index":{"_id":"%s-%d"}}' % (index.encode(), number), event(number))
+        ]
+        for first in range(0, count, BULK_RECORDS)
+    ]
+
+    def send(body: list[bytes]) -> None:
+        answer = client.bulk(index=index, operations=body, filter_path="errors")
+        if answer["errors"]:
+            raise RuntimeError("Elasticsearch refused a document")
+
+    with ThreadPoolExecutor(TASKS * IN_FLIGHT) as pool:
+        begin = time.perf_counter()
+        for future in [pool.submit(send, body) for body in bodies]:
+            future.result()
+        return count / (time.perf_counter() - begin)
