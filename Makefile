@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench clean
+.PHONY: help run test lint format bench docs clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ format: $(STAMP) ## let ruff format and fix the code
 
 bench: $(STAMP) ## the benchmarks, each against its yardstick
 	@$(BIN)/python -m bench $(ARGS)
+
+docs: $(STAMP) ## write docs/settings.md from the settings' types
+	@$(BIN)/python manage.py settings_reference > docs/settings.md
 
 clean: ## remove the local servers' data and everything installed
 	rm -rf .devstack .venv staticfiles

@@ -182,9 +182,12 @@ CORS_ALLOWED_ORIGINS: list[str] = env.list("EVENTS_CORS_ORIGINS", [])
 CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
 CORS_ALLOW_METHODS = ["GET", "POST", "OPTIONS"]
 
+# What the admin's statistics read at most; docs/settings.md lists the keys.
+CONSOLE: dict[str, Any] = {}
+
 # --- Sinks ------------------------------------------------------------------------------------------------
 
-# A sink is an entry here; the keys are described in docs/configuration.md. The variable SINKS (a JSON object)
+# A sink is an entry here; the keys are described in docs/settings.md. The variable SINKS (a JSON object)
 # adds entries or replaces one of these by its name.
 SINKS: dict[str, dict[str, Any]] = {
     "hdfs": {

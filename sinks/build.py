@@ -3,7 +3,7 @@
 import logging
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -70,7 +70,10 @@ def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]
 
 def _consumer(sink: SinkConfig, cluster: dict[str, Any]) -> Consumer:
     config = {**consumer_config(sink, cluster), "error_cb": _log_error, "on_commit": _log_commit}
-    return Consumer(config, logger=logging.getLogger("sinks.librdkafka"))
+    try:
+        return Consumer(config, logger=logging.getLogger("sinks.librdkafka"))
+    except KafkaException as error:
+        raise ImproperlyConfigured(f"Kafka options: {error.args[0].str()}") from error
 
 
 def _log_error(error: KafkaError) -> None:

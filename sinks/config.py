@@ -40,11 +40,11 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of SINKS."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,100}$")]
-    kind: str
+    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,100}$", description="The key of its entry in SINKS.")]
+    kind: Annotated[str, Meta(description="hdfs or elasticsearch.")]
     topics: Annotated[tuple[Topic, ...], Meta(min_length=1, description="The topics that it reads.")]
     target: Annotated[HdfsTarget | ElasticsearchTarget, Meta(description="Where it stores.")]
-    group: Annotated[str, Meta(min_length=1, description="Its consumer group.")]
+    group: Annotated[str, Meta(min_length=1, description="Its consumer group (default: sink-<name>).")]
     tasks: Annotated[int, Meta(ge=1, le=64, description="Consumer threads.")] = 3
     kafka: Annotated[str, Meta(description="The cluster of settings.KAFKA that it reads.")] = "default"
     event: Annotated[str, Meta(description="The kind of event in its topics; json stands for any JSON object.")] = (
@@ -55,7 +55,7 @@ class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         Meta(min_length=1, description="Where unusable records go; {topic} stands for the record's own topic."),
     ] = "{topic}.dlq"
     consumer: Annotated[dict[str, Any], Meta(description="librdkafka options of its consumers.")] = {}
-    options: SinkOptions = SinkOptions()
+    options: Annotated[SinkOptions, Meta(description="How it batches.")] = SinkOptions()
 
 
 KINDS = ("hdfs", "elasticsearch")
@@ -73,7 +73,10 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     if kind not in KINDS:
         raise ImproperlyConfigured(f"{where}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
     # The kind decides what the target holds.
-    target = {"kind": kind, **entry.get("target", {})}
+    target = entry.get("target")
+    if not isinstance(target, dict):
+        raise ImproperlyConfigured(f"{where}: target is {target!r}; it must say where the sink stores")
+    target = {"kind": kind, **target}
     try:
         config = msgspec.convert({"group": f"sink-{name}", **entry, "name": name, "target": target}, SinkConfig)
     except msgspec.ValidationError as error:

@@ -1,0 +1,69 @@
+"""The reference of all settings, written from the types that check them, so that it can't go stale."""
+
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from events.conf import EventsSettings
+from pipeline.conf import ConsoleSettings
+from sinks.config import SinkConfig, SinkOptions
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.hdfs.config import HdfsTarget
+
+SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
+    ("EVENTS", EventsSettings),
+    ("SINKS[name]", SinkConfig),
+    ('SINKS[name]["options"]', SinkOptions),
+    ('SINKS[name]["target"] of kind hdfs', HdfsTarget),
+    ('SINKS[name]["target"] of kind elasticsearch', ElasticsearchTarget),
+    ("CONSOLE", ConsoleSettings),
+)
+
+HEAD = """\
+# Reference of the settings
+
+Written by `make docs` from the types that check the settings at start; a test keeps it true.
+[configuration.md](configuration.md) explains how they are given.
+"""
+
+
+def settings_reference() -> str:
+    """The text of docs/settings.md."""
+    return HEAD + "".join(line for title, kind in SECTIONS for line in _section(title, kind))
+
+
+def _section(title: str, kind: type[msgspec.Struct]) -> Iterator[str]:
+    yield f"\n## `{title}`\n\n{(kind.__doc__ or '').strip()}\n\n"
+    yield "| key | default | bounds | what it is |\n| --- | --- | --- | --- |\n"
+    for field in msgspec.structs.fields(kind):
+        meta = _meta(field.type)
+        yield f"| `{field.encode_name}` | {_default(field)} | {_bounds(meta)} | {meta.description or ''} |\n"
+
+
+def _meta(annotation: Any) -> Meta:
+    if get_origin(annotation) is not None:
+        for part in get_args(annotation):
+            if isinstance(part, Meta):
+                return part
+    return Meta()
+
+
+def _default(field: Any) -> str:
+    if field.default_factory is not msgspec.NODEFAULT:
+        default = field.default_factory()
+    else:
+        default = field.default
+    if default is msgspec.NODEFAULT:
+        return "needed"
+    return "see below" if isinstance(default, msgspec.Struct) else f"`{default!r}`"
+
+
+def _bounds(meta: Meta) -> str:
+    bounds = [
+        f"{sign} {getattr(meta, name)}"
+        for name, sign in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+        if getattr(meta, name) is not None
+    ]
+    return ", ".join(bounds)

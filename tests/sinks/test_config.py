@@ -1,0 +1,78 @@
+"""SINKS is read once, typed, and every mistake is named."""
+
+from typing import Any
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+from django.test import override_settings
+
+from sinks.checks import check_sinks
+from sinks.config import sinks
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.hdfs.config import HdfsTarget
+
+HDFS = {"kind": "hdfs", "topics": ["t"], "target": {"path": "/data/t"}}
+
+
+def test_default_sinks_are_those_of_the_book() -> None:
+    assert {name: (sink.kind, sink.topics, sink.tasks) for name, sink in sinks().items()} == {
+        "hdfs": ("hdfs", ("select-color",), 3),
+        "elasticsearch": ("elasticsearch", ("select-color",), 3),
+    }
+    assert sinks()["hdfs"].target == HdfsTarget(path="/data/color")
+    assert sinks()["hdfs"].options.flush_records == 10
+    assert sinks()["elasticsearch"].target == ElasticsearchTarget(index="select-color")
+
+
+def test_another_sink_is_an_entry() -> None:
+    with override_settings(SINKS={"other": HDFS}):
+        sink = sinks()["other"]
+    assert (sink.group, sink.event, sink.dead_letter_topic) == ("sink-other", "select-color", "{topic}.dlq")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"kind": "s3"}, "kind is 's3'; it must be one of hdfs, elasticsearch"),
+        ({"topics": []}, "$.topics"),
+        ({"topics": ["no spaces"]}, "$.topics"),
+        ({"tasks": 0}, "$.tasks"),
+        ({"target": {}}, "`path`"),
+        ({"target": {"path": "relative"}}, "$.target.path"),
+        ({"target": {"path": "/x", "index": "y"}}, "unknown field `index`"),
+        ({"target": None}, "target"),
+        ({"event": "nobody-knows"}, "event is 'nobody-knows'"),
+        ({"options": {"flush_records": 0}}, "$.options.flush_records"),
+        ({"options": {"flush_recods": 5}}, "flush_recods"),
+    ],
+)
+def test_a_mistake_names_entry_and_key(change: dict[str, Any], named: str) -> None:
+    with override_settings(SINKS={"wrong": {**HDFS, **change}}):
+        with pytest.raises(ImproperlyConfigured) as error:
+            sinks()
+        assert "SINKS['wrong']" in str(error.value)
+        assert named in str(error.value)
+        (message,) = check_sinks()
+        assert message.id == "sinks.E001"
+
+
+def test_a_command_refuses_an_entry_that_is_not_there_or_not_its_kind() -> None:
+    with pytest.raises(CommandError, match="SINKS has no hdfs sink 'elasticsearch'; it has hdfs"):
+        call_command("run_hdfs_sink", sink="elasticsearch")
+    with pytest.raises(CommandError, match="SINKS has no elasticsearch sink 'nobody'"):
+        call_command("run_es_sink", sink="nobody")
+
+
+def test_an_unknown_cluster_or_librdkafka_option_is_named() -> None:
+    with (
+        override_settings(SINKS={"hdfs": {**HDFS, "kafka": "elsewhere"}}),
+        pytest.raises(CommandError, match="KAFKA has no cluster 'elsewhere'"),
+    ):
+        call_command("run_hdfs_sink")
+    sinks.cache_clear()
+    with (
+        override_settings(SINKS={"hdfs": {**HDFS, "consumer": {"no.such.option": 1}}}),
+        pytest.raises(CommandError, match=r"no\.such\.option"),
+    ):
+        call_command("run_hdfs_sink")

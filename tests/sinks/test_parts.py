@@ -1,0 +1,101 @@
+"""The small parts of a sink: batches, file names and lines, memory, retries, bulk bodies."""
+
+import itertools
+import json
+import threading
+
+import pytest
+
+from sinks.elasticsearch.writer import _chunks, _operations, document_id
+from sinks.errors import Cancelled, Retriable
+from sinks.hdfs.writer import file_name, json_lines
+from sinks.memory import MemoryBudget
+from sinks.records import Batch, BatchLimits, Partition, Record
+from sinks.retry import Backoff, retry
+
+PARTITION = Partition("select-color", 0)
+LIMITS = BatchLimits(records=3, bytes=100, seconds=10)
+
+
+def batch(count: int, size: int = 10, first: int = 10) -> Batch:
+    records = [Record(offset, b"x" * size, 0) for offset in range(first, first + count)]
+    return Batch(PARTITION, first, 0.0, first + count, records, size=count * size)
+
+
+def test_a_batch_is_due_by_records_bytes_or_age() -> None:
+    assert not batch(2).is_due(LIMITS, 9.9)
+    assert batch(3).is_due(LIMITS, 0)
+    assert batch(1, size=100).is_due(LIMITS, 0)
+    assert batch(1).is_due(LIMITS, 10.0)
+
+
+def test_a_file_is_named_by_topic_partition_first_and_last_offset() -> None:
+    assert file_name(batch(10)) == "select-color-0-00000000000000000010-00000000000000000019.log"
+
+
+def test_lines_are_the_bytes_as_they_came_unless_they_span_lines() -> None:
+    assert json_lines([b'{"a": 1 }', b"{}"]) == b'{"a": 1 }\n{}\n'
+    assert json_lines([b'{"a":\n 1}', b'{"b": 2}']) == b'{"a":1}\n{"b": 2}\n'
+
+
+def test_reading_stops_at_the_bound_and_goes_on_at_half_of_it() -> None:
+    budget = MemoryBudget(100)
+    budget.add(99)
+    assert not budget.exhausted
+    budget.add(1)
+    assert budget.exhausted
+    budget.add(-50)
+    assert not budget.exhausted
+    assert not budget.has_room
+    budget.add(-1)
+    assert budget.has_room
+
+
+def test_delays_double_up_to_the_maximum_and_half_of_each_is_random() -> None:
+    for _ in range(50):
+        delays = list(itertools.islice(Backoff(initial=1, maximum=4).delays(), 5))
+        for delay, ceiling in zip(delays, (1, 2, 4, 4, 4), strict=True):
+            assert ceiling / 2 <= delay <= ceiling
+
+
+def test_retry_returns_the_first_result_and_passes_other_errors_on() -> None:
+    answers = iter([Retriable("away"), Retriable("away"), 7])
+
+    def action() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert retry(action, what="it", backoff=Backoff(0.001, 0.001), cancelled=threading.Event()) == 7
+
+    def broken() -> int:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        retry(broken, what="it", backoff=Backoff(), cancelled=threading.Event())
+
+
+def test_retry_ends_when_the_partition_is_given_up() -> None:
+    cancelled = threading.Event()
+
+    def action() -> None:
+        cancelled.set()
+        raise Retriable("away")
+
+    with pytest.raises(Cancelled):
+        retry(action, what="it", backoff=Backoff(100, 100), cancelled=cancelled)
+
+
+def test_a_bulk_holds_the_bytes_of_kafka_and_ids_of_their_place() -> None:
+    value = '{"userName": "김"}'.encode()
+    action, source = _operations(PARTITION, [Record(12, value, 0)])
+    assert json.loads(action) == {"index": {"_id": document_id(PARTITION, 12)}}
+    assert source is value
+
+
+def test_bulks_are_bounded_and_lose_no_record() -> None:
+    records = [Record(offset, b"x" * (50 if offset % 5 else 500), 0) for offset in range(100)]
+    chunks = list(_chunks(records, 400))
+    assert [record for chunk in chunks for record in chunk] == records
+    assert all(len(chunk) == 1 or sum(len(r.value or b"") for r in chunk) <= 400 for chunk in chunks)

@@ -1,0 +1,37 @@
+"""The documentation says what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pipeline.reference import settings_reference
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+def test_every_setting_is_in_the_reference() -> None:
+    assert (PROJECT / "docs/settings.md").read_text() == settings_reference(), "run `make docs`"
+
+
+def test_every_variable_is_documented_and_every_documented_one_is_read() -> None:
+    sources = "".join(path.read_text() for path in (PROJECT / "settings").glob("*.py"))
+    read = set(re.findall(r"""(?:env\.\w+|_json|environ\.get)\(\s*"([A-Z][A-Z_]+)""", sources))
+    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", (PROJECT / "docs/configuration.md").read_text(), re.MULTILINE))
+    assert read - documented == set()
+    assert documented - read == set()
+
+
+def test_every_make_target_is_in_help() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert targets == set(re.findall(r"^([a-z]+):.*## ", makefile, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    "document", ["README.md", *sorted(str(p.relative_to(PROJECT)) for p in PROJECT.glob("docs/*.md"))]
+)
+def test_links_lead_somewhere(document: str) -> None:
+    path = PROJECT / document
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", path.read_text()):
+        assert (path.parent / target).exists(), f"{document} links to {target}"
