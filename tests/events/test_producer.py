@@ -1,0 +1,220 @@
+"""The producer without a Kafka: it never waits, refuses when it can't keep up, and loses nothing silently."""
+
+import logging
+import multiprocessing
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaException
+from django.core.exceptions import ImproperlyConfigured
+
+from events import conf, process_producer
+from events.checks import check_events_settings
+from events.producer import DEFAULTS, EventProducer, KafkaUnavailable, check_options
+from tests.support import wait_until
+
+NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
+
+
+@pytest.fixture
+def make() -> Iterator[Any]:
+    """Makes producers that are closed at the end."""
+    made: list[EventProducer] = []
+
+    def make(*, away_seconds: float = 30.0, **options: Any) -> EventProducer:
+        options = {name.replace("_", "."): value for name, value in options.items()}
+        made.append(EventProducer({**NOWHERE, **options}, away_seconds=away_seconds))
+        return made[-1]
+
+    yield make
+    for producer in made:
+        producer.close(0)
+
+
+def test_waits_for_the_leader_alone_and_leaves_the_rest_to_librdkafka() -> None:
+    assert DEFAULTS["acks"] == 1
+    assert not {"partitioner", "retries", "message.send.max.retries", "enable.idempotence"} & DEFAULTS.keys()
+
+
+def test_making_one_and_producing_do_not_wait_for_kafka(make: Any) -> None:
+    started_at = time.monotonic()
+    producer = make()
+    for _ in range(1000):
+        producer.produce("t", b"{}")
+    assert time.monotonic() - started_at < 0.5
+    assert producer.counts().waiting >= 1000
+
+
+def test_refuses_when_the_queue_is_full(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    producer = make(queue_buffering_max_messages=10)
+    for _ in range(10):
+        producer.produce("t", b"{}")
+    for _ in range(5):
+        with pytest.raises(KafkaUnavailable, match="queue to Kafka is full"):
+            producer.produce("t", b"{}")
+    assert producer.counts().refused == 5
+    assert sum("events are refused" in message for message in caplog.messages) == 1
+
+
+def test_refuses_when_kafka_has_been_away_too_long(make: Any) -> None:
+    producer = make(away_seconds=0.2)
+    producer.produce("t", b"{}")
+
+    def is_refused() -> bool:
+        try:
+            producer.produce("t", b"{}")
+        except KafkaUnavailable as refusal:
+            return "has taken no event for 0.2 s" in str(refusal)
+        return False
+
+    wait_until(is_refused, seconds=5)
+
+
+def test_lingering_is_no_absence(make: Any) -> None:
+    producer = make(away_seconds=0.05, linger_ms=60_000)
+    producer.produce("t", b"{}")
+    time.sleep(0.1)
+    producer.produce("t", b"{}")
+
+
+def test_a_quiet_time_is_no_absence(make: Any) -> None:
+    producer = make(away_seconds=0.05)
+    time.sleep(0.1)
+    producer.produce("t", b"{}")
+
+
+def test_a_failed_delivery_is_counted_and_logged_with_its_event(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    reports: list[Any] = []
+    producer = make(message_timeout_ms=100, linger_ms=0)
+    producer.produce("t", '{"userName":"김"}'.encode(), on_delivery=lambda error, message: reports.append(error))
+    wait_until(lambda: producer.counts().failed == 1, seconds=10)
+    assert producer.counts().waiting == 0
+    assert any('{"userName":"김"}' in message for message in caplog.messages)
+    assert wait_until(lambda: reports)[0].str()
+
+
+def test_a_report_that_raises_does_not_end_the_reports_of_others(make: Any) -> None:
+    def report(error: object, message: object) -> None:
+        raise RuntimeError
+
+    producer = make(message_timeout_ms=100, linger_ms=0)
+    for _ in range(3):
+        producer.produce("t", b"{}", on_delivery=report)
+    producer.produce("t", b"{}")
+    wait_until(lambda: producer.counts().failed == 4, seconds=10)
+
+
+def test_what_is_not_delivered_at_close_is_counted_and_logged(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    producer = make()
+    for number in range(3):
+        producer.produce("t", b'{"n":%d}' % number)
+    assert producer.close(0.1) == 3
+    assert (producer.counts().failed, producer.counts().waiting) == (3, 0)
+    for number in range(3):
+        assert any(f'"n":{number}' in message for message in caplog.messages)
+
+
+def test_refuses_after_close(make: Any) -> None:
+    producer = make()
+    producer.close(0)
+    with pytest.raises(KafkaUnavailable, match="closed"):
+        producer.produce("t", b"{}")
+
+
+def test_an_outage_is_told_once(make: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    make().produce("t", b"{}")
+    wait_until(lambda: caplog.messages, seconds=10)
+    time.sleep(0.5)  # librdkafka tries again several times
+    assert len(caplog.messages) == 1
+    assert "Kafka is away" in caplog.messages[0]
+
+
+def test_a_record_that_librdkafka_never_takes_is_an_error(make: Any) -> None:
+    with pytest.raises(KafkaException):
+        make(message_max_bytes=1000).produce("t", b"x" * 2000)
+
+
+# --- Options
+
+
+@pytest.mark.parametrize("options", [{"no.such.option": 1}, {"acks": "some"}, {"linger.ms": -5}, {"acks": object()}])
+def test_a_wrong_option_is_explained(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        check_options({**NOWHERE, **options})
+
+
+def test_right_options_pass_the_check_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
+    check_options({**NOWHERE, "compression.type": "lz4", "acks": "all", "partitioner": "murmur2_random"})
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"topic": "not a topic"}, "topic"),
+        ({"kafka": "elsewhere"}, "elsewhere"),
+        ({"colors": []}, "colors"),
+        ({"producer": {"no.such.option": 1}}, "no.such.option"),
+        ({"max_body_bytes": "many"}, "max_body_bytes"),
+        ({"no_such_setting": 1}, "no_such_setting"),
+    ],
+)
+def test_manage_check_explains_wrong_settings(settings: Any, wrong: dict[str, Any], text: str) -> None:
+    settings.EVENTS = {**settings.EVENTS, **wrong}
+    conf.events_settings.cache_clear()
+    (message,) = check_events_settings()
+    assert (message.id, message.is_serious()) == ("events.E001", True)
+    assert text in message.msg
+
+
+def test_manage_check_has_nothing_to_say_of_the_defaults() -> None:
+    assert check_events_settings() == []
+
+
+# --- One per process
+
+
+@pytest.fixture
+def own_process_producer() -> Iterator[None]:
+    yield
+    process_producer.close_process_producer()
+
+
+@pytest.mark.usefixtures("own_process_producer")
+def test_there_is_one_producer_per_process(settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0}
+    first = process_producer.process_producer()
+    assert process_producer.process_producer() is first
+    process_producer.close_process_producer()
+    assert first.is_closed
+    assert process_producer.process_producer() is not first
+
+
+@pytest.mark.usefixtures("own_process_producer")
+def test_a_forked_child_makes_its_own(settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0}
+    first = process_producer.process_producer()
+    first.produce("t", b"{}")
+    fork = multiprocessing.get_context("fork")
+    answers = fork.Queue()
+
+    def child() -> None:
+        import faulthandler; faulthandler.dump_traceback_later(4, file=open('/tmp/ev/child.txt','w'))
+        second = process_producer.process_producer()
+        answers.put((second is not first, second.counts().waiting))
+
+    process = fork.Process(target=child)
+    process.start()
+    assert answers.get(timeout=10) == (True, 0)
+    process.join(10)
+    assert process.exitcode == 0
+
+
+@pytest.mark.usefixtures("own_process_producer")
+def test_settings_that_name_no_cluster_are_explained(settings: Any) -> None:
+    settings.KAFKA = {}
+    with pytest.raises(ImproperlyConfigured, match="default"):
+        process_producer.process_producer()

@@ -1,0 +1,288 @@
+"""The producer with a real Kafka: each accepted event arrives, through absences, forks and the server's end."""
+
+import json
+import multiprocessing
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from devstack.ports import choose_free
+from devstack.stack import Stack
+from events import conf, process_producer
+from events.producer import EventProducer, KafkaUnavailable
+from tests.support import Process, end_offsets, manage, read_topic, stack_env, wait_until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def make(stack: Stack) -> Iterator[Callable[..., EventProducer]]:
+    """Makes producers that are closed at the end."""
+    made: list[EventProducer] = []
+
+    def make(*, away_seconds: float = 30.0, **options: Any) -> EventProducer:
+        options = {name.replace("_", "."): value for name, value in options.items()}
+        made.append(EventProducer({"bootstrap.servers": stack.bootstrap_servers, **options}, away_seconds=away_seconds))
+        return made[-1]
+
+    yield make
+    for producer in made:
+        producer.close(10)
+
+
+@pytest.fixture
+def collecting(servers: Stack, topic: str, settings: Any) -> str:
+    """The endpoint of this process produces to a fresh topic of the stack."""
+    settings.EVENTS = {**settings.EVENTS, "topic": topic}
+    conf.events_settings.cache_clear()
+    return topic
+
+
+def stored(stack: Stack, topic: str) -> int:
+    return sum(end_offsets(stack, topic))
+
+
+def is_refused(producer: EventProducer, topic: str) -> bool:
+    try:
+        producer.produce(topic, b"{}")
+    except KafkaUnavailable:
+        return True
+    return False
+
+
+def test_an_event_is_stored_without_a_key(stack: Stack, topic: str, make: Callable[..., EventProducer]) -> None:
+    producer = make()
+    producer.produce(topic, '{"userName":"김"}'.encode())
+    (message,) = read_topic(stack, topic, 1)
+    assert (message.key(), message.value().decode(), message.headers()) == (None, '{"userName":"김"}', None)
+    wait_until(lambda: producer.counts().delivered == 1)
+
+
+def test_events_spread_over_all_partitions(stack: Stack, topic: str, make: Callable[..., EventProducer]) -> None:
+    producer = make(linger_ms=0)
+    for number in range(300):
+        producer.produce(topic, b"%d" % number)
+        time.sleep(0.001)  # librdkafka stays with a partition for one batch
+    producer.close(10)
+    offsets = end_offsets(stack, topic)
+    assert sum(offsets) == 300
+    assert all(offsets)
+
+
+def test_deliveries_from_many_threads_are_counted_exactly(
+    stack: Stack, topic: str, make: Callable[..., EventProducer]
+) -> None:
+    producer = make()
+
+    def work(worker: int) -> None:
+        for number in range(2000):
+            producer.produce(topic, b"%d-%d" % (worker, number))
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert producer.close(30) == 0
+    counts = producer.counts()
+    assert (counts.delivered, counts.failed, counts.refused, counts.waiting) == (16_000, 0, 0, 0)
+    values = [message.value() for message in read_topic(stack, topic, 16_000)]
+    assert len(set(values)) == len(values) == 16_000
+
+
+def test_an_event_is_refused_or_stored_when_the_producer_closes_amid_others(
+    stack: Stack, topic: str, make: Callable[..., EventProducer]
+) -> None:
+    producer = make(linger_ms=60_000)
+    accepted = Counter[int]()
+
+    def work(worker: int) -> None:
+        try:
+            while True:
+                producer.produce(topic, b"{}")
+                accepted[worker] += 1
+        except KafkaUnavailable:
+            pass
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: accepted.total() > 1000)
+    assert producer.close(30) == 0
+    for thread in threads:
+        thread.join()
+    assert stored(stack, topic) == accepted.total()
+
+
+@pytest.mark.parametrize("absence", ["killed", "paused"])
+def test_while_kafka_is_away_events_wait_then_are_refused_then_all_are_stored(
+    stack: Stack, topic: str, make: Callable[..., EventProducer], absence: str
+) -> None:
+    kafka = stack.kafka[0]
+    producer = make(away_seconds=1.0, reconnect_backoff_max_ms=500)
+    producer.produce(topic, b"before")
+    wait_until(lambda: producer.counts().delivered == 1)
+    accepted = {b"before"}
+    kafka.kill() if absence == "killed" else kafka.pause()
+    try:
+        longest = 0.0
+        for number in range(200):
+            started_at = time.monotonic()
+            producer.produce(topic, b"during-%d" % number)
+            longest = max(longest, time.monotonic() - started_at)
+            accepted.add(b"during-%d" % number)
+        assert longest < 0.2
+        wait_until(lambda: is_refused(producer, topic), seconds=10, what="a refusal")
+    finally:
+        if absence == "killed":
+            kafka.start()
+            kafka.wait_ready()
+        else:
+            kafka.resume()
+    wait_until(lambda: not is_refused(producer, topic), seconds=30, what="acceptance")
+    assert producer.close(30) == 0
+    assert producer.counts().failed == 0
+    # acks=1 and retries: at least once.
+    assert {message.value() for message in read_topic(stack, topic, producer.counts().delivered)} >= accepted
+
+
+def test_page_and_endpoint_answer_at_once_with_kafka_stopped(collecting: str, servers: Stack) -> None:
+    servers.kafka[0].kill()
+    try:
+        client = Client()
+        client.get("/")  # loads templates and translations
+        for path, status in (("/", 200), ("/api/select?color=red&user=Ada", 202)):
+            started_at = time.monotonic()
+            for _ in range(50):
+                assert client.get(path).status_code == status
+            assert time.monotonic() - started_at < 2.5
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    wait_until(lambda: stored(servers, collecting) == 50, what="the 50 events")
+
+
+def test_a_full_queue_is_503_and_nothing_accepted_is_lost(collecting: str, servers: Stack, settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {"queue.buffering.max.messages": 10, "linger.ms": 60_000}}
+    conf.events_settings.cache_clear()
+    answers = [Client().get("/api/select?color=red&user=Ada") for _ in range(15)]
+    assert [answer.status_code for answer in answers] == [202] * 10 + [503] * 5
+    assert answers[-1]["Retry-After"]
+    process_producer.close_process_producer()
+    assert stored(servers, collecting) == 10
+
+
+def _collect_in_child(topic: str, count: int) -> None:
+    for number in range(count):
+        process_producer.process_producer().produce(topic, b"%d" % number)
+
+
+def test_a_forked_child_delivers_its_events_at_its_end(collecting: str, servers: Stack, settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {"linger.ms": 60_000}}
+    conf.events_settings.cache_clear()
+    _collect_in_child(collecting, 5)
+    child = multiprocessing.get_context("fork").Process(target=_collect_in_child, args=(collecting, 7))
+    child.start()
+    child.join(30)
+    assert child.exitcode == 0
+    assert stored(servers, collecting) == 7
+    process_producer.close_process_producer()
+    assert stored(servers, collecting) == 12
+
+
+def test_ten_thousand_events_by_the_endpoints_code(stack: Stack, topic: str) -> None:
+    process = Process(manage("send_events", "--to", "kafka", "--count", "10000"), stack_env(stack, EVENTS_TOPIC=topic))
+    assert process.wait() == 0, process.text
+    assert "sent 10000 events" in process.text
+    assert "10000 accepted, 0 refused, 0 undelivered" in process.text
+    assert stored(stack, topic) == 10_000
+
+
+# --- Under the web server
+
+
+@pytest.fixture
+def web(stack: Stack, topic: str) -> Iterator[Callable[..., tuple[Process, str]]]:
+    """Starts granian with two workers; gives it and its address."""
+    started: list[Process] = []
+
+    def start(**variables: str) -> tuple[Process, str]:
+        port = choose_free(set())
+        server = Process(
+            [
+                str(Path(sys.executable).with_name("granian")),
+                *("--interface", "wsgi", "--workers", "2", "--port", str(port), "pipeline.wsgi:application"),
+            ],
+            stack_env(stack, EVENTS_TOPIC=topic, **variables),
+        )
+        started.append(server)
+        url = f"http://127.0.0.1:{port}"
+        wait_until(lambda: answers(server, url), what=f"the web server:\n{server.text}")
+        return server, url
+
+    yield start
+    for server in started:
+        if server.is_running():
+            server.kill()
+
+
+def answers(server: Process, url: str) -> bool:
+    assert server.is_running(), server.text
+    try:
+        return status_of(url) == 200
+    except OSError:
+        return False
+
+
+def status_of(url: str, data: Any = None) -> int:
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as answer:
+        return answer.code
+
+
+def test_sigterm_amid_requests_delivers_every_accepted_event(
+    stack: Stack, topic: str, web: Callable[..., tuple[Process, str]]
+) -> None:
+    server, url = web(EVENTS_PRODUCER_OPTIONS=json.dumps({"linger.ms": 60_000}))
+    accepted = Counter[int]()
+
+    def click(worker: int) -> None:
+        try:
+            while True:
+                if status_of(f"{url}/api/select?color=red&user={worker}") == 202:
+                    accepted[worker] += 1
+        except OSError:
+            return  # the server is gone
+
+    threads = [threading.Thread(target=click, args=(worker,)) for worker in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: accepted.total() > 200)
+    assert server.stop() == 0
+    for thread in threads:
+        thread.join()
+    assert stored(stack, topic) == accepted.total()
+
+
+def test_bodies_of_unknown_length_are_read_and_bounded(
+    stack: Stack, topic: str, web: Callable[..., tuple[Process, str]]
+) -> None:
+    _, url = web()
+    # An iterable body is sent chunked.
+    assert status_of(f"{url}/api/select", iter([b'{"color":"red",', b'"user":"Ada"}'])) == 202
+    assert status_of(f"{url}/api/select", iter([b" " * 40_000, b" " * 40_000])) == 413
+    (message,) = read_topic(stack, topic, 1)
+    assert json.loads(message.value())["userName"] == "Ada"

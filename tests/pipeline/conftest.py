@@ -1,0 +1,76 @@
+"""Fixtures of the console: staff, and settings that point at a fresh topic and index."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from elasticsearch import helpers
+from elasticsearch.dsl import connections
+from pytest_django import Settings
+
+from devstack.stack import Stack
+from events import conf as events_conf
+from events.event import format_timestamp
+from pipeline import conf
+from sinks import config as sinks_config
+
+PAGE = "/admin/events/selectcolorevent/"
+PANELS = ("events-over-time", "top-users", "top-browsers", "newest", "topics")
+
+
+def panel_url(panel: str, query: str = "") -> str:
+    """The address of a panel's data."""
+    return f"{PAGE}panels/{panel}/{query}"
+
+
+def staff(name: str, *, may_see: bool) -> User:
+    """A staff member, with or without the permission to see events."""
+    user = User.objects.create_user(name, password="secret", is_staff=True)
+    if may_see:
+        user.user_permissions.add(Permission.objects.get(codename="view_selectcolorevent"))
+    return user
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    """A browser of a staff member who may see events."""
+    client = Client()
+    client.force_login(staff("viewer", may_see=True))
+    return client
+
+
+@pytest.fixture(autouse=True)
+def _console_settings_are_read_anew() -> Iterator[None]:
+    yield
+    conf.console_settings.cache_clear()
+
+
+@pytest.fixture
+def console(servers: Stack, topic: str, index: str, settings: Settings) -> Stack:
+    """The console shows `topic` and `index` of the stack, and two sinks that have read nothing."""
+    settings.EVENTS = {**settings.EVENTS, "topic": topic}
+    settings.SINKS = {
+        "hdfs": {"kind": "hdfs", "topics": [topic], "group": f"{topic}-hdfs", "target": {"path": f"/{topic}"}},
+        "elasticsearch": {
+            "kind": "elasticsearch",
+            "topics": [topic],
+            "group": f"{topic}-es",
+            "target": {"index": index},
+        },
+    }
+    events_conf.events_settings.cache_clear()
+    sinks_config.sinks.cache_clear()
+    return servers
+
+
+def index_events(index: str, events: list[dict[str, Any]]) -> None:
+    """Stores events; one without a timestamp is of one minute ago. They can be searched at once."""
+    minute_ago = format_timestamp(datetime.now().astimezone() - timedelta(minutes=1))
+    actions = [
+        {"_index": index, "_id": f"topic-0-{number}", "timestamp": minute_ago, "userAgent": "curl/8.5.0", **event}
+        for number, event in enumerate(events)
+    ]
+    helpers.bulk(connections.get_connection(), actions, refresh=True)

@@ -1,0 +1,30 @@
+"""How far a sink is behind."""
+
+import pytest
+
+from pipeline.lag import Progress, progress, total_lag
+
+
+@pytest.mark.parametrize(
+    ("first", "end", "committed", "expected"),
+    [
+        (0, 100, 90, Progress(90, 10, "ok")),
+        (0, 100, 100, Progress(100, 0, "ok")),
+        (0, 0, 0, Progress(0, 0, "ok")),
+        (0, 100, 0, Progress(0, 100, "ok")),
+        (40, 100, 40, Progress(40, 60, "ok")),
+        (50, 100, 40, Progress(40, 60, "expired")),
+        (0, 100, 120, Progress(120, 0, "ahead")),
+        (None, None, 7, Progress(7, None, "ok")),
+        (0, 100, None, Progress(None, None, "none")),
+    ],
+)
+def test_progress(first: int | None, end: int | None, committed: int | None, expected: Progress) -> None:
+    assert progress(first=first, end=end, committed=committed) == expected
+
+
+def test_no_commit_yet_is_not_a_lag_of_zero() -> None:
+    none, ten = progress(first=0, end=10, committed=None), progress(first=0, end=10, committed=0)
+    assert total_lag([none, none]) is None
+    assert total_lag([none, ten]) == 10
+    assert total_lag([]) is None

@@ -1,0 +1,221 @@
+"""The numbers of the panels are those of the index and of Kafka (on real servers)."""
+
+import time
+from datetime import datetime, timedelta
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from django.test import Client
+from elasticsearch.dsl import connections
+from pytest_django import Settings
+
+from devstack.stack import Stack
+from events.event import format_timestamp
+from pipeline import conf
+from sinks.config import sinks
+from tests.pipeline.conftest import PANELS, index_events, panel_url
+from tests.support import event, produce
+
+pytestmark = [pytest.mark.integration]
+
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0"
+
+
+def commit(stack: Stack, group: str, topic: str, offsets: dict[int, int]) -> None:
+    """Commits offsets by partition for a group that nobody is in."""
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": group})
+    wanted = [TopicPartition(topic, partition, offset) for partition, offset in offsets.items()]
+    consumer.commit(offsets=wanted, asynchronous=False)
+    consumer.close()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Seoul", "Asia/Kathmandu", "America/New_York"])
+@pytest.mark.parametrize("span", ["15m", "30d"])
+def test_bars_are_filled_with_zeros_and_add_up(
+    console: Stack, index: str, viewer: Client, settings: Settings, zone: str, span: str
+) -> None:
+    settings.TIME_ZONE = zone
+    now = datetime.now().astimezone()
+    index_events(
+        index,
+        [
+            {"colorName": color, "userName": "a", "timestamp": format_timestamp(now - timedelta(minutes=age))}
+            for color, age in [("red", 1), ("red", 1), ("blue", 5), ("red", 14), ("green", 50), ("red", 50_000)]
+        ],
+    )
+    data = viewer.get(panel_url("events-over-time", f"?range={span}")).json()
+    expected = {"15m": 4, "30d": 5}[span]
+    assert data["total"] == expected
+    assert sum(data["counts"]) == expected
+    assert {one["color"]: sum(one["counts"]) for one in data["series"]} == {"red": 3, "blue": 1} | (
+        {"green": 1} if span == "30d" else {}
+    )
+    assert data["per_minute"] == pytest.approx(expected / {"15m": 15, "30d": 43_200}[span])
+    assert 60 <= len(data["starts"]) <= 62
+    steps = {later - earlier for earlier, later in zip(data["starts"], data["starts"][1:], strict=False)}
+    assert data["interval"] in steps
+    # Where a clock is put back or forward, one bar is an hour longer or shorter.
+    assert all(abs(step - data["interval"]) <= 3_600_000 for step in steps)
+    assert data["starts"][0] <= data["start"] < data["starts"][1]
+    assert data["starts"][-1] < data["end"]
+
+
+def test_colours_beyond_the_bound_are_counted_together(
+    console: Stack, index: str, viewer: Client, settings: Settings
+) -> None:
+    settings.CONSOLE = {"colors": 2}
+    conf.console_settings.cache_clear()
+    colors = ["red"] * 4 + ["teal"] * 3 + ["pink"] * 2 + ["<b>"]
+    index_events(index, [{"colorName": color, "userName": "a"} for color in colors])
+    data = viewer.get(panel_url("events-over-time")).json()
+    assert [(one["color"], sum(one["counts"])) for one in data["series"]] == [("red", 4), ("teal", 3)]
+    assert sum(data["others"]) == 3
+
+
+def test_top_users_and_browsers(console: Stack, index: str, viewer: Client, settings: Settings) -> None:
+    settings.CONSOLE = {"top": 2, "user_agents": 3}
+    conf.console_settings.cache_clear()
+    agents = [FIREFOX] * 5 + ["curl/8.5.0"] * 3 + ["curl/8.6.0"] * 3 + ["Wget/1.21"] * 2
+    users = ["민지"] * 6 + ["bob"] * 4 + ["eve"] * 3
+    pairs = zip(agents, users, strict=True)
+    index_events(index, [{"colorName": "red", "userName": user, "userAgent": agent} for agent, user in pairs])
+    assert viewer.get(panel_url("top-users")).json() == {
+        "total": 13,
+        "users": 3,
+        "top": [{"user": "민지", "count": 6}, {"user": "bob", "count": 4}],
+    }
+    assert viewer.get(panel_url("top-browsers")).json() == {
+        "total": 13,
+        "agents": 4,
+        "agents_read": 3,
+        "events_read": 11,
+        "browsers": [{"browser": "curl", "count": 6}, {"browser": "Firefox", "count": 5}],
+    }
+
+
+def test_newest_events_are_bounded_and_come_as_they_are_stored(
+    console: Stack, index: str, viewer: Client, settings: Settings
+) -> None:
+    settings.CONSOLE = {"newest": 2}
+    conf.console_settings.cache_clear()
+    now = datetime.now().astimezone()
+    stamps = [format_timestamp(now - timedelta(seconds=age)) for age in (30, 10, 20)]
+    hostile = "<img src=x onerror=alert(1)>"
+    index_events(
+        index,
+        [
+            {"timestamp": stamps[0], "colorName": "red", "userName": "oldest"},
+            {"timestamp": stamps[1], "colorName": "blue", "userName": hostile, "userAgent": "x" * 1000},
+            {"timestamp": stamps[2], "colorName": "green"},
+        ],
+    )
+    first, second = viewer.get(panel_url("newest")).json()["events"]
+    assert (first["id"], first["color"], first["user"]) == ("topic-0-1", "blue", hostile)
+    assert first["timestamp"] == int(datetime.fromisoformat(stamps[1]).timestamp() * 1000 + 0.5)
+    assert len(first["user_agent"]) == 300
+    assert (second["color"], second["user"]) == ("green", None)
+
+
+def test_no_index_and_no_documents_are_an_empty_state(console: Stack, viewer: Client, settings: Settings) -> None:
+    empty = viewer.get(panel_url("events-over-time")).json()
+    settings.SINKS["elasticsearch"]["target"]["index"] = "not-there"
+    sinks.cache_clear()
+    missing = viewer.get(panel_url("events-over-time")).json()
+    for data in (empty, missing):
+        assert "error" not in data
+        assert (data["total"], data["newest"]) == (0, None)
+    assert sum(empty["counts"]) == 0
+    assert missing["index"] == "not-there"
+    assert viewer.get(panel_url("top-users")).json() == {"total": 0, "users": 0, "top": []}
+    assert viewer.get(panel_url("top-browsers")).json()["browsers"] == []
+    assert viewer.get(panel_url("newest")).json() == {"events": []}
+
+
+def test_an_empty_range_names_the_newest_event_and_can_go_to_it(console: Stack, index: str, viewer: Client) -> None:
+    past = datetime.now().astimezone() - timedelta(days=400)
+    index_events(index, [{"timestamp": format_timestamp(past), "colorName": "red", "userName": "a"}])
+    data = viewer.get(panel_url("events-over-time")).json()
+    assert data["total"] == 0
+    assert abs(data["newest"] - past.timestamp() * 1000) <= 1
+    there = viewer.get(panel_url("events-over-time", f"?range=15m&end={data['newest'] + 1}")).json()
+    assert there["total"] == 1
+
+
+def test_an_index_without_the_mapping_shows_elasticsearchs_own_words(
+    console: Stack, viewer: Client, settings: Settings, index: str
+) -> None:
+    wrong = f"{index}-wrong"
+    mappings = {"properties": {"timestamp": {"type": "date"}, "userName": {"type": "text"}}}
+    connections.get_connection().indices.create(index=wrong, mappings=mappings)
+    settings.SINKS["elasticsearch"]["target"]["index"] = wrong
+    sinks.cache_clear()
+    error = viewer.get(panel_url("top-users")).json()["error"]
+    assert error["server"] == f"Elasticsearch ({console.elasticsearch_url})"
+    assert "userName" in error["text"]
+
+
+def test_offsets_and_lag_are_kafkas(console: Stack, topic: str, viewer: Client) -> None:
+    for partition, count in ((0, 10), (1, 4)):
+        produce(console, topic, [event(number) for number in range(count)], partition=partition)
+    commit(console, f"{topic}-hdfs", topic, {0: 7, 1: 4})
+    commit(console, f"{topic}-es", topic, {0: 12})
+    data = viewer.get(panel_url("topics")).json()
+    assert [sink["name"] for sink in data["sinks"]] == ["hdfs", "elasticsearch"]
+    events, dead = data["topics"]
+    assert [(part["first"], part["end"]) for part in events["partitions"]] == [(0, 10), (0, 4), (0, 0)]
+    assert [part["sinks"]["hdfs"] for part in events["partitions"]] == [
+        {"committed": 7, "lag": 3, "state": "ok"},
+        {"committed": 4, "lag": 0, "state": "ok"},
+        {"committed": None, "lag": None, "state": "none"},
+    ]
+    assert events["partitions"][0]["sinks"]["elasticsearch"] == {"committed": 12, "lag": 0, "state": "ahead"}
+    assert events["sinks"]["hdfs"] == {"error": None, "lag": 3, "uncommitted": 1}
+    assert (dead["name"], dead["is_dead_letters"], dead["exists"]) == (f"{topic}.dlq", True, True)
+
+
+def test_elasticsearch_stopped_shows_its_error_while_topics_go_on(console: Stack, index: str, viewer: Client) -> None:
+    index_events(index, [{"colorName": "red", "userName": "a"}])
+    console.elasticsearch.kill()
+    try:
+        for panel in PANELS[:4]:
+            error = viewer.get(panel_url(panel)).json()["error"]
+            assert error["server"] == f"Elasticsearch ({console.elasticsearch_url})"
+            assert "refused" in error["text"]
+        assert viewer.get(panel_url("topics")).json()["topics"][0]["exists"]
+    finally:
+        console.elasticsearch.start()
+        console.elasticsearch.wait_ready()
+    assert viewer.get(panel_url("events-over-time")).json()["total"] == 1
+
+
+def test_a_server_that_does_not_answer_costs_its_timeout_and_no_more(
+    console: Stack, viewer: Client, settings: Settings
+) -> None:
+    settings.CONSOLE = {"elasticsearch_timeout_seconds": 0.5, "kafka_timeout_seconds": 0.5}
+    conf.console_settings.cache_clear()
+    for server in (console.elasticsearch, *console.kafka):
+        server.pause()
+    try:
+        for panel in PANELS:
+            started = time.monotonic()
+            assert "error" in viewer.get(panel_url(panel)).json()
+            assert time.monotonic() - started < 2.0
+    finally:
+        for server in (console.elasticsearch, *console.kafka):
+            server.resume()
+
+
+def test_offsets_are_read_again_after_kafka_was_restarted(console: Stack, topic: str, viewer: Client) -> None:
+    produce(console, topic, [event(0)], partition=0)
+    commit(console, f"{topic}-hdfs", topic, {0: 1})
+    before = viewer.get(panel_url("topics")).json()
+    for broker in console.kafka:
+        broker.kill()
+    assert "Kafka" in viewer.get(panel_url("topics")).json()["error"]["server"]
+    for broker in console.kafka:
+        broker.start()
+        broker.wait_ready()
+    deadline = time.monotonic() + 30
+    while (after := viewer.get(panel_url("topics")).json()) != before:
+        assert time.monotonic() < deadline, after
+        time.sleep(0.5)

@@ -1,0 +1,159 @@
+"""The statistics page in a real browser, on real servers, under a strict Content-Security-Policy."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+from pytest_django.live_server_helper import LiveServer
+
+from devstack.stack import Stack
+from tests.pipeline.conftest import PAGE, index_events, staff
+from tests.support import event, produce
+
+pytestmark = [pytest.mark.integration, pytest.mark.browser]
+
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'"
+)
+HOSTILE = '<img src=x onerror="document.title=`hacked`">'
+
+
+@pytest.fixture
+def open_page(page: Page, console: Stack, live_server: LiveServer, transactional_db: None) -> Callable[..., Page]:
+    """Signs in and opens the statistics page; every answer of the admin carries the policy."""
+    staff("viewer", may_see=True)
+
+    def with_policy(route: Route) -> None:
+        answer = route.fetch(max_redirects=0)
+        route.fulfill(response=answer, headers={**answer.headers, "content-security-policy": CSP})
+
+    def open_at(query: str = "") -> Page:
+        page.goto(f"{live_server.url}/admin/login/?next={PAGE}")
+        page.fill("#id_username", "viewer")
+        page.fill("#id_password", "secret")
+        page.click("[type=submit]")
+        page.wait_for_url(f"**{PAGE}")
+        page.route(f"**{PAGE}*", with_policy)
+        page.goto(f"{live_server.url}{PAGE}{query}")
+        return page
+
+    return open_at
+
+
+@pytest.fixture
+def problems(page: Page) -> list[str]:
+    """What the browser complained of; a missing favicon is no matter of this page."""
+    seen: list[str] = []
+
+    def on_console(message: Any) -> None:
+        if message.type in ("error", "warning") and "favicon" not in (message.location or {}).get("url", ""):
+            seen.append(message.text)
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: seen.append(str(error)))
+    return seen
+
+
+def panel(page: Page, name: str) -> Any:
+    """The panel of that id."""
+    return page.locator(f'[data-panel="{name}"]')
+
+
+def test_the_page_shows_the_numbers_of_the_index(
+    open_page: Callable[..., Page], problems: list[str], index: str, topic: str, console: Stack
+) -> None:
+    users = ["alice"] * 3 + [HOSTILE] * 2
+    colors = ["red", "red", "blue", "green", "red"]
+    index_events(index, [{"userName": u, "colorName": c} for u, c in zip(users, colors, strict=True)])
+    produce(console, topic, [event(number) for number in range(6)], partition=0)
+    page = open_page()
+    assert page.evaluate("document.documentElement.dataset.theme") == "auto"
+    expect(page.locator("#tile-total")).to_have_text("5")
+    chart = panel(page, "events-over-time")
+    expect(chart.locator("[data-part=legend]")).to_contain_text("red 3 (60%)")
+    expect(chart.locator("canvas[role=img]")).to_have_attribute(
+        "aria-label", "Bar chart of 5 events stacked by colour; the table below holds the same numbers."
+    )
+    assert chart.locator("canvas[role=img]").evaluate(
+        "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
+    )
+    chart.locator("summary").click()
+    totals = [int(cell) for cell in chart.locator("tbody tr td:last-child").all_inner_texts()]
+    assert sum(totals) == 5
+    assert len(totals) in (60, 61)
+    expect(panel(page, "top-users").locator("tbody tr").first).to_contain_text("alice")
+    expect(panel(page, "top-browsers").locator("tbody tr").first).to_contain_text("curl")
+    expect(panel(page, "newest").locator("tbody tr")).to_have_count(5)
+    expect(panel(page, "topics").locator("tbody").first).to_contain_text("no commit yet")
+    expect(page.locator("#tile-lag")).to_contain_text("6 without a commit")
+    # What an event says is text.
+    expect(panel(page, "top-users").get_by_text(HOSTILE)).to_be_visible()
+    expect(panel(page, "newest").get_by_text(HOSTILE).first).to_be_visible()
+    assert page.locator("#statistics img").count() == 0
+    assert "hacked" not in page.title()
+    assert problems == []
+
+
+def test_the_page_refreshes_itself_until_it_is_paused(
+    open_page: Callable[..., Page], problems: list[str], index: str
+) -> None:
+    page = open_page("?range=15m")
+    expect(page.locator(".stats-chart")).to_contain_text(f"No documents yet in the index “{index}”")
+    index_events(index, [{"userName": "a", "colorName": "red"}])
+    expect(page.locator("#tile-total")).to_have_text("1")
+    page.get_by_role("button", name="Pause").click()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.wait_for_timeout(6000)
+    assert asked == []
+    page.get_by_role("link", name="24 hours").click()
+    page.wait_for_timeout(500)
+    assert all("range=24h" in url for url in asked)
+    assert len(asked) == 5
+    assert page.url.endswith("?range=24h")
+    assert problems == []
+
+
+def test_an_empty_range_leads_to_the_newest_event(open_page: Callable[..., Page], index: str) -> None:
+    index_events(index, [{"userName": "a", "colorName": "red", "timestamp": "2026-01-20T10:15:30.123+0900"}])
+    page = open_page()
+    page.get_by_role("button", name="Go to newest").click()
+    expect(page.locator("#tile-total")).to_have_text("1")
+    expect(page.locator("#stats-fixed")).to_contain_text("Showing events up to Jan 20, 2026")
+    page.get_by_role("button", name="Back to now").click()
+    expect(page.locator("#tile-total")).to_have_text("0")
+
+
+def test_a_stopped_elasticsearch_shows_its_error_in_its_panels_alone(
+    open_page: Callable[..., Page], problems: list[str], console: Stack, topic: str
+) -> None:
+    page = open_page()
+    expect(panel(page, "topics")).to_contain_text(topic)
+    console.elasticsearch.kill()
+    try:
+        for name in ("events-over-time", "top-users", "top-browsers", "newest"):
+            expect(panel(page, name).locator(".stats-error")).to_contain_text("refused")
+        expect(panel(page, "topics").locator(".stats-error")).to_be_hidden()
+    finally:
+        console.elasticsearch.start()
+        console.elasticsearch.wait_ready()
+    for name in ("events-over-time", "top-users", "top-browsers", "newest"):
+        expect(panel(page, name).locator(".stats-error")).to_be_hidden()
+    assert problems == []
+
+
+def test_the_page_is_korean_for_a_korean_reader(
+    browser: Any, console: Stack, live_server: LiveServer, transactional_db: None
+) -> None:
+    staff("viewer", may_see=True)
+    context = browser.new_context(locale="ko-KR", color_scheme="dark")
+    page = context.new_page()
+    page.goto(f"{live_server.url}/admin/login/?next={PAGE}")
+    page.fill("#id_username", "viewer")
+    page.fill("#id_password", "secret")
+    page.click("[type=submit]")
+    expect(page).to_have_title("이벤트 통계 | 웹 활동 파이프라인")
+    expect(page.locator(".stats-chart")).to_contain_text("아직 문서가 없습니다")
+    context.close()

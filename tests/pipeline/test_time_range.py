@@ -1,0 +1,56 @@
+"""The time range of the statistics, and how wide its bars are."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pipeline.time_range import SPANS, TimeRange, choose_interval, parse_time_range, to_milliseconds
+
+NOW = datetime(2026, 11, 20, 10, 15, 30, 123456, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("span", "interval", "bars"),
+    [
+        ("15m", timedelta(seconds=15), 60),
+        ("1h", timedelta(minutes=1), 60),
+        ("6h", timedelta(minutes=5), 72),
+        ("24h", timedelta(minutes=20), 72),
+        ("7d", timedelta(hours=3), 56),
+        ("30d", timedelta(hours=12), 60),
+    ],
+)
+def test_a_span_is_cut_into_about_sixty_bars(span: str, interval: timedelta, bars: int) -> None:
+    assert choose_interval(SPANS[span].length) == interval
+    assert SPANS[span].length / interval == bars
+
+
+@pytest.mark.parametrize("seconds", [1, 59, 61, 3601, 86_399, 10**6, 10**7, 10**8, 10**9])
+def test_any_length_has_at_most_120_bars(seconds: int) -> None:
+    length = timedelta(seconds=seconds)
+    assert length / choose_interval(length) <= 120
+
+
+def test_without_a_query_the_last_hour_is_shown() -> None:
+    assert parse_time_range({}, now=NOW) == TimeRange(NOW - timedelta(hours=1), NOW, timedelta(minutes=1))
+
+
+def test_a_range_can_end_in_the_past() -> None:
+    end = to_milliseconds(NOW - timedelta(days=3))
+    time_range = parse_time_range({"range": "15m", "end": str(end)}, now=NOW)
+    assert to_milliseconds(time_range.end) == end
+    assert time_range.end - time_range.start == timedelta(minutes=15)
+    assert time_range.minutes == 15
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"range": "2h"}, {"end": "yesterday"}, {"end": "9" * 30}, {"end": "-62135596800000"}, {"end": "1e3"}],
+)
+def test_what_is_no_range_is_refused(query: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"range|end"):
+        parse_time_range(query, now=NOW)
+
+
+def test_an_excluded_end_is_rounded_up_to_whole_milliseconds() -> None:
+    assert to_milliseconds(NOW) == 1795169730124

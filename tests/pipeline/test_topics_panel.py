@@ -1,0 +1,78 @@
+"""The table of topics, partitions and sinks, from offsets that are given."""
+
+from typing import Any
+
+import pytest
+from pytest_django import Settings
+
+from pipeline.errors import ServerError
+from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
+from pipeline.panels import topics
+from pipeline.panels.topics import PipelineTopic, pipeline_topics, topic_entry
+from pipeline.time_range import TimeRange
+from sinks import config as sinks_config
+from sinks.config import SinkConfig, sinks
+
+
+@pytest.fixture
+def sink() -> SinkConfig:
+    return sinks()["hdfs"]
+
+
+def test_topics_of_the_pipeline_are_listed_once_with_their_dead_letters() -> None:
+    listed = pipeline_topics(sinks().values())
+    assert [(topic.name, topic.is_dead_letters, [sink.name for sink in topic.sinks]) for topic in listed] == [
+        ("select-color", False, ["hdfs", "elasticsearch"]),
+        ("select-color.dlq", True, []),
+    ]
+
+
+def test_lag_is_summed_over_partitions_with_a_commit(sink: SinkConfig) -> None:
+    offsets = ClusterOffsets(
+        topics={"t": [PartitionOffsets(0, 0, 100), PartitionOffsets(1, 5, 50), PartitionOffsets(2, 0, 0)]},
+        groups={sink.group: GroupOffsets({("t", 0): 90, ("t", 1): 45})},
+    )
+    entry = topic_entry(PipelineTopic("default", "t", False, (sink,)), offsets, limit=10)
+    assert entry["sinks"] == {"hdfs": {"error": None, "lag": 15, "uncommitted": 1}}
+    assert [row["sinks"]["hdfs"]["lag"] for row in entry["partitions"]] == [10, 5, None]
+
+
+def test_partitions_beyond_the_limit_are_counted_but_not_listed(sink: SinkConfig) -> None:
+    offsets = ClusterOffsets(
+        topics={"t": [PartitionOffsets(number, 0, 10) for number in range(500)]},
+        groups={sink.group: GroupOffsets({("t", number): 8 for number in range(500)})},
+    )
+    entry = topic_entry(PipelineTopic("default", "t", False, (sink,)), offsets, limit=200)
+    assert len(entry["partitions"]) == 200
+    assert entry["partition_count"] == 500
+    assert entry["sinks"]["hdfs"]["lag"] == 1000
+
+
+def test_a_group_that_can_not_be_read_shows_its_error_beside_the_offsets(sink: SinkConfig) -> None:
+    offsets = ClusterOffsets(
+        topics={"t": [PartitionOffsets(0, 0, 100)]}, groups={sink.group: GroupOffsets(error="no coordinator")}
+    )
+    entry = topic_entry(PipelineTopic("default", "t", False, (sink,)), offsets, limit=10)
+    assert entry["sinks"] == {"hdfs": {"error": "no coordinator", "lag": None, "uncommitted": 0}}
+    assert entry["partitions"][0]["end"] == 100
+
+
+def test_one_cluster_away_leaves_the_other_one_visible(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.SINKS = {**settings.SINKS, "far": {**settings.SINKS["hdfs"], "kafka": "far", "group": "far"}}
+    sinks_config.sinks.cache_clear()
+
+    def read_offsets(cluster: str, **_: Any) -> ClusterOffsets:
+        if cluster == "far":
+            raise ServerError("Kafka (far:9092)", "no route")
+        groups = {"sink-hdfs": GroupOffsets(), "sink-elasticsearch": GroupOffsets()}
+        return ClusterOffsets({"select-color": [PartitionOffsets(0, 0, 1)]}, groups)
+
+    monkeypatch.setattr(topics, "read_offsets", read_offsets)
+    time_range: TimeRange = None  # type: ignore[assignment]
+    entries = topics.read(time_range)["topics"]
+    assert [(entry["cluster"], entry["exists"], entry["error"]) for entry in entries] == [
+        ("default", True, None),
+        ("default", False, None),
+        ("far", False, "Kafka (far:9092): no route"),
+        ("far", False, "Kafka (far:9092): no route"),
+    ]
