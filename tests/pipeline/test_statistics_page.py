@@ -5,13 +5,17 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Route, expect
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from devstack.stack import Stack
+from pipeline import conf
 from tests.pipeline.conftest import PAGE, index_events, staff
 from tests.support import event, produce
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
+
+expect.set_options(timeout=15_000)
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -21,8 +25,12 @@ HOSTILE = '<img src=x onerror="document.title=`hacked`">'
 
 
 @pytest.fixture
-def open_page(page: Page, console: Stack, live_server: LiveServer, transactional_db: None) -> Callable[..., Page]:
-    """Signs in and opens the statistics page; every answer of the admin carries the policy."""
+def open_page(
+    page: Page, console: Stack, live_server: LiveServer, transactional_db: None, settings: Settings
+) -> Callable[..., Page]:
+    """Signs in and opens the statistics page, which carries the policy and is refreshed every second."""
+    settings.CONSOLE = {"refresh_seconds": 1}
+    conf.console_settings.cache_clear()
     staff("viewer", may_see=True)
 
     def with_policy(route: Route) -> None:
@@ -96,6 +104,13 @@ def test_the_page_shows_the_numbers_of_the_index(
     assert problems == []
 
 
+def panel_requests(page: Page) -> list[str]:
+    """The panels' addresses that are asked for from now on; the list grows."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/panels/" in request.url else None)
+    return asked
+
+
 def test_the_page_refreshes_itself_until_it_is_paused(
     open_page: Callable[..., Page], problems: list[str], index: str
 ) -> None:
@@ -104,16 +119,35 @@ def test_the_page_refreshes_itself_until_it_is_paused(
     index_events(index, [{"userName": "a", "colorName": "red"}])
     expect(page.locator("#tile-total")).to_have_text("1")
     page.get_by_role("button", name="Pause").click()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(6000)
+    asked = panel_requests(page)
+    page.wait_for_timeout(2500)
     assert asked == []
     page.get_by_role("link", name="24 hours").click()
-    page.wait_for_timeout(500)
-    assert all("range=24h" in url for url in asked)
+    expect(page.locator("[data-part=interval]")).to_have_text("One bar is 20 min.")
+    page.wait_for_timeout(1500)
     assert len(asked) == 5
+    assert all("range=24h" in url for url in asked)
     assert page.url.endswith("?range=24h")
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_timeout(2500)
+    assert len(asked) >= 10
     assert problems == []
+
+
+def test_a_page_that_nobody_sees_asks_nothing(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    expect(page.locator("#stats-updated")).to_contain_text("Updated")
+    turn = """state => {
+        Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(turn, "hidden")
+    asked = panel_requests(page)
+    page.wait_for_timeout(2500)
+    assert asked == []
+    page.evaluate(turn, "visible")
+    page.wait_for_timeout(1000)
+    assert len(asked) >= 5
 
 
 def test_an_empty_range_leads_to_the_newest_event(open_page: Callable[..., Page], index: str) -> None:

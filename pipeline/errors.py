@@ -1,0 +1,13 @@
+"""What an operator is told when a server does not answer."""
+
+
+class ServerError(Exception):
+    """A server could not be read.
+
+    server: its name for people, such as "Elasticsearch (http://localhost:9200)"; text: its own words.
+    """
+
+    def __init__(self, server: str, text: str) -> None:
+        super().__init__(f"{server}: {text}")
+        self.server = server
+        self.text = text

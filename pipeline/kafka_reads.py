@@ -1,0 +1,178 @@
+"""Bounded reads of Kafka for operators: offsets of topics and of consumer groups. They join no consumer group."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from events.conf import kafka_cluster
+from pipeline.errors import ServerError
+
+Partition = tuple[str, int]
+"""Topic and partition number."""
+
+_LEAST_SECONDS = 0.1
+_MAX_THREADS = 8
+_GROUPS_SHARE = 0.6
+"""The part of the time that groups may take: a group without a coordinator must leave some for the ends."""
+
+_NO_ANSWER = "no answer in time"
+# Nobody serves these clients' logs; what goes wrong is told by the panel.
+_QUIET = {"log_level": 0}
+
+_lock = threading.Lock()
+_admins: dict[str, AdminClient] = {}
+_consumers: dict[str, Consumer] = {}
+
+
+@dataclass(frozen=True)
+class PartitionOffsets:
+    """The offsets that a partition holds: from `first` up to `end` (excluded); None, with `error`, when not known."""
+
+    partition: int
+    first: int | None
+    end: int | None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class GroupOffsets:
+    """What a consumer group has committed; a partition that is missing has no commit. `error`: why it is not known."""
+
+    committed: Mapping[Partition, int] = field(default_factory=dict)
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ClusterOffsets:
+    """A snapshot of some topics and groups of one cluster; a topic that does not exist is missing."""
+
+    topics: Mapping[str, list[PartitionOffsets]]
+    groups: Mapping[str, GroupOffsets]
+
+
+def read_offsets(
+    cluster: str, *, topics: Iterable[str], groups: Mapping[str, Iterable[str]], timeout: float
+) -> ClusterOffsets:
+    """First and end offsets of `topics`, and what `groups` (name -> the topics it reads) have committed.
+
+    cluster: an alias of settings.KAFKA; timeout: seconds for all of it. Raises ServerError when the cluster does not
+    answer; an error of one partition or group stands in its place.
+    """
+    config = kafka_cluster(cluster)
+    server = f"Kafka ({config['bootstrap.servers']})"
+    deadline = time.monotonic() + timeout
+    try:
+        client = _admin(config)
+        # The list of all topics: asking for one by name could create it.
+        known = client.list_topics(timeout=_left(deadline)).topics
+    except KafkaException as error:
+        raise ServerError(server, _text(error)) from error
+    partitions = {topic: sorted(known[topic].partitions) for topic in topics if topic in known}
+    wanted = {
+        group: [(topic, n) for topic in read for n in partitions.get(topic, [])] for group, read in groups.items()
+    }
+    # Commits before ends: a sink that goes on meanwhile must not seem to be ahead of its partition.
+    committed = _read_groups(config, wanted, time.monotonic() + _GROUPS_SHARE * _left(deadline))
+    ends = _ask_offsets(client, partitions, OffsetSpec.latest(), deadline)
+    firsts = _ask_offsets(client, partitions, OffsetSpec.earliest(), deadline)
+    return ClusterOffsets(
+        topics={
+            topic: [_partition(firsts[topic, number], ends[topic, number], number, deadline) for number in numbers]
+            for topic, numbers in partitions.items()
+        },
+        groups=committed,
+    )
+
+
+def _admin(config: dict[str, Any]) -> AdminClient:
+    """The client of this process for a cluster, made at its first use, so after a server's fork."""
+    with _lock:
+        if (key := _key(config)) not in _admins:
+            _admins[key] = AdminClient({**_QUIET, **config})
+        return _admins[key]
+
+
+def _consumer(config: dict[str, Any], group: str) -> Consumer:
+    """The consumer of this process that asks for a group's offsets.
+
+    It subscribes to nothing and so never joins the group. AdminClient.list_consumer_group_offsets can do the same, but
+    after a broker's restart it only times out, and then an assertion of librdkafka ends the whole process (seen with
+    2.16.0; https://github.com/confluentinc/librdkafka/issues/3663).
+    """
+    own = {**_QUIET, **config, "group.id": group, "enable.auto.commit": False}
+    with _lock:
+        if (key := _key(own)) not in _consumers:
+            _consumers[key] = Consumer(own)
+        return _consumers[key]
+
+
+def _key(config: dict[str, Any]) -> str:
+    return json.dumps(config, sort_keys=True, default=str)
+
+
+def _ask_offsets(
+    client: AdminClient, partitions: Mapping[str, list[int]], spec: OffsetSpec, deadline: float
+) -> dict[Partition, "Future[Any]"]:
+    wanted = {TopicPartition(topic, number): spec for topic, numbers in partitions.items() for number in numbers}
+    if not wanted:
+        return {}
+    futures = client.list_offsets(wanted, request_timeout=_left(deadline))
+    return {(part.topic, part.partition): future for part, future in futures.items()}
+
+
+def _partition(first: "Future[Any]", end: "Future[Any]", number: int, deadline: float) -> PartitionOffsets:
+    try:
+        offsets = first.result(_left(deadline)).offset, end.result(_left(deadline)).offset
+    except (KafkaException, FutureTimeoutError) as error:
+        return PartitionOffsets(number, None, None, _text(error))
+    if min(offsets) < 0:  # what librdkafka answers for a request that timed out
+        return PartitionOffsets(number, None, None, _NO_ANSWER)
+    return PartitionOffsets(number, *offsets)
+
+
+def _read_groups(
+    config: dict[str, Any], wanted: Mapping[str, list[Partition]], deadline: float
+) -> dict[str, GroupOffsets]:
+    with ThreadPoolExecutor(max_workers=min(_MAX_THREADS, max(1, len(wanted)))) as pool:
+        futures = {group: pool.submit(_read_group, config, group, wanted[group], deadline) for group in wanted}
+        return {group: future.result() for group, future in futures.items()}
+
+
+def _read_group(config: dict[str, Any], group: str, wanted: list[Partition], deadline: float) -> GroupOffsets:
+    if not wanted:
+        return GroupOffsets()
+    partitions = [TopicPartition(topic, number) for topic, number in wanted]
+    try:
+        answer: list[TopicPartition] = _consumer(config, group).committed(partitions, timeout=_left(deadline))
+    except KafkaException as error:
+        return GroupOffsets(error=_text(error))
+    return GroupOffsets({(p.topic, p.partition): p.offset for p in answer if p.error is None and p.offset >= 0})
+
+
+def _left(deadline: float) -> float:
+    return max(_LEAST_SECONDS, deadline - time.monotonic())
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, KafkaException):
+        return str(error.args[0].str())
+    return _NO_ANSWER
+
+
+def _forget_parents_clients() -> None:
+    global _lock
+    _lock = threading.Lock()
+    _admins.clear()
+    _consumers.clear()  # their threads did not survive the fork
+
+
+os.register_at_fork(after_in_child=_forget_parents_clients)

@@ -1,0 +1,103 @@
+"""What the statistics page is rendered from: panels, time ranges, and the texts of its scripts."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from pipeline.conf import console_settings
+from pipeline.panels import PANELS
+from pipeline.time_range import DEFAULT_SPAN, SPANS, parse_time_range
+
+
+def page_context(query: Mapping[str, str]) -> dict[str, Any]:
+    """The template's context; a range or end that can't be understood is left out."""
+    try:
+        parse_time_range(query, now=datetime.now(UTC))
+    except ValueError:
+        query = {}
+    chosen = query.get("range") or DEFAULT_SPAN
+    return {
+        "spans": [{"key": key, "label": span.label, "is_chosen": key == chosen} for key, span in SPANS.items()],
+        "panels": {
+            panel.id.replace("-", "_"): {
+                "id": panel.id,
+                "title": panel.title,
+                "url": reverse("admin:events_selectcolorevent_panel", args=[panel.id]),
+            }
+            for panel in PANELS.values()
+        },
+        "time_zone": timezone.get_current_timezone_name(),
+        "config": {
+            "range": chosen,
+            "end": int(query["end"]) if query.get("end") else None,
+            "timeZone": timezone.get_current_timezone_name(),
+            "refreshSeconds": console_settings().refresh_seconds,
+            "texts": script_texts(),
+        },
+    }
+
+
+def script_texts() -> dict[str, str]:
+    """The texts that scripts write into the page; {name} stands for what they fill in."""
+    return {
+        "pause": _("Pause"),
+        "resume": _("Resume"),
+        "paused": _("Paused"),
+        "updated": _("Updated {time}"),
+        "other": _("other"),
+        "unknown": _("unknown"),
+        "total": _("Total"),
+        "time": _("Time"),
+        "events": _("Events"),
+        "share": _("Share"),
+        "user": _("User"),
+        "browser": _("Browser"),
+        "color": _("Colour"),
+        "userAgent": _("User agent"),
+        "record": _("Record"),
+        "recordHelp": _("topic-partition-offset of the Kafka record"),
+        "missing": _("missing"),
+        "perBar": _("One bar is {interval}."),
+        "seconds": _("{n} s"),
+        "minutes": _("{n} min"),
+        "hours": _("{n} h"),
+        "days": _("{n} d"),
+        "chartLabel": _("Bar chart of {total} events stacked by colour; the table below holds the same numbers."),
+        "emptyIndex": _("No documents yet in the index “{index}”."),
+        "emptyIndexHint": _("Is the Elasticsearch sink running? Start it with: {command}"),
+        "emptyRange": _("No events in this time range."),
+        "newestIs": _("The newest event is from {time}."),
+        "goToNewest": _("Go to newest"),
+        "until": _("Showing events up to {time}."),
+        "backToNow": _("Back to now"),
+        "usersTotal": _("{n} users in all."),
+        "usersShown": _("{n} users in all; the top {top} are shown."),
+        "agentsAll": _("Read from {n} different user agents."),
+        "agentsSome": _("Read from the {read} most frequent of about {n} user agents: {events} of {total} events."),
+        "partition": _("Partition"),
+        "first": _("First offset"),
+        "end": _("End offset"),
+        "committed": _("Committed"),
+        "lag": _("Lag"),
+        "deadLetters": _("dead letters"),
+        "noCommit": _("no commit yet"),
+        "noCommits": _("{n} without a commit"),
+        "notRead": _("not read by this sink"),
+        "expired": _("records before {first} are gone"),
+        "ahead": _("beyond the end: was the topic made anew?"),
+        "noTopic": _("This topic does not exist yet. Create it with: {command}"),
+        "noDeadLetters": _("This topic does not exist yet."),
+        "morePartitions": _("{n} more partitions are counted but not listed."),
+        "group": _("consumer group {group}"),
+        "cluster": _("cluster {cluster}"),
+        "notAnswering": _("{server} can’t be read"),
+        "requestFailed": _("This site did not answer as expected (status {status})."),
+        "requestTimeout": _("This site did not answer within {n} s."),
+        "requestLost": _("This site can’t be reached."),
+        "signedOut": _("You are signed out. Load the page again to sign in."),
+        "forbidden": _("You may not see events any more."),
+    }

@@ -1,0 +1,39 @@
+"""Events per interval, stacked by colour, with their total."""
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from events.conf import events_settings
+from pipeline import statistics
+from pipeline.conf import console_settings
+from pipeline.panels.panel import Panel
+from pipeline.time_range import TimeRange, to_milliseconds
+
+
+def read(time_range: TimeRange) -> dict[str, Any]:
+    """Bars and series; `others` holds the events of colours that have no series."""
+    conf = console_settings()
+    found = statistics.events_over_time(time_range, colors=conf.colors, timeout=conf.elasticsearch_timeout_seconds)
+    # A colour keeps its place, and with it its pattern, however the counts change.
+    offered = {color: place for place, color in enumerate(events_settings().colors)}
+    series = sorted(found.series, key=lambda one: (offered.get(one.color, len(offered)), one.color))
+    shown = [sum(counts) for counts in zip(*(one.counts for one in series), strict=True)] or [0] * len(found.counts)
+    return {
+        "start": to_milliseconds(time_range.start),
+        "end": to_milliseconds(time_range.end),
+        "interval": time_range.interval // timedelta(milliseconds=1),
+        "total": found.total,
+        "per_minute": found.total / time_range.minutes,
+        "newest": found.newest,
+        "index": statistics.events_target().index,
+        "starts": found.starts,
+        "counts": found.counts,
+        "series": [asdict(one) for one in series],
+        "others": [count - part for count, part in zip(found.counts, shown, strict=True)],
+    }
+
+
+PANEL = Panel("events-over-time", _("Events over time"), read)

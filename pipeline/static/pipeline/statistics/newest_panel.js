@@ -1,0 +1,35 @@
+// The newest events as they are stored, the newest first.
+import { el, empty, table } from "./dom.js";
+import { formatTime, text } from "./format.js";
+import { swatch } from "./colors.js";
+
+export function newestPanel(part, data) {
+    if (data === null) {
+        return;
+    }
+    const columns = [
+        { label: text("time") },
+        { label: text("color") },
+        { label: text("user") },
+        { label: text("userAgent") },
+        { label: text("record"), title: text("recordHelp") },
+    ];
+    part("table").replaceChildren(
+        data.events.length ? table(columns, data.events.map(row)) : empty(text("emptyRange")),
+    );
+}
+
+function row({ id, timestamp, color, user, user_agent: userAgent }) {
+    const value = (shown) => (shown === null
+        ? el("em", { class: "stats-quiet" }, text("missing"))
+        : el("bdi", { class: "stats-cut", title: shown }, shown));
+    return el(
+        "tr",
+        {},
+        el("td", { class: "stats-time" }, timestamp === null ? value(null) : formatTime(timestamp, "millis")),
+        el("td", { class: "stats-color" }, color === null ? null : swatch(color), value(color)),
+        el("td", { class: "stats-name" }, value(user)),
+        el("td", { class: "stats-agent" }, value(userAgent)),
+        el("td", { class: "stats-id" }, el("code", { class: "stats-cut", title: id }, id)),
+    );
+}

@@ -1,0 +1,251 @@
+"""What the stored events say: Elasticsearch aggregations over a time range, each one bounded search."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import ImproperlyConfigured
+from django.utils import timezone
+from elasticsearch.dsl.connections import connections
+from elasticsearch.exceptions import ApiError, TransportError
+
+from pipeline.browsers import BrowserCount, count_browsers
+from pipeline.errors import ServerError
+from pipeline.time_range import TimeRange, to_milliseconds
+from sinks.config import sinks
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.documents import SelectColorDocument
+
+EVENT = "select-color"
+
+_PRECISION = 3000
+"""Up to so many different values are counted exactly."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The events of one colour, one count for each bar."""
+
+    color: str
+    counts: list[int]
+
+
+@dataclass(frozen=True)
+class EventsOverTime:
+    """Events for each bar.
+
+    starts: when each bar begins (epoch milliseconds); counts: all events of it; series: those of the most frequent
+    colours, and what is missing from the sum is of other colours. newest: the newest event of all time (epoch
+    milliseconds), None when the index has none or does not exist.
+    """
+
+    total: int
+    starts: list[int]
+    counts: list[int]
+    series: list[Series]
+    newest: int | None
+
+
+@dataclass(frozen=True)
+class UserCount:
+    """How many events a user sent."""
+
+    user: str
+    count: int
+
+
+@dataclass(frozen=True)
+class TopUsers:
+    """The most active users of `total` events; `users` is how many there are (about, when there are thousands)."""
+
+    total: int
+    users: int
+    top: list[UserCount]
+
+
+@dataclass(frozen=True)
+class TopBrowsers:
+    """Browsers by the number of their events.
+
+    agents: how many different user agents there are (about); agents_read: how many were read, the most frequent first;
+    events_read: the events that these sent, of `total`.
+    """
+
+    total: int
+    agents: int
+    agents_read: int
+    events_read: int
+    browsers: list[BrowserCount]
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """A document as it is stored; a field may be missing from one that another program wrote."""
+
+    id: str
+    timestamp: int | None
+    fields: Mapping[str, Any]
+
+
+def events_target() -> ElasticsearchTarget:
+    """Where the sink of choices of a colour stores. Raises ImproperlyConfigured when SINKS has none."""
+    for sink in sinks().values():
+        if sink.event == EVENT and isinstance(sink.target, ElasticsearchTarget):
+            return sink.target
+    raise ImproperlyConfigured(f"SINKS has no entry of the kind elasticsearch for the event {EVENT}")
+
+
+def events_over_time(time_range: TimeRange, *, colors: int, timeout: float) -> EventsOverTime:
+    """Events for each interval, for the `colors` most frequent colours. Raises ServerError."""
+    search = _search(time_range, timeout)
+    bars = _bars(time_range)
+    search.aggs.bucket("bars", "date_histogram", **bars)
+    search.aggs.bucket("colors", "terms", field="colorName", size=colors).bucket("bars", "date_histogram", **bars)
+    answer = _execute(search[:0])
+    found = answer.get("aggregations")
+    if found is None:  # there is no index
+        return EventsOverTime(0, [], [], [], None)
+    total = _total(answer)
+    starts = [bucket["key"] for bucket in found["bars"]["buckets"]]
+    return EventsOverTime(
+        total=total,
+        starts=starts,
+        counts=[bucket["doc_count"] for bucket in found["bars"]["buckets"]],
+        series=[Series(color["key"], _counts_at(starts, color["bars"])) for color in found["colors"]["buckets"]],
+        newest=_newest_timestamp(timeout),
+    )
+
+
+def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
+    """The `top` users with the most events. Raises ServerError."""
+    search = _search(time_range, timeout)
+    search.aggs.bucket("top", "terms", field="userName", size=top)
+    search.aggs.metric("users", "cardinality", field="userName", precision_threshold=_PRECISION)
+    answer = _execute(search[:0])
+    found = answer.get("aggregations")
+    if found is None:
+        return TopUsers(0, 0, [])
+    return TopUsers(
+        total=_total(answer),
+        users=found["users"]["value"],
+        top=[UserCount(bucket["key"], bucket["doc_count"]) for bucket in found["top"]["buckets"]],
+    )
+
+
+def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float) -> TopBrowsers:
+    """The `top` browsers, parsed from the `agents` most frequent user agents. Raises ServerError."""
+    search = _search(time_range, timeout)
+    search.aggs.bucket("agents", "terms", field="userAgent.keyword", size=agents)
+    search.aggs.metric("different", "cardinality", field="userAgent.keyword", precision_threshold=_PRECISION)
+    answer = _execute(search[:0])
+    found = answer.get("aggregations")
+    if found is None:
+        return TopBrowsers(0, 0, 0, 0, [])
+    read = [(bucket["key"], bucket["doc_count"]) for bucket in found["agents"]["buckets"]]
+    return TopBrowsers(
+        total=_total(answer),
+        # The count is an estimate, what was read is not.
+        agents=max(found["different"]["value"], len(read)),
+        agents_read=len(read),
+        events_read=sum(count for _, count in read),
+        browsers=count_browsers(read)[:top],
+    )
+
+
+def newest_events(time_range: TimeRange, *, count: int, timeout: float) -> list[StoredEvent]:
+    """The `count` newest events of the range, the newest first. Raises ServerError."""
+    search = (
+        _search(time_range, timeout)
+        .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
+        .source(["timestamp", "colorName", "userName", "userAgent"])
+        .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}])
+    )
+    return [
+        StoredEvent(hit["_id"], _field_milliseconds(hit), hit.get("_source") or {})
+        for hit in _execute(search[:count])["hits"]["hits"]
+    ]
+
+
+def _newest_timestamp(timeout: float) -> int | None:
+    # Sorted by an indexed date and cut to one: fast whatever the size of the index.
+    search = (
+        _search_all(timeout)
+        .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
+        .source(False)
+        .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}], track_total_hits=False)
+    )
+    hits = _execute(search[:1])["hits"]["hits"]
+    return _field_milliseconds(hits[0]) if hits else None
+
+
+def _search_all(timeout: float) -> Any:
+    target = events_target()
+    client = connections.get_connection(target.cluster).options(request_timeout=timeout, max_retries=0)
+    # A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
+    return SelectColorDocument.search(using=client, index=target.index).params(
+        ignore_unavailable=True, allow_partial_search_results=False
+    )
+
+
+def _search(time_range: TimeRange, timeout: float) -> Any:
+    bounds = {
+        "gte": to_milliseconds(time_range.start),
+        "lt": to_milliseconds(time_range.end),
+        "format": "epoch_millis",
+    }
+    return _search_all(timeout).filter("range", timestamp=bounds).extra(track_total_hits=True)
+
+
+def _bars(time_range: TimeRange) -> dict[str, Any]:
+    """The parameters of a date_histogram with a bar for each interval, also where there are no events."""
+    return {
+        "field": "timestamp",
+        "fixed_interval": f"{time_range.interval // timedelta(seconds=1)}s",
+        # Days and hours begin where the reader's do.
+        "time_zone": timezone.get_current_timezone_name(),
+        "min_doc_count": 0,
+        "extended_bounds": {
+            "min": to_milliseconds(time_range.start),
+            "max": to_milliseconds(time_range.end) - 1,
+        },
+        "format": "epoch_millis",
+    }
+
+
+def _execute(search: Any) -> dict[str, Any]:
+    try:
+        # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
+        return search.execute().to_dict()  # type: ignore[no-any-return]
+    except ApiError as error:
+        raise ServerError(_server(), _reason(error)) from error
+    except TransportError as error:
+        raise ServerError(_server(), error.message) from error
+
+
+def _server() -> str:
+    client = connections.get_connection(events_target().cluster)
+    return f"Elasticsearch ({', '.join(node.base_url for node in client.transport.node_pool.all())})"
+
+
+def _reason(error: ApiError) -> str:
+    """Elasticsearch's own words: the reason of the root cause, else of the error, else its status."""
+    details = error.body.get("error") if isinstance(error.body, dict) else None
+    if not isinstance(details, dict):
+        return str(error)
+    causes = details.get("root_cause") or [details]
+    return str(causes[0].get("reason") or details.get("reason") or error)
+
+
+def _total(answer: dict[str, Any]) -> int:
+    return int(answer["hits"]["total"]["value"])
+
+
+def _counts_at(starts: list[int], histogram: dict[str, Any]) -> list[int]:
+    counts = {bucket["key"]: bucket["doc_count"] for bucket in histogram["buckets"]}
+    return [counts.get(start, 0) for start in starts]
+
+
+def _field_milliseconds(hit: dict[str, Any]) -> int | None:
+    values = hit.get("fields", {}).get("timestamp")
+    return int(values[0]) if values else None
