@@ -21,6 +21,7 @@ from sinks.memory import MemoryBudget
 from sinks.records import BatchLimits
 from sinks.retry import Backoff
 from sinks.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, SinkTask, TaskSettings
+from sinks.topic_ids import TopicIds
 from sinks.writer import Writer
 
 logger = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer
     """
     options = sink.options
     backoff = Backoff(maximum=options.retry_seconds)
-    writer = _writer(sink, backoff)
     cluster = kafka_cluster(sink.kafka)
+    writer = _writer(sink, cluster)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
     producer = EventProducer({**cluster, **_DEAD_LETTER_PRODUCER}, away_seconds=float("inf"))
     check = check_for(sink.event)
@@ -86,15 +87,20 @@ def _log_commit(error: KafkaError | None, partitions: list[TopicPartition]) -> N
         logger.warning("Kafka: commit of %s: %s; what was stored there may be read again", places, error.str())
 
 
-def _writer(sink: SinkConfig, backoff: Backoff) -> Writer:
+def _writer(sink: SinkConfig, kafka: dict[str, Any]) -> Writer:
     connections = sink.tasks * sink.options.in_flight
     target = sink.target
     if isinstance(target, ElasticsearchTarget):
         cluster = _cluster("ELASTICSEARCH_DSL", target.cluster)
         client = elasticsearch_client.connect(cluster, connections=connections)
-        return ElasticsearchWriter(client, index=target.index, backoff=backoff)
+        return ElasticsearchWriter(client, index=target.index)
     cluster = _cluster("HDFS", target.cluster)
-    return HdfsWriter(hdfs_client.connect(cluster, connections=connections), path=target.path, sink=sink.name)
+    return HdfsWriter(
+        hdfs_client.connect(cluster, connections=connections),
+        path=target.path,
+        sink=sink.name,
+        topic_id=TopicIds(kafka),
+    )
 
 
 def _cluster(setting: str, alias: str) -> dict[str, Any]:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from confluent_kafka import KafkaError, Message
 
 from events.producer import EventProducer, KafkaUnavailable
-from sinks.errors import Cancelled, Retriable
+from sinks.errors import Retriable
 from sinks.records import Partition, Rejected
 
 logger = logging.getLogger(__name__)
 
-DELIVERY_SECONDS = 30.0
+DELIVERY_SECONDS = 10.0
 """How long a round of dead letters may take before it is tried again."""
 
 
@@ -34,14 +34,11 @@ class DeadLetters:
         """The dead-letter topic of a topic."""
         return self._topic.replace("{topic}", topic)
 
-    def deliver(self, partition: Partition, rejected: Sequence[Rejected], cancelled: threading.Event) -> None:
+    def deliver(self, partition: Partition, rejected: Sequence[Rejected]) -> None:
         """Returns once Kafka has acknowledged every one of them.
 
-        Raises Retriable when Kafka did not (all may be delivered again then), Cancelled when the partition was
-        given up.
+        Raises Retriable when Kafka did not; all may be delivered again then.
         """
-        if not rejected:
-            return
         round_ = _Round(len(rejected))
         topic = self.topic_for(partition.topic)
         for record, reason in rejected:
@@ -59,7 +56,7 @@ class DeadLetters:
                 self._producer.produce(topic, record.value, key=record.key, headers=headers, on_delivery=round_.report)
             except KafkaUnavailable as error:
                 raise Retriable(f"dead letters to {topic}: {error}") from error
-        if not round_.wait(DELIVERY_SECONDS, cancelled):
+        if not round_.complete.wait(DELIVERY_SECONDS):
             raise Retriable(f"dead letters to {topic}: no acknowledgement within {DELIVERY_SECONDS:g} s")
         if round_.error is not None:
             raise Retriable(f"dead letters to {topic}: {round_.error.str()}")
@@ -71,7 +68,7 @@ class _Round:
     def __init__(self, expected: int) -> None:
         self._missing = expected
         self._lock = threading.Lock()
-        self._complete = threading.Event()
+        self.complete = threading.Event()
         self.error: KafkaError | None = None
 
     def report(self, error: KafkaError | None, _: Message) -> None:
@@ -79,13 +76,4 @@ class _Round:
             self.error = self.error or error
             self._missing -= 1
             if self._missing == 0:
-                self._complete.set()
-
-    def wait(self, timeout: float, cancelled: threading.Event) -> bool:
-        step = 0.2
-        for _ in range(int(timeout / step)):
-            if self._complete.wait(step):
-                return True
-            if cancelled.is_set():
-                raise Cancelled("dead letters")
-        return False
+                self.complete.set()

@@ -9,5 +9,9 @@ class Fatal(Exception):
     """Going on could lose or repeat records, or can never work: the sink stops loudly and exits 1."""
 
 
+class Fenced(Exception):
+    """Another owner has taken the partition over: what is unfinished is abandoned and ownership is asked for anew."""
+
+
 class Cancelled(Exception):
     """The partition was given up while its records were being stored; they are read again by its next owner."""

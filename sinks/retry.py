@@ -29,21 +29,33 @@ class Backoff:
             ceiling = min(ceiling * 2, self.maximum)
 
 
-def retry(action: Callable[[], Result], *, what: str, backoff: Backoff, cancelled: threading.Event) -> Result:
-    """Calls `action` until it does not raise Retriable; returns its result.
+class Retry:
+    """Tries steps for one partition again until they work or it is given up.
 
-    what: the step, for the log. Raises Cancelled as soon as `cancelled` is set, and whatever else `action` raises.
+    who: the task, for the log; cancelled: set when the partition is given up.
     """
-    for attempt, delay in enumerate(backoff.delays(), start=1):
-        if cancelled.is_set():
-            raise Cancelled(what)
-        try:
-            result = action()
-        except Retriable as error:
-            logger.warning("%s failed (try %d, next in %.1f s): %s", what, attempt, delay, error)
-            cancelled.wait(delay)
-        else:
-            if attempt > 1:
-                logger.info("%s worked at try %d", what, attempt)
-            return result
-    raise AssertionError("delays() has no end")
+
+    def __init__(self, who: str, backoff: Backoff, cancelled: threading.Event) -> None:
+        self._who = who
+        self._backoff = backoff
+        self._cancelled = cancelled
+
+    def __call__(self, what: str, action: Callable[[], Result]) -> Result:
+        """Calls `action` until it does not raise Retriable; returns its result.
+
+        what: the step, for the log. Raises Cancelled when the partition was given up, and whatever else `action`
+        raises.
+        """
+        for attempt, delay in enumerate(self._backoff.delays(), start=1):
+            if self._cancelled.is_set():
+                raise Cancelled(what)
+            try:
+                result = action()
+            except Retriable as error:
+                logger.warning("%s: %s failed (try %d, next in %.1f s): %s", self._who, what, attempt, delay, error)
+                self._cancelled.wait(delay)
+            else:
+                if attempt > 1:
+                    logger.info("%s: %s worked at try %d", self._who, what, attempt)
+                return result
+        raise AssertionError("delays() has no end")

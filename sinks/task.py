@@ -7,20 +7,21 @@ collected here, so reading and writing overlap. An offset is committed only when
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from events.schema import Check, InvalidRecord
 from sinks.dead_letters import DeadLetters
-from sinks.errors import Cancelled, Fatal
+from sinks.errors import Fatal, Fenced
 from sinks.memory import MemoryBudget
 from sinks.records import RECORD_OVERHEAD, Batch, BatchLimits, Partition, Record, Rejected
-from sinks.retry import Backoff, retry
-from sinks.writer import Writer
+from sinks.retry import Backoff, Retry
+from sinks.storing import StoreQueue
+from sinks.writer import PartitionWriter, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -53,8 +54,8 @@ STORY_SECONDS = 10.0
 class TaskSettings:
     """What a task needs to know of its sink.
 
-    in_flight: batches that are stored at a time; drain_seconds: how long storing may take when partitions are revoked
-    or the sink stops, before what is unfinished is given up to be read again.
+    in_flight: groups of batches that are stored at a time; drain_seconds: how long storing may take when partitions
+    are revoked or the sink stops, before what is unfinished is given up to be read again.
     """
 
     topics: tuple[str, ...]
@@ -66,16 +67,18 @@ class TaskSettings:
 
 @dataclass(eq=False)
 class _Assigned:
-    """A partition that this task owns, from its assignment until it is revoked or lost."""
+    """A partition that this task owns, from its assignment until it is revoked, lost or fenced.
+
+    queue: there as soon as the partition is open and read; stored: every record below this offset is stored.
+    """
 
     partition: Partition
     cancelled: threading.Event = field(default_factory=threading.Event)
-    opening: Future[int | None] | None = None
-    running: bool = False
+    opening: Future[PartitionWriter] | None = None
+    queue: StoreQueue | None = None
     paused: bool = False
     batch: Batch | None = None
-    in_flight: deque[tuple[Batch, Future[None]]] = field(default_factory=deque)
-    stored: int | None = None  # every record below is stored
+    stored: int | None = None
     committed: int | None = None
 
 
@@ -153,7 +156,7 @@ class SinkTask:
                 continue
             partition = Partition(message.topic(), message.partition())
             assigned = self._assigned.get(partition)
-            if assigned is None or not assigned.running:
+            if assigned is None or assigned.queue is None:
                 continue  # read before its resume offset was known; read again from there
             record = Record(
                 message.offset(),
@@ -215,18 +218,21 @@ class SinkTask:
                 assigned.committed = tp.offset if tp.offset >= 0 else None
                 assigned.opening = self._pool.submit(self._open, assigned, assigned.committed)
         for assigned in self._assigned.values():
-            if not assigned.running and assigned.opening is not None and assigned.opening.done():
-                self._start(assigned, assigned.opening.result())
+            if assigned.queue is None and assigned.opening is not None and assigned.opening.done():
+                try:
+                    self._start(assigned, assigned.opening.result())
+                except Fenced as fenced:
+                    logger.warning("%s: %s; tries again", self.name, fenced)
+                    assigned.opening = None
 
-    def _open(self, assigned: _Assigned, committed: int | None) -> int | None:
-        return retry(
-            lambda: self._writer.open(assigned.partition, committed, assigned.cancelled),
-            what=f"{self.name}: opening {assigned.partition}",
-            backoff=self._settings.backoff,
-            cancelled=assigned.cancelled,
-        )
+    def _open(self, assigned: _Assigned, committed: int | None) -> PartitionWriter:
+        return self._writer.open(assigned.partition, committed, self._retry(assigned))
 
-    def _start(self, assigned: _Assigned, resume_at: int | None) -> None:
+    def _retry(self, assigned: _Assigned) -> Retry:
+        return Retry(f"{self.name} {assigned.partition}", self._settings.backoff, assigned.cancelled)
+
+    def _start(self, assigned: _Assigned, writer: PartitionWriter) -> None:
+        resume_at = writer.resume_at
         tp = TopicPartition(*assigned.partition, OFFSET_BEGINNING if resume_at is None else resume_at)
         try:
             self._consumer.seek(tp)
@@ -235,7 +241,12 @@ class SinkTask:
             logger.debug("%s: seek %s: %s", self.name, assigned.partition, error.args[0].str())
             return
         self._consumer.resume([tp])
-        assigned.running = True
+        assigned.queue = StoreQueue(
+            self._pool,
+            partial(self._store, writer, self._retry(assigned)),
+            ordered=self._writer.ordered,
+            group=self._writer.group,
+        )
         assigned.stored = resume_at
         logger.info(
             "%s: reads %s from %s",
@@ -262,32 +273,36 @@ class SinkTask:
             self._submit(assigned)
         deadline = self._clock() + self._settings.drain_seconds
         for assigned in leaving:
-            while assigned.in_flight and self._clock() < deadline:
-                _, future = assigned.in_flight[-1]
-                try:
-                    future.exception(timeout=max(0.0, deadline - self._clock()))
-                except TimeoutError:
-                    break
+            if assigned.queue is not None:
+                assigned.queue.wait(max(0.0, deadline - self._clock()))
+            try:
                 self._collect_stored(assigned)
+            except Fenced as fenced:
+                logger.warning("%s: fenced: %s", self.name, fenced)
         self._commit(leaving, asynchronous=False)
 
     def _give_up(self, leaving: Iterable[_Assigned]) -> None:
         for assigned in list(leaving):
             assigned.cancelled.set()
             self._assigned.pop(assigned.partition, None)
-            unfinished = sum(len(batch) for batch, _ in assigned.in_flight) + len(assigned.batch or ())
-            if assigned.batch is not None:
-                self._budget.add(-assigned.batch.memory)
-                assigned.batch = None
-            if unfinished:
+            left = assigned.queue.abandon() if assigned.queue is not None else []
+            left += [assigned.batch] if assigned.batch is not None else []
+            self._budget.add(-sum(batch.memory for batch in left))
+            if left:
                 logger.warning(
                     "%s: gives %s up with %d records not stored; they are read again",
                     self.name,
                     assigned.partition,
-                    unfinished,
+                    sum(len(batch) for batch in left),
                 )
-            elif assigned.running:
+            elif assigned.queue is not None:
                 logger.info("%s: leaves %s at offset %s", self.name, assigned.partition, assigned.stored)
+
+    def _take_over_again(self, assigned: _Assigned) -> None:
+        """After it was fenced: while Kafka says that the partition is ours, it is opened anew."""
+        self._consumer.pause([TopicPartition(*assigned.partition)])
+        self._give_up([assigned])
+        self._assigned[assigned.partition] = _Assigned(assigned.partition)
 
     # Storing
 
@@ -297,48 +312,35 @@ class SinkTask:
         pressed = self._budget.exhausted
         for assigned in self._assigned.values():
             batch = assigned.batch
-            if batch is not None and (batch.is_due(self._settings.limits, now) or (pressed and not assigned.in_flight)):
+            if batch is not None and (batch.is_due(self._settings.limits, now) or (pressed and not assigned.queue)):
                 self._submit(assigned)
 
     def _submit(self, assigned: _Assigned) -> None:
         batch, assigned.batch = assigned.batch, None
-        if batch is None:
-            return
-        future = self._pool.submit(self._store, batch, assigned.cancelled)
-        future.add_done_callback(lambda _: self._budget.add(-batch.memory))
-        assigned.in_flight.append((batch, future))
+        if batch is not None and assigned.queue is not None:
+            assigned.queue.add(batch)
 
-    def _store(self, batch: Batch, cancelled: threading.Event) -> None:
+    def _store(self, writer: PartitionWriter, retry: Retry, batches: list[Batch]) -> None:
         """Runs beside the owner thread."""
-        backoff = self._settings.backoff
-        rejected = batch.rejected
-        if batch.records:
-            rejected = rejected + retry(
-                lambda: self._writer.store(batch, cancelled),
-                what=f"{self.name}: storing {batch}",
-                backoff=backoff,
-                cancelled=cancelled,
-            )
-        retry(
-            lambda: self._dead_letters.deliver(batch.partition, rejected, cancelled),
-            what=f"{self.name}: dead letters of {batch}",
-            backoff=backoff,
-            cancelled=cancelled,
-        )
+        rejected = [refused for batch in batches for refused in batch.rejected]
+        rejected += writer.store(batches, retry)
+        if rejected:
+            partition = batches[0].partition
+            retry(f"{len(rejected)} dead letters", lambda: self._dead_letters.deliver(partition, rejected))
         self._rejected += len(rejected)
 
     def _collect(self) -> None:
-        for assigned in self._assigned.values():
-            self._collect_stored(assigned)
+        for assigned in list(self._assigned.values()):
+            try:
+                self._collect_stored(assigned)
+            except Fenced as fenced:
+                logger.warning("%s: fenced: %s", self.name, fenced)
+                self._take_over_again(assigned)
         self._commit(self._assigned.values(), asynchronous=True)
 
     def _collect_stored(self, assigned: _Assigned) -> None:
-        while assigned.in_flight and assigned.in_flight[0][1].done():
-            batch, future = assigned.in_flight.popleft()
-            try:
-                future.result()
-            except Cancelled:
-                return
+        for batch in assigned.queue.collect() if assigned.queue is not None else ():
+            self._budget.add(-batch.memory)
             assigned.stored = batch.next_offset
             self._records += len(batch)
             self._batches += 1
@@ -362,9 +364,9 @@ class SinkTask:
 
     def _throttle(self) -> None:
         if self._budget.exhausted:
-            self._pause([a for a in self._assigned.values() if a.running and not a.paused])
+            self._pause([a for a in self._assigned.values() if a.queue is not None and not a.paused])
         elif self._budget.has_room:
-            self._resume([a for a in self._assigned.values() if a.running and a.paused])
+            self._resume([a for a in self._assigned.values() if a.queue is not None and a.paused])
 
     def _pause(self, partitions: list[_Assigned]) -> None:
         if partitions:

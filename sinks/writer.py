@@ -1,31 +1,43 @@
 """What a kind of sink has to offer: where its batches go. See sinks.hdfs and sinks.elasticsearch."""
 
-import threading
+from collections.abc import Sequence
 from typing import Protocol
 
 from sinks.records import Batch, Partition, Rejected
+from sinks.retry import Retry
+
+
+class PartitionWriter(Protocol):
+    """A partition that was taken over.
+
+    resume_at: the offset at which reading goes on, None for the beginning of the partition.
+    """
+
+    resume_at: int | None
+
+    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+        """Stores consecutive batches; when it returns, their records are safe, but for those returned as rejected.
+
+        Runs beside the task's own thread. Steps that may work later are tried again by `retry`. Raises Fenced when
+        another owner took the partition over, Fatal when the sink must stop, Cancelled when the partition was given up.
+        """
 
 
 class Writer(Protocol):
-    """Stores the batches of one sink, called from several threads at once.
+    """Stores the batches of one sink.
 
-    Every method raises Retriable when trying again may help (the task calls it again with backoff) and Fatal when the
-    sink must stop.
+    ordered: the groups of a partition are stored one after the other; group: how many batches that wait are stored
+    together at most.
     """
 
-    def open(self, partition: Partition, committed: int | None, cancelled: threading.Event) -> int | None:
+    ordered: bool
+    group: int
+
+    def open(self, partition: Partition, committed: int | None, retry: Retry) -> PartitionWriter:
         """Takes a partition over, before its first record is read.
 
-        committed: the offset that Kafka holds for the group, None when there is none. Returns the offset at which
-        reading goes on, None for the beginning of the partition.
-        """
-
-    def store(self, batch: Batch, cancelled: threading.Event) -> list[Rejected]:
-        """Stores a batch; when it returns, its records are safe, but for those that it returns as rejected.
-
-        Called for the batches of one partition in their order, several of them at a time; again, with the same
-        batch, after Retriable. cancelled: set when the partition is given up.
+        committed: the offset that Kafka holds for the group, None when there is none. Raises as PartitionWriter.store.
         """
 
     def close(self) -> None:
-        """Gives up connections; no other method is called afterwards."""
+        """Gives up connections; nothing else is called afterwards."""

@@ -107,19 +107,21 @@ def read_topic(stack: Stack, topic: str, count: int, *, seconds: float = 30.0) -
 
 
 def hdfs_files(stack: Stack, path: str) -> dict[str, bytes]:
-    """The visible files of a sink by name (its own `_sink` folder is not for readers), with their content."""
+    """The visible files of a sink by path below its folder (`_sink` is not for readers), with their content."""
     client = hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=30)
-    if client.status(path, strict=False) is None:
-        return {}
-    files = {}
-    for folder, folders, names in client.walk(path):
-        if "_sink" in folders:
-            folders.remove("_sink")
-        if "/_sink" in folder:
-            continue
-        for name in names:
-            with client.read(f"{folder}/{name}") as reader:
-                files[f"{folder}/{name}".removeprefix(f"{path}/")] = reader.read()
+    files: dict[str, bytes] = {}
+
+    def visit(folder: str) -> None:
+        for name, status in client.list(folder, status=True):
+            if status["type"] == "DIRECTORY":
+                if not name.startswith("_"):
+                    visit(f"{folder}/{name}")
+            else:
+                with client.read(f"{folder}/{name}") as reader:
+                    files[f"{folder}/{name}".removeprefix(f"{path}/")] = reader.read()
+
+    if client.status(path, strict=False) is not None:
+        visit(path)
     return files
 
 
@@ -186,6 +188,15 @@ class Process:
     def is_running(self) -> bool:
         """Whether it has not ended."""
         return self._process.poll() is None
+
+
+def wait_assigned(*sinks: Process, partitions: int = 3) -> None:
+    """Waits until the sinks together read all partitions (they move between tasks while a group forms)."""
+
+    def owned() -> int:
+        return sum(sink.text.count(": reads ") - sink.text.count(": leaves ") for sink in sinks)
+
+    wait_until(lambda: owned() == partitions, seconds=60, what="all partitions assigned")
 
 
 def manage(*arguments: str) -> list[str]:

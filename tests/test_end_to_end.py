@@ -52,7 +52,8 @@ def both_sinks(topic: str, index: str, run_sink: Callable[..., Process]) -> str:
     """Both sinks read the topic; the HDFS folder's path. The index is the `index` fixture's."""
     shared = {"topics": [topic], "tasks": 3}
     options = {"flush_seconds": 0.3}
-    run_sink({**shared, "kind": "hdfs", "target": {"path": f"/t/{topic}"}, "options": {**options, "flush_records": 200}})
+    hdfs = {"kind": "hdfs", "target": {"path": f"/t/{topic}"}, "options": {**options, "flush_records": 200}}
+    run_sink({**shared, **hdfs})
     run_sink(
         {**shared, "kind": "elasticsearch", "target": {"index": index}, "options": {**options, "flush_records": 500}},
         name="other",

@@ -1,7 +1,6 @@
 """Stores batches by bulk requests; a document's id is its record's place in Kafka, so a repeat overwrites itself."""
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import elasticsearch
@@ -9,7 +8,7 @@ from elasticsearch import Elasticsearch
 
 from sinks.errors import Fatal, Retriable
 from sinks.records import Batch, Partition, Record, Rejected
-from sinks.retry import Backoff, retry
+from sinks.retry import Retry
 
 BULK_BYTES = 8 * 1024 * 1024
 """The largest body of a bulk request, in bytes (a single document may be larger)."""
@@ -25,41 +24,51 @@ _ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*
 class ElasticsearchWriter:
     """Documents of one index.
 
-    client: makes no retries of its own; index: made by setup_pipeline; backoff: between the tries of what failed.
+    client: makes no retries of its own; index: made by setup_pipeline.
     """
 
-    def __init__(self, client: Elasticsearch, *, index: str, backoff: Backoff) -> None:
+    ordered = False
+    group = 1
+
+    def __init__(self, client: Elasticsearch, *, index: str) -> None:
         self._client = client
         self._index = index
-        self._backoff = backoff
 
-    def open(self, partition: Partition, committed: int | None, cancelled: threading.Event) -> int | None:
+    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "ElasticsearchPartition":
         """Checks that the index is there: made by a first document, it would have a guessed mapping."""
+        retry("looking for the index", self._check_index)
+        return ElasticsearchPartition(self._client, self._index, committed)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._client.close()
+
+    def _check_index(self) -> None:
         try:
             exists = self._client.indices.exists(index=self._index)
         except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
             raise _classified(error) from error
         if not exists:
             raise Retriable(f"Elasticsearch has no index {self._index}: run `manage.py setup_pipeline`")
-        return committed
 
-    def store(self, batch: Batch, cancelled: threading.Event) -> list[Rejected]:
-        """Indexes the batch; returns the documents that Elasticsearch refuses for what they are."""
+
+class ElasticsearchPartition:
+    """A partition on its way into the index; several may own it at a time, for a repeat overwrites itself."""
+
+    def __init__(self, client: Elasticsearch, index: str, resume_at: int | None) -> None:
+        self._client = client
+        self._index = index
+        self.resume_at = resume_at
+
+    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+        """Indexes the batches; returns the documents that Elasticsearch refuses for what they are."""
         rejected: list[Rejected] = []
-        for chunk in _chunks(batch.records, BULK_BYTES):
-            bulk = _Bulk(self._client, self._index, batch.partition, chunk)
-            retry(
-                bulk.send,
-                what=f"bulk of {batch} to {self._index}",
-                backoff=self._backoff,
-                cancelled=cancelled,
-            )
-            rejected += bulk.rejected
+        for batch in batches:
+            for chunk in _chunks(batch.records, BULK_BYTES):
+                bulk = _Bulk(self._client, self._index, batch.partition, chunk)
+                retry(f"bulk of {batch} to {self._index}", bulk.send)
+                rejected += bulk.rejected
         return rejected
-
-    def close(self) -> None:
-        """Closes the connections."""
-        self._client.close()
 
 
 class _Bulk:

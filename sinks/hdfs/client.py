@@ -27,8 +27,8 @@ class NotFound(Exception):
     """The path is not there."""
 
 
-class AlreadyThere(Exception):
-    """A file of that name exists."""
+class NotEmpty(Exception):
+    """The folder holds something."""
 
 
 def _translated(method: Callable[P, R]) -> Callable[P, R]:
@@ -42,8 +42,8 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
             kind, text = error.exception, f"HDFS: {error}".strip().splitlines()[0]
             if kind == "FileNotFoundException":
                 raise NotFound(text) from error
-            if kind == "FileAlreadyExistsException":
-                raise AlreadyThere(text) from error
+            if kind == "PathIsNotEmptyDirectoryException":
+                raise NotEmpty(text) from error
             if kind in _NEVER_BETTER or "Authentication failure" in text:
                 raise Fatal(text) from error
             raise Retriable(text) from error
@@ -78,14 +78,8 @@ class HdfsClient:
 
     @_translated
     def create(self, path: str, data: bytes) -> None:
-        """Writes a new file, and its parent folders where missing. Raises AlreadyThere."""
+        """Writes a new file, and its parent folders where missing."""
         self._client.write(path, data=data, overwrite=False)
-
-    @_translated
-    def length(self, path: str) -> int:
-        """The length of a file in bytes. Raises NotFound."""
-        length: int = self._client.status(path)["length"]
-        return length
 
     @_translated
     def checksum(self, path: str) -> dict[str, Any]:
@@ -121,8 +115,19 @@ class HdfsClient:
         return names
 
     @_translated
+    def lengths(self, path: str) -> dict[str, int]:
+        """The files in a folder with their lengths in bytes; none when there is no such folder."""
+        try:
+            listed = self._client.list(path, status=True)
+        except hdfs.HdfsError as error:
+            if error.exception == "FileNotFoundException":
+                return {}
+            raise
+        return {name: status["length"] for name, status in listed if status["type"] == "FILE"}
+
+    @_translated
     def delete(self, path: str, *, recursive: bool = False) -> bool:
-        """Deletes a file or folder; False when it was not there."""
+        """Deletes a file or folder; False when it was not there. Raises NotEmpty unless recursive."""
         deleted: bool = self._client.delete(path, recursive=recursive, skip_trash=True)
         return deleted
 

@@ -1,78 +1,79 @@
-"""Stores each batch as one HDFS file, written under a temporary name and renamed when it is whole."""
+"""Stores each batch as one HDFS file that appears when it is whole, exactly once."""
 
 import logging
-import threading
-import uuid
-
-import msgspec
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from sinks.errors import Fatal
-from sinks.hdfs.client import HdfsClient, NotFound
+from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.layout import Layout, file_name, json_lines
+from sinks.hdfs.ownership import Ownership
 from sinks.records import Batch, Partition, Rejected
+from sinks.retry import Retry
 
 logger = logging.getLogger(__name__)
 
+_TOPIC_ID = "topic-id="
+
 
 class HdfsWriter:
-    """Files of JSON lines under `path`, named by topic, partition, first and last offset.
+    """Files of JSON lines below `path`, named by topic, partition, first and last offset.
 
-    What is not whole yet lies under `<path>/_sink/<sink>/<topic>/<partition>/pending/`.
+    topic_id: Kafka's own identity of a topic, by which one that was deleted and made again is told from the first;
+    raises Retriable while Kafka is away.
     """
 
-    def __init__(self, client: HdfsClient, *, path: str, sink: str) -> None:
+    ordered = True
+    group = 32
+
+    def __init__(self, client: HdfsClient, *, path: str, sink: str, topic_id: Callable[[str], str]) -> None:
         self._client = client
         self._path = path
         self._sink = sink
+        self._topic_id = topic_id
 
-    def open(self, partition: Partition, committed: int | None, cancelled: threading.Event) -> int | None:
-        """Removes what an earlier owner left unfinished, and goes on where Kafka says."""
-        self._client.delete(self._pending(partition), recursive=True)
-        return committed
-
-    def store(self, batch: Batch, cancelled: threading.Event) -> list[Rejected]:
-        """Stores the batch as one file. Raises Fatal when another file of that name holds something else."""
-        final = f"{self._path}/{file_name(batch)}"
-        temporary = f"{self._pending(batch.partition)}/{uuid.uuid4().hex}"
-        data = json_lines([record.value or b"" for record in batch.records])
-        self._client.create(temporary, data)
-        if (length := self._client.length(temporary)) != len(data):
-            raise Fatal(f"HDFS stored {length} of {len(data)} bytes of {batch} in {temporary}")
-        self._publish(temporary, final)
-        return []
+    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "HdfsPartition":
+        """Fences earlier owners; reading goes on after what HDFS holds, or where Kafka says if that is further."""
+        layout = Layout(self._path, self._sink, partition)
+        retry("checking the topic's identity", lambda: self._check_identity(layout))
+        ownership = Ownership(self._client, layout)
+        stored = ownership.take_over(retry)
+        if stored is not None and committed != stored:
+            logger.info("%s: HDFS holds everything below offset %d, Kafka says %s", partition, stored, committed)
+        resume_at = committed if stored is None else max(stored, committed or 0)
+        return HdfsPartition(ownership, resume_at)
 
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
 
-    def _pending(self, partition: Partition) -> str:
-        return f"{self._path}/_sink/{self._sink}/{partition.topic}/{partition.number}/pending"
-
-    def _publish(self, temporary: str, final: str) -> None:
-        if self._client.rename(temporary, final):
-            return
-        # Refused: either the file is there since an earlier try or run, or the data folder is missing.
-        try:
-            same = self._client.checksum(final) == self._client.checksum(temporary)
-        except NotFound:
-            self._client.make_folders(self._path)
-            if not self._client.rename(temporary, final):
-                raise Fatal(f"HDFS refuses to rename {temporary} to {final}") from None
-            return
-        if not same:
-            raise Fatal(f"{final} is there already and holds something else; was the topic made again?")
-        self._client.delete(temporary)
+    def _check_identity(self, layout: Layout) -> None:
+        known = [name for name in self._client.names(layout.topic) if name.startswith(_TOPIC_ID)]
+        own = f"{_TOPIC_ID}{self._topic_id(layout.partition.topic)}"
+        if known and known != [own]:
+            raise Fatal(
+                f"the topic {layout.partition.topic} was deleted and made again since {self._path} was written "
+                f"({known[0]}, now {own}): its offsets begin anew, so its files would be taken for the old ones; "
+                f"give this sink another path, or move the old files and {layout.topic} away"
+            )
+        if not known:
+            self._client.make_folders(f"{layout.topic}/{own}")
 
 
-def file_name(batch: Batch) -> str:
-    """The name of a batch's file, for example select-color-0-00000000000000000010-00000000000000000019.log."""
-    return f"{batch.partition}-{batch.first_offset:020d}-{batch.last_offset:020d}.log"
+class HdfsPartition:
+    """A partition that this process owns."""
+
+    def __init__(self, ownership: Ownership, resume_at: int | None) -> None:
+        self._ownership = ownership
+        self.resume_at = resume_at
+
+    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+        """Stores each batch as a file; all of them appear or none. Refuses no record."""
+        files = {file_name(batch): partial(_content, batch) for batch in batches if batch.records}
+        if files:
+            self._ownership.store(files, batches[0].first_offset, batches[-1].last_offset, retry)
+        return []
 
 
-def json_lines(values: list[bytes]) -> bytes:
-    """One JSON text a line, each as it is; only one that spans lines itself is written anew without them."""
-    data = b"\n".join(values) + b"\n"
-    if data.count(b"\n") != len(values):
-        data = (
-            b"\n".join(msgspec.json.format(value, indent=-1) if b"\n" in value else value for value in values) + b"\n"
-        )
-    return data
+def _content(batch: Batch) -> bytes:
+    return json_lines([record.value or b"" for record in batch.records])

@@ -8,7 +8,7 @@ import pytest
 from elasticsearch import Elasticsearch, helpers
 
 from devstack.stack import Stack
-from tests.support import Process, committed_offsets, event, produce, read_topic, wait_until
+from tests.support import Process, committed_offsets, event, produce, read_topic, wait_assigned, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -133,7 +133,7 @@ def test_elasticsearch_away_is_waited_for(
     stack: Stack, topic: str, index: str, client: Elasticsearch, run_sink: RunSink
 ) -> None:
     sink = run_sink(entry(topic, index))
-    wait_until(lambda: sink.text.count(": reads ") == 3, what="all partitions assigned")
+    wait_assigned(sink)
     events = [event(n) for n in range(300)]
     stack.elasticsearch.kill()
     try:

@@ -19,6 +19,7 @@ from tests.support import (
     hdfs_lines,
     produce,
     read_topic,
+    wait_assigned,
     wait_until,
 )
 
@@ -75,7 +76,7 @@ def test_sigterm_stores_what_was_read_and_exits_0(stack: Stack, topic: str, run_
     sink = run_sink(entry(topic, options={"flush_records": 1000, "flush_seconds": 3600}))
     events = [event(n) for n in range(100)]
     produce(stack, topic, events)
-    wait_until(lambda: sink.text.count(": reads ") == 3, what="all partitions assigned")
+    wait_assigned(sink)
     before = stored(stack, topic)
     assert not before
     # What was read is known to the sink alone; whatever it is, it must be stored once, the rest by the next run.
@@ -110,7 +111,7 @@ def test_kill_9_and_restart_loses_nothing(stack: Stack, topic: str, run_sink: Ru
 
 def test_second_signal_exits_at_once(stack: Stack, topic: str, run_sink: RunSink) -> None:
     sink = run_sink(entry(topic, options={"drain_seconds": 120, "flush_seconds": 3600}))
-    wait_until(lambda: sink.text.count(": reads ") == 3, what="all partitions assigned")
+    wait_assigned(sink)
     stack.namenode.pause()  # storing hangs
     try:
         produce(stack, topic, [event(n) for n in range(30)])
@@ -155,7 +156,7 @@ def test_a_value_that_spans_lines_is_stored_as_one_line(stack: Stack, topic: str
 
 def test_namenode_away_is_waited_for(stack: Stack, topic: str, run_sink: RunSink) -> None:
     sink = run_sink(entry(topic))
-    wait_until(lambda: sink.text.count(": reads ") == 3, what="all partitions assigned")
+    wait_assigned(sink)
     stack.namenode.kill()
     events = [event(n) for n in range(30)]
     try:

@@ -8,10 +8,10 @@ import pytest
 
 from sinks.elasticsearch.writer import _chunks, _operations, document_id
 from sinks.errors import Cancelled, Retriable
-from sinks.hdfs.writer import file_name, json_lines
+from sinks.hdfs.layout import file_name, flat, json_lines, unflat
 from sinks.memory import MemoryBudget
 from sinks.records import Batch, BatchLimits, Partition, Record
-from sinks.retry import Backoff, retry
+from sinks.retry import Backoff, Retry
 
 PARTITION = Partition("select-color", 0)
 LIMITS = BatchLimits(records=3, bytes=100, seconds=10)
@@ -58,6 +58,10 @@ def test_delays_double_up_to_the_maximum_and_half_of_each_is_random() -> None:
             assert ceiling / 2 <= delay <= ceiling
 
 
+def retrying(seconds: float) -> Retry:
+    return Retry("task", Backoff(seconds, seconds), threading.Event())
+
+
 def test_retry_returns_the_first_result_and_passes_other_errors_on() -> None:
     answers = iter([Retriable("away"), Retriable("away"), 7])
 
@@ -67,13 +71,13 @@ def test_retry_returns_the_first_result_and_passes_other_errors_on() -> None:
             raise answer
         return answer
 
-    assert retry(action, what="it", backoff=Backoff(0.001, 0.001), cancelled=threading.Event()) == 7
+    assert retrying(0.001)("it", action) == 7
 
     def broken() -> int:
         raise KeyError("bug")
 
     with pytest.raises(KeyError):
-        retry(broken, what="it", backoff=Backoff(), cancelled=threading.Event())
+        retrying(0.001)("it", broken)
 
 
 def test_retry_ends_when_the_partition_is_given_up() -> None:
@@ -84,7 +88,7 @@ def test_retry_ends_when_the_partition_is_given_up() -> None:
         raise Retriable("away")
 
     with pytest.raises(Cancelled):
-        retry(action, what="it", backoff=Backoff(100, 100), cancelled=cancelled)
+        Retry("task", Backoff(100, 100), cancelled)("it", action)
 
 
 def test_a_bulk_holds_the_bytes_of_kafka_and_ids_of_their_place() -> None:
@@ -99,3 +103,9 @@ def test_bulks_are_bounded_and_lose_no_record() -> None:
     chunks = list(_chunks(records, 400))
     assert [record for chunk in chunks for record in chunk] == records
     assert all(len(chunk) == 1 or sum(len(r.value or b"") for r in chunk) <= 400 for chunk in chunks)
+
+
+def test_a_path_becomes_one_name_and_back() -> None:
+    for path in ("plain.log", "dt=2026-11-20/hour=10/a.log", "100%2F/%25"):
+        assert "/" not in flat(path)
+        assert unflat(flat(path)) == path

@@ -1,0 +1,70 @@
+"""Where an HDFS sink keeps what, and how its files are named and written."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from sinks.records import Batch, Partition
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders of one sink and partition.
+
+    data: the folder that readers see; everything else lies below `<data>/_sink`, which Hive, Spark and Hadoop's own
+    input formats leave out for its underscore.
+    """
+
+    data: str
+    sink: str
+    partition: Partition
+
+    @property
+    def topic(self) -> str:
+        """Of the topic: holds one folder for each of its partitions, and the topic's identity."""
+        return f"{self.data}/_sink/{self.sink}/{self.partition.topic}"
+
+    @property
+    def committed(self) -> str:
+        """Holds one folder for each owner (epoch) that is not fenced, and in it the commit records."""
+        return f"{self.topic}/{self.partition.number}/committed"
+
+    @property
+    def pending(self) -> str:
+        """Holds one folder for each owner, and in it what is being uploaded."""
+        return f"{self.topic}/{self.partition.number}/pending"
+
+
+def file_name(batch: Batch) -> str:
+    """The name of a batch's file, for example select-color-0-00000000000000000010-00000000000000000019.log."""
+    return f"{batch.partition}-{batch.first_offset:020d}-{batch.last_offset:020d}.log"
+
+
+def json_lines(values: list[bytes]) -> bytes:
+    """One JSON text a line, each as it is; only one that spans lines itself is written anew without them."""
+    data = b"\n".join(values) + b"\n"
+    if data.count(b"\n") != len(values):
+        data = (
+            b"\n".join(msgspec.json.format(value, indent=-1) if b"\n" in value else value for value in values) + b"\n"
+        )
+    return data
+
+
+def flat(path: str) -> str:
+    """A path below the data folder as one name, so that a commit record is one folder of files."""
+    return path.replace("%", "%25").replace("/", "%2F")
+
+
+def unflat(name: str) -> str:
+    """The path that `flat` made a name of."""
+    return name.replace("%2F", "/").replace("%25", "%")
+
+
+def record_name(first_offset: int, last_offset: int) -> str:
+    """The name of a commit record."""
+    return f"{first_offset:020d}-{last_offset:020d}"
+
+
+def record_end(name: str) -> int:
+    """The last offset of a commit record."""
+    return int(name.split("-")[1])

@@ -1,0 +1,160 @@
+"""Exactly once with HDFS alone as lock, log and truth: the commit protocol of one partition and owner.
+
+What rules is the commit record: a folder `committed/<epoch>/<first>-<last>`, named by the offsets that it covers. It
+comes into being by one RENAME of a whole upload, and can only do so while the owner's epoch folder is there: RENAME
+fails when the destination's parent is missing. Taking over means moving every record out of the other owners' folders
+and deleting them. docs/exactly-once.md explains why this is enough.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from sinks.errors import Fatal, Fenced, Retriable
+from sinks.hdfs.client import HdfsClient, NotEmpty, NotFound
+from sinks.hdfs.layout import Layout, flat, record_end, record_name, unflat
+from sinks.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+_OLD_RECORDS = 8
+"""So many records that are rolled forward are kept before they are removed together."""
+
+
+class Ownership:
+    """One owner of a partition, from its take-over until it is fenced or gives up.
+
+    Not to be used by two threads at once.
+    """
+
+    def __init__(self, client: HdfsClient, layout: Layout) -> None:
+        self._client = client
+        self._layout = layout
+        self._epoch = ""
+        self._own = ""
+        self._tries = 0
+        self._old_records: list[str] = []
+        self._newest: str | None = None
+
+    def take_over(self, retry: Retry) -> int | None:
+        """Fences every other owner, finishes what they have committed, and returns the offset after the newest record.
+
+        None when there is no record. Raises Fenced when another owner took over meanwhile, Fatal, Cancelled.
+        """
+        retry("beginning an epoch", self._begin)
+        records = retry("fencing other owners", self._fence_others)
+        if not records:
+            return None
+        *self._old_records, self._newest = records
+        retry("removing old records", self._remove_old_records)
+        retry("removing unfinished uploads", self._remove_others_uploads)
+        return record_end(self._newest) + 1
+
+    def store(
+        self, files: Mapping[str, Callable[[], bytes]], first_offset: int, last_offset: int, retry: Retry
+    ) -> None:
+        """Commits files, all or none; when it returns they are at their final places.
+
+        files: path below the data folder -> gives the content. Raises Fenced, Fatal, Cancelled.
+        """
+        record = record_name(first_offset, last_offset)
+        upload = retry(f"uploading {record}", lambda: self._upload(files, record))
+        retry(f"committing {record}", lambda: self._commit(upload, record))
+        if self._newest is not None:
+            self._old_records.append(self._newest)
+        self._newest = record
+        for path in files:
+            retry(f"publishing {path}", partial(self._publish, f"{self._own}/{record}", path))
+        if len(self._old_records) >= _OLD_RECORDS:
+            retry("removing old records", self._remove_old_records)
+
+    # Steps: each may be repeated after Retriable, whatever part of it was done
+
+    def _begin(self) -> None:
+        # A new name for each try: a request of an earlier one that is still under way can't bring a fenced one back.
+        self._epoch = uuid.uuid4().hex
+        self._own = f"{self._layout.committed}/{self._epoch}"
+        self._client.make_folders(self._own)
+
+    def _upload(self, files: Mapping[str, Callable[[], bytes]], record: str) -> str:
+        # A folder of its own for each try: a request of an earlier one that is still under way can't touch it.
+        self._tries += 1
+        folder = f"{self._layout.pending}/{self._epoch}/{record}.{self._tries}"
+        expected = {}
+        for path, content in files.items():
+            data = content()
+            self._client.create(f"{folder}/{flat(path)}", data)
+            expected[flat(path)] = len(data)
+        stored = self._client.lengths(folder)
+        if stored != expected:
+            raise Retriable(f"HDFS stored {stored} instead of {expected} in {folder}")
+        return folder
+
+    def _commit(self, upload: str, record: str) -> None:
+        if self._client.rename(upload, f"{self._own}/{record}"):
+            return
+        # Refused: done by an earlier try whose answer was lost, or the epoch folder is gone.
+        if self._client.exists(f"{self._own}/{record}"):
+            return
+        raise Fenced(f"{self._layout.partition}: the commit of {record} was refused")
+
+    def _publish(self, record: str, path: str) -> None:
+        """Moves a committed file to its final place. Raises Fatal when something else is there."""
+        source = f"{record}/{flat(path)}"
+        final = f"{self._layout.data}/{path}"
+        if self._client.rename(source, final) or not self._client.exists(source):
+            return  # when it is gone, an earlier try or another owner has moved it
+        folder = final.rpartition("/")[0]
+        if not self._client.exists(final):
+            self._client.make_folders(folder)
+            if self._client.rename(source, final) or not self._client.exists(source):
+                return
+        try:
+            same = self._client.checksum(source) == self._client.checksum(final)
+        except NotFound as error:
+            raise Retriable(f"HDFS refused to rename {source} to {final}, now {error}") from error
+        if not same:
+            raise Fatal(f"{final} is there already and holds something else than {source}; nothing was overwritten")
+        self._client.delete(source)
+
+    def _fence_others(self) -> list[str]:
+        while True:
+            for epoch in self._others():
+                self._absorb(f"{self._layout.committed}/{epoch}")
+            records = sorted(self._client.names(self._own))
+            # The second look proves that no later owner was taking records out of the own folder during the first.
+            if not self._others():
+                return records
+
+    def _others(self) -> list[str]:
+        """The other epochs. Raises Fenced when the own one is gone."""
+        epochs = self._client.names(self._layout.committed)
+        if self._epoch not in epochs:
+            raise Fenced(f"{self._layout.partition}: another owner took over at the same time")
+        return [epoch for epoch in epochs if epoch != self._epoch]
+
+    def _absorb(self, other: str) -> None:
+        """Takes every record of another owner and removes its folder, after which it can commit nothing."""
+        for record in sorted(self._client.names(other)):
+            for name in self._client.lengths(f"{other}/{record}"):
+                self._publish(f"{other}/{record}", unflat(name))
+            if not self._client.rename(f"{other}/{record}", f"{self._own}/{record}"):
+                return  # moved by someone else, or the own folder is gone: the next listing shows it
+        try:
+            self._client.delete(other)
+        except NotEmpty:
+            logger.debug("%s: %s has committed meanwhile", self._layout.partition, other)  # the next listing shows it
+
+    def _remove_old_records(self) -> None:
+        while self._old_records:
+            try:
+                self._client.delete(f"{self._own}/{self._old_records[0]}")
+            except NotEmpty as error:
+                raise Fatal(f"{error}: a record whose files were published holds more") from error
+            self._old_records.pop(0)
+
+    def _remove_others_uploads(self) -> None:
+        for epoch in self._client.names(self._layout.pending):
+            if epoch != self._epoch:
+                self._client.delete(f"{self._layout.pending}/{epoch}", recursive=True)

@@ -1,0 +1,85 @@
+"""Stores the batches of one partition in threads beside its task, so that reading and writing overlap."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from sinks.records import Batch
+
+
+class StoreQueue:
+    """Batches of one partition on their way into the store, in their order.
+
+    pool: threads, shared by the partitions of a task; store: stores a group of consecutive batches, or raises; ordered:
+    one group at a time, else as many as the pool has threads for; group: the most batches that are stored together.
+    """
+
+    def __init__(self, pool: Executor, store: Callable[[list[Batch]], None], *, ordered: bool, group: int) -> None:
+        self._pool = pool
+        self._store = store
+        self._ordered = ordered
+        self._group = group
+        self._waiting: deque[Batch] = deque()
+        self._unfinished: deque[Batch] = deque()  # waiting, being stored, or stored after one that is not yet
+        self._stored: set[int] = set()  # first offsets of batches in _unfinished that are stored
+        self._working = 0
+        self._error: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def add(self, batch: Batch) -> None:
+        """Has it stored after those before it."""
+        with self._changed:
+            self._waiting.append(batch)
+            self._unfinished.append(batch)
+            if not (self._ordered and self._working):
+                self._working += 1
+                self._pool.submit(self._work)
+
+    def collect(self) -> list[Batch]:
+        """The batches that are stored, and all before them too, since the last call. Raises what storing raised."""
+        with self._changed:
+            done = []
+            while self._unfinished and self._unfinished[0].first_offset in self._stored:
+                batch = self._unfinished.popleft()
+                self._stored.remove(batch.first_offset)
+                done.append(batch)
+            if not done and self._error is not None:
+                raise self._error
+            return done
+
+    def abandon(self) -> list[Batch]:
+        """Drops what is not stored and returns it; what is being stored right now may still be."""
+        with self._changed:
+            self._waiting.clear()
+            left = list(self._unfinished)
+            self._unfinished.clear()
+            return left
+
+    def wait(self, timeout: float) -> None:
+        """Returns when nothing is waiting or being stored, after an error, or after `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._error is not None or not self._working, timeout)
+
+    def __len__(self) -> int:
+        return len(self._unfinished)
+
+    def _work(self) -> None:
+        """Stores one group; then another turn at the pool, behind other partitions."""
+        with self._changed:
+            group = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
+        error: BaseException | None = None
+        try:
+            if group and self._error is None:
+                self._store(group)
+        except BaseException as raised:  # noqa: BLE001 - handed to the owner thread by collect()
+            error = raised
+        with self._changed:
+            if error is None and self._error is None:
+                self._stored.update(batch.first_offset for batch in group)
+            self._error = self._error or error
+            if self._waiting and self._error is None and self._ordered:
+                self._pool.submit(self._work)
+            else:
+                self._working -= 1
+            self._changed.notify_all()

@@ -1,0 +1,29 @@
+"""Asks Kafka for the identity of a topic: it changes when a topic is deleted and made again under the same name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from sinks.errors import Retriable
+
+_SECONDS = 10.0
+
+
+class TopicIds:
+    """Called with a topic's name, gives its id (KIP-516).
+
+    cluster: librdkafka options.
+    """
+
+    def __init__(self, cluster: Mapping[str, Any]) -> None:
+        self._admin = AdminClient(dict(cluster))
+
+    def __call__(self, topic: str) -> str:
+        """Raises Retriable when Kafka does not answer."""
+        try:
+            (future,) = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS).values()
+            return str(future.result().topic_id)
+        except KafkaException as error:
+            raise Retriable(f"Kafka: the id of topic {topic}: {error.args[0].str()}") from error
