@@ -14,6 +14,9 @@ from events.producer import KafkaUnavailable
 
 RETRY_AFTER_SECONDS = 5
 
+# What decoding puts in the place of bytes that are not UTF-8.
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
 
 class Produces(Protocol):
     """What `collect` needs of a producer."""
@@ -71,11 +74,15 @@ def _text_error(value: object) -> str | None:
     if value is None:
         return "This field is required."
     if not isinstance(value, str):
-        return "Must be a string."
+        return "Must be one string."
     if not value.strip():
         return "Must not be empty."
     if len(value) > MAX_TEXT:
         return f"Must be at most {MAX_TEXT} characters long, not {len(value)}."
+    if _REPLACEMENT in value:
+        return "Must be valid UTF-8."
+    if value.isprintable():
+        return None
     for character in value:
         category = unicodedata.category(character)
         if category == "Cc":

@@ -20,9 +20,13 @@ class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     topic_replication: Annotated[int, Meta(ge=1, description="Replicas of a topic that setup_pipeline creates.")] = 1
     colors: Annotated[list[Name], Meta(min_length=1, description="The colours that the page offers.")]
     max_body_bytes: Annotated[int, Meta(ge=1024, description="The largest body of a POST, in bytes.")] = 64 * 1024
-    producer: dict[str, Any] = {}
-    kafka_away_seconds: Annotated[float, Meta(gt=0)] = 30.0
-    flush_seconds: Annotated[float, Meta(ge=0)] = 10.0
+    producer: Annotated[dict[str, Any], Meta(description="librdkafka options of the producer, for example acks.")] = {}
+    kafka_away_seconds: Annotated[
+        float, Meta(gt=0, description="Seconds without a delivery after which events are refused while others wait.")
+    ] = 30.0
+    flush_seconds: Annotated[
+        float, Meta(ge=0, description="Seconds that a stopping server waits until its events are delivered.")
+    ] = 10.0
 
 
 @cache

@@ -1,6 +1,6 @@
-"""The event: what one click becomes, how it is written as JSON, and what makes a stored record valid. No Django here."""
+"""The event: what one click becomes, and how it is written as JSON. No Django here."""
 
-from datetime import datetime
+from datetime import MAXYEAR, MINYEAR, datetime
 
 import msgspec
 
@@ -49,9 +49,11 @@ def format_timestamp(moment: datetime) -> str:
 def parse_timestamp(text: str) -> datetime:
     """The moment (aware) that an event's timestamp names; the zone may be written +0900, +09:00 or Z.
 
-    Raises ValueError when it is not ISO 8601 or has no zone.
+    Raises ValueError when it is not ISO 8601, has no zone, or its year can't be told in every zone.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"timestamp {text!r} has no time zone")
+    if not MINYEAR < moment.year < MAXYEAR:
+        raise ValueError(f"timestamp {text!r} is out of range")
     return moment

@@ -17,16 +17,17 @@ _producer: EventProducer | None = None
 def process_producer() -> EventProducer:
     """The producer of this process, made when there is none yet. Raises ImproperlyConfigured, KafkaException."""
     global _producer
-    if _producer is None:
-        with _lock:
-            if _producer is None:
-                conf = events_settings()
-                _producer = EventProducer(
-                    {**kafka_cluster(conf.kafka), **conf.producer}, away_seconds=conf.kafka_away_seconds
-                )
-                # Runs at the end of a main process and of a multiprocessing child (where atexit does not).
-                util.Finalize(None, close_process_producer, exitpriority=10)
-    return _producer
+    if (producer := _producer) is not None:
+        return producer
+    with _lock:
+        if _producer is None:
+            conf = events_settings()
+            options = {**kafka_cluster(conf.kafka), **conf.producer}
+            _producer = EventProducer(options, away_seconds=conf.kafka_away_seconds)
+            # Runs at the end of a main process and of a multiprocessing child (where atexit does not). The closed
+            # producer stays in its place, so that a request that is still running then is told 503, not "accepted".
+            util.Finalize(None, _close, args=(_producer,), exitpriority=10)
+        return _producer
 
 
 def close_process_producer() -> None:
@@ -35,6 +36,11 @@ def close_process_producer() -> None:
     with _lock:
         producer, _producer = _producer, None
     if producer is not None:
+        _close(producer)
+
+
+def _close(producer: EventProducer) -> None:
+    if not producer.is_closed:
         producer.close(events_settings().flush_seconds)
         logger.info("producer closed: %s", producer.counts())
 

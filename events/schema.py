@@ -13,6 +13,10 @@ ANY_JSON = "json"
 """The kind of event that stands for any JSON object."""
 
 
+# A reason may quote the record, which may be large.
+_MAX_REASON = 300
+
+
 class InvalidRecord(ValueError):
     """A Kafka record that is not an event of the expected kind; the text says why."""
 
@@ -38,7 +42,7 @@ def _check_with(decoder: "msgspec.json.Decoder", *, has_timestamp: bool) -> Chec
                 parse_timestamp(event.timestamp)
         except UnicodeDecodeError as error:
             raise InvalidRecord(f"not UTF-8: {error}") from error
-        except ValueError as error:  # msgspec's DecodeError and ValidationError are ValueErrors
-            raise InvalidRecord(str(error)) from error
+        except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
+            raise InvalidRecord(str(error)[:_MAX_REASON]) from error
 
     return check

@@ -1,0 +1,14 @@
+"""The addresses of collecting: the page and the endpoint."""
+
+from django.urls import path, re_path
+
+from events.api import NotFoundView, SelectView
+from events.page import page
+
+app_name = "events"
+
+urlpatterns = [
+    path("", page, name="page"),
+    path("api/select", SelectView.as_view(), name="select"),
+    re_path(r"^api/", NotFoundView.as_view()),
+]
