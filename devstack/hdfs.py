@@ -29,6 +29,9 @@ log4j.logger.org.apache.hadoop.hdfs.server.namenode.FSNamesystem.audit=WARN
 log4j.logger.org.apache.hadoop.hdfs.StateChange=WARN
 log4j.logger.org.apache.hadoop.hdfs.server.datanode.DataNode.clienttrace=WARN
 log4j.logger.BlockStateChange=WARN
+log4j.logger.org.apache.hadoop.hdfs.server.datanode.fsdataset.impl.FsDatasetImpl=WARN
+# Asked for its state while it starts, a server answers with stack traces.
+log4j.logger.org.apache.hadoop.jmx.JMXJsonServlet=OFF
 log4j.logger.datanode.webhdfs=WARN
 """
 
@@ -155,9 +158,7 @@ def _command(config: StackConfig, folder: Path, *main: str) -> list[str]:
     )
 
 
-def _write_configuration(
-    folder: Path, config: StackConfig, rpc_port: int, settings: Mapping[str, object]
-) -> None:
+def _write_configuration(folder: Path, config: StackConfig, rpc_port: int, settings: Mapping[str, object]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     core = {
         "fs.defaultFS": f"hdfs://{HOST}:{rpc_port}",

@@ -25,6 +25,7 @@ def java_command(
         "-Xms64m",
         "-Djava.net.preferIPv4Stack=true",
         "-Djava.awt.headless=true",
+        "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
         *options,
         "-cp",

@@ -1,19 +1,19 @@
 """TCP ports on 127.0.0.1: is one free, and which were chosen for a data folder."""
 
 import json
-import os
 import random
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.errors import DevstackError
+from devstack.locks import locked
 
 HOST = "127.0.0.1"
 
 # Below Linux's range for outgoing connections (32768 and up): a port from that range could be taken by any
 # client while its server is down, even by a client that tries to reconnect to that very server.
-_RANGE = range(20_000, 32_000)
+_RANGE = range(10_000, 32_000)
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,19 @@ class PortBook:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ports: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
 
     def port(self, name: str) -> int:
         """The port remembered as `name`; a free one is chosen and written down the first time."""
-        if name not in self._ports:
-            self._ports[name] = choose_free(avoid=set(self._ports.values()))
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            new = self._path.with_suffix(".new")
-            new.write_text(json.dumps(self._ports, indent=2) + "\n")
-            os.replace(new, self._path)
-        return self._ports[name]
+        ports = self._read()
+        if name not in ports:
+            with locked(self._path.with_suffix(".lock")):
+                ports = self._read()
+                if name not in ports:
+                    ports[name] = choose_free(avoid=set(ports.values()))
+                    new = self._path.with_suffix(".new")
+                    new.write_text(json.dumps(ports, indent=2) + "\n")
+                    new.replace(self._path)
+        return ports[name]
+
+    def _read(self) -> dict[str, int]:
+        return dict(json.loads(self._path.read_text())) if self._path.exists() else {}

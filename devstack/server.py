@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any
 import psutil
 
 from devstack.errors import DevstackError
-from devstack.ports import HOST, Port
+from devstack.ports import HOST, Port, is_free
 
 _POLL_SECONDS = 0.1
 
@@ -99,8 +100,7 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.prepare()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
-        if self.log_file.exists():
-            os.replace(self.log_file, self.log_file.with_name(self.log_file.name + ".1"))
+        keep_previous(self.log_file)
         with self.log_file.open("ab") as log:
             # A session of its own: Ctrl-C in the terminal must not reach it, it is stopped in order.
             self._child = subprocess.Popen(
@@ -119,11 +119,12 @@ class Server:
         for port in self.ports:
             port.check_free()
 
-    def wait_ready(self, timeout: float = 60.0) -> None:
-        """Return as soon as the server answers. `timeout` is in seconds.
+    def wait_ready(self, timeout: float = 60.0, give_up: threading.Event | None = None) -> None:
+        """Return as soon as the server answers. `timeout` is in seconds; `give_up` ends the waiting early.
 
-        Raises DevstackError when the process ends first or the time is over.
+        Raises DevstackError when the process ends first, the time is over or `give_up` is set.
         """
+        give_up = give_up or threading.Event()
         deadline = time.monotonic() + timeout
         while True:
             if not self.is_running():
@@ -135,7 +136,8 @@ class Server:
                 raise DevstackError(
                     f"{self.title} does not answer after {timeout:.0f} s; see {self.log_file}{self._why()}"
                 )
-            time.sleep(_POLL_SECONDS)
+            if give_up.wait(_POLL_SECONDS):
+                raise DevstackError(f"{self.title}: no longer waited for")
 
     def stop(self, grace: float = 30.0) -> None:
         """End the process with SIGTERM, and with SIGKILL after `grace` seconds. Nothing to do when it is down."""
@@ -177,10 +179,12 @@ class Server:
         return self.folder / "pid"
 
     def _process(self) -> psutil.Process | None:
-        if self._child is not None:
-            self._child.poll()  # reaps it, so that a dead child is not seen as a living zombie
         try:
             process = psutil.Process(int(self._pid_file.read_text()))
+            if self._child is not None and process.pid == self._child.pid:
+                # Our own child is known for sure (and reaped here); its command line is empty for a moment
+                # while it begins and while it ends.
+                return process if self._child.poll() is None else None
             if self.marker in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
                 return process
         except (OSError, ValueError, psutil.Error):
@@ -201,6 +205,9 @@ class Server:
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.02)
+        # A killed process counts as gone when its first thread is; its sockets close with the last one.
+        while time.monotonic() < deadline and not all(is_free(port.number) for port in self.ports):
+            time.sleep(0.02)
         return True
 
     def _why(self) -> str:
@@ -208,17 +215,22 @@ class Server:
         return f": {line}" if line else ""
 
 
+def keep_previous(log_file: Path) -> None:
+    """Make room for a new log: the former one is kept as `<name>.1`."""
+    if log_file.exists():
+        os.replace(log_file, log_file.with_name(log_file.name + ".1"))
+
+
 def last_error_line(log_file: Path) -> str:
-    """The last line of a log that tells of an error, shortened; empty when there is none."""
+    """The last line of a log that tells of an error, else its last line; shortened; empty without a log."""
     try:
         tail = log_file.read_bytes()[-200_000:].decode(errors="replace").splitlines()
     except OSError:
         return ""
-    pattern = re.compile(r"\b(ERROR|FATAL)\b|Exception|Error:")
-    for line in reversed(tail):
-        if pattern.search(line) and not line.lstrip().startswith("at "):
-            return line.strip()[:300]
-    return ""
+    lines = [line.strip() for line in tail if line.strip() and not line.lstrip().startswith("at ")]
+    pattern = re.compile(r"\b(ERROR|FATAL)\b|Exception\b|Error:")
+    errors = [line for line in lines if pattern.search(line) and "Program will exit" not in line]
+    return (errors or lines or [""])[-1][:300]
 
 
 def get_json(port: int, path: str, timeout: float = 2.0) -> Any:

@@ -1,16 +1,19 @@
 """The three servers together: up in parallel, down in order."""
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
 
 from devstack.config import StackConfig as StackConfig
 from devstack.elasticsearch import elasticsearch_server
-from devstack.fetch import Report, fetch, locked
+from devstack.fetch import Report, fetch
 from devstack.hdfs import hdfs_servers
 from devstack.kafka import kafka_servers
+from devstack.locks import locked
 from devstack.server import Server, ServerStatus
 
-READY_SECONDS = 90.0
+READY_SECONDS = 180.0
 
 
 class Stack:
@@ -52,21 +55,21 @@ class Stack:
         Raises DevstackError; then the servers that this call started are stopped again.
         """
         fetch(self.config.home, report)
-        with locked(self.config.data / "lock", lambda: report("waiting for another process that uses this data")):
+        with self._alone(report):
             down = [server for server in self.servers if not server.is_running()]
             for server in down:
                 server.check_ports()
             if down:
                 report("starting " + ", ".join(server.title for server in down))
             try:
-                _in_parallel(self.servers, lambda server: _start(server, report, announce=server in down))
+                _start_all(self.servers, down, report)
             except BaseException:
                 _in_parallel(down, Server.stop)
                 raise
 
     def down(self, report: Report = print) -> None:
         """Stop what runs, in order: Elasticsearch, DataNodes, NameNode, Kafka. The data stays."""
-        with locked(self.config.data / "lock", lambda: report("waiting for another process that uses this data")):
+        with self._alone(report):
             for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.kafka):
                 running = [server for server in group if server.is_running()]
                 if running:
@@ -83,12 +86,28 @@ class Stack:
         with ThreadPoolExecutor(len(self.servers)) as pool:
             return list(pool.map(Server.status, self.servers))
 
+    def _alone(self, report: Report) -> AbstractContextManager[None]:
+        return locked(self.config.data / "lock", lambda: report("waiting for another process that uses this data"))
 
-def _start(server: Server, report: Report, *, announce: bool) -> None:
-    server.start()
-    server.wait_ready(READY_SECONDS)
-    if announce:
-        report(f"{server.title} is ready on {server.address}")
+
+def _start_all(servers: Sequence[Server], announced: Sequence[Server], report: Report) -> None:
+    """Start all at once and wait until all answer; the first failure, or Ctrl-C here, ends the waiting of all."""
+    give_up = threading.Event()
+
+    def start(server: Server) -> None:
+        server.start()
+        server.wait_ready(READY_SECONDS, give_up)
+        if server in announced and not give_up.is_set():
+            report(f"{server.title} is ready on {server.address}")
+
+    with ThreadPoolExecutor(len(servers)) as pool:
+        try:
+            futures = [pool.submit(start, server) for server in servers]
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        finally:
+            give_up.set()
 
 
 def _in_parallel(servers: Sequence[Server], action: Callable[[Server], None]) -> None:
