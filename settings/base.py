@@ -96,7 +96,6 @@ USE_TZ = True
 TIME_ZONE: str = env.str("TIME_ZONE", "UTC")
 
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
 # Static files are served from the apps' own folders: no collectstatic step between a change and the page.
 WHITENOISE_USE_FINDERS = True
 
