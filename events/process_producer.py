@@ -6,6 +6,7 @@ import threading
 from multiprocessing import util
 
 from events.conf import events_settings, kafka_cluster
+from events.forking import never_destroy
 from events.producer import EventProducer
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,9 @@ def _close(producer: EventProducer) -> None:
 def _forget_parents_producer() -> None:
     global _producer, _lock
     _lock = threading.Lock()
-    _producer = None  # its threads did not survive the fork
+    if _producer is not None:
+        never_destroy(_producer)
+    _producer = None
 
 
 os.register_at_fork(after_in_child=_forget_parents_producer)

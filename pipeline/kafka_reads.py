@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from events.conf import kafka_cluster
+from events.forking import never_destroy
 from pipeline.errors import ServerError
 
 Partition = tuple[str, int]
@@ -171,8 +172,10 @@ def _text(error: Exception) -> str:
 def _forget_parents_clients() -> None:
     global _lock
     _lock = threading.Lock()
+    for client in (*_admins.values(), *_consumers.values()):
+        never_destroy(client)
     _admins.clear()
-    _consumers.clear()  # their threads did not survive the fork
+    _consumers.clear()
 
 
 os.register_at_fork(after_in_child=_forget_parents_clients)
