@@ -126,6 +126,26 @@ class HdfsClient:
         return {name: status["length"] for name, status in listed if status["type"] == "FILE"}
 
     @_translated
+    def walk(self, path: str) -> list[str]:
+        """The files below a folder, as readers see them: what begins with an underscore or a dot is left out."""
+        files = []
+        for name, status in self._client.list(path, status=True) if self._client.status(path, strict=False) else ():
+            if name.startswith(("_", ".")):
+                continue
+            if status["type"] == "DIRECTORY":
+                files += self.walk(f"{path}/{name}")
+            else:
+                files.append(f"{path}/{name}")
+        return files
+
+    @_translated
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises NotFound."""
+        with self._client.read(path) as reader:
+            content: bytes = reader.read()
+        return content
+
+    @_translated
     def delete(self, path: str, *, recursive: bool = False) -> bool:
         """Deletes a file or folder; False when it was not there. Raises NotEmpty unless recursive."""
         deleted: bool = self._client.delete(path, recursive=recursive, skip_trash=True)

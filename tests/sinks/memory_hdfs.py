@@ -85,6 +85,15 @@ class MemoryHdfs(HdfsClient):
             self.folders.discard(gone)
         return True
 
+    def walk(self, path: str) -> list[str]:
+        below = (p for p in self.files if p.startswith(f"{path}/"))
+        return [p for p in below if not any(part[0] in "_." for part in p.removeprefix(f"{path}/").split("/"))]
+
+    def read(self, path: str) -> bytes:
+        if path not in self.files:
+            raise NotFound(path)
+        return self.files[path]
+
     def close(self) -> None:
         pass
 

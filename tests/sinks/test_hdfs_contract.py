@@ -85,6 +85,16 @@ def test_delete_refuses_a_folder_that_holds_something(hdfs: HdfsClient, root: st
     assert hdfs.delete(f"{root}/other", recursive=True) is True
 
 
+def test_a_walk_shows_what_readers_see(hdfs: HdfsClient, root: str) -> None:
+    for path in ("a", "dt=2026-11-20/b", "_sink/c", "dt=2026-11-20/.hidden"):
+        hdfs.create(f"{root}/{path}", path.encode())
+    assert sorted(hdfs.walk(root)) == [f"{root}/a", f"{root}/dt=2026-11-20/b"]
+    assert hdfs.read(f"{root}/dt=2026-11-20/b") == b"dt=2026-11-20/b"
+    assert hdfs.walk(f"{root}/none") == []
+    with pytest.raises(NotFound):
+        hdfs.read(f"{root}/none")
+
+
 def test_checksums_tell_the_same_content_from_another(hdfs: HdfsClient, root: str) -> None:
     for name, content in (("a", b"same"), ("b", b"same"), ("c", b"more")):
         hdfs.create(f"{root}/{name}", content)

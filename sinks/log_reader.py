@@ -1,0 +1,81 @@
+"""Reads a range of a partition's log without joining a consumer group."""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from sinks.errors import Retriable
+from sinks.records import Partition, Record
+
+_STALLED_SECONDS = 30.0
+_BATCH = 5_000
+
+
+class LogReader:
+    """Reads partitions of one cluster, one after the other.
+
+    cluster: librdkafka options; group: whose committed offsets it tells.
+    """
+
+    def __init__(self, cluster: Mapping[str, Any], *, group: str) -> None:
+        # It never subscribes, so it is no member of the group, and never commits.
+        options = {"group.id": group, "enable.auto.commit": False, "enable.partition.eof": True}
+        self._consumer = Consumer({**cluster, **options})
+
+    def partitions(self, topic: str) -> list[Partition]:
+        """The partitions of a topic. Raises Retriable when Kafka does not answer or has no such topic."""
+        try:
+            metadata = self._consumer.list_topics(topic, timeout=_STALLED_SECONDS).topics[topic]
+        except KafkaException as error:
+            raise Retriable(f"Kafka: {error.args[0].str()}") from error
+        if metadata.error is not None:
+            raise Retriable(f"Kafka: topic {topic}: {metadata.error.str()}")
+        return [Partition(topic, number) for number in sorted(metadata.partitions)]
+
+    def bounds(self, partition: Partition) -> tuple[int, int]:
+        """The first offset that Kafka still has, and the one after the last. Raises Retriable."""
+        try:
+            first, end = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
+        except KafkaException as error:
+            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}") from error
+        return first, end
+
+    def committed(self, partition: Partition) -> int:
+        """The group's committed offset, 0 when it has none. Raises Retriable."""
+        try:
+            (tp,) = self._consumer.committed([TopicPartition(*partition)], timeout=_STALLED_SECONDS)
+        except KafkaException as error:
+            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}") from error
+        return max(0, int(tp.offset))
+
+    def read(self, partition: Partition, first: int, end: int) -> Iterator[Record]:
+        """The records from offset `first` up to `end` (excluded), in order. Raises Retriable when Kafka stalls."""
+        self._consumer.assign([TopicPartition(*partition, first)])
+        heard_at = time.monotonic()
+        position = first
+        while position < end:
+            for message in self._consumer.consume(_BATCH, timeout=1.0):
+                heard_at = time.monotonic()
+                error = message.error()
+                if error is not None:
+                    if error.code() == KafkaError._PARTITION_EOF:  # what is missing up to `end` are gaps of the log
+                        return
+                    raise Retriable(f"Kafka: {partition}: {error.str()}")
+                position = message.offset() + 1
+                if position > end:
+                    return
+                yield Record(
+                    message.offset(),
+                    message.value(),
+                    message.timestamp()[1],
+                    message.key(),
+                    tuple(message.headers() or ()),
+                )
+            if time.monotonic() - heard_at > _STALLED_SECONDS:
+                raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s")
+
+    def close(self) -> None:
+        """Closes the consumer."""
+        self._consumer.close()

@@ -1,0 +1,89 @@
+"""verify_hdfs proves that every record is stored once, and names what is not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import hdfs as hdfs_package
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+
+from devstack.stack import Stack
+from events.schema import check_for
+from sinks.hdfs.verify import Finding, stored_files, verify
+from sinks.records import Partition, Record
+from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.support import Process, event, hdfs_files, produce, wait_until
+
+PARTITION = Partition("t", 0)
+
+
+def findings(files: dict[tuple[int, int], list[int]], offsets: list[int], first: int = 0, end: int = 100) -> list[str]:
+    """What is found when files hold the events of some offsets, and Kafka's log has the events of others."""
+    client = MemoryHdfs()
+    for (a, b), content in files.items():
+        data = b"".join(event(offset) + b"\n" for offset in content)
+        client.create(f"/data/t-0-{a:020d}-{b:020d}.log", data)
+    records = [Record(offset, event(offset) if offset % 10 != 9 else b"bad", 0) for offset in offsets]
+    records = [record for record in records if first <= record.offset < end]
+    stored = stored_files(client, "/data", ["t"])
+    found = verify(client, stored, records, check_for("select-color"), partition=PARTITION, first=first, end=end)
+    return [f"{finding.kind} {finding.first}-{finding.last}" for finding in found]
+
+
+def test_every_record_once_is_no_finding() -> None:
+    assert findings({(0, 4): [0, 1, 2, 3, 4], (5, 8): [5, 6, 7, 8]}, list(range(9))) == []
+
+
+def test_dead_letters_and_gaps_of_the_log_belong_in_no_file() -> None:
+    assert findings({(0, 9): [0, 1, 4, 5]}, [0, 1, 4, 5, 9]) == []
+
+
+def test_a_missing_file_is_a_gap() -> None:
+    assert findings({(0, 1): [0, 1], (4, 5): [4, 5]}, list(range(8))) == ["gap 2-3", "gap 6-7"]
+
+
+def test_an_overlap_is_a_repeat() -> None:
+    assert findings({(0, 4): [0, 1, 2, 3, 4], (3, 5): [3, 4, 5]}, list(range(5))) == ["repeat 3-4"]
+
+
+def test_another_content_is_a_difference() -> None:
+    assert findings({(0, 2): [0, 1, 1], (3, 4): [3]}, list(range(5))) == ["difference 0-2", "difference 3-4"]
+
+
+def test_a_range_looks_at_nothing_else() -> None:
+    assert findings({(0, 4): [7], (5, 6): [5, 6]}, list(range(9)), first=5, end=7) == []
+
+
+def test_a_finding_reads_as_a_sentence() -> None:
+    assert str(Finding(PARTITION, "gap", 2, 3, "2 records are in no file")) == (
+        "t-0: gap: offsets 2-3: 2 records are in no file"
+    )
+
+
+@pytest.mark.integration
+def test_the_command_tells_a_whole_store_from_a_damaged_one(
+    servers: Stack, topic: str, run_sink: Callable[..., Process], capsys: Any
+) -> None:
+    entry = {
+        "kind": "hdfs",
+        "topics": [topic],
+        "group": f"g-{topic}",
+        "target": {"path": f"/t/{topic}"},
+        "options": {"flush_seconds": 0.3},
+    }
+    produce(servers, topic, [b"bad", *(event(n) for n in range(59))])
+    sink = run_sink(entry)
+    wait_until(lambda: sum(len(f.splitlines()) for f in hdfs_files(servers, f"/t/{topic}").values()) == 59)
+    assert sink.stop() == 0
+    with override_settings(SINKS={"hdfs": entry}):
+        with pytest.raises(SystemExit) as ended:
+            call_command("verify_hdfs")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out.count("every record is stored once") == 3
+        victim = sorted(hdfs_files(servers, f"/t/{topic}"))[-1]
+        hdfs_package.InsecureClient(servers.webhdfs_url, user="hdfs").delete(f"/t/{topic}/{victim}")
+        with pytest.raises(SystemExit) as ended:
+            call_command("verify_hdfs")
+        assert ended.value.code == 1
+        assert f"{topic}-2: gap: offsets" in capsys.readouterr().out
