@@ -19,11 +19,15 @@ from devstack.server import keep_previous
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run. `stop_seconds` is how long it may take to end after SIGTERM."""
+    """What to run.
+
+    `stop_seconds` is how long it may take to end after SIGTERM; `answers`, if given, tells when it has started.
+    """
 
     name: str
     command: tuple[str, ...]
     stop_seconds: float = 60.0
+    answers: Callable[[], bool] | None = None
 
 
 class Child:

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -71,24 +72,38 @@ def elasticsearch_server(config: StackConfig) -> Server:
             Port(transport, "Elasticsearch's transport"),
         ],
         address=f"http://{HOST}:{port}",
-        answers=partial(is_healthy, port),
+        answers=Health(port),
         prepare=partial(_prepare, folder, jars, port, transport),
         env={"PYTHONUNBUFFERED": "1"},
         cwd=PROJECT,
     )
 
 
-def is_healthy(port: int) -> bool:
+class Health:
     """Whether the node answers and has started every shard that it can start.
 
-    An index that is broken for good keeps the health red; that is its own affair and no reason to wait.
+    An index that is broken for good keeps the health red; that is its own affair, so red counts as ready when
+    nothing is going on any more, or `patience` seconds after the node began to answer.
     """
-    health = get_json(port, "/_cluster/health")
-    if health is None:
-        return False
-    busy = ("initializing_shards", "number_of_in_flight_fetch", "number_of_pending_tasks")
-    has_shards = health["active_shards"] + health["unassigned_shards"] > 0
-    return health["status"] != "red" or (has_shards and not any(health[key] for key in busy))
+
+    def __init__(self, port: int, patience: float = 10.0) -> None:
+        self._port = port
+        self._patience = patience
+        self._answers_since: float | None = None
+
+    def __call__(self) -> bool:
+        """Ask now."""
+        health = get_json(self._port, "/_cluster/health")
+        if health is None:
+            self._answers_since = None
+            return False
+        now = time.monotonic()
+        self._answers_since = self._answers_since or now
+        if health["status"] != "red" or now - self._answers_since > self._patience:
+            return True
+        has_shards = health["active_shards"] + health["unassigned_shards"] > 0
+        busy = ("initializing_shards", "number_of_in_flight_fetch", "number_of_pending_tasks")
+        return has_shards and not any(health[key] for key in busy)
 
 
 def _prepare(folder: Path, jars: Path, port: int, transport: int) -> None:

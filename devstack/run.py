@@ -26,8 +26,8 @@ Step = ChildSpec | tuple[str, Callable[[], None]]
 class Plan:
     """What runs beside the servers.
 
-    `services` are started in the order given and stopped group by group in that same order: who brings events
-    in stops before who takes them out.
+    `services` are started group by group, each when the one before answers, and stopped in that same order: who
+    brings events in stops before who takes them out.
     """
 
     steps: Sequence[Step]
@@ -93,8 +93,13 @@ class Runner:
                 self._groups.append([])
                 for spec in group:
                     self._groups[-1].append(self._start(spec))
+                while not all(spec.answers() for spec in group if spec.answers):
+                    self._check_alive()
+                    time.sleep(_POLL_SECONDS)
             self._console.plain(self._plan.banner)
-            self._watch()
+            while True:
+                self._check_alive()
+                time.sleep(_POLL_SECONDS)
         except _Interrupted:
             self._console.say("stopping; Ctrl-C again ends everything at once")
         except DevstackError as error:
@@ -140,18 +145,17 @@ class Runner:
         if code != 0:
             raise DevstackError(f"{step.name} failed (exit code {code}); see {log_file}")
 
-    def _watch(self) -> None:
-        """Return never; raises DevstackError when a child or a server is gone."""
-        while True:
-            for child in self._children():
-                if child.exit_code is not None:
-                    name, code = child.spec.name, child.exit_code
-                    raise DevstackError(f"{name} stopped by itself (exit code {code}); see {child.log_file}")
-            for server in self._stack.servers:
-                if not server.is_running():
-                    code_text = "" if server.exit_code is None else f" (exit code {server.exit_code})"
-                    raise DevstackError(f"{server.title} stopped by itself{code_text}; see {server.log_file}")
-            time.sleep(_POLL_SECONDS)
+    def _check_alive(self) -> None:
+        """Raise DevstackError when a child or a server is gone."""
+        for child in self._children():
+            if child.exit_code is not None:
+                raise DevstackError(
+                    f"{child.spec.name} stopped by itself (exit code {child.exit_code}); see {child.log_file}"
+                )
+        for server in self._stack.servers:
+            if not server.is_running():
+                code = "" if server.exit_code is None else f" (exit code {server.exit_code})"
+                raise DevstackError(f"{server.title} stopped by itself{code}; see {server.log_file}")
 
     def _stop(self) -> None:
         if self._step:

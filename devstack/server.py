@@ -235,12 +235,23 @@ def last_error_line(log_file: Path) -> str:
 
 def get_json(port: int, path: str, timeout: float = 2.0) -> Any:
     """The JSON answer of a local HTTP server, None when there is none (refused, slow, not 200, not JSON)."""
+    answer = http_get(port, path, timeout)
+    if answer is None or answer[0] != 200:
+        return None
+    try:
+        return json.loads(answer[1])
+    except ValueError:
+        return None
+
+
+def http_get(port: int, path: str, timeout: float = 2.0) -> tuple[int, bytes] | None:
+    """Status and body that a local HTTP server answers within `timeout` seconds, None when it does not."""
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        return json.loads(response.read()) if response.status == 200 else None
-    except (OSError, http.client.HTTPException, ValueError):
+        return response.status, response.read()
+    except (OSError, http.client.HTTPException):
         return None
     finally:
         connection.close()

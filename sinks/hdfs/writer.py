@@ -6,7 +6,7 @@ from functools import partial
 
 from sinks.errors import Fatal
 from sinks.hdfs.client import HdfsClient
-from sinks.hdfs.layout import Layout, file_name, json_lines
+from sinks.hdfs.layout import Layout, file_name, flat, json_lines
 from sinks.hdfs.ownership import Ownership
 from sinks.records import Batch, Partition, Rejected
 from sinks.retry import Retry
@@ -49,7 +49,7 @@ class HdfsWriter:
 
     def _check_identity(self, layout: Layout) -> None:
         known = [name for name in self._client.names(layout.topic) if name.startswith(_TOPIC_ID)]
-        own = f"{_TOPIC_ID}{self._topic_id(layout.partition.topic)}"
+        own = flat(f"{_TOPIC_ID}{self._topic_id(layout.partition.topic)}")  # it may hold a slash
         if known and known != [own]:
             raise Fatal(
                 f"the topic {layout.partition.topic} was deleted and made again since {self._path} was written "

@@ -17,7 +17,7 @@ from devstack.config import PROJECT, StackConfig
 from devstack.errors import DevstackError
 from devstack.ports import HOST, Port
 from devstack.run import Plan, Runner, end_left_overs_of
-from devstack.server import ServerStatus
+from devstack.server import ServerStatus, http_get
 from devstack.stack import Stack
 
 ADMIN = "admin"
@@ -87,7 +87,12 @@ def site_plan(stack: Stack, web_port: int) -> Plan:
     web = (
         "-m granian --interface wsgi pipeline.wsgi:application"
         f" --host {HOST} --port {web_port} --workers 2 --blocking-threads {threads} --no-ws --no-access-log"
+        " --workers-kill-timeout 25"
     )
+
+    def web_answers() -> bool:
+        return http_get(web_port, "/") is not None
+
     return Plan(
         steps=[
             ChildSpec("migrate", _manage("migrate", "--no-input", "--verbosity", "0")),
@@ -95,7 +100,7 @@ def site_plan(stack: Stack, web_port: int) -> Plan:
             ChildSpec("setup", _manage("setup_pipeline")),
         ],
         services=[
-            [ChildSpec("web", (sys.executable, *web.split()), stop_seconds=30.0)],
+            [ChildSpec("web", (sys.executable, *web.split()), stop_seconds=30.0, answers=web_answers)],
             [ChildSpec("hdfs-sink", _manage("run_hdfs_sink")), ChildSpec("es-sink", _manage("run_es_sink"))],
         ],
         ports=[Port(web_port, "the web server", "DEVSTACK_WEB_PORT")],
