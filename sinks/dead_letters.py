@@ -44,7 +44,7 @@ class DeadLetters:
         for record, reason in rejected:
             logger.warning("%s offset %d is a dead letter: %s", partition, record.offset, reason)
             headers = [
-                *record.headers,
+                *(record.headers or ()),
                 ("dlq.reason", reason.encode()),
                 ("dlq.sink", self._sink.encode()),
                 ("dlq.topic", partition.topic.encode()),

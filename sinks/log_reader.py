@@ -71,7 +71,7 @@ class LogReader:
                     message.value(),
                     message.timestamp()[1],
                     message.key(),
-                    tuple(message.headers() or ()),
+                    message.headers(),
                 )
             if time.monotonic() - heard_at > _STALLED_SECONDS:
                 raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import groupby
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -18,7 +19,7 @@ from events.schema import Check, InvalidRecord
 from sinks.dead_letters import DeadLetters
 from sinks.errors import Fatal, Fenced
 from sinks.memory import MemoryBudget
-from sinks.records import RECORD_OVERHEAD, Batch, BatchLimits, Partition, Record, Rejected
+from sinks.records import RECORD_OVERHEAD, Batch, BatchLimits, Partition, Record
 from sinks.retry import Backoff, Retry
 from sinks.storing import StoreQueue
 from sinks.writer import PartitionWriter, Writer
@@ -45,6 +46,8 @@ CONSUMER_REQUIRED = {"enable.auto.commit": False}
 _CONSUME_RECORDS = 10_000
 _POLL_SECONDS = 0.1
 _COMMITTED_SECONDS = 5.0
+_COMMIT_AGAIN_SECONDS = 0.1
+_REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
 
 STORY_SECONDS = 10.0
 """How often a busy task logs what it has done."""
@@ -148,40 +151,40 @@ class SinkTask:
     # Reading
 
     def _put(self, messages: list[Message]) -> None:
-        check, now, limits = self._check, self._clock(), self._settings.limits
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._note_error(error, message)
-                continue
-            partition = Partition(message.topic(), message.partition())
-            assigned = self._assigned.get(partition)
-            if assigned is None or assigned.queue is None:
-                continue  # read before its resume offset was known; read again from there
-            record = Record(
-                message.offset(),
-                message.value(),
-                message.timestamp()[1],
-                message.key(),
-                tuple(message.headers() or ()),
-            )
-            batch = assigned.batch
-            if batch is None:
-                batch = assigned.batch = Batch(partition, record.offset, now, record.offset)
-            try:
-                check(record.value)
-            except InvalidRecord as invalid:
-                batch.rejected.append(Rejected(record, str(invalid)))
-            else:
-                batch.records.append(record)
-            size = len(record.value or b"")
-            batch.size += size
-            batch.next_offset = record.offset + 1
-            self._budget.add(size + RECORD_OVERHEAD)
-            if batch.is_due(limits, now):
-                self._submit(assigned)
+        for (topic, number), run in groupby(messages, key=_place):
+            assigned = self._assigned.get(Partition(topic, number))
+            # Until its resume offset is known, what was read is dropped, and read again from there.
+            is_open = assigned is not None and assigned.queue is not None
+            for is_error, part in groupby(run, key=_is_error):
+                if is_error:
+                    for message in part:
+                        self._note_error(message)
+                elif assigned is not None and is_open:
+                    self._put_run(assigned, part)
 
-    def _note_error(self, error: KafkaError, message: Message) -> None:
+    def _put_run(self, assigned: _Assigned, messages: Iterable[Message]) -> None:
+        check, limits, now = self._check, self._settings.limits, self._clock()
+        batch = assigned.batch
+        memory = 0
+        for message in messages:
+            value = message.value()
+            record = Record(message.offset(), value, message.timestamp()[1], message.key(), message.headers())
+            if batch is None:
+                batch = assigned.batch = Batch(assigned.partition, record.offset, now)
+            try:
+                check(value)
+            except InvalidRecord as invalid:
+                batch.add(record, refused=str(invalid))
+            else:
+                batch.add(record)
+            memory += len(value or b"") + RECORD_OVERHEAD
+            if batch.count >= limits.records or batch.size >= limits.bytes:
+                self._submit(assigned)
+                batch = None
+        self._budget.add(memory)
+
+    def _note_error(self, message: Message) -> None:
+        error = message.error()
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise Fatal(
                 f"{message.topic()}-{message.partition()} offset {message.offset()} is not in Kafka "
@@ -279,7 +282,7 @@ class SinkTask:
                 self._collect_stored(assigned)
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
-        self._commit(leaving, asynchronous=False)
+        self._commit_at_last(leaving, deadline)
 
     def _give_up(self, leaving: Iterable[_Assigned]) -> None:
         for assigned in list(leaving):
@@ -293,7 +296,7 @@ class SinkTask:
                     "%s: gives %s up with %d records not stored; they are read again",
                     self.name,
                     assigned.partition,
-                    sum(len(batch) for batch in left),
+                    sum(batch.count for batch in left),
                 )
             elif assigned.queue is not None:
                 logger.info("%s: leaves %s at offset %s", self.name, assigned.partition, assigned.stored)
@@ -336,29 +339,39 @@ class SinkTask:
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
                 self._take_over_again(assigned)
-        self._commit(self._assigned.values(), asynchronous=True)
+        self._commit_async()
 
     def _collect_stored(self, assigned: _Assigned) -> None:
         for batch in assigned.queue.collect() if assigned.queue is not None else ():
             self._budget.add(-batch.memory)
             assigned.stored = batch.next_offset
-            self._records += len(batch)
+            self._records += batch.count
             self._batches += 1
-            logger.debug("%s: stored %s (%d records)", self.name, batch, len(batch))
+            logger.debug("%s: stored %s (%d records)", self.name, batch, batch.count)
 
-    def _commit(self, partitions: Iterable[_Assigned], *, asynchronous: bool) -> None:
-        offsets = []
-        for assigned in partitions:
-            if assigned.stored is not None and assigned.stored != assigned.committed:
-                offsets.append(TopicPartition(*assigned.partition, assigned.stored))
-                assigned.committed = assigned.stored
+    def _commit_async(self) -> None:
+        offsets = _commits(self._assigned.values())
         if not offsets:
             return
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=asynchronous)
+            self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            # Stored but not committed: read again by the next owner, never lost.
+            # Stored but not committed: the next commit covers it.
             logger.warning("%s: commit: %s", self.name, error.args[0].str())
+
+    def _commit_at_last(self, leaving: Iterable[_Assigned], deadline: float) -> None:
+        """Commits and waits for the answer; a rebalance under way may refuse it for a moment."""
+        offsets = _commits(leaving)
+        while offsets:
+            try:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+                return
+            except KafkaException as error:
+                if error.args[0].code() not in _REBALANCING or self._clock() >= deadline:
+                    # Stored but not committed: never lost; read again unless the store itself knows better.
+                    logger.warning("%s: last commit: %s", self.name, error.args[0].str())
+                    return
+                time.sleep(_COMMIT_AGAIN_SECONDS)
 
     # Keeping within memory
 
@@ -401,3 +414,21 @@ class SinkTask:
         stored = assigned.stored or 0
         _, end = self._consumer.get_watermark_offsets(TopicPartition(*assigned.partition), cached=True)
         return f"{assigned.partition} at {stored}" + (f" lag {max(0, end - stored)}" if end >= 0 else "")
+
+
+def _commits(partitions: Iterable[_Assigned]) -> list[TopicPartition]:
+    """What is stored and not committed yet."""
+    offsets = []
+    for assigned in partitions:
+        if assigned.stored is not None and assigned.stored != assigned.committed:
+            offsets.append(TopicPartition(*assigned.partition, assigned.stored))
+            assigned.committed = assigned.stored
+    return offsets
+
+
+def _place(message: Message) -> tuple[str, int]:
+    return message.topic(), message.partition()
+
+
+def _is_error(message: Message) -> bool:
+    return message.error() is not None

@@ -18,8 +18,10 @@ LIMITS = BatchLimits(records=3, bytes=100, seconds=10)
 
 
 def batch(count: int, size: int = 10, first: int = 10) -> Batch:
-    records = [Record(offset, b"x" * size, 0) for offset in range(first, first + count)]
-    return Batch(PARTITION, first, 0.0, first + count, records, size=count * size)
+    filled = Batch(PARTITION, first, opened_at=0.0)
+    for offset in range(first, first + count):
+        filled.add(Record(offset, b"x" * size, 0))
+    return filled
 
 
 def test_a_batch_is_due_by_records_bytes_or_age() -> None:
