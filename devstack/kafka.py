@@ -135,7 +135,7 @@ def _properties(node: int, brokers: list[int], controllers: list[int], data: Pat
         "group.consumer.min.session.timeout.ms": 1000,
         "group.consumer.min.heartbeat.interval.ms": 500,
         "broker.heartbeat.interval.ms": 500,
-        "broker.session.timeout.ms": 6000,
+        "broker.session.timeout.ms": 4000,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())

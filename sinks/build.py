@@ -1,9 +1,10 @@
 """Puts a sink together from its settings: writer, consumers, dead letters, tasks."""
 
 import logging
+from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
@@ -20,7 +21,7 @@ from sinks.hdfs.writer import HdfsWriter
 from sinks.memory import MemoryBudget
 from sinks.records import BatchLimits
 from sinks.retry import Backoff
-from sinks.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, SinkTask, TaskSettings
+from sinks.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
 from sinks.topic_ids import TopicIds
 from sinks.writer import Writer
 
@@ -52,7 +53,7 @@ def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer
     tasks = [
         SinkTask(
             f"{sink.name}/{number}",
-            consumer=_consumer(sink, cluster),
+            make_consumer=partial(_consumer, sink, cluster),
             writer=writer,
             check=check,
             dead_letters=DeadLetters(producer, sink=sink.name, topic=sink.dead_letter_topic),
@@ -69,8 +70,8 @@ def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]
     return {**CONSUMER_DEFAULTS, **cluster, **sink.consumer, **CONSUMER_REQUIRED, "group.id": sink.group}
 
 
-def _consumer(sink: SinkConfig, cluster: dict[str, Any]) -> Consumer:
-    config = {**consumer_config(sink, cluster), "error_cb": _log_error, "on_commit": _log_commit}
+def _consumer(sink: SinkConfig, cluster: dict[str, Any], on_commit: OnCommit) -> Consumer:
+    config = {**consumer_config(sink, cluster), "error_cb": _log_error, "on_commit": on_commit}
     try:
         return Consumer(config, logger=logging.getLogger("sinks.librdkafka"))
     except KafkaException as error:
@@ -79,12 +80,6 @@ def _consumer(sink: SinkConfig, cluster: dict[str, Any]) -> Consumer:
 
 def _log_error(error: KafkaError) -> None:
     logger.warning("Kafka: %s", error.str())
-
-
-def _log_commit(error: KafkaError | None, partitions: list[TopicPartition]) -> None:
-    if error is not None:
-        places = ", ".join(f"{tp.topic}-{tp.partition} at {tp.offset}" for tp in partitions)
-        logger.warning("Kafka: commit of %s: %s; what was stored there may be read again", places, error.str())
 
 
 def _writer(sink: SinkConfig, kafka: dict[str, Any]) -> Writer:

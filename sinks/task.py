@@ -85,18 +85,23 @@ class _Assigned:
     committed: int | None = None
 
 
+OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
+"""Is told the outcome of a commit, on the thread that polls."""
+
+
 class SinkTask:
     """Moves records of the topics to the writer until it is stopped.
 
-    name: for the log; consumer: built with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed; check: tells
-    which records can be stored; budget: shared by the tasks of the process; clock: monotonic seconds.
+    name: for the log; make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed, that
+    tells the callback the outcome of each commit; check: tells which records can be stored; budget:
+    shared by the tasks of the process; clock: monotonic seconds.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        consumer: Consumer,
+        make_consumer: Callable[[OnCommit], Consumer],
         writer: Writer,
         check: Check,
         dead_letters: DeadLetters,
@@ -105,7 +110,7 @@ class SinkTask:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = name
-        self._consumer = consumer
+        self._consumer = make_consumer(self._note_commit)
         self._writer = writer
         self._check = check
         self._dead_letters = dead_letters
@@ -356,12 +361,22 @@ class SinkTask:
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
-            # Stored but not committed: the next commit covers it.
-            logger.warning("%s: commit: %s", self.name, error.args[0].str())
+            self._note_commit(error.args[0], offsets)
+
+    def _note_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        if error is None:
+            return
+        places = ", ".join(f"{tp.topic}-{tp.partition} at {tp.offset}" for tp in partitions)
+        logger.warning("%s: commit of %s: %s; committed again", self.name, places, error.str())
+        for tp in partitions:
+            assigned = self._assigned.get(Partition(tp.topic, tp.partition))
+            if assigned is not None:
+                assigned.committed = None
 
     def _commit_at_last(self, leaving: Iterable[_Assigned], deadline: float) -> None:
         """Commits and waits for the answer; a rebalance under way may refuse it for a moment."""
-        offsets = _commits(leaving)
+        # Also what seems to be committed: the answer to the commit before may still be on its way.
+        offsets = [TopicPartition(*a.partition, a.stored) for a in leaving if a.stored is not None]
         while offsets:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
