@@ -1,12 +1,14 @@
 """Registers the app of collecting."""
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class EventsConfig(AppConfig):
     """Collects events: page, endpoint, producer."""
 
     name = "events"
+    verbose_name = _("events")
 
     def ready(self) -> None:
         """Registers the checks of this app's settings."""

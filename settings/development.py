@@ -29,8 +29,8 @@ DEVSTACK = {
 
 # Unless told otherwise, use the servers that devstack runs.
 if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):
-    KAFKA["default"]["bootstrap.servers"] = f"localhost:{DEVSTACK['kafka_port']}"
+    KAFKA["default"]["bootstrap.servers"] = f"127.0.0.1:{DEVSTACK['kafka_port']}"
 if not env.str("HDFS_URL", ""):
-    HDFS["default"]["url"] = f"http://localhost:{DEVSTACK['webhdfs_port']}"
+    HDFS["default"]["url"] = f"http://127.0.0.1:{DEVSTACK['webhdfs_port']}"
 if not env.str("ELASTICSEARCH_URL", ""):
-    ELASTICSEARCH_DSL["default"]["hosts"] = [f"http://localhost:{DEVSTACK['elasticsearch_port']}"]
+    ELASTICSEARCH_DSL["default"]["hosts"] = [f"http://127.0.0.1:{DEVSTACK['elasticsearch_port']}"]

@@ -326,6 +326,7 @@ class SinkTask:
     def _submit(self, assigned: _Assigned) -> None:
         batch, assigned.batch = assigned.batch, None
         if batch is not None and assigned.queue is not None:
+            logger.debug("%s: stores %s", self.name, batch)
             assigned.queue.add(batch)
 
     def _store(self, writer: PartitionWriter, retry: Retry, batches: list[Batch]) -> None:

@@ -19,3 +19,6 @@ class ElasticsearchTarget(
     # Elasticsearch's own rule for names: https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create
     index: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,200}$", description="The index of its documents.")]
     cluster: Annotated[str, Meta(description="The cluster of settings.ELASTICSEARCH_DSL.")] = "default"
+
+    def __str__(self) -> str:
+        return f"Elasticsearch ({self.cluster}) {self.index}"

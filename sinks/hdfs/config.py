@@ -13,3 +13,6 @@ class HdfsTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         str, Meta(pattern=r"^/.*[^/]$", description="The folder of its files; absolute, no slash at the end.")
     ]
     cluster: Annotated[str, Meta(description="The cluster of settings.HDFS.")] = "default"
+
+    def __str__(self) -> str:
+        return f"HDFS ({self.cluster}) {self.path}"

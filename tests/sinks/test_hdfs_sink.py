@@ -115,6 +115,7 @@ def test_second_signal_exits_at_once(stack: Stack, topic: str, run_sink: RunSink
     stack.namenode.pause()  # storing hangs
     try:
         produce(stack, topic, [event(n) for n in range(30)])
+        sink.wait_for(": stores ")
         sink.signal(signal.SIGTERM)
         sink.wait_for("stores what was read and stops")
         sink.signal(signal.SIGTERM)
