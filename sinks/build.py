@@ -19,7 +19,6 @@ from sinks.elasticsearch.writer import ElasticsearchWriter
 from sinks.hdfs import client as hdfs_client
 from sinks.hdfs.writer import HdfsWriter
 from sinks.memory import MemoryBudget
-from sinks.records import BatchLimits
 from sinks.retry import Backoff
 from sinks.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
 from sinks.topic_ids import TopicIds
@@ -45,7 +44,7 @@ def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer
     budget = MemoryBudget(options.buffer_bytes)
     task_settings = TaskSettings(
         topics=sink.topics,
-        limits=BatchLimits(options.flush_records, options.flush_bytes, options.flush_seconds),
+        limits=options.limits(),
         in_flight=options.in_flight,
         drain_seconds=options.drain_seconds,
         backoff=backoff,
@@ -94,6 +93,7 @@ def _writer(sink: SinkConfig, kafka: dict[str, Any]) -> Writer:
         hdfs_client.connect(cluster, connections=connections),
         path=target.path,
         sink=sink.name,
+        files=target.layout(sink.event),
         topic_id=TopicIds(kafka),
     )
 

@@ -1,7 +1,8 @@
 """The typed view of `settings.SINKS`: what each sink reads, and where it stores it."""
 
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from django.conf import settings
@@ -12,6 +13,7 @@ from events.event import EVENT_TYPES
 from events.schema import ANY_JSON
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
+from sinks.records import BatchLimits
 
 Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
@@ -22,6 +24,14 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     flush_records: Annotated[int, Meta(ge=1, description="Records of one partition that are stored together.")] = 10
     flush_bytes: Annotated[int, Meta(ge=1024, description="Bytes at which they are stored earlier.")] = 64 * 1024 * 1024
     flush_seconds: Annotated[float, Meta(gt=0, description="Seconds after which they are stored at the latest.")] = 60.0
+    flush_interval_seconds: Annotated[
+        float,
+        Meta(ge=0, description="Records of different intervals of Kafka's time are stored apart; 0: never."),
+    ] = 0.0
+    flush_schedule: Annotated[
+        Literal["", "hourly", "daily"], Meta(description="They are stored when an hour or a day ends, too.")
+    ] = ""
+    flush_time_zone: Annotated[str, Meta(description="The IANA time zone of `flush_schedule`.")] = "UTC"
     in_flight: Annotated[int, Meta(ge=1, le=32, description="Batches that one task stores at the same time.")] = 2
     buffer_bytes: Annotated[
         int, Meta(ge=1024 * 1024, description="Bytes that all tasks hold at most before they stop reading.")
@@ -35,6 +45,21 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = 30.0
     retry_seconds: Annotated[float, Meta(gt=0, description="The longest wait between two tries, in seconds.")] = 10.0
+
+    def limits(self) -> BatchLimits:
+        """When batches are stored. Raises ValueError for an unknown time zone."""
+        try:
+            zone = ZoneInfo(self.flush_time_zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"flush_time_zone is {self.flush_time_zone!r}, which is no IANA time zone") from error
+        return BatchLimits(
+            records=self.flush_records,
+            bytes=self.flush_bytes,
+            seconds=self.flush_seconds,
+            interval=self.flush_interval_seconds,
+            schedule=self.flush_schedule,
+            zone=zone,
+        )
 
 
 class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,4 +109,10 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     if config.event != ANY_JSON and config.event not in EVENT_TYPES:
         known = ", ".join((ANY_JSON, *EVENT_TYPES))
         raise ImproperlyConfigured(f"{where}: event is {config.event!r}; it must be one of {known}")
+    try:
+        config.options.limits()
+        if isinstance(config.target, HdfsTarget):
+            config.target.layout(config.event)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{where}: {error}") from error
     return config

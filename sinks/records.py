@@ -1,6 +1,7 @@
 """The records that sinks move, and the batches in which they are stored."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import NamedTuple
 
 import msgspec
@@ -35,11 +36,30 @@ class Rejected(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchLimits:
-    """When a batch is stored: at so many records, bytes, or seconds after its first record was read."""
+    """When a batch is stored.
+
+    At so many records, bytes, or seconds after its first record was read; before a record whose Kafka time lies in
+    another interval (seconds; 0: never); when an hour or day of the zone ends (schedule: "", "hourly" or "daily").
+    """
 
     records: int
     bytes: int
     seconds: float
+    interval: float = 0.0
+    schedule: str = ""
+    zone: tzinfo = UTC
+
+    def period(self, wall: float) -> int:
+        """The number of the scheduled period in which a moment lies (seconds since 1970)."""
+        if not self.schedule:
+            return 0
+        moment = datetime.fromtimestamp(wall, self.zone)
+        return moment.toordinal() * 24 + (moment.hour if self.schedule == "hourly" else 0)
+
+    def separate(self, batch: "Batch", timestamp: int) -> bool:
+        """Whether a record of this Kafka time (milliseconds) must not join the batch."""
+        span = self.interval * 1000
+        return bool(span) and timestamp // span != batch.first_timestamp // span
 
 
 RECORD_OVERHEAD = 200
@@ -49,17 +69,30 @@ RECORD_OVERHEAD = 200
 class Batch:
     """Consecutive records of one partition that are stored together.
 
-    first_offset: of its first record; opened_at: monotonic seconds; next_offset: where reading goes on; count: records;
-    size: bytes of their values.
+    first_offset, first_timestamp: of its first record; opened_at: monotonic seconds; period: the scheduled one in
+    which it was opened; next_offset: where reading goes on; count: records; size: bytes of their values.
     """
 
-    __slots__ = ("count", "first_offset", "next_offset", "opened_at", "partition", "records", "rejected", "size")
+    __slots__ = (
+        "count",
+        "first_offset",
+        "first_timestamp",
+        "next_offset",
+        "opened_at",
+        "partition",
+        "period",
+        "records",
+        "rejected",
+        "size",
+    )
 
-    def __init__(self, partition: Partition, first_offset: int, opened_at: float) -> None:
+    def __init__(self, partition: Partition, first: Record, *, opened_at: float, period: int = 0) -> None:
         self.partition = partition
-        self.first_offset = first_offset
+        self.first_offset = first.offset
+        self.first_timestamp = first.timestamp
         self.opened_at = opened_at
-        self.next_offset = first_offset
+        self.period = period
+        self.next_offset = first.offset
         self.records: list[Record] = []
         self.rejected: list[Rejected] = []
         self.count = 0
@@ -86,9 +119,13 @@ class Batch:
         """About what it takes, in bytes."""
         return self.size + self.count * RECORD_OVERHEAD
 
-    def is_due(self, limits: BatchLimits, now: float) -> bool:
-        """Whether it is time to store it."""
-        return self.count >= limits.records or self.size >= limits.bytes or now - self.opened_at >= limits.seconds
+    def is_full(self, limits: BatchLimits) -> bool:
+        """Whether it takes no further record."""
+        return self.count >= limits.records or self.size >= limits.bytes
+
+    def is_due(self, limits: BatchLimits, now: float, period: int) -> bool:
+        """Whether it is time to store it, at a monotonic time and in a scheduled period."""
+        return now - self.opened_at >= limits.seconds or period != self.period
 
     def __str__(self) -> str:
         return f"{self.partition} offsets {self.first_offset}-{self.last_offset}"

@@ -94,7 +94,7 @@ class SinkTask:
 
     name: for the log; make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed, that
     tells the callback the outcome of each commit; check: tells which records can be stored; budget:
-    shared by the tasks of the process; clock: monotonic seconds.
+    shared by the tasks of the process; clock: monotonic seconds; wall_clock: seconds since 1970.
     """
 
     def __init__(
@@ -108,6 +108,7 @@ class SinkTask:
         budget: MemoryBudget,
         settings: TaskSettings,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.name = name
         self._consumer = make_consumer(self._note_commit)
@@ -117,6 +118,7 @@ class SinkTask:
         self._budget = budget
         self._settings = settings
         self._clock = clock
+        self._wall_clock = wall_clock
         self._assigned: dict[Partition, _Assigned] = {}
         self._pool = ThreadPoolExecutor(settings.in_flight, thread_name_prefix=f"{name}-store")
         self._abandoning = False
@@ -168,14 +170,17 @@ class SinkTask:
                     self._put_run(assigned, part)
 
     def _put_run(self, assigned: _Assigned, messages: Iterable[Message]) -> None:
-        check, limits, now = self._check, self._settings.limits, self._clock()
+        check, limits, now, period = self._check, self._settings.limits, self._clock(), self._period()
         batch = assigned.batch
         memory = 0
         for message in messages:
             value = message.value()
             record = Record(message.offset(), value, message.timestamp()[1], message.key(), message.headers())
+            if limits.interval and batch is not None and limits.separate(batch, record.timestamp):
+                self._submit(assigned)
+                batch = None
             if batch is None:
-                batch = assigned.batch = Batch(assigned.partition, record.offset, now)
+                batch = assigned.batch = Batch(assigned.partition, record, opened_at=now, period=period)
             try:
                 check(value)
             except InvalidRecord as invalid:
@@ -183,7 +188,7 @@ class SinkTask:
             else:
                 batch.add(record)
             memory += len(value or b"") + RECORD_OVERHEAD
-            if batch.count >= limits.records or batch.size >= limits.bytes:
+            if batch.is_full(limits):
                 self._submit(assigned)
                 batch = None
         self._budget.add(memory)
@@ -315,13 +320,18 @@ class SinkTask:
     # Storing
 
     def _submit_due(self) -> None:
-        now = self._clock()
+        now, period = self._clock(), self._period()
         # Above the bound what has been read is stored at once, or nothing would ever make room.
         pressed = self._budget.exhausted
         for assigned in self._assigned.values():
             batch = assigned.batch
-            if batch is not None and (batch.is_due(self._settings.limits, now) or (pressed and not assigned.queue)):
+            if batch is None:
+                continue
+            if batch.is_due(self._settings.limits, now, period) or (pressed and not assigned.queue):
                 self._submit(assigned)
+
+    def _period(self) -> int:
+        return self._settings.limits.period(self._wall_clock())
 
     def _submit(self, assigned: _Assigned) -> None:
         batch, assigned.batch = assigned.batch, None

@@ -1,10 +1,8 @@
-"""Where an HDFS sink keeps what, and how its files are named and written."""
+"""Where an HDFS sink keeps what."""
 
 from dataclasses import dataclass
 
-import msgspec
-
-from sinks.records import Batch, Partition
+from sinks.records import Partition
 
 
 @dataclass(frozen=True)
@@ -33,21 +31,6 @@ class Layout:
     def pending(self) -> str:
         """Holds one folder for each owner, and in it what is being uploaded."""
         return f"{self.topic}/{self.partition.number}/pending"
-
-
-def file_name(batch: Batch) -> str:
-    """The name of a batch's file, for example select-color-0-00000000000000000010-00000000000000000019.log."""
-    return f"{batch.partition}-{batch.first_offset:020d}-{batch.last_offset:020d}.log"
-
-
-def json_lines(values: list[bytes]) -> bytes:
-    """One JSON text a line, each as it is; only one that spans lines itself is written anew without them."""
-    data = b"\n".join(values) + b"\n"
-    if data.count(b"\n") != len(values):
-        data = (
-            b"\n".join(msgspec.json.format(value, indent=-1) if b"\n" in value else value for value in values) + b"\n"
-        )
-    return data
 
 
 def flat(path: str) -> str:

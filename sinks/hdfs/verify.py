@@ -1,24 +1,23 @@
-"""Proves that every record of a range of offsets is stored once: HDFS files are compared with Kafka, line by line."""
+"""Proves that every record of a range of offsets is stored once: files are compared with Kafka, record by record."""
 
-import re
+from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from events.schema import Check, InvalidRecord
 from sinks.hdfs.client import HdfsClient
-from sinks.hdfs.layout import json_lines
+from sinks.hdfs.writer import FileLayout
 from sinks.records import Partition, Record
-
-_NAME = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)-(?P<first>\d{20})-(?P<last>\d{20})\.log")
 
 
 @dataclass(frozen=True, order=True)
 class StoredFile:
-    """A file of the sink: it holds the records of one partition from `first` to `last` (offsets)."""
+    """A file of the sink: the records of a partition from `first` to `last` (offsets) that belong in `folder`."""
 
     partition: Partition
     first: int
     last: int
+    folder: str
     path: str
 
 
@@ -36,80 +35,89 @@ class Finding:
         return f"{self.partition}: {self.kind}: offsets {self.first}-{self.last}: {self.detail}"
 
 
-def stored_files(client: HdfsClient, path: str, topics: Iterable[str]) -> list[StoredFile]:
-    """The files that readers see below `path`, by partition and offset; those of other topics are left out.
-
-    Raises Retriable and Fatal as the client does.
-    """
-    wanted = set(topics)
+def stored_files(client: HdfsClient, path: str, layout: FileLayout) -> list[StoredFile]:
+    """The sink's files below `path`, by partition and offset. Raises Retriable and Fatal as the client does."""
     files = []
     for file_path in client.walk(path):
-        match = _NAME.fullmatch(file_path.rpartition("/")[2])
-        if match and match["topic"] in wanted:
-            partition = Partition(match["topic"], int(match["partition"]))
-            files.append(StoredFile(partition, int(match["first"]), int(match["last"]), file_path))
+        folder, _, name = file_path.rpartition("/")
+        known = layout.names.read(name)
+        if known is not None:
+            files.append(StoredFile(*known, folder.removeprefix(path).strip("/"), file_path))
     return sorted(files)
 
 
-def verify(
-    client: HdfsClient,
-    files: Iterable[StoredFile],
-    records: Iterable[Record],
-    check: Check,
-    *,
-    partition: Partition,
-    first: int,
-    end: int,
-) -> Iterator[Finding]:
-    """Compares the offsets from `first` up to `end` (excluded) of one partition and yields what is wrong.
+class Verifier:
+    """Compares the offsets from `first` up to `end` (excluded) of one partition.
 
-    files: those of the partition, in order; records: Kafka's of this range, in order; check: tells the records that
-    belong into files from those that became dead letters.
+    check: tells the records that belong into files from those that became dead letters.
     """
-    expected = _Expected(partition, records, check)
-    stored_end = 0
-    for file in files:
-        if file.last < first or file.first >= end:
-            continue
-        if file.first < stored_end:
-            yield Finding(partition, "repeat", file.first, min(stored_end - 1, file.last), f"also in {file.path}")
-            continue
-        yield from expected.missing_before(file.first)
-        values = expected.take_until(file.last)
-        is_whole = first <= file.first and file.last < end
-        if is_whole and client.read(file.path) != json_lines(values):
-            yield Finding(partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
-        stored_end = file.last + 1
-    yield from expected.missing_before(end)
 
-
-class _Expected:
-    """Kafka's records, taken in order."""
-
-    def __init__(self, partition: Partition, records: Iterable[Record], check: Check) -> None:
-        self._partition = partition
+    def __init__(
+        self, client: HdfsClient, layout: FileLayout, check: Check, *, partition: Partition, first: int, end: int
+    ) -> None:
+        self._client = client
+        self._layout = layout
         self._check = check
-        self._records = iter(records)
-        self._next = next(self._records, None)
+        self._partition = partition
+        self._first = first
+        self._end = end
+        self._folders: dict[str, _Folder] = {}
 
-    def missing_before(self, offset: int) -> Iterator[Finding]:
-        """What should be in a file before this offset and was not taken."""
-        missing = [record.offset for record in self._until(offset) if self._belongs(record)]
+    def findings(self, files: Iterable[StoredFile], records: Iterable[Record]) -> Iterator[Finding]:
+        """What is wrong.
+
+        files: of any partition, in order; records: Kafka's of this range, in order.
+        """
+        for file in files:
+            if file.partition == self._partition and file.last >= self._first and file.first < self._end:
+                yield from self._add(file)
+        missing: list[int] = []
+        for record in records:
+            try:
+                self._check(record.value)
+            except InvalidRecord:
+                continue
+            folder = self._folders.setdefault(self._layout.folders.of(record), _Folder())
+            while folder.files and folder.files[0].last < record.offset:
+                yield from self._compare(folder)
+            if folder.files and folder.files[0].first <= record.offset:
+                folder.values.append(record.value or b"")
+                continue
+            if missing and record.offset != missing[-1] + 1:
+                yield self._gap(missing)
+                missing = []
+            missing.append(record.offset)
         if missing:
-            yield Finding(self._partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
+            yield self._gap(missing)
+        for folder in self._folders.values():
+            while folder.files:
+                yield from self._compare(folder)
 
-    def take_until(self, last: int) -> list[bytes]:
-        """The values that a file up to this offset must hold."""
-        return [record.value or b"" for record in self._until(last + 1) if self._belongs(record)]
+    def _add(self, file: StoredFile) -> Iterator[Finding]:
+        files = self._folders.setdefault(file.folder, _Folder()).files
+        if files and file.first <= files[-1].last:
+            last = min(files[-1].last, file.last)
+            yield Finding(self._partition, "repeat", file.first, last, f"in {files[-1].path} and in {file.path}")
+        else:
+            files.append(file)
 
-    def _until(self, offset: int) -> Iterator[Record]:
-        while self._next is not None and self._next.offset < offset:
-            record, self._next = self._next, next(self._records, None)
-            yield record
+    def _compare(self, folder: "_Folder") -> Iterator[Finding]:
+        file, values = folder.files.popleft(), folder.values
+        folder.values = []
+        if file.first < self._first or file.last >= self._end:
+            return  # not all of its records were read
+        format_ = self._layout.format
+        expected = format_.decode(format_.encode(values)) if values else []
+        if format_.decode(self._client.read(file.path)) != expected:
+            yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
 
-    def _belongs(self, record: Record) -> bool:
-        try:
-            self._check(record.value)
-        except InvalidRecord:
-            return False
-        return True
+    def _gap(self, missing: list[int]) -> Finding:
+        return Finding(self._partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
+
+
+@dataclass
+class _Folder:
+    """Files of a folder that are not compared yet, and the records that the first of them must hold."""
+
+    files: deque[StoredFile] = field(default_factory=deque)
+    values: list[bytes] = field(default_factory=list)

@@ -1,14 +1,17 @@
-"""Stores each batch as one HDFS file that appears when it is whole, exactly once."""
+"""Stores each batch as HDFS files, one a folder, that appear when they are whole, exactly once."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from sinks.errors import Fatal
 from sinks.hdfs.client import HdfsClient
-from sinks.hdfs.layout import Layout, file_name, flat, json_lines
+from sinks.hdfs.formats import Format
+from sinks.hdfs.layout import Layout, flat
+from sinks.hdfs.naming import FileNames, Folders
 from sinks.hdfs.ownership import Ownership
-from sinks.records import Batch, Partition, Rejected
+from sinks.records import Batch, Partition, Record, Rejected
 from sinks.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -16,20 +19,48 @@ logger = logging.getLogger(__name__)
 _TOPIC_ID = "topic-id="
 
 
-class HdfsWriter:
-    """Files of JSON lines below `path`, named by topic, partition, first and last offset.
+@dataclass(frozen=True)
+class FileLayout:
+    """What the files of a sink look like."""
 
-    topic_id: Kafka's own identity of a topic, by which one that was deleted and made again is told from the first;
-    raises Retriable while Kafka is away.
+    folders: Folders
+    names: FileNames
+    format: Format
+
+    def of(self, batch: Batch) -> Iterator[tuple[str, Callable[[], bytes]]]:
+        """The files of a batch: path below the data folder, and what gives the content."""
+        by_folder: dict[str, list[Record]] = {}
+        if self.folders.is_flat:
+            by_folder[""] = batch.records
+        else:
+            for record in batch.records:
+                by_folder.setdefault(self.folders.of(record), []).append(record)
+        for folder, records in by_folder.items():
+            if records:
+                name = self.names.make(batch.partition, records[0].offset, records[-1].offset)
+                yield f"{folder}/{name}" if folder else name, partial(self._content, records)
+
+    def _content(self, records: list[Record]) -> bytes:
+        return self.format.encode([record.value or b"" for record in records])
+
+
+class HdfsWriter:
+    """Files below `path`.
+
+    files: into which folders, under which names and in which format; topic_id: gives Kafka's own identity of
+    a topic, by which one that was deleted and made again is told from the first; raises Retriable while Kafka is away.
     """
 
     ordered = True
     group = 32
 
-    def __init__(self, client: HdfsClient, *, path: str, sink: str, topic_id: Callable[[str], str]) -> None:
+    def __init__(
+        self, client: HdfsClient, *, path: str, sink: str, files: FileLayout, topic_id: Callable[[str], str]
+    ) -> None:
         self._client = client
         self._path = path
         self._sink = sink
+        self._files = files
         self._topic_id = topic_id
 
     def open(self, partition: Partition, committed: int | None, retry: Retry) -> "HdfsPartition":
@@ -41,7 +72,7 @@ class HdfsWriter:
         if stored is not None and committed != stored:
             logger.info("%s: HDFS holds everything below offset %d, Kafka says %s", partition, stored, committed)
         resume_at = committed if stored is None else max(stored, committed or 0)
-        return HdfsPartition(ownership, resume_at)
+        return HdfsPartition(ownership, resume_at, self._files)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -63,17 +94,14 @@ class HdfsWriter:
 class HdfsPartition:
     """A partition that this process owns."""
 
-    def __init__(self, ownership: Ownership, resume_at: int | None) -> None:
+    def __init__(self, ownership: Ownership, resume_at: int | None, files: FileLayout) -> None:
         self._ownership = ownership
+        self._files = files
         self.resume_at = resume_at
 
     def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
-        """Stores each batch as a file; all of them appear or none. Refuses no record."""
-        files = {file_name(batch): partial(_content, batch) for batch in batches if batch.records}
+        """Stores each batch as one file in each folder; all of them appear or none. Refuses no record."""
+        files = {path: content for batch in batches for path, content in self._files.of(batch)}
         if files:
             self._ownership.store(files, batches[0].first_offset, batches[-1].last_offset, retry)
         return []
-
-
-def _content(batch: Batch) -> bytes:
-    return json_lines([record.value or b"" for record in batch.records])

@@ -45,6 +45,10 @@ def test_another_sink_is_an_entry() -> None:
         ({"event": "nobody-knows"}, "event is 'nobody-knows'"),
         ({"options": {"flush_records": 0}}, "$.options.flush_records"),
         ({"options": {"flush_recods": 5}}, "flush_recods"),
+        ({"options": {"flush_schedule": "weekly"}}, "$.options.flush_schedule"),
+        ({"options": {"flush_time_zone": "Mars/Base"}}, "flush_time_zone is 'Mars/Base'"),
+        ({"target": {"path": "/x", "format": "xml"}}, "format is 'xml'"),
+        ({"target": {"path": "/x", "format": "avro"}, "event": "json"}, "format avro needs"),
     ],
 )
 def test_a_mistake_names_entry_and_key(change: dict[str, Any], named: str) -> None:

@@ -3,12 +3,16 @@
 import itertools
 import json
 import threading
+from dataclasses import replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from sinks.elasticsearch.writer import _chunks, _operations, document_id
 from sinks.errors import Cancelled, Retriable
-from sinks.hdfs.layout import file_name, flat, json_lines, unflat
+from sinks.hdfs.formats import json_lines
+from sinks.hdfs.layout import flat, unflat
 from sinks.memory import MemoryBudget
 from sinks.records import Batch, BatchLimits, Partition, Record
 from sinks.retry import Backoff, Retry
@@ -18,21 +22,40 @@ LIMITS = BatchLimits(records=3, bytes=100, seconds=10)
 
 
 def batch(count: int, size: int = 10, first: int = 10) -> Batch:
-    filled = Batch(PARTITION, first, opened_at=0.0)
+    filled = Batch(PARTITION, Record(first, None, 5_000), opened_at=0.0)
     for offset in range(first, first + count):
-        filled.add(Record(offset, b"x" * size, 0))
+        filled.add(Record(offset, b"x" * size, 5_000))
     return filled
 
 
-def test_a_batch_is_due_by_records_bytes_or_age() -> None:
-    assert not batch(2).is_due(LIMITS, 9.9)
-    assert batch(3).is_due(LIMITS, 0)
-    assert batch(1, size=100).is_due(LIMITS, 0)
-    assert batch(1).is_due(LIMITS, 10.0)
+def test_a_batch_is_full_by_records_or_bytes_and_due_by_age() -> None:
+    assert not batch(2).is_full(LIMITS)
+    assert batch(3).is_full(LIMITS)
+    assert batch(1, size=100).is_full(LIMITS)
+    assert not batch(1).is_due(LIMITS, 9.9, 0)
+    assert batch(1).is_due(LIMITS, 10.0, 0)
 
 
-def test_a_file_is_named_by_topic_partition_first_and_last_offset() -> None:
-    assert file_name(batch(10)) == "select-color-0-00000000000000000010-00000000000000000019.log"
+def test_records_of_another_interval_are_stored_apart() -> None:
+    limits = replace(LIMITS, interval=60.0)
+    assert not limits.separate(batch(1), 59_999)
+    assert limits.separate(batch(1), 60_000)
+    assert not LIMITS.separate(batch(1), 60_000_000)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "before", "after"),
+    [
+        ("hourly", "2026-11-20T14:59:59+00:00", "2026-11-20T15:00:00+00:00"),
+        ("daily", "2026-11-20T14:59:59+00:00", "2026-11-20T15:00:00+00:00"),  # midnight in Seoul
+    ],
+)
+def test_a_schedule_ends_batches_with_the_hour_or_day_of_its_zone(schedule: str, before: str, after: str) -> None:
+    limits = replace(LIMITS, schedule=schedule, zone=ZoneInfo("Asia/Seoul"))
+    period = limits.period(datetime.fromisoformat(before).timestamp())
+    opened = Batch(PARTITION, Record(0, b"", 0), opened_at=0.0, period=period)
+    assert not opened.is_due(limits, 0.0, period)
+    assert opened.is_due(limits, 0.0, limits.period(datetime.fromisoformat(after).timestamp()))
 
 
 def test_lines_are_the_bytes_as_they_came_unless_they_span_lines() -> None:

@@ -10,7 +10,8 @@ from django.test import override_settings
 
 from devstack.stack import Stack
 from events.schema import check_for
-from sinks.hdfs.verify import Finding, stored_files, verify
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.verify import Finding, Verifier, stored_files
 from sinks.records import Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.support import Process, event, hdfs_files, produce, wait_until
@@ -26,8 +27,9 @@ def findings(files: dict[tuple[int, int], list[int]], offsets: list[int], first:
         client.create(f"/data/t-0-{a:020d}-{b:020d}.log", data)
     records = [Record(offset, event(offset) if offset % 10 != 9 else b"bad", 0) for offset in offsets]
     records = [record for record in records if first <= record.offset < end]
-    stored = stored_files(client, "/data", ["t"])
-    found = verify(client, stored, records, check_for("select-color"), partition=PARTITION, first=first, end=end)
+    layout = HdfsTarget(path="/data").layout("select-color")
+    verifier = Verifier(client, layout, check_for("select-color"), partition=PARTITION, first=first, end=end)
+    found = verifier.findings(stored_files(client, "/data", layout), records)
     return [f"{finding.kind} {finding.first}-{finding.last}" for finding in found]
 
 

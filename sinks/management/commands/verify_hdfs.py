@@ -12,7 +12,7 @@ from sinks.config import SinkConfig, sinks
 from sinks.errors import Fatal, Retriable
 from sinks.hdfs.client import connect
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.verify import stored_files, verify
+from sinks.hdfs.verify import Verifier, stored_files
 from sinks.log_reader import LogReader
 
 
@@ -49,7 +49,8 @@ class Command(BaseCommand):
         client = connect(settings.HDFS[target.cluster], connections=1)
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
         check = check_for(sink.event)
-        files = stored_files(client, target.path, sink.topics)
+        layout = target.layout(sink.event)
+        files = stored_files(client, target.path, layout)
         sound = True
         for topic in sink.topics:
             for partition in reader.partitions(topic):
@@ -59,24 +60,12 @@ class Command(BaseCommand):
                 first = max(first, options["first"] or 0)
                 committed = reader.committed(partition)
                 end = min(end, committed if options["last"] is None else options["last"] + 1)
-                own = [file for file in files if file.partition == partition and file.first < end]
-                findings = list(
-                    verify(
-                        client,
-                        own,
-                        reader.read(partition, first, end),
-                        check,
-                        partition=partition,
-                        first=first,
-                        end=end,
-                    )
-                )
+                verifier = Verifier(client, layout, check, partition=partition, first=first, end=end)
+                findings = list(verifier.findings(files, reader.read(partition, first, end)))
                 for finding in findings:
                     self.stdout.write(str(finding))
                 sound = sound and not findings
-                self.stdout.write(
-                    f"{partition}: offsets {first}-{end - 1}: {len(own)} files, "
-                    + (f"{len(findings)} findings" if findings else "every record is stored once")
-                )
+                verdict = f"{len(findings)} findings" if findings else "every record is stored once"
+                self.stdout.write(f"{partition}: offsets {first}-{end - 1}: {verdict}")
         reader.close()
         return sound

@@ -1,0 +1,143 @@
+"""File formats: how the records of a batch become the bytes of a file, and back."""
+
+import io
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from events.event import EVENT_TYPES, parse_timestamp
+
+
+class Format(Protocol):
+    """extension: of file names, without a dot."""
+
+    extension: str
+
+    def encode(self, values: Sequence[bytes]) -> bytes:
+        """values: JSON objects, as Kafka delivered them; returns the content of a file."""
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The objects of a file, in order."""
+
+
+def json_lines(values: Sequence[bytes]) -> bytes:
+    """One JSON text a line, each as it is; only one that spans lines itself is written anew without them."""
+    data = b"\n".join(values) + b"\n"
+    if data.count(b"\n") != len(values):
+        data = b"\n".join([msgspec.json.format(v, indent=-1) if b"\n" in v else v for v in values]) + b"\n"
+    return data
+
+
+class JsonLines:
+    """JSON lines, plain or compressed."""
+
+    def __init__(
+        self, extension: str, compress: Callable[[bytes], bytes] = bytes, decompress: Callable[[bytes], bytes] = bytes
+    ) -> None:
+        self.extension = extension
+        self._compress = compress
+        self._decompress = decompress
+
+    def encode(self, values: Sequence[bytes]) -> bytes:
+        """Lines, compressed as a whole."""
+        return self._compress(json_lines(values))
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The object of each line."""
+        return [msgspec.json.decode(line) for line in self._decompress(data).splitlines()]
+
+
+class Parquet:
+    """Apache Parquet with a column for each field of the event; its timestamp is a time (milliseconds, UTC)."""
+
+    extension = "parquet"
+
+    def __init__(self, event_type: type[msgspec.Struct]) -> None:
+        import pyarrow  # here, for it takes 80 MB that other formats do not need
+        import pyarrow.parquet
+
+        self._arrow = pyarrow
+        self._decoder = msgspec.json.Decoder(event_type)
+        self._names = event_type.__struct_fields__
+        kinds = {"timestamp": pyarrow.timestamp("ms", tz="UTC")}
+        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in self._names])
+
+    def encode(self, values: Sequence[bytes]) -> bytes:
+        """One row group, compressed with zstd."""
+        events = [self._decoder.decode(value) for value in values]
+        columns = {name: [_typed(name, getattr(event, name)) for event in events] for name in self._names}
+        sink = io.BytesIO()
+        table = self._arrow.table(columns, schema=self._schema)
+        self._arrow.parquet.write_table(table, sink, compression="zstd")
+        return sink.getvalue()
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The rows."""
+        rows: list[dict[str, Any]] = self._arrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+        return rows
+
+
+class Avro:
+    """An Avro object container file; the event's timestamp is a timestamp-millis."""
+
+    extension = "avro"
+
+    def __init__(self, event_type: type[msgspec.Struct], name: str) -> None:
+        import fastavro
+
+        self._fastavro = fastavro
+        self._decoder = msgspec.json.Decoder(event_type)
+        self._names = event_type.__struct_fields__
+        time = {"type": "long", "logicalType": "timestamp-millis"}
+        self._schema = fastavro.parse_schema(
+            {
+                "type": "record",
+                "name": name.replace("-", "_"),
+                "fields": [{"name": n, "type": time if n == "timestamp" else "string"} for n in self._names],
+            }
+        )
+
+    def encode(self, values: Sequence[bytes]) -> bytes:
+        """Blocks compressed with deflate, which every Avro reader knows."""
+        sink = io.BytesIO()
+        events = (self._decoder.decode(value) for value in values)
+        rows = ({name: _typed(name, getattr(event, name)) for name in self._names} for event in events)
+        self._fastavro.writer(sink, self._schema, rows, codec="deflate")
+        return sink.getvalue()
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The rows."""
+        rows: Any = self._fastavro.reader(io.BytesIO(data))
+        return list(rows)
+
+
+def make_format(name: str, event: str) -> Format:
+    """The format of that name for a kind of event.
+
+    Raises ValueError for an unknown one, and for one that needs a schema where the kind of event has none.
+    """
+    if name == "json":
+        return JsonLines("log")
+    if name in ("gzip", "zstd", "snappy"):
+        import cramjam
+
+        codec = getattr(cramjam, name)
+        suffix = {"gzip": "gz", "zstd": "zst", "snappy": "sz"}[name]
+        return JsonLines(
+            f"log.{suffix}", lambda data: bytes(codec.compress(data)), lambda d: bytes(codec.decompress(d))
+        )
+    if name not in FORMATS:
+        raise ValueError(f"format is {name!r}; it must be one of {', '.join(FORMATS)}")
+    if event not in EVENT_TYPES:
+        raise ValueError(f"format {name} needs a kind of event with known fields, which {event} is not")
+    return Parquet(EVENT_TYPES[event]) if name == "parquet" else Avro(EVENT_TYPES[event], event)
+
+
+FORMATS = ("json", "gzip", "zstd", "snappy", "parquet", "avro")
+"""The names of `make_format`; gzip, zstd and snappy (framed) are JSON lines, compressed."""
+
+
+def _typed(name: str, value: str) -> datetime | str:
+    return parse_timestamp(value).astimezone(UTC) if name == "timestamp" else value

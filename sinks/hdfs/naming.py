@@ -1,0 +1,125 @@
+"""Into which folder a record goes, and how files are named."""
+
+import re
+from datetime import UTC, datetime
+from string import Formatter
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from events.event import parse_timestamp
+from sinks.records import Partition, Record
+
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive calls the folder of rows without a value."""
+
+_FILE_KEYS = {"topic", "partition", "start", "end", "ext"}
+
+# What Hive escapes in a folder's name (FileUtils.escapePathName), and a leading character that would hide it.
+_UNSAFE = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]|^[._]""")
+
+
+class Folders:
+    """Gives the folder of each record, below the data folder.
+
+    template: folders with strftime codes for the record's time and `{field}` for a field of the event, for example
+    `dt=%Y-%m-%d/hour=%H` or `color={colorName}`; empty for no folders. time: "kafka", or the field that holds the time
+    (where it holds none, Kafka's is taken); zone: of the folders' time. Raises ValueError.
+
+    Where a record goes depends on the record alone, so it goes there again when it is read again.
+    """
+
+    def __init__(self, template: str, *, time: str, zone: str) -> None:
+        if template.startswith("/") or any(part in ("", ".", "..") for part in template.split("/") if template):
+            raise ValueError(f"folders {template!r} must be a relative path without empty parts")
+        self._parts = [
+            [(text, field) for text, field, _, _ in Formatter().parse(part)] for part in template.split("/") if part
+        ]
+        self._fields = {field for part in self._parts for _, field in part if field is not None}
+        self._has_time = "%" in template
+        self._time = time
+        try:
+            self._zone = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"time_zone is {zone!r}, which is no IANA time zone") from error
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all records go into the data folder itself."""
+        return not self._parts
+
+    def of(self, record: Record) -> str:
+        """The folder of a record that is a valid event; empty for none."""
+        if self.is_flat:
+            return ""
+        event = msgspec.json.decode(record.value or b"{}", type=dict[str, msgspec.Raw])
+        moment = self._moment(record, event) if self._has_time else None
+        return "/".join(
+            "".join(self._text(text, moment) + self._value(field, event) for text, field in part)
+            for part in self._parts
+        )
+
+    def _moment(self, record: Record, event: dict[str, msgspec.Raw]) -> datetime:
+        if self._time != "kafka" and self._time in event:
+            try:
+                return parse_timestamp(msgspec.json.decode(event[self._time], type=str)).astimezone(self._zone)
+            except ValueError:
+                pass  # not a time: Kafka's is taken
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC).astimezone(self._zone)
+
+    @staticmethod
+    def _text(text: str, moment: datetime | None) -> str:
+        return text if moment is None else moment.strftime(text)
+
+    @staticmethod
+    def _value(field: str | None, event: dict[str, msgspec.Raw]) -> str:
+        if field is None:
+            return ""
+        value = msgspec.json.decode(event[field]) if field in event else None
+        if value is None or value == "":
+            return NO_VALUE
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)[:200]
+
+
+class FileNames:
+    """Names of files, made and read by one template.
+
+    template: with {topic}, {partition}, {start}, {end} and {ext}; all but {ext} are needed for names to be unique.
+    Raises ValueError.
+    """
+
+    def __init__(self, template: str, extension: str) -> None:
+        try:
+            parts = [(text, field) for text, field, _, _ in Formatter().parse(template)]
+        except ValueError as error:
+            raise ValueError(f"file_name {template!r}: {error}") from error
+        fields = [field for _, field in parts if field is not None]
+        if unknown := set(fields) - _FILE_KEYS:
+            raise ValueError(f"file_name {template!r} has unknown keys: {', '.join(sorted(unknown))}")
+        if missing := _FILE_KEYS - {"ext"} - set(fields):
+            raise ValueError(f"file_name {template!r} is not unique without {', '.join(sorted(missing))}")
+        if "/" in template or template[0] in "._":
+            raise ValueError(f"file_name {template!r} must be a name that readers see (no slash, no leading _ or .)")
+        patterns = {"topic": r"(?P<topic>[a-zA-Z0-9._-]+)", "partition": r"(?P<partition>\d+)"}
+        patterns |= {key: rf"(?P<{key}>\d{{20}})" for key in ("start", "end")} | {"ext": re.escape(extension)}
+        self._template = template
+        self._extension = extension
+        self._pattern = re.compile("".join(re.escape(text) + patterns.get(field or "", "") for text, field in parts))
+
+    def make(self, partition: Partition, start: int, end: int) -> str:
+        """The name of the file that holds the records of these offsets."""
+        return self._template.format(
+            topic=partition.topic,
+            partition=partition.number,
+            start=f"{start:020d}",
+            end=f"{end:020d}",
+            ext=self._extension,
+        )
+
+    def read(self, name: str) -> tuple[Partition, int, int] | None:
+        """Partition, first and last offset of a name; None for a file that is none of this sink's."""
+        match = self._pattern.fullmatch(name)
+        if match is None:
+            return None
+        return Partition(match["topic"], int(match["partition"])), int(match["start"]), int(match["end"])

@@ -1,0 +1,172 @@
+"""What HDFS files look like: formats that other tools read, folders by time and field, names that are unique."""
+
+import gzip
+import io
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import fastavro
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.formats import FORMATS, json_lines, make_format
+from sinks.hdfs.naming import NO_VALUE, FileNames, Folders
+from sinks.records import Batch, Partition, Record
+from tests.support import event
+
+VALUES = [event(n, userName=name) for n, name in enumerate(["kim", "김하늘", 'a "b"\\', "x" * 200])]
+OBJECTS = [json.loads(value) for value in VALUES]
+TYPED = [{**o, "timestamp": datetime.fromisoformat(o["timestamp"]).astimezone(UTC)} for o in OBJECTS]
+
+
+def encoded(format_: str) -> bytes:
+    return make_format(format_, "select-color").encode(VALUES)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_what_is_written_is_read_again(format_: str) -> None:
+    objects = make_format(format_, "select-color").decode(encoded(format_))
+    assert objects == (TYPED if format_ in ("parquet", "avro") else OBJECTS)
+
+
+def test_gzip_and_zstd_are_read_by_other_implementations() -> None:
+    assert gzip.decompress(encoded("gzip")) == json_lines(VALUES)
+    assert pyarrow.input_stream(io.BytesIO(encoded("zstd")), compression="zstd").read() == json_lines(VALUES)
+
+
+def test_snappy_is_in_the_framing_format() -> None:
+    # https://github.com/google/snappy/blob/main/framing_format.txt, its blocks decompressed by another implementation
+    data, content = encoded("snappy"), b""
+    assert data[:10] == b"\xff\x06\x00\x00sNaPpY"
+    position = 10
+    while position < len(data):
+        kind, size = data[position], int.from_bytes(data[position + 1 : position + 4], "little")
+        block = data[position + 8 : position + 4 + size]
+        length, shift, used = 0, 0, 0
+        while kind == 0:  # the block begins with its length, in groups of 7 bits
+            byte = block[used]
+            length |= (byte & 0x7F) << shift
+            shift, used = shift + 7, used + 1
+            if byte < 0x80:
+                break
+        content += pyarrow.Codec("snappy").decompress(block, length).to_pybytes() if kind == 0 else block
+        position += 4 + size
+    assert content == json_lines(VALUES)
+
+
+def test_parquet_is_read_by_duckdb_with_typed_columns(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    path.write_bytes(encoded("parquet"))
+    query = f"select epoch_ms(timestamp), userAgent, colorName, userName from '{path}'"
+    rows = duckdb.sql(query).fetchall()
+    assert rows == [
+        (round(o["timestamp"].timestamp() * 1000), o["userAgent"], o["colorName"], o["userName"]) for o in TYPED
+    ]
+    assert str(pyarrow.parquet.read_schema(path).field("timestamp").type) == "timestamp[ms, tz=UTC]"
+
+
+def test_avro_carries_its_schema() -> None:
+    reader: Any = fastavro.reader(io.BytesIO(encoded("avro")))
+    fields = {f["name"]: f["type"] for f in reader.writer_schema["fields"]}
+    assert fields["timestamp"] == {"type": "long", "logicalType": "timestamp-millis"}
+    assert fields["userName"] == "string"
+
+
+def test_json_files_are_read_by_duckdb(tmp_path: Path) -> None:
+    for format_, suffix in (("json", "json"), ("gzip", "json.gz"), ("zstd", "json.zst")):
+        path = tmp_path / f"a.{suffix}"
+        path.write_bytes(encoded(format_))
+        assert duckdb.sql(f"select userName from read_json('{path}', format='newline_delimited')").fetchall() == [
+            (o["userName"],) for o in OBJECTS
+        ]
+
+
+def record(value: bytes, kafka_time: datetime = datetime(2026, 11, 21, 3, 4, tzinfo=UTC)) -> Record:
+    return Record(7, value, round(kafka_time.timestamp() * 1000))
+
+
+@pytest.mark.parametrize(
+    ("template", "options", "folder"),
+    [
+        ("", {}, ""),
+        ("%Y/%m/%d", {}, "2026/11/20"),
+        ("dt=%Y-%m-%d/hour=%H", {}, "dt=2026-11-20/hour=01"),
+        ("dt=%Y-%m-%d/hour=%H", {"zone": "Asia/Seoul"}, "dt=2026-11-20/hour=10"),
+        ("dt=%Y-%m-%d/hour=%H", {"time": "kafka"}, "dt=2026-11-21/hour=03"),
+        ("dt=%Y-%m-%d", {"time": "no-such-field"}, "dt=2026-11-21"),
+        ("color={colorName}/dt=%d", {}, "color=yellow/dt=20"),
+        ("{nothing}", {}, NO_VALUE),
+    ],
+)
+def test_folders_by_time_and_field(template: str, options: dict[str, str], folder: str) -> None:
+    folders = Folders(template, **{"time": "timestamp", "zone": "UTC", **options})
+    assert folders.of(record(event(1))) == folder
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("../../etc", "%2E.%2F..%2Fetc"),
+        ("_sink", "%5Fsink"),
+        (".hidden", "%2Ehidden"),
+        ("a/b", "a%2Fb"),
+        ("a=b%", "a%3Db%25"),
+        ("", NO_VALUE),
+        ("김하늘", "김하늘"),
+        ("x" * 300, "x" * 200),
+    ],
+)
+def test_a_field_never_leaves_its_folder(name: str, folder: str) -> None:
+    folders = Folders("user={userName}/{userName}", time="timestamp", zone="UTC")
+    assert folders.of(record(event(1, userName=name))) == f"user={folder}/{folder}"
+
+
+def test_a_flush_writes_one_file_for_each_folder() -> None:
+    layout = HdfsTarget(path="/data", folders="{colorName}").layout("select-color")
+    batch = Batch(Partition("t", 2), Record(10, None, 0), opened_at=0.0)
+    for offset in range(10, 16):
+        batch.add(Record(offset, event(offset % 2), 0))
+    files = {path: content() for path, content in layout.of(batch)}
+    assert files == {
+        f"red/t-2-{10:020d}-{14:020d}.log": json_lines([event(0)] * 3),
+        f"yellow/t-2-{11:020d}-{15:020d}.log": json_lines([event(1)] * 3),
+    }
+
+
+def test_a_name_is_made_and_read_by_its_template() -> None:
+    names = FileNames("{topic}-{partition}-{start}-{end}.{ext}", "log")
+    made = names.make(Partition("select-color", 0), 10, 19)
+    assert made == "select-color-0-00000000000000000010-00000000000000000019.log"
+    assert names.read(made) == (Partition("select-color", 0), 10, 19)
+    assert names.read("something else.log") is None
+    assert names.read(made + ".tmp") is None
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"format": "xml"}, "format is 'xml'"),
+        ({"file_name": "{topic}.log"}, "not unique without end, partition, start"),
+        ({"file_name": "{topic}{partition}{start}{end}{host}"}, "unknown keys: host"),
+        ({"file_name": "x/{topic}-{partition}-{start}-{end}"}, "slash"),
+        ({"file_name": "{topic"}, "file_name"),
+        ({"folders": "/abs"}, "relative path"),
+        ({"folders": "a//b"}, "relative path"),
+        ({"folders": "../b"}, "relative path"),
+        ({"time_zone": "Mars/Base"}, "Mars/Base"),
+    ],
+)
+def test_a_mistake_in_the_target_is_named(options: dict[str, str], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        HdfsTarget(path="/data", **options).layout("select-color")
+
+
+def test_parquet_and_avro_need_a_schema() -> None:
+    for format_ in ("parquet", "avro"):
+        with pytest.raises(ValueError, match="known fields"):
+            HdfsTarget(path="/data", format=format_).layout("json")
