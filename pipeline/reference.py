@@ -10,10 +10,12 @@ from events.conf import EventsSettings
 from pipeline.conf import ConsoleSettings
 from sinks.config import SinkConfig, SinkOptions
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.hdfs.client import HdfsCluster
 from sinks.hdfs.config import HdfsTarget
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("EVENTS", EventsSettings),
+    ("HDFS[cluster]", HdfsCluster),
     ("SINKS[name]", SinkConfig),
     ('SINKS[name]["options"]', SinkOptions),
     ('SINKS[name]["target"] of kind hdfs', HdfsTarget),

@@ -6,9 +6,9 @@ from typing import Any
 import elasticsearch
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
-from django.conf import settings
 
 from events.conf import EventsSettings, events_settings, kafka_cluster
+from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
@@ -56,7 +56,7 @@ def _make_topics(cluster: str, names: list[str], events: EventsSettings) -> Iter
 def _prepare_target(sink: SinkConfig) -> Iterator[str]:
     target: Any = sink.target
     if isinstance(target, ElasticsearchTarget):
-        client = elasticsearch_client.connect(settings.ELASTICSEARCH_DSL[target.cluster], connections=1)
+        client = elasticsearch_client.connect(elasticsearch_cluster(target.cluster), connections=1)
         try:
             for line in elasticsearch_setup.prepare(client, index=target.index, event=sink.event):
                 yield f"Elasticsearch {line}"
@@ -65,7 +65,7 @@ def _prepare_target(sink: SinkConfig) -> Iterator[str]:
         finally:
             client.close()
         return
-    hdfs = hdfs_client.connect(settings.HDFS[target.cluster], connections=1)
+    hdfs = hdfs_client.connect(hdfs_cluster(target.cluster), connections=1)
     try:
         there = hdfs.exists(target.path)
         hdfs.make_folders(target.path)

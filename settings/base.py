@@ -140,6 +140,9 @@ HDFS: dict[str, dict[str, Any]] = {
         "url": env.str("HDFS_URL", "http://localhost:9870"),
         "user": env.str("HDFS_USER", "hdfs"),
         "timeout_seconds": env.float("HDFS_TIMEOUT_SECONDS", 30.0),
+        "auth": env.str("HDFS_AUTH", "insecure"),
+        "token": env.str("HDFS_TOKEN", None),
+        "ca_certs": env.str("HDFS_CA_CERTS", None),
     },
 }
 

@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from events.conf import kafka_cluster
 from events.producer import EventProducer
 from events.schema import check_for
+from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig
 from sinks.dead_letters import DeadLetters
 from sinks.elasticsearch import client as elasticsearch_client
@@ -85,21 +85,12 @@ def _writer(sink: SinkConfig, kafka: dict[str, Any]) -> Writer:
     connections = sink.tasks * sink.options.in_flight
     target = sink.target
     if isinstance(target, ElasticsearchTarget):
-        cluster = _cluster("ELASTICSEARCH_DSL", target.cluster)
-        client = elasticsearch_client.connect(cluster, connections=connections)
+        client = elasticsearch_client.connect(elasticsearch_cluster(target.cluster), connections=connections)
         return ElasticsearchWriter(client, index=target.index)
-    cluster = _cluster("HDFS", target.cluster)
     return HdfsWriter(
-        hdfs_client.connect(cluster, connections=connections),
+        hdfs_client.connect(hdfs_cluster(target.cluster), connections=connections),
         path=target.path,
         sink=sink.name,
         files=target.layout(sink.event),
         topic_id=TopicIds(kafka),
     )
-
-
-def _cluster(setting: str, alias: str) -> dict[str, Any]:
-    clusters: dict[str, dict[str, Any]] = getattr(settings, setting)
-    if alias not in clusters:
-        raise ImproperlyConfigured(f"{setting} has no cluster {alias!r}; it has {', '.join(clusters)}")
-    return clusters[alias]

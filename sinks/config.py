@@ -9,8 +9,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta
 
+from events.conf import kafka_cluster
 from events.event import EVENT_TYPES
 from events.schema import ANY_JSON
+from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
 from sinks.records import BatchLimits
@@ -109,10 +111,14 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     if config.event != ANY_JSON and config.event not in EVENT_TYPES:
         known = ", ".join((ANY_JSON, *EVENT_TYPES))
         raise ImproperlyConfigured(f"{where}: event is {config.event!r}; it must be one of {known}")
+    kafka_cluster(config.kafka)
     try:
         config.options.limits()
         if isinstance(config.target, HdfsTarget):
             config.target.layout(config.event)
+            hdfs_cluster(config.target.cluster)
+        else:
+            elasticsearch_cluster(config.target.cluster)
     except ValueError as error:
         raise ImproperlyConfigured(f"{where}: {error}") from error
     return config

@@ -3,10 +3,12 @@
 import http
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import hdfs
+import msgspec
 import requests
+from msgspec import Meta
 from requests.adapters import HTTPAdapter
 
 from sinks.errors import Fatal, Retriable
@@ -60,21 +62,37 @@ def _short(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).split('>: ')[-1]}"
 
 
+class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An entry of settings.HDFS."""
+
+    url: Annotated[
+        str,
+        Meta(
+            pattern=r"^https?://[^;]+(;https?://[^;]+)*$",
+            description="WebHDFS of the NameNode; several, for high availability, are separated by semicolons.",
+        ),
+    ]
+    user: Annotated[str, Meta(min_length=1, description="The user that writes, where nobody checks.")] = "hdfs"
+    timeout_seconds: Annotated[
+        float, Meta(gt=0, description="For connecting, and for each wait for an answer, in seconds.")
+    ] = 30.0
+    auth: Annotated[
+        Literal["insecure", "token", "kerberos"],
+        Meta(description="By user name, by `token`, or by Kerberos (needs the package requests-kerberos)."),
+    ] = "insecure"
+    token: Annotated[str | None, Meta(description="A delegation token of Hadoop.")] = None
+    ca_certs: Annotated[str | None, Meta(description="Path of the CA for https.")] = None
+
+
 class HdfsClient:
-    """The file operations that the sink needs.
+    """The file operations that the sink needs. Every method may raise Retriable and Fatal.
 
-    url: of the NameNode, several separated by semicolons; connections: how many threads use it at a time;
-    timeout: seconds for connecting and for each wait for an answer.
-
-    Every method may raise Retriable and Fatal.
+    client: of the hdfs package, on `session`.
     """
 
-    def __init__(self, url: str, *, user: str, timeout: float, connections: int) -> None:
-        session = requests.Session()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=connections))
+    def __init__(self, client: Any, session: requests.Session) -> None:
+        self._client = client
         self._session = session
-        self._client: Any = hdfs.InsecureClient(url, user=user, timeout=timeout, session=session)
 
     @_translated
     def create(self, path: str, data: bytes) -> None:
@@ -156,11 +174,25 @@ class HdfsClient:
         self._session.close()
 
 
-def connect(cluster: dict[str, Any], *, connections: int) -> HdfsClient:
-    """The client of an entry of settings.HDFS: {"url", "user", "timeout_seconds"}."""
-    return HdfsClient(
-        cluster["url"],
-        user=cluster["user"],
-        timeout=cluster.get("timeout_seconds", 30.0),
-        connections=connections,
-    )
+def connect(cluster: HdfsCluster, *, connections: int) -> HdfsClient:
+    """The client of a cluster; connections: how many threads use it at a time.
+
+    Raises ValueError when what the cluster's `auth` needs is not given or not installed.
+    """
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=connections))
+    if cluster.ca_certs:
+        session.verify = cluster.ca_certs
+    options: dict[str, Any] = {"timeout": cluster.timeout_seconds, "session": session}
+    if cluster.auth == "token":
+        if not cluster.token:
+            raise ValueError("auth is token, but no token is given")
+        return HdfsClient(hdfs.TokenClient(cluster.url, cluster.token, **options), session)
+    if cluster.auth == "kerberos":
+        try:
+            from hdfs.ext.kerberos import KerberosClient
+        except ImportError as error:
+            raise ValueError(f"auth is kerberos, which needs the package requests-kerberos ({error})") from error
+        return HdfsClient(KerberosClient(cluster.url, max_concurrency=connections, **options), session)
+    return HdfsClient(hdfs.InsecureClient(cluster.url, user=cluster.user, **options), session)

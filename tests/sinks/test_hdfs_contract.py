@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from sinks.hdfs.client import HdfsClient, NotEmpty, NotFound, connect
+from sinks.hdfs.client import HdfsClient, HdfsCluster, NotEmpty, NotFound, connect
 from tests.sinks.memory_hdfs import MemoryHdfs
 
 
@@ -15,7 +15,7 @@ def hdfs(request: pytest.FixtureRequest) -> Iterator[HdfsClient]:
         yield MemoryHdfs()
         return
     stack = request.getfixturevalue("stack")
-    client = connect({"url": stack.webhdfs_url, "user": "hdfs", "timeout_seconds": 30}, connections=2)
+    client = connect(HdfsCluster(url=stack.webhdfs_url), connections=2)
     yield client
     client.close()
 

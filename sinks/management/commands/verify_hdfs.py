@@ -3,11 +3,11 @@
 import sys
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from events.conf import kafka_cluster
 from events.schema import check_for
+from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.errors import Fatal, Retriable
 from sinks.hdfs.client import connect
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         sys.exit(0 if sound else 1)
 
     def _verify(self, sink: SinkConfig, target: HdfsTarget, options: dict[str, Any]) -> bool:
-        client = connect(settings.HDFS[target.cluster], connections=1)
+        client = connect(hdfs_cluster(target.cluster), connections=1)
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
         check = check_for(sink.event)
         layout = target.layout(sink.event)
