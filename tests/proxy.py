@@ -38,6 +38,7 @@ class HttpProxy:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def handle_one_request(self) -> None:
                 with contextlib.suppress(ConnectionError):
@@ -135,15 +136,16 @@ class CuttingProxy:
             if allowed is not None and len(data) > allowed:
                 self.cut += 1
                 server.sendall(data[:allowed])
-                client.close()
+                _close(client)
                 break
             server.sendall(data)
             allowed = allowed - len(data) if allowed is not None else None
         _close(server)
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
-        for data in _received(server):
-            client.sendall(data)
+        with contextlib.suppress(OSError):  # cut
+            for data in _received(server):
+                client.sendall(data)
         _close(client)
 
 

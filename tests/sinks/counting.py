@@ -10,6 +10,7 @@ import requests
 from confluent_kafka import Producer
 
 from devstack.stack import Stack
+from tests.sinks.sink_processes import SinkProcess
 from tests.support import event, hdfs_files, wait_until
 
 
@@ -77,10 +78,12 @@ class Store:
         """How many records are visible, by the names of the files."""
         return sum(last - first + 1 for found in self.ranges().values() for first, last in found)
 
-    def wait_count(self, count: int, *, seconds: float = 90.0) -> None:
-        """Waits until so many records are visible; an HDFS that is away is waited for."""
+    def wait_count(self, count: int, *, sinks: Sequence[SinkProcess] = (), seconds: float = 90.0) -> None:
+        """Waits until so many records are visible; an HDFS that is away is waited for, but no sink may end."""
 
         def enough() -> bool:
+            for sink in sinks:
+                assert sink.is_running, f"ended early ({sink.code}):\n{sink.text[-4000:]}"
             try:
                 return self.count() >= count
             except (requests.RequestException, hdfs.HdfsError):
