@@ -9,6 +9,7 @@ from bench.drain import drain
 from bench.records import PARTITIONS, consume_only, event, make_topic
 from bench.report import Figure, Report
 from devstack.stack import Stack
+from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.setup import prepare
 
 TASKS = 3
@@ -24,7 +25,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
     plain = _plain_bulk(client, count)
     report.add(Figure("plain bulk of documents built beforehand", plain, "documents/s"))
     topic = make_topic(stack)
-    prepare(client, index=topic, event="select-color")
+    prepare(client, ElasticsearchTarget(index=topic, replicas=0), event="select-color")
     sink = drain(
         stack,
         "run_es_sink",
@@ -48,7 +49,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
 
 def _plain_bulk(client: Elasticsearch, count: int) -> float:
     index = f"bench-plain-{time.monotonic_ns()}"
-    prepare(client, index=index, event="select-color")
+    prepare(client, ElasticsearchTarget(index=index, replicas=0), event="select-color")
     bodies = [
         [
             line

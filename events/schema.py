@@ -37,6 +37,8 @@ def _check_with(decoder: "msgspec.json.Decoder", *, has_timestamp: bool) -> Chec
         if value is None:
             raise InvalidRecord("the record has no value (a tombstone)")
         try:
+            if not value.isascii():
+                value.decode()  # msgspec looks at known fields only
             event = decoder.decode(value)
             if has_timestamp:
                 parse_timestamp(event.timestamp)

@@ -28,8 +28,7 @@ def set_up() -> Iterator[str]:
     events = events_settings()
     topics: dict[str, set[str]] = {events.kafka: {events.topic}}
     for sink in sinks().values():
-        dead_letters = {sink.dead_letter_topic.replace("{topic}", topic) for topic in sink.topics}
-        topics.setdefault(sink.kafka, set()).update(sink.topics, dead_letters)
+        topics.setdefault(sink.kafka, set()).update(sink.topics, sink.dead_letter_topics)
     for cluster, names in topics.items():
         yield from _make_topics(cluster, sorted(names), events)
     for sink in sinks().values():
@@ -58,7 +57,7 @@ def _prepare_target(sink: SinkConfig) -> Iterator[str]:
     if isinstance(target, ElasticsearchTarget):
         client = elasticsearch_client.connect(elasticsearch_cluster(target.cluster), connections=1)
         try:
-            for line in elasticsearch_setup.prepare(client, index=target.index, event=sink.event):
+            for line in elasticsearch_setup.prepare(client, target, event=sink.event):
                 yield f"Elasticsearch {line}"
         except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
             raise SetupError(f"Elasticsearch ({target.cluster}): {error}") from error

@@ -6,6 +6,7 @@ docs/configuration.md describes every variable read here (a test keeps it comple
 import os
 from pathlib import Path
 from typing import Any
+from zoneinfo import available_timezones
 
 from django.utils.translation import gettext_lazy as _
 from environs import Env, EnvError
@@ -94,6 +95,8 @@ LOCALE_PATHS = [BASE_DIR / "pipeline" / "locale"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE: str = env.str("TIME_ZONE", "UTC")
+if TIME_ZONE not in available_timezones():
+    raise EnvError(f'Environment variable "TIME_ZONE" invalid: {TIME_ZONE!r} is no IANA time zone')
 
 STATIC_URL = "static/"
 # Static files are served from the apps' own folders: no collectstatic step between a change and the page.
@@ -208,7 +211,11 @@ SINKS: dict[str, dict[str, Any]] = {
         "topics": [EVENTS["topic"]],
         "group": "sink-elasticsearch",
         "tasks": env.int("ES_SINK_TASKS", 3),
-        "target": {"index": env.str("ES_SINK_INDEX", "select-color")},
+        "target": {
+            "index": env.str("ES_SINK_INDEX", "select-color"),
+            "shards": env.int("ES_SINK_SHARDS", 1),
+            "replicas": env.int("ES_SINK_REPLICAS", 1),
+        },
         "options": {
             "flush_records": env.int("ES_SINK_FLUSH_RECORDS", 2000),
             "flush_seconds": env.float("ES_SINK_FLUSH_SECONDS", 1.0),

@@ -9,6 +9,7 @@ from settings.base import (
     INSTALLED_APPS,
     KAFKA,
     SECRET_KEY,
+    SINKS,
     env,
 )
 
@@ -26,6 +27,9 @@ DEVSTACK = {
     "elasticsearch_port": env.int("DEVSTACK_ELASTICSEARCH_PORT", 9200),
     "elasticsearch_heap": env.str("DEVSTACK_ELASTICSEARCH_HEAP", "1g"),
 }
+
+if env.int("ES_SINK_REPLICAS", None) is None:
+    SINKS["elasticsearch"]["target"]["replicas"] = 0  # devstack's Elasticsearch is one node
 
 # Unless told otherwise, use the servers that devstack runs.
 if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):

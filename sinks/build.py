@@ -8,11 +8,11 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
 from events.conf import kafka_cluster
-from events.producer import EventProducer
+from events.producer import EventProducer, check_options
 from events.schema import check_for
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig
-from sinks.dead_letters import DeadLetters
+from sinks.dead_letters import PRODUCER_OPTIONS, DeadLetters
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.writer import ElasticsearchWriter
@@ -26,8 +26,6 @@ from sinks.writer import Writer
 
 logger = logging.getLogger(__name__)
 
-_DEAD_LETTER_PRODUCER = {"acks": "all", "enable.idempotence": True}
-
 
 def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer]:
     """The tasks of a sink, not started; the writer and the dead-letter producer that they share, to be closed later.
@@ -39,7 +37,7 @@ def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer
     cluster = kafka_cluster(sink.kafka)
     writer = _writer(sink, cluster)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
-    producer = EventProducer({**cluster, **_DEAD_LETTER_PRODUCER}, away_seconds=float("inf"))
+    producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"))
     check = check_for(sink.event)
     budget = MemoryBudget(options.buffer_bytes)
     task_settings = TaskSettings(
@@ -55,7 +53,7 @@ def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer
             make_consumer=partial(_consumer, sink, cluster),
             writer=writer,
             check=check,
-            dead_letters=DeadLetters(producer, sink=sink.name, topic=sink.dead_letter_topic),
+            dead_letters=DeadLetters(producer, sink=sink.name, topic_of=sink.dead_letters_of),
             budget=budget,
             settings=task_settings,
         )
@@ -67,6 +65,31 @@ def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer
 def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]:
     """The librdkafka options of a sink's consumers."""
     return {**CONSUMER_DEFAULTS, **cluster, **sink.consumer, **CONSUMER_REQUIRED, "group.id": sink.group}
+
+
+def dead_letter_producer_config(cluster: dict[str, Any]) -> dict[str, Any]:
+    """The librdkafka options of the producer of a sink's dead letters."""
+    return {**cluster, **PRODUCER_OPTIONS}
+
+
+def check_kafka_options(sink: SinkConfig) -> None:
+    """Raises ImproperlyConfigured when librdkafka refuses the sink's options; connects to nothing."""
+    cluster = {key: value for key, value in kafka_cluster(sink.kafka).items() if key != "bootstrap.servers"}
+    where = f"SINKS[{sink.name!r}]"
+    for option in CONSUMER_REQUIRED:
+        if option in cluster or option in sink.consumer:
+            raise ImproperlyConfigured(f"{where}: {option} must be left to the sink, or records could be lost")
+    config = {**consumer_config(sink, cluster), "log_level": 0}
+    most = float(config.get("max.poll.interval.ms", 300_000)) / 1000
+    if sink.options.drain_seconds >= most:
+        raise ImproperlyConfigured(f"{where}: drain_seconds must be less than max.poll.interval.ms ({most:g} s)")
+    try:
+        Consumer(config).close()
+        check_options(dead_letter_producer_config(cluster))
+    except KafkaException as error:
+        raise ImproperlyConfigured(f"{where}: Kafka options: {error.args[0].str()}") from error
+    except (TypeError, ValueError) as error:
+        raise ImproperlyConfigured(f"{where}: Kafka options: {error}") from error
 
 
 def _consumer(sink: SinkConfig, cluster: dict[str, Any], on_commit: OnCommit) -> Consumer:

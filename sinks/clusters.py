@@ -19,7 +19,14 @@ def hdfs_cluster(alias: str) -> HdfsCluster:
 
 def elasticsearch_cluster(alias: str) -> dict[str, Any]:
     """An entry of settings.ELASTICSEARCH_DSL. Raises ImproperlyConfigured."""
-    return _entry("ELASTICSEARCH_DSL", alias)
+    cluster = _entry("ELASTICSEARCH_DSL", alias)
+    hosts = cluster.get("hosts", [])
+    wrong = [host for host in ([hosts] if isinstance(hosts, str) else hosts) if not str(host).startswith("http")]
+    if wrong or not hosts:
+        raise ImproperlyConfigured(
+            f"ELASTICSEARCH_DSL[{alias!r}]: hosts are {hosts!r}; each must begin with http:// or https://"
+        )
+    return cluster
 
 
 def _entry(setting: str, alias: str) -> dict[str, Any]:

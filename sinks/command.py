@@ -1,6 +1,7 @@
 """What run_hdfs_sink and run_es_sink share: a management command that runs one entry of SINKS."""
 
 import logging
+import os
 import sys
 from typing import Any
 
@@ -12,6 +13,9 @@ from sinks.config import SinkConfig, sinks
 from sinks.runner import Runner
 
 logger = logging.getLogger(__name__)
+
+_LEAVING_SECONDS = 5.0
+"""What leaving the group and closing connections may take after everything is stored."""
 
 
 class SinkCommand(BaseCommand):
@@ -43,10 +47,12 @@ class SinkCommand(BaseCommand):
             sink.group,
             sink.target,
         )
-        code = Runner(sink.name, tasks).run()
+        code = Runner(sink.name, tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()
         writer.close()
-        producer.close(sink.options.drain_seconds)
-        sys.exit(code)
+        producer.close(_LEAVING_SECONDS)
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)  # threads that still wait for a server's answer must not hold the process
 
     def _config(self, name: str) -> SinkConfig:
         try:

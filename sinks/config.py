@@ -1,5 +1,6 @@
 """The typed view of `settings.SINKS`: what each sink reads, and where it stores it."""
 
+import re
 from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -17,7 +18,8 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
 from sinks.records import BatchLimits
 
-Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
+Topic = Annotated[str, Meta(pattern=f"^{TOPIC.pattern}$")]
 
 
 class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +69,9 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of SINKS."""
 
-    name: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,100}$", description="The key of its entry in SINKS.")]
+    name: Annotated[
+        str, Meta(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,99}$", description="The key of its entry in SINKS.")
+    ]
     kind: Annotated[str, Meta(description="hdfs or elasticsearch.")]
     topics: Annotated[tuple[Topic, ...], Meta(min_length=1, description="The topics that it reads.")]
     target: Annotated[HdfsTarget | ElasticsearchTarget, Meta(description="Where it stores.")]
@@ -84,6 +88,15 @@ class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     consumer: Annotated[dict[str, Any], Meta(description="librdkafka options of its consumers.")] = {}
     options: Annotated[SinkOptions, Meta(description="How it batches.")] = SinkOptions()
 
+    @property
+    def dead_letter_topics(self) -> list[str]:
+        """Where unusable records of its topics go."""
+        return sorted({self.dead_letters_of(topic) for topic in self.topics})
+
+    def dead_letters_of(self, topic: str) -> str:
+        """Where unusable records of a topic go."""
+        return self.dead_letter_topic.replace("{topic}", topic)
+
 
 KINDS = ("hdfs", "elasticsearch")
 
@@ -96,6 +109,8 @@ def sinks() -> dict[str, SinkConfig]:
 
 def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     where = f"SINKS[{name!r}]"
+    if not isinstance(entry, dict):
+        raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
     kind = entry.get("kind")
     if kind not in KINDS:
         raise ImproperlyConfigured(f"{where}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
@@ -112,6 +127,11 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
         known = ", ".join((ANY_JSON, *EVENT_TYPES))
         raise ImproperlyConfigured(f"{where}: event is {config.event!r}; it must be one of {known}")
     kafka_cluster(config.kafka)
+    for letters in config.dead_letter_topics:
+        if letters in config.topics or not TOPIC.fullmatch(letters):
+            raise ImproperlyConfigured(
+                f"{where}: dead_letter_topic gives {letters!r}, which must be the name of a topic that it does not read"
+            )
     try:
         config.options.limits()
         if isinstance(config.target, HdfsTarget):

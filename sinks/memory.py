@@ -6,12 +6,14 @@ import threading
 class MemoryBudget:
     """Counts the bytes of records that were read and are not stored yet.
 
-    limit: bytes; above it tasks stop reading (`exhausted`), below half of it they go on (`has_room`).
+    limit: bytes. From the moment it is reached until half of it is free again the budget is `pressed`: tasks stop
+    reading and store what they have.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self._used = 0
+        self._pressed = False
         self._lock = threading.Lock()
 
     @property
@@ -20,16 +22,15 @@ class MemoryBudget:
         return self._used
 
     @property
-    def exhausted(self) -> bool:
+    def pressed(self) -> bool:
         """Whether reading must stop."""
-        return self._used >= self.limit
-
-    @property
-    def has_room(self) -> bool:
-        """Whether reading may go on."""
-        return self._used < self.limit / 2
+        return self._pressed
 
     def add(self, size: int) -> None:
         """Counts `size` bytes more; a negative size gives them back."""
         with self._lock:
             self._used += size
+            if self._used >= self.limit:
+                self._pressed = True
+            elif self._used < self.limit / 2:
+                self._pressed = False

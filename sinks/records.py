@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 import msgspec
 
+RECORD_OVERHEAD = 200
+"""About what Python keeps around a record's value, in bytes."""
+
 
 class Partition(NamedTuple):
     """A partition of a topic."""
@@ -25,6 +28,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     timestamp: int
     key: bytes | None = None
     headers: list[tuple[str, bytes]] | None = None
+
+    @property
+    def memory(self) -> int:
+        """About what it takes, in bytes."""
+        memory = RECORD_OVERHEAD + len(self.value or b"")
+        if self.key is not None:
+            memory += len(self.key)
+        if self.headers:
+            memory += sum(len(name) + len(value or b"") for name, value in self.headers)
+        return memory
 
 
 class Rejected(NamedTuple):
@@ -62,21 +75,19 @@ class BatchLimits:
         return bool(span) and timestamp // span != batch.first_timestamp // span
 
 
-RECORD_OVERHEAD = 200
-"""About what Python keeps around a record's value, in bytes."""
-
-
 class Batch:
     """Consecutive records of one partition that are stored together.
 
     first_offset, first_timestamp: of its first record; opened_at: monotonic seconds; period: the scheduled one in
-    which it was opened; next_offset: where reading goes on; count: records; size: bytes of their values.
+    which it was opened; next_offset: where reading goes on; count: records; size: bytes of their values; memory: bytes
+    that they take, about.
     """
 
     __slots__ = (
         "count",
         "first_offset",
         "first_timestamp",
+        "memory",
         "next_offset",
         "opened_at",
         "partition",
@@ -97,6 +108,7 @@ class Batch:
         self.rejected: list[Rejected] = []
         self.count = 0
         self.size = 0
+        self.memory = 0
 
     def add(self, record: Record, refused: str | None = None) -> None:
         """Takes the next record; refused: why it can't be stored, None when it can."""
@@ -106,6 +118,7 @@ class Batch:
             self.rejected.append(Rejected(record, refused))
         self.next_offset = record.offset + 1
         self.count += 1
+        self.memory += record.memory
         if record.value is not None:
             self.size += len(record.value)
 
@@ -113,11 +126,6 @@ class Batch:
     def last_offset(self) -> int:
         """The offset of its last record."""
         return self.next_offset - 1
-
-    @property
-    def memory(self) -> int:
-        """About what it takes, in bytes."""
-        return self.size + self.count * RECORD_OVERHEAD
 
     def is_full(self, limits: BatchLimits) -> bool:
         """Whether it takes no further record."""

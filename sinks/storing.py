@@ -61,8 +61,10 @@ class StoreQueue:
         with self._changed:
             self._changed.wait_for(lambda: self._error is not None or not self._working, timeout)
 
-    def __len__(self) -> int:
-        return len(self._unfinished)
+    @property
+    def is_idle(self) -> bool:
+        """Whether everything in it is stored."""
+        return not self._unfinished
 
     def _work(self) -> None:
         """Stores one group; then another turn at the pool, behind other partitions."""

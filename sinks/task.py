@@ -19,7 +19,7 @@ from events.schema import Check, InvalidRecord
 from sinks.dead_letters import DeadLetters
 from sinks.errors import Fatal, Fenced
 from sinks.memory import MemoryBudget
-from sinks.records import RECORD_OVERHEAD, Batch, BatchLimits, Partition, Record
+from sinks.records import Batch, BatchLimits, Partition, Record, Rejected
 from sinks.retry import Backoff, Retry
 from sinks.storing import StoreQueue
 from sinks.writer import PartitionWriter, Writer
@@ -27,9 +27,6 @@ from sinks.writer import PartitionWriter, Writer
 logger = logging.getLogger(__name__)
 
 CONSUMER_DEFAULTS = {
-    # The first reading of a partition starts at its beginning (see _start); an offset that is gone is an error.
-    "auto.offset.reset": "error",
-    "partition.assignment.strategy": "cooperative-sticky",
     # A task that died without a word is missed after this time.
     "session.timeout.ms": 10_000,
     "topic.metadata.refresh.interval.ms": 10_000,
@@ -40,10 +37,16 @@ CONSUMER_DEFAULTS = {
 }
 """librdkafka options that a sink's `consumer` setting may override."""
 
-CONSUMER_REQUIRED = {"enable.auto.commit": False}
+CONSUMER_REQUIRED = {
+    "enable.auto.commit": False,
+    # The first reading of a partition starts at its beginning (see _start); an offset that is gone is an error.
+    "auto.offset.reset": "error",
+    "partition.assignment.strategy": "cooperative-sticky",
+}
 """librdkafka options without which records could be lost; no setting overrides them."""
 
 _CONSUME_RECORDS = 10_000
+_RECORD_BYTES = 10_000
 _POLL_SECONDS = 0.1
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
@@ -121,7 +124,9 @@ class SinkTask:
         self._wall_clock = wall_clock
         self._assigned: dict[Partition, _Assigned] = {}
         self._pool = ThreadPoolExecutor(settings.in_flight, thread_name_prefix=f"{name}-store")
-        self._abandoning = False
+        # A small budget is not overshot by one reading of many records.
+        self._consume_records = max(100, min(_CONSUME_RECORDS, budget.limit // _RECORD_BYTES))
+        self._is_leaving = False
         self._records = self._batches = self._rejected = 0
         self._told = (clock(), 0)
 
@@ -137,17 +142,15 @@ class SinkTask:
             while not stop.is_set():
                 self.run_once()
             self._drain(self._assigned.values())
-        except BaseException:
-            self._abandoning = True
-            raise
         finally:
-            self._consumer.close()  # revokes what is assigned
+            self._is_leaving = True  # the revocation that closing brings has nothing to store any more
             self._give_up(self._assigned.values())
             self._pool.shutdown(wait=False, cancel_futures=True)
+            self._consumer.close()
 
     def run_once(self) -> None:
         """Reads what there is, starts storing what is due, commits what is stored."""
-        messages = self._consumer.consume(_CONSUME_RECORDS, timeout=_POLL_SECONDS)
+        messages = self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)
         self._put(messages)
         self._open_assigned()
         self._submit_due()
@@ -187,7 +190,7 @@ class SinkTask:
                 batch.add(record, refused=str(invalid))
             else:
                 batch.add(record)
-            memory += len(value or b"") + RECORD_OVERHEAD
+            memory += record.memory
             if batch.is_full(limits):
                 self._submit(assigned)
                 batch = None
@@ -270,7 +273,7 @@ class SinkTask:
 
     def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         revoked = [a for tp in partitions if (a := self._assigned.get(Partition(tp.topic, tp.partition)))]
-        if not self._abandoning:
+        if not self._is_leaving:
             self._drain(revoked)
         self._give_up(revoked)
 
@@ -290,6 +293,7 @@ class SinkTask:
                 assigned.queue.wait(max(0.0, deadline - self._clock()))
             try:
                 self._collect_stored(assigned)
+                self._collect_stored(assigned)  # an error comes after what was stored before it
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
         self._commit_at_last(leaving, deadline)
@@ -322,12 +326,14 @@ class SinkTask:
     def _submit_due(self) -> None:
         now, period = self._clock(), self._period()
         # Above the bound what has been read is stored at once, or nothing would ever make room.
-        pressed = self._budget.exhausted
+        pressed = self._budget.pressed
         for assigned in self._assigned.values():
             batch = assigned.batch
             if batch is None:
                 continue
-            if batch.is_due(self._settings.limits, now, period) or (pressed and not assigned.queue):
+            if batch.is_due(self._settings.limits, now, period) or (
+                pressed and assigned.queue is not None and assigned.queue.is_idle
+            ):
                 self._submit(assigned)
 
     def _period(self) -> int:
@@ -341,12 +347,14 @@ class SinkTask:
 
     def _store(self, writer: PartitionWriter, retry: Retry, batches: list[Batch]) -> None:
         """Runs beside the owner thread."""
-        rejected = [refused for batch in batches for refused in batch.rejected]
-        rejected += writer.store(batches, retry)
+        # Before the writer commits: what it has committed is never read again.
+        self._deliver([refused for batch in batches for refused in batch.rejected], batches[0].partition, retry)
+        self._deliver(writer.store(batches, retry), batches[0].partition, retry)
+
+    def _deliver(self, rejected: list[Rejected], partition: Partition, retry: Retry) -> None:
         if rejected:
-            partition = batches[0].partition
-            retry(f"{len(rejected)} dead letters", lambda: self._dead_letters.deliver(partition, rejected))
-        self._rejected += len(rejected)
+            retry("delivering dead letters", self._dead_letters.round(partition, rejected).deliver)
+            self._rejected += len(rejected)
 
     def _collect(self) -> None:
         for assigned in list(self._assigned.values()):
@@ -358,7 +366,7 @@ class SinkTask:
         self._commit_async()
 
     def _collect_stored(self, assigned: _Assigned) -> None:
-        for batch in assigned.queue.collect() if assigned.queue is not None else ():
+        for batch in assigned.queue.collect() if assigned.queue is not None else ():  # raises what storing raised
             self._budget.add(-batch.memory)
             assigned.stored = batch.next_offset
             self._records += batch.count
@@ -402,9 +410,9 @@ class SinkTask:
     # Keeping within memory
 
     def _throttle(self) -> None:
-        if self._budget.exhausted:
+        if self._budget.pressed:
             self._pause([a for a in self._assigned.values() if a.queue is not None and not a.paused])
-        elif self._budget.has_room:
+        else:
             self._resume([a for a in self._assigned.values() if a.queue is not None and a.paused])
 
     def _pause(self, partitions: list[_Assigned]) -> None:

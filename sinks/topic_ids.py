@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from sinks.errors import Retriable
 
-_SECONDS = 10.0
+_SECONDS = 5.0
 
 
 class TopicIds:
@@ -18,12 +18,18 @@ class TopicIds:
     """
 
     def __init__(self, cluster: Mapping[str, Any]) -> None:
-        self._admin = AdminClient(dict(cluster))
+        self._cluster = dict(cluster)
+        self._admin: AdminClient | None = None
 
     def __call__(self, topic: str) -> str:
         """Raises Retriable when Kafka does not answer."""
+        admin = self._admin or AdminClient(self._cluster)
         try:
-            (future,) = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS).values()
-            return str(future.result().topic_id)
+            (future,) = admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS).values()
+            topic_id = str(future.result().topic_id)
         except KafkaException as error:
+            # The next try has a new client: one whose controller died waits for that one for minutes.
+            self._admin = None
             raise Retriable(f"Kafka: the id of topic {topic}: {error.args[0].str()}") from error
+        self._admin = admin
+        return topic_id

@@ -19,6 +19,7 @@ from events import conf, process_producer
 from sinks import config as sinks_config
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
+from sinks.elasticsearch.config import ElasticsearchTarget
 from tests.support import Process, make_topics, manage, stack_env
 
 CHROMIUM_ARGUMENTS = [
@@ -77,7 +78,7 @@ def index(stack: Stack) -> str:
     """A fresh index with the mapping of the select-color event."""
     name = f"i-{uuid.uuid4().hex[:8]}"
     client = elasticsearch_client.connect({"hosts": [stack.elasticsearch_url], "request_timeout": 30}, connections=1)
-    elasticsearch_setup.prepare(client, index=name, event="select-color")
+    elasticsearch_setup.prepare(client, ElasticsearchTarget(index=name, replicas=0), event="select-color")
     client.close()
     return name
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import hdfs
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from devstack.stack import Stack
 
@@ -36,6 +36,16 @@ def make_topics(stack: Stack, *names: str, partitions: int = 3) -> None:
     """Makes topics and waits until the broker knows them."""
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
     for future in admin.create_topics([NewTopic(name, partitions, 1) for name in names]).values():
+        future.result(timeout=30)
+
+
+def set_topic(stack: Stack, topic: str, **config: str) -> None:
+    """Changes settings of a topic."""
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    for name, value in config.items():
+        resource.add_incremental_config(ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET))
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    for future in admin.incremental_alter_configs([resource]).values():
         future.result(timeout=30)
 
 

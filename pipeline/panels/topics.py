@@ -64,7 +64,7 @@ def pipeline_topics(configs: Iterable[SinkConfig]) -> list[PipelineTopic]:
     for config in configs:
         for topic in config.topics:
             readers.setdefault((config.kafka, topic), []).append(config)
-            dead[config.kafka, config.dead_letter_topic.replace("{topic}", topic)] = None
+            dead[config.kafka, config.dead_letters_of(topic)] = None
     return [
         *(PipelineTopic(cluster, name, (cluster, name) in dead, tuple(by)) for (cluster, name), by in readers.items()),
         *(PipelineTopic(cluster, name, True, ()) for cluster, name in dead if (cluster, name) not in readers),

@@ -23,7 +23,7 @@ class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no
 
     class Index:
         name = "select-color"
-        settings: dict[str, Any] = {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "1s"}
+        settings: dict[str, Any] = {"refresh_interval": "1s"}
 
     class Django:
         model = SelectColorEvent

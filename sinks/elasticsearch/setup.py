@@ -4,21 +4,22 @@ from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import DOCUMENTS
 
 
-def prepare(client: Elasticsearch, *, index: str, event: str) -> list[str]:
+def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -> list[str]:
     """Makes or updates what is missing or differs; returns a line on each thing done. Repeating it does no harm.
 
     event: the kind of event, whose Document gives mapping and settings; "json" has none, Elasticsearch guesses then.
     Raises elasticsearch.ApiError and TransportError.
     """
-    body = _template(event)
-    done = []
+    index = target.index
+    body = _template(target, event)
     client.indices.put_index_template(
-        name=index, index_patterns=[index, f"{index}-*"], priority=200, template=body, meta={"event": event}
+        name=index, index_patterns=[index], priority=200, template=body, meta={"event": event}
     )
-    done.append(f"index template {index}: put")
+    done = [f"index template {index}: put"]
     if not client.indices.exists(index=index):
         client.indices.create(index=index)
         done.append(f"index {index}: made")
@@ -28,9 +29,8 @@ def prepare(client: Elasticsearch, *, index: str, event: str) -> list[str]:
     return done
 
 
-def _template(event: str) -> dict[str, Any]:
+def _template(target: ElasticsearchTarget, event: str) -> dict[str, Any]:
     document = DOCUMENTS.get(event)
-    if document is None:
-        return {"settings": {"number_of_replicas": 0}}
-    body: dict[str, Any] = document._index.to_dict()
-    return body
+    body: dict[str, Any] = document._index.to_dict() if document is not None else {}
+    shards = {"number_of_shards": target.shards, "number_of_replicas": target.replicas}
+    return {**body, "settings": {**body.get("settings", {}), **shards}}

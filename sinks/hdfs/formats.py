@@ -25,8 +25,9 @@ class Format(Protocol):
 def json_lines(values: Sequence[bytes]) -> bytes:
     """One JSON text a line, each as it is; only one that spans lines itself is written anew without them."""
     data = b"\n".join(values) + b"\n"
-    if data.count(b"\n") != len(values):
-        data = b"\n".join([msgspec.json.format(v, indent=-1) if b"\n" in v else v for v in values]) + b"\n"
+    if data.count(b"\n") != len(values) or b"\r" in data:  # some readers take a carriage return for a line's end too
+        one_line = [msgspec.json.format(v, indent=-1) if b"\n" in v or b"\r" in v else v for v in values]
+        data = b"\n".join(one_line) + b"\n"
     return data
 
 

@@ -44,11 +44,11 @@ class Ownership:
         """
         retry("beginning an epoch", self._begin)
         records = retry("fencing other owners", self._fence_others)
+        retry("removing unfinished uploads", self._remove_others_uploads)
         if not records:
             return None
         *self._old_records, self._newest = records
         retry("removing old records", self._remove_old_records)
-        retry("removing unfinished uploads", self._remove_others_uploads)
         return record_end(self._newest) + 1
 
     def store(

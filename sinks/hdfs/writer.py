@@ -8,7 +8,7 @@ from functools import partial
 from sinks.errors import Fatal
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.formats import Format
-from sinks.hdfs.layout import Layout, flat
+from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.naming import FileNames, Folders
 from sinks.hdfs.ownership import Ownership
 from sinks.records import Batch, Partition, Record, Rejected
@@ -66,42 +66,57 @@ class HdfsWriter:
     def open(self, partition: Partition, committed: int | None, retry: Retry) -> "HdfsPartition":
         """Fences earlier owners; reading goes on after what HDFS holds, or where Kafka says if that is further."""
         layout = Layout(self._path, self._sink, partition)
-        retry("checking the topic's identity", lambda: self._check_identity(layout))
+        topic_id = retry("checking the topic's identity", lambda: self._identify(layout))
         ownership = Ownership(self._client, layout)
         stored = ownership.take_over(retry)
         if stored is not None and committed != stored:
             logger.info("%s: HDFS holds everything below offset %d, Kafka says %s", partition, stored, committed)
         resume_at = committed if stored is None else max(stored, committed or 0)
-        return HdfsPartition(ownership, resume_at, self._files)
+        return HdfsPartition(ownership, resume_at, self._files, lambda: self._check_identity(layout, topic_id))
 
     def close(self) -> None:
         """Closes the connections."""
         self._client.close()
 
-    def _check_identity(self, layout: Layout) -> None:
-        known = [name for name in self._client.names(layout.topic) if name.startswith(_TOPIC_ID)]
-        own = flat(f"{_TOPIC_ID}{self._topic_id(layout.partition.topic)}")  # it may hold a slash
-        if known and known != [own]:
+    def _identify(self, layout: Layout) -> str:
+        """The topic's id; noted beside what is stored of it, and compared with what was noted there first."""
+        topic_id = self._topic_id(layout.partition.topic)
+        noted = [name for name in self._client.names(layout.topic) if name.startswith(_TOPIC_ID)]
+        for name in noted:
+            self._check_identity(layout, unflat(name).removeprefix(_TOPIC_ID))
+        if not noted:
+            self._client.make_folders(f"{layout.topic}/{flat(_TOPIC_ID + topic_id)}")  # it may hold a slash
+        return topic_id
+
+    def _check_identity(self, layout: Layout, known: str) -> None:
+        topic_id = self._topic_id(layout.partition.topic)
+        if topic_id != known:
             raise Fatal(
                 f"the topic {layout.partition.topic} was deleted and made again since {self._path} was written "
-                f"({known[0]}, now {own}): its offsets begin anew, so its files would be taken for the old ones; "
-                f"give this sink another path, or move the old files and {layout.topic} away"
+                f"(its id was {known}, now it is {topic_id}): its offsets begin anew, so its files would be taken for "
+                f"the old ones; give this sink another path, or move the old files and {layout.topic} away"
             )
-        if not known:
-            self._client.make_folders(f"{layout.topic}/{own}")
 
 
 class HdfsPartition:
-    """A partition that this process owns."""
+    """A partition that this process owns.
 
-    def __init__(self, ownership: Ownership, resume_at: int | None, files: FileLayout) -> None:
+    check_identity: raises Fatal when the topic is not the one that was opened.
+    """
+
+    def __init__(
+        self, ownership: Ownership, resume_at: int | None, files: FileLayout, check_identity: Callable[[], None]
+    ) -> None:
         self._ownership = ownership
         self._files = files
+        self._check_identity = check_identity
         self.resume_at = resume_at
 
     def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
         """Stores each batch as one file in each folder; all of them appear or none. Refuses no record."""
         files = {path: content for batch in batches for path, content in self._files.of(batch)}
         if files:
+            # Asked after the records were read: they are those of the topic that has this id even now.
+            retry("checking the topic's identity", self._check_identity)
             self._ownership.store(files, batches[0].first_offset, batches[-1].last_offset, retry)
         return []

@@ -47,18 +47,34 @@ def test_another_sink_is_an_entry() -> None:
         ({"options": {"flush_recods": 5}}, "flush_recods"),
         ({"options": {"flush_schedule": "weekly"}}, "$.options.flush_schedule"),
         ({"options": {"flush_time_zone": "Mars/Base"}}, "flush_time_zone is 'Mars/Base'"),
+        ({"dead_letter_topic": "{topic}"}, "'t', which must be the name of a topic that it does not read"),
+        ({"dead_letter_topic": "bad topic!"}, "'bad topic!'"),
+        ({"consumer": {"auto.offset.reset": "latest"}}, "auto.offset.reset must be left to the sink"),
+        ({"consumer": {"no.such.option": 1}}, "no.such.option"),
+        ({"consumer": {"max.poll.interval.ms": 20_000}}, "drain_seconds must be less than max.poll.interval.ms"),
         ({"target": {"path": "/x", "format": "xml"}}, "format is 'xml'"),
         ({"target": {"path": "/x", "format": "avro"}, "event": "json"}, "format avro needs"),
     ],
 )
 def test_a_mistake_names_entry_and_key(change: dict[str, Any], named: str) -> None:
     with override_settings(SINKS={"wrong": {**HDFS, **change}}):
-        with pytest.raises(ImproperlyConfigured) as error:
-            sinks()
-        assert "SINKS['wrong']" in str(error.value)
-        assert named in str(error.value)
         (message,) = check_sinks()
-        assert message.id == "sinks.E001"
+    assert message.id == "sinks.E001"
+    assert "SINKS['wrong']" in message.msg
+    assert named in message.msg
+
+
+def test_an_entry_that_is_no_object_is_named() -> None:
+    with override_settings(SINKS={"wrong": 5}), pytest.raises(ImproperlyConfigured, match=r"SINKS\['wrong'\] is 5"):
+        sinks()
+
+
+def test_sinks_that_are_in_each_others_way_are_named() -> None:
+    with override_settings(SINKS={"a": HDFS, "b": {**HDFS, "group": "sink-a"}}):
+        messages = check_sinks()
+    assert [message.id for message in messages] == ["sinks.E002"] * 2
+    assert "read t as group sink-a: each would get a part" in messages[0].msg
+    assert "read t into /data/t: their files would have the same names" in messages[1].msg
 
 
 def test_a_command_refuses_an_entry_that_is_not_there_or_not_its_kind() -> None:

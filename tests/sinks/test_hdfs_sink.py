@@ -19,6 +19,7 @@ from tests.support import (
     hdfs_lines,
     produce,
     read_topic,
+    set_topic,
     wait_assigned,
     wait_until,
 )
@@ -145,6 +146,45 @@ def test_bad_records_become_dead_letters_and_the_rest_is_stored(stack: Stack, to
     assert b"no value" in headers[2]["dlq.reason"]
     assert sink.stop() == 0
     assert committed_offsets(stack, f"g-{topic}", topic)[1] == 11
+
+
+def test_a_dead_letter_is_delivered_before_its_offset_counts_as_done(
+    stack: Stack, topic: str, run_sink: RunSink
+) -> None:
+    set_topic(stack, f"{topic}.dlq", **{"max.message.bytes": "100"})  # refuses every dead letter, headers and all
+    produce(stack, topic, [b"bad 1", event(1), b"bad 2"], partition=0)
+    sink = run_sink(entry(topic, tasks=1, options={"drain_seconds": 1}))
+    sink.wait_for("delivering dead letters failed")
+    assert sink.stop() == 0
+    assert not stored(stack, topic)
+    set_topic(stack, f"{topic}.dlq", **{"max.message.bytes": "1000000"})
+    run_sink(entry(topic, tasks=1))
+    assert wait_stored(stack, topic, 1) == Counter([event(1)])
+    assert sorted(letter.value() for letter in read_topic(stack, f"{topic}.dlq", 2)) == [b"bad 1", b"bad 2"]
+
+
+def test_a_dead_letter_that_is_too_large_keeps_its_origin(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    set_topic(stack, f"{topic}.dlq", **{"max.message.bytes": "2000"})
+    produce(stack, topic, [b"x" * 900_000, event(1)], partition=0)
+    run_sink(entry(topic, tasks=1))
+    assert wait_stored(stack, topic, 1) == Counter([event(1)])
+    (letter,) = read_topic(stack, f"{topic}.dlq", 1)
+    assert letter.value() is None
+    headers = dict(letter.headers())
+    assert (headers["dlq.offset"], headers["dlq.size"]) == (b"0", b"900000")
+
+
+def test_memory_above_its_bound_is_stored_early_and_reading_goes_on(
+    stack: Stack, topic: str, run_sink: RunSink
+) -> None:
+    big = [event(n, userName="x" * 10_000) for n in range(400)]
+    produce(stack, topic, big, partition=0)
+    options = {"buffer_bytes": 1024 * 1024, "flush_records": 60, "flush_seconds": 3600}
+    sink = run_sink(entry(topic, tasks=1, options=options))
+    sink.wait_for("pauses")
+    wait_until(lambda: len(stored(stack, topic)) >= 340, seconds=60, what="all but the last open batch")
+    assert sink.stop() == 0
+    assert stored(stack, topic) == Counter(big)
 
 
 def test_a_value_that_spans_lines_is_stored_as_one_line(stack: Stack, topic: str, run_sink: RunSink) -> None:

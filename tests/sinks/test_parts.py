@@ -63,17 +63,21 @@ def test_lines_are_the_bytes_as_they_came_unless_they_span_lines() -> None:
     assert json_lines([b'{"a":\n 1}', b'{"b": 2}']) == b'{"a":1}\n{"b": 2}\n'
 
 
-def test_reading_stops_at_the_bound_and_goes_on_at_half_of_it() -> None:
+def test_memory_is_pressed_from_the_bound_until_half_of_it_is_free() -> None:
     budget = MemoryBudget(100)
     budget.add(99)
-    assert not budget.exhausted
+    assert not budget.pressed
     budget.add(1)
-    assert budget.exhausted
+    assert budget.pressed
     budget.add(-50)
-    assert not budget.exhausted
-    assert not budget.has_room
+    assert budget.pressed
     budget.add(-1)
-    assert budget.has_room
+    assert not budget.pressed
+
+
+def test_key_and_headers_count_as_memory() -> None:
+    plain = Record(0, b"x" * 10, 0).memory
+    assert Record(0, b"x" * 10, 0, b"k" * 5, [("name", b"v" * 100)]).memory == plain + 5 + 104
 
 
 def test_delays_double_up_to_the_maximum_and_half_of_each_is_random() -> None:

@@ -1,0 +1,161 @@
+"""Stands between a client and a server and spoils what passes: loses replies, delays requests, cuts connections."""
+
+import contextlib
+import http.client
+import itertools
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+Rule = Callable[[int, str], str]
+"""Given the number of a request (from 0) and its request line: "pass", "lose" (it is done, its reply is not sent),
+"refuse" (it is not done, the connection is closed) or "late" (it is done when the client no longer waits)."""
+
+
+class HttpProxy:
+    """For requests without a body, as all that go to a NameNode.
+
+    upstream: the server's URL; rule: what happens to each request; redirect: a host:port that takes the place of the
+    one that the server redirects to, given that; late_seconds: how late "late" is.
+    """
+
+    def __init__(
+        self,
+        upstream: str,
+        rule: Rule = lambda number, line: "pass",
+        *,
+        redirect: Callable[[str], str] = lambda address: address,
+        late_seconds: float = 0.0,
+    ) -> None:
+        self.spoilt: list[str] = []
+        """The request lines that did not simply pass, each after what happened to it."""
+        address = urlsplit(upstream).netloc
+        numbers = itertools.count()
+        spoilt = self.spoilt
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def handle_one_request(self) -> None:
+                with contextlib.suppress(ConnectionError):
+                    super().handle_one_request()
+
+            def do_GET(self) -> None:
+                fate = rule(next(numbers), self.requestline)
+                if fate != "pass":
+                    spoilt.append(f"{fate}: {self.requestline}")
+                if fate == "refuse":
+                    self.close_connection = True
+                    return
+                if fate == "late":
+                    time.sleep(late_seconds)
+                connection = http.client.HTTPConnection(address, timeout=60)
+                try:
+                    connection.request(self.command, self.path, headers={"Content-Length": "0"})
+                    response = connection.getresponse()
+                    body = response.read()
+                except (OSError, http.client.HTTPException):
+                    fate = "lose"  # the server is away
+                finally:
+                    connection.close()
+                if fate != "pass":
+                    self.close_connection = True
+                    return
+                self.send_response(response.status)
+                for name, value in response.getheaders():
+                    if name.lower() == "location":
+                        there = urlsplit(value)
+                        value = there._replace(netloc=redirect(there.netloc)).geturl()
+                    if name.lower() in ("location", "content-type"):
+                        self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_PUT = do_POST = do_DELETE = do_GET
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> "HttpProxy":
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class CuttingProxy:
+    """Passes bytes on; closes both sides of a connection when so many bytes have gone to the server.
+
+    upstream: host:port; allowed: how many bytes a connection may send, given its number (from 0); None for any number.
+    """
+
+    def __init__(self, upstream: str, allowed: Callable[[int], int | None]) -> None:
+        self._upstream = upstream.split(":")
+        self._allowed = allowed
+        self.cut = 0
+        """Connections that were cut."""
+
+    @property
+    def address(self) -> str:
+        """host:port for clients."""
+        return f"127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> "CuttingProxy":
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            for number in itertools.count():
+                client, _ = self._listener.accept()
+                server = socket.create_connection((self._upstream[0], int(self._upstream[1])))
+                threading.Thread(target=self._send, args=(client, server, self._allowed(number)), daemon=True).start()
+                threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
+
+    def _send(self, client: socket.socket, server: socket.socket, allowed: int | None) -> None:
+        for data in _received(client):
+            if allowed is not None and len(data) > allowed:
+                self.cut += 1
+                server.sendall(data[:allowed])
+                _close(client)
+                break
+            server.sendall(data)
+            allowed = allowed - len(data) if allowed is not None else None
+        _close(server)
+
+    def _answer(self, server: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # cut
+            for data in _received(server):
+                client.sendall(data)
+        _close(client)
+
+
+def _received(connection: socket.socket) -> Iterator[bytes]:
+    with contextlib.suppress(OSError):
+        while data := connection.recv(65536):
+            yield data
+
+
+def _close(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()

@@ -1,0 +1,138 @@
+"""Events that say where they belong, and the count of every one of them across all files of an HDFS sink."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+
+import hdfs
+import requests
+from confluent_kafka import Producer
+
+from devstack.stack import Stack
+from tests.sinks.sink_processes import SinkProcess
+from tests.support import event, hdfs_files, wait_until
+
+
+def numbered_event(partition: int, offset: int) -> bytes:
+    """The event that lies at this place in Kafka."""
+    return event(offset, userName=f"{partition}:{offset}")
+
+
+class Stream:
+    """A topic filled by this alone: the record at each offset is `numbered_event`.
+
+    counts: how many records each partition has.
+    """
+
+    def __init__(self, bootstrap_servers: str, topic: str, partitions: int = 1) -> None:
+        self.topic = topic
+        self.counts = [0] * partitions
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap_servers, "acks": "all", "enable.idempotence": True, "log_level": 0}
+        )
+
+    def produce(self, count: int, *, partition: int | None = None) -> None:
+        """Adds records to one or each partition; returns when Kafka has them."""
+        for number in [partition] if partition is not None else range(len(self.counts)):
+            for offset in range(self.counts[number], self.counts[number] + count):
+                self._producer.produce(
+                    self.topic, numbered_event(number, offset), partition=number, on_delivery=_delivered
+                )
+            self.counts[number] += count
+        assert self._producer.flush(120) == 0
+
+
+def _delivered(error: object, message: object) -> None:
+    assert error is None, f"a record of the test was not produced: {error}"
+
+
+class Store:
+    """The files of one HDFS sink, below `path`."""
+
+    def __init__(self, stack: Stack, path: str) -> None:
+        self._stack = stack
+        self.path = path
+        self._client = hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=30, session=requests.Session())
+
+    def ranges(self) -> dict[int, list[tuple[int, int]]]:
+        """The first and last offsets of the visible files by partition, sorted; fails when two overlap."""
+        ranges = defaultdict(list)
+        try:
+            names = self._client.list(self.path)
+        except hdfs.HdfsError as error:
+            if error.exception != "FileNotFoundException":
+                raise
+            names = []
+        for name in names:
+            if not name.startswith("_"):
+                partition, first, last = _parsed(name)
+                ranges[partition].append((first, last))
+        for partition, found in ranges.items():
+            found.sort()
+            for (first, last), (following, end) in pairwise(found):
+                assert last < following, f"partition {partition}: visible twice: {first}-{last} and {following}-{end}"
+        return ranges
+
+    def count(self) -> int:
+        """How many records are visible, by the names of the files."""
+        return sum(last - first + 1 for found in self.ranges().values() for first, last in found)
+
+    def wait_count(self, count: int, *, sinks: Sequence[SinkProcess] = (), seconds: float = 90.0) -> None:
+        """Waits until so many records are visible; an HDFS that is away is waited for, but no sink may end."""
+
+        def enough() -> bool:
+            for sink in sinks:
+                assert sink.is_running, f"ended early ({sink.code}):\n{sink.text[-4000:]}"
+            try:
+                return self.count() >= count
+            except (requests.RequestException, hdfs.HdfsError):
+                return False
+
+        wait_until(enough, seconds=seconds, what=f"{count} records below {self.path}")
+
+    def check(self, stream: Stream) -> None:
+        """Every record of the stream is there once, whole, in the file and line that its offset says; nothing else."""
+        offsets = defaultdict(list)
+        for name, content in hdfs_files(self._stack, self.path).items():
+            partition, first, last = _parsed(name, stream.topic)
+            expected = b"".join(numbered_event(partition, offset) + b"\n" for offset in range(first, last + 1))
+            assert content == expected, f"{name} holds something else than its name says: {_difference(content)}"
+            offsets[partition] += range(first, last + 1)
+        for partition, count in enumerate(stream.counts):
+            found = sorted(offsets.pop(partition, []))
+            assert found == list(range(count)), f"partition {partition}: {_wrong(found, count)}"
+        assert not offsets
+
+    def leftovers(self) -> list[str]:
+        """Files that the sink should have published or removed."""
+        found = []
+        for folder, _, names in self._client.walk(f"{self.path}/_sink"):
+            found += [f"{folder}/{name}" for name in names]
+        return found
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder below `_sink`."""
+        return list(self._client.list(f"{self.path}/_sink/{folder}"))
+
+
+def _parsed(name: str, topic: str | None = None) -> tuple[int, int, int]:
+    match = re.fullmatch(r"(.+)-(\d+)-(\d{20})-(\d{20})\.log", name)
+    assert match and (topic is None or match[1] == topic), f"what is {name}?"
+    return int(match[2]), int(match[3]), int(match[4])
+
+
+def _difference(content: bytes) -> str:
+    lines = content.splitlines()
+    return f"{len(lines)} lines, {lines[:1]!r} to {lines[-1:]!r}"
+
+
+def _wrong(found: Sequence[int], count: int) -> str:
+    missing = sorted(set(range(count)) - set(found))
+    twice = sorted({offset for offset in found if found.count(offset) > 1}) if len(found) != len(set(found)) else []
+    more = sorted(set(found) - set(range(count)))
+    return f"of {count} records missing: {_some(missing)}; twice: {_some(twice)}; unknown: {_some(more)}"
+
+
+def _some(offsets: list[int]) -> str:
+    return ", ".join(str(offset) for offset in offsets[:10]) + (f" … ({len(offsets)})" if len(offsets) > 10 else "")

@@ -1,0 +1,185 @@
+"""Sinks that die, stall or are lied to at a chosen step of the HDFS protocol.
+
+Run as a program it is a server that has everything imported and forks a sink for each line that it is given, so that
+hundreds of sinks can be killed in a minute. Each fork runs the management command as it is; only the operations of
+HdfsClient are wrapped, by name, so nothing in the sink knows of tests.
+
+A fault is a dict: `do` says what happens, `number` at the how-manieth operation (from 0), `step` counts only those of
+one step of the protocol (see `step_of`).
+
+    kill   SIGKILL before the operation          kill_after  SIGKILL when it is done
+    stop   SIGSTOP before the operation
+    cut    SIGKILL when half of an upload is sent
+    tear   half of an upload is stored and reported as a success
+    slow   an upload takes `seconds`
+    refuse a RENAME is not done and answers false
+    deny   a RENAME is done and answers false
+"""
+
+import functools
+import itertools
+import json
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+OPERATIONS = ("create", "checksum", "rename", "exists", "make_folders", "names", "lengths", "delete")
+
+logger = logging.getLogger("sinks.faults")
+
+
+def step_of(operation: str, path: str, destination: str = "") -> str:
+    """The step of docs/exactly-once.md that an operation is."""
+    area, below = _place(path)
+    if operation == "create":
+        return "upload"
+    if operation == "lengths":
+        return "check lengths" if area == "pending" else "list files of record"
+    if operation == "rename":
+        if area == "pending":
+            return "commit"
+        return "take record" if _place(destination)[0] == "committed" else "publish"
+    if operation == "make_folders":
+        return "begin epoch" if area == "committed" else "note topic" if "topic-id=" in path else "make folder"
+    if operation == "names":
+        if area == "committed":
+            return "list records" if below else "list epochs"
+        return "list uploads" if area == "pending" else "read topic"
+    if operation == "delete":
+        if area == "pending":
+            return "remove uploads"
+        return ("remove epoch", "remove record", "drop repeat")[len(below) - 1]
+    return operation
+
+
+def _place(path: str) -> tuple[str, list[str]]:
+    """(pending or committed or "", the names below it)."""
+    parts = path.split("/")
+    for area in ("pending", "committed"):
+        if "_sink" in parts and area in parts:
+            return area, parts[parts.index(area) + 1 :]
+    return "", []
+
+
+def _install(fault: dict[str, Any] | None) -> None:
+    """Wraps the operations of HdfsClient: each is logged, and the fault happens at its time."""
+    from sinks.hdfs.client import HdfsClient
+
+    number = itertools.count()
+    matching = itertools.count()
+
+    def wrapped(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def operation(self: Any, *arguments: Any, **options: Any) -> Any:
+            paths = arguments[:2] if name == "rename" else arguments[:1]
+            step = step_of(name, *paths)
+            logger.debug("operation %d: %s: %s", next(number), step, " -> ".join(paths))
+            call = functools.partial(original, self, *arguments, **options)
+            if fault and fault.get("step", step) == step and next(matching) == fault["number"]:
+                logger.debug("fault: %s: %s", fault["do"], step)
+                return _happen(fault, call)
+            return call()
+
+        return operation
+
+    for name in OPERATIONS:
+        setattr(HdfsClient, name, wrapped(name, getattr(HdfsClient, name)))
+
+
+def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
+    client, path, *rest = call.args
+    data = rest[0] if rest else None
+    match fault["do"]:
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "kill_after":
+            call()
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "stop":
+            os.kill(os.getpid(), signal.SIGSTOP)
+            return call()
+        case "cut":
+            return call.func(client, path, _half_and_die(data))
+        case "tear":
+            return call.func(client, path, data[: len(data) // 2])
+        case "slow":
+            return call.func(client, path, _slowly(data, fault["seconds"]))
+        case "refuse":
+            return False
+        case "deny":
+            call()
+            return False
+    raise ValueError(fault)
+
+
+def _half_and_die(data: bytes) -> Iterator[bytes]:
+    yield data[: len(data) // 2]
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _slowly(data: bytes, seconds: float, pieces: int = 50) -> Iterator[bytes]:
+    size = len(data) // pieces + 1
+    for begin in range(0, len(data), size):
+        time.sleep(seconds / pieces)
+        yield data[begin : begin + size]
+
+
+def _run(job: dict[str, Any]) -> None:
+    """The fork: becomes the sink of a job. Ends as the management command does."""
+    from django.conf import settings
+    from django.core.management import call_command
+
+    from sinks.hdfs import ownership
+    from sinks.hdfs.writer import HdfsWriter
+
+    os.setsid()
+    log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream, target in ((0, os.open(os.devnull, os.O_RDONLY)), (1, log), (2, log)):
+        os.dup2(target, stream)
+    settings.SINKS = {job["name"]: job["entry"]}
+    settings.KAFKA = {"default": {"bootstrap.servers": job["kafka"]}}
+    settings.HDFS = {"default": {"url": job["hdfs"], "user": "hdfs", "timeout_seconds": job["hdfs_timeout"]}}
+    HdfsWriter.group = job["files_per_commit"]
+    ownership._OLD_RECORDS = job["old_records"]
+    _install(job["fault"])
+    call_command("run_hdfs_sink", sink=job["name"])
+
+
+def main() -> None:
+    """Reads jobs from stdin, one JSON object a line; tells pids and exit codes on stdout."""
+    import django
+
+    django.setup()
+    import sinks.build
+    import sinks.management.commands.run_hdfs_sink  # noqa: F401 - so that forks have them
+
+    unread = b""
+    while True:
+        if select.select([0], [], [], 0.02)[0]:
+            read = os.read(0, 65536)
+            if not read:
+                return
+            *lines, unread = (unread + read).split(b"\n")
+            for line in lines:
+                if (pid := os.fork()) == 0:
+                    _run(json.loads(line))
+                    sys.exit()
+                _tell(started=pid)
+        try:
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                _tell(ended=ended[0], code=os.waitstatus_to_exitcode(ended[1]))
+        except ChildProcessError:
+            pass  # none runs
+
+
+def _tell(**message: int) -> None:
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,470 @@
+"""The promise of docs/exactly-once.md, on a real Kafka and a real HDFS that fail: every record once, whole, in order.
+
+Each test counts every record across all files (`Store.check`). A sink of a new consumer group knows of no committed
+offset and has no dead member to wait for, so most tests start each sink in a group of its own: that it goes on
+exactly where the one before it ended is the work of the commit records in HDFS alone.
+"""
+
+import contextlib
+import random
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from confluent_kafka import OFFSET_INVALID, Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from devstack.config import StackConfig
+from devstack.stack import Stack
+from tests.proxy import CuttingProxy, HttpProxy
+from tests.sinks.counting import Store, Stream
+from tests.sinks.sink_processes import Nursery, SinkProcess
+from tests.support import committed_offsets, event, hdfs_files, produce, wait_until
+
+pytestmark = pytest.mark.integration
+
+Case = TypeVar("Case")
+Result = TypeVar("Result")
+
+TAKE_OVER = {"read topic", "note topic", "begin epoch", "list epochs", "list records"}
+STORE = {"upload", "check lengths", "commit", "publish", "remove record"}
+ROLL_FORWARD = {"list files of record", "publish", "take record", "remove epoch", "remove uploads"}
+OPERATIONS = ("CREATE", "RENAME", "LISTSTATUS", "GETFILESTATUS", "MKDIRS", "DELETE")
+
+
+@pytest.fixture(scope="module")
+def nursery(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    folder = tmp_path_factory.mktemp("sinks")
+    with Nursery(kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, folder=folder) as nursery:
+        yield nursery
+
+
+class Bench:
+    """A fresh topic, where a sink stores it, and the settings of that sink.
+
+    kafka: the stack whose brokers hold the topic, if not those of `stack`.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        nursery: Nursery,
+        *,
+        partitions: int = 1,
+        kafka: Stack | None = None,
+        replication: int = 1,
+    ) -> None:
+        self.stack = stack
+        self.nursery = nursery
+        self.topic = f"f-{uuid.uuid4().hex[:8]}"
+        self._kafka = (kafka or stack).bootstrap_servers
+        self._topic = NewTopic(self.topic, partitions, replication)
+        self._make_topic()
+        self.stream = Stream(self._kafka, self.topic, partitions)
+
+    def _make_topic(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self._kafka})
+        admin.create_topics([self._topic])[self.topic].result(timeout=60)
+
+    def make_topic_again(self, count: int) -> None:
+        """Deletes the topic and makes one of the same name, with other records."""
+        admin = AdminClient({"bootstrap.servers": self._kafka})
+        admin.delete_topics([self.topic])[self.topic].result(timeout=60)
+        wait_until(lambda: self.topic not in admin.list_topics(timeout=10).topics, what="the topic gone")
+        self._make_topic()
+        produce(self.stack, self.topic, [event(number, userName="new") for number in range(count)], partition=0)
+
+    @contextlib.contextmanager
+    def load(self) -> Iterator[None]:
+        """Produces all the time, to each partition, until left."""
+        enough = threading.Event()
+
+        def produce_until_enough() -> None:
+            while not enough.wait(0.05):
+                self.stream.produce(5)
+
+        with ThreadPoolExecutor(1) as pool:
+            producing = pool.submit(produce_until_enough)
+            try:
+                yield
+            finally:
+                enough.set()
+            producing.result()
+
+    def store(self, case: object = "") -> Store:
+        return Store(self.stack, f"/t/{self.topic}/{case}" if case != "" else f"/t/{self.topic}")
+
+    def start(self, store: Store, *, group: str | None = None, **changes: Any) -> SinkProcess:
+        """A sink with one task, in a group of its own unless told otherwise."""
+        options = {"flush_records": 5, "flush_seconds": 0.3, "retry_seconds": 0.3, **changes.pop("options", {})}
+        process = {
+            key: changes.pop(key)
+            for key in ("fault", "files_per_commit", "old_records", "hdfs", "hdfs_timeout")
+            if key in changes
+        }
+        entry = {
+            "kind": "hdfs",
+            "topics": [self.topic],
+            "group": group or f"g-{uuid.uuid4().hex}",
+            "tasks": 1,
+            "target": {"path": store.path},
+            "options": options,
+            "consumer": {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300},
+            **changes,
+        }
+        return self.nursery.start(entry, kafka=self._kafka, **process)
+
+    def finish(self, store: Store, sink: SinkProcess | None = None, **changes: Any) -> None:
+        """A sink (a new one unless given) stores the rest and stops; then every record must be there once."""
+        sink = sink or self.start(store, **changes)
+        sink.wait_for(": reads ")
+        store.wait_count(sum(self.stream.counts), sinks=[sink])
+        assert sink.stop() == 0, sink.text[-4000:]
+        store.check(self.stream)
+
+
+@pytest.fixture
+def bench(stack: Stack, nursery: Nursery) -> Bench:
+    return Bench(stack, nursery)
+
+
+def each(cases: Iterable[Case], run: Callable[[Case], Result], *, at_a_time: int = 3) -> list[Result]:
+    """Runs cases side by side: they mostly wait for Kafka and HDFS."""
+    with ThreadPoolExecutor(at_a_time) as pool:
+        return list(pool.map(run, cases))
+
+
+def wait_killed(sink: SinkProcess, store: Store, records: int) -> str | None:
+    """Waits until the sink has died of its fault; the step at which it did, None when it has stored all before."""
+    while sink.is_running:
+        if "fault:" not in sink.text and store.count() >= records:
+            with contextlib.suppress(AssertionError):
+                sink.wait(1)  # there may be steps after the last record's
+            sink.kill()
+    assert sink.code == -signal.SIGKILL, sink.text[-4000:]
+    return sink.text.rpartition("fault: kill: ")[2].strip() if "fault:" in sink.text else None
+
+
+def delete_group(stack: Stack, group: str) -> None:
+    """In a process of its own: librdkafka's group calls can crash theirs after a broker was restarted."""
+    program = (
+        "import sys; from confluent_kafka.admin import AdminClient; "
+        "admin = AdminClient({'bootstrap.servers': sys.argv[1]}); "
+        "admin.delete_consumer_groups([sys.argv[2]])[sys.argv[2]].result(60)"
+    )
+    subprocess.run([sys.executable, "-c", program, stack.bootstrap_servers, group], check=True, timeout=90)
+
+
+def commit_offset(stack: Stack, group: str, topic: str, offset: int) -> None:
+    """Moves the committed offset of partition 0 of a group that has no members."""
+    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+    consumer.close()
+
+
+# Killed with -9
+
+
+@pytest.mark.parametrize("files_per_commit", [1, 32])
+def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
+    bench: Bench, files_per_commit: int
+) -> None:
+    bench.stream.produce(20)
+    options = {"files_per_commit": files_per_commit, "old_records": 2}
+    whole = bench.start(bench.store("whole"), **options)
+    bench.finish(bench.store("whole"), whole)
+
+    def kill_before(number: int) -> str | None:
+        store = bench.store(number)
+        sink = bench.start(store, fault={"do": "kill", "number": number}, **options)
+        step = wait_killed(sink, store, 20)
+        bench.finish(store, **options)
+        assert store.leftovers() == []
+        return step
+
+    killed = each(range(len(whole.steps)), kill_before)
+    expected = TAKE_OVER | STORE if files_per_commit == 1 else TAKE_OVER | STORE - {"remove record"}
+    assert expected <= set(killed)
+
+
+def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Bench) -> None:
+    bench.stream.produce(20)
+    in_mid_publishing = {"do": "kill", "step": "publish", "number": 2}
+
+    def die(store: Store, fault: dict[str, Any]) -> str | None:
+        return wait_killed(bench.start(store, fault=fault), store, 20)
+
+    die(bench.store("whole"), in_mid_publishing)
+    whole = bench.start(bench.store("whole"))
+    bench.finish(bench.store("whole"), whole)
+    steps = whole.steps
+
+    def kill_before(number: int) -> str | None:
+        store = bench.store(number)
+        die(store, in_mid_publishing)
+        step = die(store, {"do": "kill", "number": number})
+        bench.finish(store)
+        assert store.leftovers() == []
+        assert len(store.names(f"under-test/{bench.topic}/0/committed")) == 1
+        return step
+
+    killed = each(range(len(steps)), kill_before)
+    assert TAKE_OVER - {"note topic"} | ROLL_FORWARD - {"remove uploads"} <= set(killed)
+
+
+def test_killed_in_the_middle_of_an_upload_the_next_sink_stores_each_record_once(bench: Bench) -> None:
+    bench.stream.produce(20)
+    sink = bench.start(bench.store(), fault={"do": "cut", "step": "upload", "number": 1})
+    assert sink.wait() == -signal.SIGKILL
+    bench.finish(bench.store())
+    assert bench.store().leftovers() == []
+
+
+# Answers that are wrong, late or lost
+
+
+def test_an_upload_that_was_cut_but_reported_as_whole_is_sent_again(bench: Bench) -> None:
+    bench.stream.produce(20)
+    sink = bench.start(bench.store(), fault={"do": "tear", "step": "upload", "number": 1})
+    bench.finish(bench.store(), sink)
+    assert "HDFS stored {" in sink.text
+
+
+def test_uploads_whose_connection_breaks_midway_are_sent_again(stack: Stack, bench: Bench) -> None:
+    bench.stream.produce(200)
+
+    def allowed(number: int) -> int | None:
+        return 3000 if number in (0, 2, 5) else None  # a file has about 6,000 bytes
+
+    with CuttingProxy(stack.datanodes[0].address.removeprefix("http://"), allowed) as datanode:
+        with HttpProxy(stack.webhdfs_url, redirect=lambda _: datanode.address) as namenode:
+            sink = bench.start(bench.store(), hdfs=namenode.url, options={"flush_records": 50})
+            bench.finish(bench.store(), sink)
+        assert datanode.cut == 3
+
+
+@pytest.mark.parametrize("step", ["commit", "publish", "take record"])
+@pytest.mark.parametrize("lie", ["refuse", "deny"])
+def test_a_rename_that_answers_false_loses_and_repeats_nothing(bench: Bench, lie: str, step: str) -> None:
+    """refuse: it was not done; deny: it was."""
+    bench.stream.produce(20)
+    dying = bench.start(bench.store(), fault={"do": "kill", "step": "publish", "number": 1})
+    assert dying.wait() == -signal.SIGKILL
+    bench.stream.produce(20)
+    sink = bench.start(bench.store(), fault={"do": lie, "step": step, "number": 0})
+    bench.finish(bench.store(), sink)
+    assert f"fault: {lie}: {step}" in sink.text
+
+
+@pytest.mark.parametrize("fate", ["lose", "refuse", "late"])
+def test_requests_whose_reply_is_lost_are_done_once(stack: Stack, bench: Bench, fate: str) -> None:
+    """lose: a quarter of the requests to the NameNode are done, but not answered; refuse: not done, not answered;
+    late: done when the sink no longer waits for them and perhaps has done them by a second try."""
+    chance = random.Random(fate)
+
+    def spoil(number: int, line: str) -> str:
+        return fate if chance.random() < 0.25 else "pass"
+
+    bench.stream.produce(20)
+    with HttpProxy(stack.webhdfs_url, spoil, late_seconds=0.8) as namenode:
+        dying = bench.start(
+            bench.store(), hdfs=namenode.url, hdfs_timeout=0.5, fault={"do": "kill", "step": "publish", "number": 2}
+        )
+        assert dying.wait() == -signal.SIGKILL
+        sink = bench.start(bench.store(), hdfs=namenode.url, hdfs_timeout=0.5, old_records=1)
+        bench.stream.produce(20)
+        bench.finish(bench.store(), sink)
+        spoilt = {operation for line in namenode.spoilt for operation in OPERATIONS if f"op={operation}" in line}
+        assert spoilt >= {"RENAME", "CREATE", "LISTSTATUS"}
+    bench.finish(bench.store())
+
+
+# Servers that die
+
+
+def test_a_datanode_that_is_killed_and_comes_back_loses_nothing(stack: Stack, bench: Bench) -> None:
+    bench.stream.produce(300)
+    sink = bench.start(bench.store(), options={"flush_records": 20})
+    bench.store().wait_count(100)
+    stack.datanodes[0].kill()
+    try:
+        bench.stream.produce(300)
+        sink.wait_for("failed (try 2")
+    finally:
+        stack.datanodes[0].start()
+        stack.datanodes[0].wait_ready(120)
+    bench.finish(bench.store(), sink)
+
+
+def test_a_namenode_that_is_killed_and_comes_back_loses_nothing(stack: Stack, bench: Bench) -> None:
+    bench.stream.produce(300)
+    sink = bench.start(bench.store(), options={"flush_records": 20})
+    bench.store().wait_count(100)
+    stack.namenode.kill()
+    try:
+        bench.stream.produce(300)
+        sink.wait_for("failed (try 2")
+    finally:
+        stack.namenode.start()
+        stack.namenode.wait_ready(120)
+    bench.finish(bench.store(), sink)
+
+
+@pytest.fixture
+def three_brokers(tmp_path: Path) -> Iterator[Stack]:
+    cluster = Stack(StackConfig.on_free_ports(tmp_path / "brokers", brokers=3, kafka_heap="256m"))
+    try:
+        for broker in cluster.kafka:
+            broker.start()
+        for broker in cluster.kafka:
+            broker.wait_ready(120)
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+def test_brokers_that_are_killed_one_after_the_other_lose_nothing(
+    stack: Stack, nursery: Nursery, three_brokers: Stack
+) -> None:
+    brokers = three_brokers.kafka
+    bench = Bench(stack, nursery, partitions=3, kafka=three_brokers, replication=3)
+    bench.stream.produce(100)
+    sink = bench.start(bench.store(), options={"flush_records": 20})
+    bench.store().wait_count(100)
+    for broker in brokers[:2]:
+        broker.kill()
+        bench.stream.produce(100)
+        bench.store().wait_count(sum(bench.stream.counts), sinks=[sink])
+        broker.start()
+        broker.wait_ready(120)
+    bench.stream.produce(100)
+    bench.finish(bench.store(), sink)
+
+
+# Sinks that come, go and are replaced
+
+
+def test_partitions_that_move_under_load_are_stored_once(stack: Stack, nursery: Nursery) -> None:
+    bench = Bench(stack, nursery, partitions=3)
+    group, store = f"g-{bench.topic}", bench.store()
+    first = bench.start(store, group=group)
+    first.wait_for(": reads ")
+    with bench.load():
+        for leave in (SinkProcess.stop, SinkProcess.kill):
+            second = bench.start(store, group=group)
+            second.wait_for(": reads ")
+            before = store.count()
+            store.wait_count(before + 60)
+            leave(second)
+            store.wait_count(store.count() + 60)
+        second = bench.start(store, group=group)
+        second.wait_for(": reads ")
+        assert first.stop() == 0, first.text[-4000:]
+        store.wait_count(store.count() + 60)
+    bench.finish(store, second)
+
+
+@pytest.mark.parametrize("step", ["begin epoch", "list records", "upload", "commit", "publish", "remove record"])
+def test_a_sink_that_slept_until_another_had_its_partitions_stores_nothing_twice(bench: Bench, step: str) -> None:
+    group, store = f"g-{bench.topic}", bench.store()
+    bench.stream.produce(30)
+    sleep = {"do": "stop", "step": step, "number": 0}
+    zombie = bench.start(store, group=group, files_per_commit=1, old_records=1, fault=sleep)
+    zombie.wait_stopped()
+    successor = bench.start(store, group=group)
+    store.wait_count(30, sinks=[successor])
+    zombie.signal(signal.SIGCONT)
+    bench.stream.produce(30)
+    store.wait_count(60, sinks=[successor, zombie])
+    zombie.wait_for("lost")
+    assert zombie.stop() == 0, zombie.text[-4000:]
+    bench.finish(store, successor)
+
+
+# Being told to stop
+
+
+def test_sigterm_in_the_middle_of_an_upload_stores_all_that_was_read(stack: Stack, bench: Bench) -> None:
+    bench.stream.produce(250)
+    group, store = f"g-{bench.topic}", bench.store()
+    slow = {"do": "slow", "step": "upload", "number": 1, "seconds": 2.0}
+    sink = bench.start(store, group=group, fault=slow, options={"flush_records": 100, "flush_seconds": 3600})
+    sink.wait_for("fault: slow")
+    assert sink.stop() == 0, sink.text[-4000:]
+    store.check(bench.stream)
+    assert committed_offsets(stack, group, bench.topic, 1) == [250]
+
+
+def test_sigterm_with_an_upload_that_takes_too_long_gives_it_up_to_be_stored_once(bench: Bench) -> None:
+    bench.stream.produce(250)
+    store = bench.store()
+    slow = {"do": "slow", "step": "upload", "number": 1, "seconds": 6.0}
+    sink = bench.start(store, fault=slow, options={"flush_records": 100, "flush_seconds": 3600, "drain_seconds": 0.5})
+    sink.wait_for("fault: slow")
+    assert sink.stop(30) == 0, sink.text[-4000:]
+    assert "records not stored; they are read again" in sink.text
+    bench.finish(store)
+
+
+def test_a_second_sigterm_in_the_middle_of_an_upload_ends_at_once_and_loses_nothing(bench: Bench) -> None:
+    bench.stream.produce(250)
+    store = bench.store()
+    slow = {"do": "slow", "step": "upload", "number": 1, "seconds": 60.0}
+    sink = bench.start(store, fault=slow, options={"flush_records": 100, "drain_seconds": 120})
+    sink.wait_for("fault: slow")
+    sink.signal(signal.SIGTERM)
+    sink.wait_for("stores what was read and stops")
+    sink.signal(signal.SIGTERM)
+    assert sink.wait(20) == 128 + signal.SIGTERM
+    bench.finish(store)
+
+
+# What Kafka forgets
+
+
+def test_committed_offsets_that_are_gone_or_thrown_back_repeat_nothing(stack: Stack, bench: Bench) -> None:
+    group, store = f"g-{bench.topic}", bench.store()
+    bench.stream.produce(30)
+    bench.finish(store, group=group)
+    assert committed_offsets(stack, group, bench.topic, 1) == [30]
+    delete_group(stack, group)
+    assert committed_offsets(stack, group, bench.topic, 1) == [OFFSET_INVALID]
+    bench.stream.produce(30)
+    bench.finish(store, group=group)
+    commit_offset(stack, group, bench.topic, 0)
+    bench.stream.produce(30)
+    bench.finish(store, group=group)
+    assert committed_offsets(stack, group, bench.topic, 1) == [90]
+
+
+def test_a_topic_made_again_stops_the_next_sink_and_leaves_the_old_files_alone(stack: Stack, bench: Bench) -> None:
+    store = bench.store()
+    bench.stream.produce(30)
+    bench.finish(store)
+    old = hdfs_files(stack, store.path)
+    bench.make_topic_again(50)
+    sink = bench.start(store)
+    assert sink.wait() == 1
+    assert f"the topic {bench.topic} was deleted and made again" in sink.text
+    assert hdfs_files(stack, store.path) == old
+
+
+@pytest.mark.parametrize("count", [10, 50])
+def test_a_topic_made_again_while_a_sink_runs_stops_it(stack: Stack, bench: Bench, count: int) -> None:
+    """count: what the new topic holds; the sink's next offset, 30, may be there or not."""
+    store = bench.store()
+    bench.stream.produce(30)
+    sink = bench.start(store)
+    store.wait_count(30)
+    old = hdfs_files(stack, store.path)
+    bench.make_topic_again(count)
+    assert sink.wait(60) == 1
+    assert "made again" in sink.text
+    assert hdfs_files(stack, store.path) == old
