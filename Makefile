@@ -40,5 +40,6 @@ bench: $(STAMP) ## the benchmarks, each against its yardstick
 docs: $(STAMP) ## write docs/settings.md from the settings' types
 	@$(BIN)/python manage.py settings_reference > docs/settings.md
 
-clean: ## remove the local servers' data and everything installed
+clean: ## stop the local servers; remove their data and everything installed
+	@if [ -x $(BIN)/python ]; then $(BIN)/python manage.py devstack down; fi
 	rm -rf .devstack .venv staticfiles

@@ -8,7 +8,7 @@ class EventsConfig(AppConfig):
     """Collects events: page, endpoint, producer."""
 
     name = "events"
-    verbose_name = _("events")
+    verbose_name = _("Events")
 
     def ready(self) -> None:
         """Registers the checks of this app's settings."""

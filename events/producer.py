@@ -12,6 +12,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from events.kafka_log import Outage, client_logger
+
 logger = logging.getLogger(__name__)
 
 Headers = list[tuple[str, bytes]]
@@ -28,13 +30,6 @@ DEFAULTS: dict[str, Any] = {
 
 _POLL_SECONDS = 0.1
 _PURGE_SECONDS = 5.0
-
-# Kafka can't be reached: normal while it restarts, said once by _ALL_BROKERS_DOWN.
-_UNREACHABLE = {KafkaError._TRANSPORT, KafkaError._RESOLVE, KafkaError._TIMED_OUT}
-
-_librdkafka = logging.getLogger("events.librdkafka")
-# librdkafka hands each FAIL to error_cb as well, where it is said once instead of several times a second.
-_librdkafka.addFilter(lambda record: not record.getMessage().startswith("FAIL "))
 
 
 class KafkaUnavailable(Exception):
@@ -61,14 +56,14 @@ class EventProducer:
 
     def __init__(self, config: Mapping[str, Any], *, away_seconds: float) -> None:
         options = {**DEFAULTS, **config}
-        self._producer = Producer({**options, "error_cb": self._on_error}, logger=_librdkafka)
+        self._outage = Outage(logger, "events wait for it")
+        self._producer = Producer({**options, "error_cb": self._outage.note}, logger=client_logger("events.librdkafka"))
         linger = options.get("queue.buffering.max.ms", options["linger.ms"])  # the same option by its older name
         self._away_seconds = away_seconds
         self._linger_seconds = float(linger) / 1000
         # Only the thread that serves reports writes these: the poller, then the closer once the poller has ended.
         self._delivered = 0
         self._failed = 0
-        self._is_away = False
         # Callers' threads write these, under the lock.
         self._lock = threading.Lock()
         self._refused = 0
@@ -161,9 +156,7 @@ class EventProducer:
         if error is None:
             self._delivered += 1
             self._progressed_at = time.monotonic()
-            if self._is_away:
-                self._is_away = False
-                logger.info("Kafka takes events again")
+            self._outage.over("it takes events again")
         else:
             self._failed += 1
             value = (message.value() or b"").decode(errors="backslashreplace")
@@ -175,16 +168,6 @@ class EventProducer:
             on_delivery(error, message)
 
         return report
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            if not self._is_away:
-                self._is_away = True
-                logger.warning("Kafka is away (%s); events wait for it", error.str())
-        elif error.code() in _UNREACHABLE:
-            logger.debug("Kafka: %s", error.str())
-        else:
-            logger.warning("Kafka: %s", error.str())
 
 
 def check_options(config: Mapping[str, Any]) -> None:

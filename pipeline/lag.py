@@ -10,9 +10,10 @@ State = Literal["none", "ok", "expired", "ahead"]
 class Progress:
     """A sink on one partition.
 
-    committed: the offset it would read next, None before its first commit; lag: records it has not read, None where
-    that can't be said. state: "none" without a commit; "expired" when Kafka has already deleted records that were not
-    read; "ahead" when the commit lies beyond the end, as after a topic was made anew; else "ok".
+    committed: the offset it would read next, None before its first commit, when it reads from the first; lag: records
+    it has not read, None where that can't be said. state: "none" without a commit; "expired" when Kafka has already
+    deleted records that were not read; "ahead" when the commit lies beyond the end, as after a topic was made anew;
+    else "ok".
     """
 
     committed: int | None
@@ -23,7 +24,7 @@ class Progress:
 def progress(*, first: int | None, end: int | None, committed: int | None) -> Progress:
     """What a committed offset means on a partition that holds the offsets from `first` up to `end` (excluded)."""
     if committed is None:
-        return Progress(None, None, "none")
+        return Progress(None, None if first is None or end is None else end - first, "none")
     if end is None:
         return Progress(committed, None, "ok")
     if committed > end:
@@ -32,6 +33,6 @@ def progress(*, first: int | None, end: int | None, committed: int | None) -> Pr
 
 
 def total_lag(parts: list[Progress]) -> int | None:
-    """The sum of what is known; None when nothing is, because "no commit yet" is not 0."""
+    """The sum of what is known; None when nothing is."""
     known = [part.lag for part in parts if part.lag is not None]
     return sum(known) if known else None

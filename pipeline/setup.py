@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from events.conf import EventsSettings, events_settings, kafka_cluster
+from events.kafka_log import client_logger
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.elasticsearch import client as elasticsearch_client
@@ -36,7 +37,7 @@ def set_up() -> Iterator[str]:
 
 
 def _make_topics(cluster: str, names: list[str], events: EventsSettings) -> Iterator[str]:
-    admin = AdminClient(kafka_cluster(cluster))
+    admin = AdminClient(kafka_cluster(cluster), logger=client_logger("pipeline.librdkafka"))
     new = [
         NewTopic(name, num_partitions=events.topic_partitions, replication_factor=events.topic_replication)
         for name in names
@@ -46,7 +47,8 @@ def _make_topics(cluster: str, names: list[str], events: EventsSettings) -> Iter
             future.result()
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise SetupError(f"Kafka ({cluster}): topic {name}: {error.args[0].str()}") from error
+                brokers = kafka_cluster(cluster)["bootstrap.servers"]
+                raise SetupError(f"Kafka ({cluster}, {brokers}): topic {name}: {error.args[0].str()}") from error
             yield f"Kafka topic {name}: there already"
         else:
             yield f"Kafka topic {name}: made, {events.topic_partitions} partitions"

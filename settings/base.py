@@ -3,6 +3,7 @@
 docs/configuration.md describes every variable read here (a test keeps it complete).
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,9 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 
-LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO")
+LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO").upper()
+if LOG_LEVEL not in logging.getLevelNamesMapping():
+    raise EnvError(f'Environment variable "LOG_LEVEL" invalid: {LOG_LEVEL!r} is no level such as INFO or DEBUG')
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -4,10 +4,11 @@ import logging
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import Consumer, KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
 from events.conf import kafka_cluster
+from events.kafka_log import Outage, client_logger
 from events.producer import EventProducer, check_options
 from events.schema import check_for
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
@@ -93,15 +94,15 @@ def check_kafka_options(sink: SinkConfig) -> None:
 
 
 def _consumer(sink: SinkConfig, cluster: dict[str, Any], on_commit: OnCommit) -> Consumer:
-    config = {**consumer_config(sink, cluster), "error_cb": _log_error, "on_commit": on_commit}
+    config = {
+        **consumer_config(sink, cluster),
+        "error_cb": Outage(logger, "the sink waits for it").note,
+        "on_commit": on_commit,
+    }
     try:
-        return Consumer(config, logger=logging.getLogger("sinks.librdkafka"))
+        return Consumer(config, logger=client_logger("sinks.librdkafka"))
     except KafkaException as error:
         raise ImproperlyConfigured(f"Kafka options: {error.args[0].str()}") from error
-
-
-def _log_error(error: KafkaError) -> None:
-    logger.warning("Kafka: %s", error.str())
 
 
 def _writer(sink: SinkConfig, kafka: dict[str, Any]) -> Writer:

@@ -49,7 +49,8 @@ def stored_files(client: HdfsClient, path: str, layout: FileLayout) -> list[Stor
 class Verifier:
     """Compares the offsets from `first` up to `end` (excluded) of one partition.
 
-    check: tells the records that belong into files from those that became dead letters.
+    check: tells the records that belong into files from those that became dead letters. valid, refused: how many of
+    each there are, once `findings` has come to its end.
     """
 
     def __init__(
@@ -62,6 +63,8 @@ class Verifier:
         self._first = first
         self._end = end
         self._folders: dict[str, _Folder] = {}
+        self.valid = 0
+        self.refused = 0
 
     def findings(self, files: Iterable[StoredFile], records: Iterable[Record]) -> Iterator[Finding]:
         """What is wrong.
@@ -76,7 +79,9 @@ class Verifier:
             try:
                 self._check(record.value)
             except InvalidRecord:
+                self.refused += 1
                 continue
+            self.valid += 1
             folder = self._folders.setdefault(self._layout.folders.of(record), _Folder())
             while folder.files and folder.files[0].last < record.offset:
                 yield from self._compare(folder)

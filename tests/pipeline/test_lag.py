@@ -16,15 +16,16 @@ from pipeline.lag import Progress, progress, total_lag
         (50, 100, 40, Progress(40, 60, "expired")),
         (0, 100, 120, Progress(120, 0, "ahead")),
         (None, None, 7, Progress(7, None, "ok")),
-        (0, 100, None, Progress(None, None, "none")),
+        (10, 100, None, Progress(None, 90, "none")),
+        (None, 100, None, Progress(None, None, "none")),
     ],
 )
 def test_progress(first: int | None, end: int | None, committed: int | None, expected: Progress) -> None:
     assert progress(first=first, end=end, committed=committed) == expected
 
 
-def test_no_commit_yet_is_not_a_lag_of_zero() -> None:
+def test_without_a_commit_the_lag_is_all_that_kafka_has() -> None:
     none, ten = progress(first=0, end=10, committed=None), progress(first=0, end=10, committed=0)
-    assert total_lag([none, none]) is None
-    assert total_lag([none, ten]) == 10
+    assert total_lag([none, ten]) == 20
+    assert total_lag([progress(first=None, end=None, committed=None)]) is None
     assert total_lag([]) is None

@@ -82,7 +82,7 @@ def test_the_command_tells_a_whole_store_from_a_damaged_one(
         with pytest.raises(SystemExit) as ended:
             call_command("verify_hdfs")
         assert ended.value.code == 0
-        assert capsys.readouterr().out.count("every record is stored once") == 3
+        assert capsys.readouterr().out.count("each is stored once") == 3
         victim = sorted(hdfs_files(servers, f"/t/{topic}"))[-1]
         hdfs_package.InsecureClient(servers.webhdfs_url, user="hdfs").delete(f"/t/{topic}/{victim}")
         with pytest.raises(SystemExit) as ended:

@@ -107,7 +107,7 @@ def site_plan(stack: Stack, web_port: int) -> Plan:
         banner=f"""
   Page            http://localhost:{web_port}/
   Admin           http://localhost:{web_port}/admin/   ({ADMIN} / {ADMIN})
-  HDFS files      http://localhost:{config.webhdfs_port}/explorer.html
+  HDFS files      http://localhost:{config.webhdfs_port}/explorer.html#/data/color
   Elasticsearch   {stack.elasticsearch_url}
   Kafka           {stack.bootstrap_servers}
   Data            {config.data}

@@ -65,7 +65,8 @@ class Command(BaseCommand):
                 for finding in findings:
                     self.stdout.write(str(finding))
                 sound = sound and not findings
-                verdict = f"{len(findings)} findings" if findings else "every record is stored once"
-                self.stdout.write(f"{partition}: offsets {first}-{end - 1}: {verdict}")
+                verdict = f"{len(findings)} findings" if findings else "each is stored once"
+                counts = f"{verifier.valid} events and {verifier.refused} dead letters"
+                self.stdout.write(f"{partition}: offsets {first} to {end} (excluded): {counts}; {verdict}")
         reader.close()
         return sound

@@ -87,7 +87,7 @@ function progressCells(sink, progress, partition) {
         return [edge(none(sink)), cell(none(sink))]; // not read by this sink, or its group can't be read
     }
     if (progress.state === "none") {
-        return [edge(el("em", { class: "stats-quiet" }, text("noCommit"))), cell(none(sink))];
+        return [edge(el("em", { class: "stats-quiet" }, text("noCommit"))), cell(lag(progress.lag))];
     }
     const warning = {
         expired: () => text("expired", { first: formatCount(partition.first) }),
