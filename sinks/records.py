@@ -110,17 +110,22 @@ class Batch:
         self.size = 0
         self.memory = 0
 
-    def add(self, record: Record, refused: str | None = None) -> None:
-        """Takes the next record; refused: why it can't be stored, None when it can."""
+    def add(self, record: Record, refused: str | None = None) -> int:
+        """Takes the next record; returns how much memory it takes, in bytes.
+
+        refused: why it can't be stored, None when it can.
+        """
         if refused is None:
             self.records.append(record)
         else:
             self.rejected.append(Rejected(record, refused))
         self.next_offset = record.offset + 1
         self.count += 1
-        self.memory += record.memory
         if record.value is not None:
             self.size += len(record.value)
+        memory = record.memory
+        self.memory += memory
+        return memory
 
     @property
     def last_offset(self) -> int:

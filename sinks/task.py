@@ -75,7 +75,8 @@ class TaskSettings:
 class _Assigned:
     """A partition that this task owns, from its assignment until it is revoked, lost or fenced.
 
-    queue: there as soon as the partition is open and read; stored: every record below this offset is stored.
+    queue: there as soon as the partition is open and read; position: records below this offset were read; fell_back:
+    the consumer has given one of those again; stored: every record below this offset is stored.
     """
 
     partition: Partition
@@ -84,6 +85,8 @@ class _Assigned:
     queue: StoreQueue | None = None
     paused: bool = False
     batch: Batch | None = None
+    position: int = 0
+    fell_back: bool = False
     stored: int | None = None
     committed: int | None = None
 
@@ -171,30 +174,53 @@ class SinkTask:
                         self._note_error(message)
                 elif assigned is not None and is_open:
                     self._put_run(assigned, part)
+        for assigned in self._assigned.values():
+            if assigned.fell_back:
+                self._seek_position(assigned)
 
     def _put_run(self, assigned: _Assigned, messages: Iterable[Message]) -> None:
         check, limits, now, period = self._check, self._settings.limits, self._clock(), self._period()
-        batch = assigned.batch
+        batch, position = assigned.batch, assigned.position
         memory = 0
         for message in messages:
+            offset = message.offset()
+            if offset < position:
+                assigned.fell_back = True
+                continue
+            position = offset + 1
             value = message.value()
-            record = Record(message.offset(), value, message.timestamp()[1], message.key(), message.headers())
+            record = Record(offset, value, message.timestamp()[1], message.key(), message.headers())
             if limits.interval and batch is not None and limits.separate(batch, record.timestamp):
                 self._submit(assigned)
                 batch = None
             if batch is None:
                 batch = assigned.batch = Batch(assigned.partition, record, opened_at=now, period=period)
+            refused = None
             try:
                 check(value)
             except InvalidRecord as invalid:
-                batch.add(record, refused=str(invalid))
-            else:
-                batch.add(record)
-            memory += record.memory
+                refused = str(invalid)
+            memory += batch.add(record, refused)
             if batch.is_full(limits):
                 self._submit(assigned)
                 batch = None
+        assigned.position = position
         self._budget.add(memory)
+
+    def _seek_position(self, assigned: _Assigned) -> None:
+        """librdkafka may overrule the seek of _start later on, when its lookup of the beginning had to be repeated."""
+        logger.warning(
+            "%s: Kafka's client fell back in %s; reads on from offset %d",
+            self.name,
+            assigned.partition,
+            assigned.position,
+        )
+        try:
+            self._consumer.seek(TopicPartition(*assigned.partition, assigned.position))
+        except KafkaException as error:
+            # What it gives again is left out all the same; the next one that it gives brings another try.
+            logger.debug("%s: seek %s: %s", self.name, assigned.partition, error.args[0].str())
+        assigned.fell_back = False
 
     def _note_error(self, message: Message) -> None:
         error = message.error()
@@ -264,6 +290,7 @@ class SinkTask:
             group=self._writer.group,
         )
         assigned.stored = resume_at
+        assigned.position = resume_at or 0
         logger.info(
             "%s: reads %s from %s",
             self.name,

@@ -59,6 +59,8 @@ class Ownership:
         files: path below the data folder -> gives the content. Raises Fenced, Fatal, Cancelled.
         """
         record = record_name(first_offset, last_offset)
+        if self._newest is not None and first_offset <= record_end(self._newest):
+            raise Fatal(f"{self._layout.partition}: {record} was to be stored after {self._newest}")
         upload = retry(f"uploading {record}", lambda: self._upload(files, record))
         retry(f"committing {record}", lambda: self._commit(upload, record))
         if self._newest is not None:

@@ -1,0 +1,1 @@
+"""The HDFS sink under random faults: `make chaos`."""

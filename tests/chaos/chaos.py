@@ -1,0 +1,268 @@
+"""A random, replayable run: sinks and servers are killed while records come in; in the end every record is counted.
+
+The plan, a list of actions, depends on the seed alone, so a run can be repeated with the same actions in the same order
+(when exactly they meet the sinks differs, of course). A visible repeat is looked for after every action.
+"""
+
+import random
+import signal
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import hdfs
+import requests
+
+from devstack.server import Server
+from devstack.stack import Stack
+from tests.sinks.counting import Store, Stream
+from tests.sinks.sink_processes import Nursery, SinkProcess
+from tests.support import make_topics, wait_until
+
+PARTITIONS = 3
+MOST_SINKS = 3
+
+KILLS = {
+    "kill": 5,  # kill -9 of any sink, at any time
+    "kill at operation": 6,  # a sink that kills itself before its n-th operation on HDFS
+    "cut upload": 1,  # a sink that kills itself when half of an upload is sent
+    "sleep": 4,  # SIGSTOP; SIGCONT some actions later
+    "term": 3,  # SIGTERM
+    "twice term": 1,  # SIGTERM, and again at once
+    "join": 2,  # one sink more in the group
+}
+"""What happens to sinks, and how often in proportion."""
+
+SERVERS = ("namenode", "datanode", "broker")
+
+STEP_SECONDS = 60.0
+"""How long anything that must happen may take."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One step of the plan. choice: picks the sink it is done to; pause: seconds before it."""
+
+    kind: str
+    choice: int = 0
+    pause: float = 0.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def plan(seed: int, kills: int, restarts: int) -> list[Action]:
+    """The actions of a run: `kills` of sinks, and among them each kind of server killed `restarts` times."""
+    chance = random.Random(seed)
+    kinds = chance.choices(list(KILLS), weights=list(KILLS.values()), k=kills)
+    actions = []
+    for kind in kinds:
+        options = {
+            "flush_records": chance.choice([5, 20, 100]),
+            "flush_seconds": chance.choice([0.1, 0.3, 1.0]),
+            "tasks": chance.choice([1, 2]),
+            "files_per_commit": chance.choice([1, 2, 32]),
+            "old_records": chance.choice([1, 8]),
+            "operation": chance.randrange(60),
+            "actions_asleep": chance.randint(1, 6),
+        }
+        actions.append(Action(kind, chance.randrange(1000), chance.choice([0.0, 0.1, 0.3, 0.8]), options))
+    events = [Action(server) for server in SERVERS for _ in range(restarts)]
+    events += [Action("new group")] * (kills // 10) + [Action("progress")] * (kills // 10)
+    for event in events:
+        actions.insert(chance.randrange(len(actions)), event)
+    return actions
+
+
+class Chaos:
+    """Carries a plan out. report: is given a line for each action."""
+
+    def __init__(self, stack: Stack, nursery: Nursery, *, report: Callable[[str], None]) -> None:
+        self._stack = stack
+        self._nursery = nursery
+        self._report = report
+        self._topic = f"chaos-{uuid.uuid4().hex[:8]}"
+        make_topics(stack, self._topic, partitions=PARTITIONS)
+        make_topics(stack, f"{self._topic}.dlq", partitions=1)
+        self._stream = Stream(stack.bootstrap_servers, self._topic, PARTITIONS)
+        self._store = Store(stack, f"/chaos/{self._topic}")
+        self._group = 0
+        self._awake: list[SinkProcess] = []
+        self._asleep: dict[SinkProcess, int] = {}
+        self._old: set[SinkProcess] = set()
+        self._ended: list[tuple[SinkProcess, set[int]]] = []
+        self.done: Counter[str] = Counter()
+
+    def run(self, actions: list[Action]) -> int:
+        """Returns how many records were stored, each once. Raises AssertionError when it is not so."""
+        with self._load():
+            for number, action in enumerate(actions):
+                time.sleep(action.pause)
+                self._fill_up(action)
+                self._report(f"{number + 1}/{len(actions)} {self._do(action, number)}")
+                self.done[action.kind] += 1
+                for sink in [sink for sink, until in self._asleep.items() if until <= number]:
+                    self._wake(sink)
+                self._look()
+        self._finish()
+        return sum(self._stream.counts)
+
+    def _fill_up(self, action: Action) -> None:
+        """There is always a sink for something to happen to."""
+        if not self._awake:
+            self._start(action.options)
+
+    def _do(self, action: Action, number: int) -> str:
+        options = action.options
+        if action.kind in SERVERS:
+            return self._restart(action.kind)
+        if action.kind == "new group":
+            # The sinks of the former group go on: both believe to own every partition.
+            self._group += 1
+            self._old.update(self._awake)
+            return f"new group {self._group}"
+        if action.kind == "progress":
+            return self._await_progress()
+        if action.kind == "join":
+            if len(self._awake) >= MOST_SINKS:
+                self._term(self._awake[0])
+            return f"join {self._start(options).pid}"
+        if action.kind in ("kill at operation", "cut upload"):
+            fault = (
+                {"do": "cut", "step": "upload", "number": options["operation"] % 10}
+                if action.kind == "cut upload"
+                else {"do": "kill", "number": options["operation"]}
+            )
+            sink = self._start(options, fault)
+            # It may never come so far: others have the partitions, or there is nothing to store.
+            deadline = time.monotonic() + 3.0
+            while sink.is_running and time.monotonic() < deadline:
+                time.sleep(0.02)
+            self._kill(sink)
+            return f"{action.kind} {options['operation']} {sink.pid}: {(sink.steps or ['nothing yet'])[-1]}"
+        sink = self._awake[action.choice % len(self._awake)]
+        if action.kind == "kill":
+            self._kill(sink)
+        elif action.kind == "sleep":
+            sink.signal(signal.SIGSTOP)
+            self._awake.remove(sink)
+            self._asleep[sink] = number + options["actions_asleep"]
+        else:
+            self._term(sink)
+            if action.kind == "twice term":
+                sink.signal(signal.SIGTERM)
+        return f"{action.kind} {sink.pid}: {(sink.steps or ['nothing yet'])[-1]}"
+
+    def _start(self, options: dict[str, Any], fault: dict[str, Any] | None = None) -> SinkProcess:
+        entry = {
+            "kind": "hdfs",
+            "topics": [self._topic],
+            "group": f"{self._topic}-{self._group}",
+            "tasks": options.get("tasks", 1),
+            "target": {"path": self._store.path},
+            "options": {
+                "flush_records": options.get("flush_records", 20),
+                "flush_seconds": options.get("flush_seconds", 0.3),
+                "drain_seconds": 10,
+                "retry_seconds": 0.5,
+            },
+            "consumer": {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300},
+        }
+        sink = self._nursery.start(
+            entry,
+            fault=fault,
+            name="chaos",
+            files_per_commit=options.get("files_per_commit", 32),
+            old_records=options.get("old_records", 8),
+            hdfs_timeout=5.0,
+        )
+        self._awake.append(sink)
+        return sink
+
+    def _kill(self, sink: SinkProcess) -> None:
+        sink.kill()
+        self._gone(sink, {-signal.SIGKILL})
+
+    def _term(self, sink: SinkProcess) -> None:
+        sink.signal(signal.SIGTERM)
+        # The signal itself ends one that has not begun to listen; a second signal tells its number.
+        self._gone(sink, {0, -signal.SIGTERM, 128 + signal.SIGTERM})
+
+    def _gone(self, sink: SinkProcess, codes: set[int]) -> None:
+        self._awake.remove(sink)
+        self._ended.append((sink, codes))
+
+    def _wake(self, sink: SinkProcess) -> None:
+        del self._asleep[sink]
+        sink.signal(signal.SIGCONT)
+        self._awake.append(sink)
+
+    def _restart(self, name: str) -> str:
+        servers: dict[str, Server] = {
+            "namenode": self._stack.namenode,
+            "datanode": self._stack.datanodes[0],
+            "broker": self._stack.kafka[0],
+        }
+        server = servers[name]
+        server.kill()
+        server.start()
+        server.wait_ready(120)
+        return f"{name} killed and started"
+
+    def _await_progress(self) -> str:
+        """With one group alone, records must become visible."""
+        for sink in [sink for sink in self._awake if sink in self._old]:
+            self._kill(sink)
+        if not self._awake:
+            self._start({})
+        before = self._store.count()
+        wait_until(lambda: self._store.count() > before, seconds=STEP_SECONDS, what=f"more than {before} records")
+        return f"progress: {self._store.count()} of {sum(self._stream.counts)} records visible"
+
+    def _look(self) -> None:
+        """No record is visible twice, and no sink ended but by what was done to it."""
+        with suppress(requests.RequestException, hdfs.HdfsError):  # HDFS may not be back yet
+            self._store.ranges()
+        for sink in self._awake:
+            assert sink.is_running, f"sink {sink.pid} ended by itself ({sink.code}): {sink.log}\n{sink.text[-4000:]}"
+
+    def _finish(self) -> None:
+        """A last sink stores the rest; whoever slept wakes and must not repeat anything; all end in order."""
+        for sink in list(self._awake):
+            self._kill(sink)
+        self._group += 1
+        last = self._start({"flush_records": 1000})
+        self._report(f"a last sink stores the rest of {sum(self._stream.counts)} records")
+        self._store.wait_count(sum(self._stream.counts), sinks=[last], seconds=120)
+        for sink in list(self._asleep):
+            self._wake(sink)
+        for sink in list(self._awake):
+            if ": reads " in sink.text:
+                self._term(sink)
+            else:
+                self._kill(sink)
+        for sink, codes in self._ended:
+            assert sink.wait(STEP_SECONDS) in codes, f"sink {sink.pid}: {sink.code}: {sink.log}\n{sink.text[-4000:]}"
+        self._report("counting")
+        self._store.check(self._stream)
+
+    @contextmanager
+    def _load(self) -> Iterator[None]:
+        """Produces all the time."""
+        enough = threading.Event()
+
+        def produce_until_enough() -> None:
+            while not enough.wait(0.05):
+                self._stream.produce(3)
+
+        with ThreadPoolExecutor(1) as pool:
+            producing = pool.submit(produce_until_enough)
+            try:
+                yield
+            finally:
+                enough.set()
+            producing.result()

@@ -1,0 +1,146 @@
+"""The sink task with a consumer that does what a test tells it, down to what librdkafka should not do."""
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from events.schema import check_for
+from sinks.dead_letters import DeadLetters
+from sinks.memory import MemoryBudget
+from sinks.records import Batch, BatchLimits, Partition, Rejected
+from sinks.retry import Backoff, Retry
+from sinks.task import SinkTask, TaskSettings
+from tests.support import event, wait_until
+
+PARTITION = Partition("topic", 0)
+
+
+class FakeMessage:
+    """A record of the partition; its value tells its offset."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def topic(self) -> str:
+        return PARTITION.topic
+
+    def partition(self) -> int:
+        return PARTITION.number
+
+    def offset(self) -> int:
+        return self._offset
+
+    def value(self) -> bytes:
+        return event(self._offset)
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, 0
+
+    def key(self) -> None: ...
+
+    def headers(self) -> None: ...
+
+    def error(self) -> None: ...
+
+
+class FakeConsumer:
+    """Has one partition assigned at once, and gives the offsets of `script`, one list a call."""
+
+    def __init__(self, script: list[Sequence[int]]) -> None:
+        self.script = script
+        self.seeks: list[int] = []
+        self.committed_offset = 0
+
+    def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
+        on_assign(self, [TopicPartition(*PARTITION)])
+        self._revoke = on_revoke
+
+    def consume(self, _: int, timeout: float) -> list[FakeMessage]:
+        return [FakeMessage(offset) for offset in self.script.pop(0)] if self.script and self.seeks else []
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(*PARTITION, -1001) for _ in partitions]
+
+    def seek(self, tp: TopicPartition) -> None:
+        self.seeks.append(tp.offset)
+
+    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        self.committed_offset = offsets[0].offset
+
+    def incremental_assign(self, _: list[TopicPartition]) -> None: ...
+
+    def pause(self, _: list[TopicPartition]) -> None: ...
+
+    def resume(self, _: list[TopicPartition]) -> None: ...
+
+    def close(self) -> None:
+        self._revoke(self, [TopicPartition(*PARTITION)])
+
+
+class ListWriter:
+    """Stores in a list; reading goes on at `resume_at`."""
+
+    ordered = True
+    group = 10
+
+    def __init__(self, resume_at: int | None) -> None:
+        self.resume_at = resume_at
+        self.offsets: list[int] = []
+
+    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "ListWriter":
+        return self
+
+    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+        self.offsets += [record.offset for batch in batches for record in batch.records]
+        return []
+
+    def close(self) -> None: ...
+
+
+def run(consumer: FakeConsumer, writer: ListWriter, last: int) -> None:
+    """Runs a task until it has stored the last offset."""
+    task = SinkTask(
+        "task",
+        make_consumer=lambda on_commit: consumer,
+        writer=writer,
+        check=check_for("select-color"),
+        dead_letters=DeadLetters(None, sink="sink", topic_of="{}.dlq".format),
+        budget=MemoryBudget(1_000_000),
+        settings=TaskSettings(
+            topics=(PARTITION.topic,),
+            limits=BatchLimits(5, 1_000_000, 0.01),
+            in_flight=1,
+            drain_seconds=5,
+            backoff=Backoff(),
+        ),
+    )
+    stop = threading.Event()
+    thread = threading.Thread(target=task.run, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: last in writer.offsets, what=f"offset {last} stored")
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+@pytest.mark.parametrize("resume_at", [10, None])
+def test_a_consumer_that_falls_back_is_put_right_and_no_record_is_stored_again(resume_at: int | None) -> None:
+    """librdkafka issue 2256: the lookup of the first offset that failed is repeated and overrules a later seek."""
+    first = resume_at or 0
+    consumer = FakeConsumer([range(first, 20), range(12), [12, 13], range(20, 30)])
+    writer = ListWriter(resume_at)
+    run(consumer, writer, 29)
+    assert writer.offsets == list(range(first, 30))
+    assert consumer.seeks[1:] == [20, 20]
+    assert consumer.committed_offset == 30
+
+
+def test_records_beyond_the_position_are_taken_from_the_midst_of_what_was_stored() -> None:
+    consumer = FakeConsumer([range(10, 20), range(25), range(25, 30)])
+    writer = ListWriter(10)
+    run(consumer, writer, 29)
+    assert writer.offsets == list(range(10, 30))
