@@ -16,7 +16,7 @@ from bench.report import Figure, Report
 from devstack.stack import Stack
 
 TASKS = 3
-IN_FLIGHT = 2
+CONNECTIONS = PARTITIONS  # the sink writes one group of files of a partition at a time
 
 
 def run(stack: Stack, report: Report, scale: float) -> None:
@@ -69,7 +69,7 @@ def _drain(stack: Stack, count: int, records: int, **entry: object) -> Drained:
             "kind": "hdfs",
             "tasks": TASKS,
             "target": {"path": f"/bench/{topic}"},
-            "options": {"flush_records": records, "flush_seconds": 3, "in_flight": IN_FLIGHT},
+            "options": {"flush_records": records, "flush_seconds": 3},
             **entry,
         },
     )
@@ -83,7 +83,7 @@ def _consume_only(stack: Stack, count: int) -> float:
 
 def _client(stack: Stack) -> hdfs.InsecureClient:
     session = requests.Session()
-    session.mount("http://", HTTPAdapter(pool_maxsize=TASKS * IN_FLIGHT))
+    session.mount("http://", HTTPAdapter(pool_maxsize=CONNECTIONS))
     return hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=60, session=session)
 
 
@@ -106,7 +106,7 @@ def _put_and_rename(stack: Stack, count: int, records: int) -> float:
         client.write(f"{folder}/{number}.tmp", data=data)
         client.rename(f"{folder}/{number}.tmp", f"{folder}/{number}")
 
-    with ThreadPoolExecutor(TASKS * IN_FLIGHT) as pool:
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
         begin = time.perf_counter()
         for future in [pool.submit(partial(put, number)) for number in range(count // records)]:
             future.result()

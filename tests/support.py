@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import hdfs
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from devstack.stack import Stack
@@ -76,12 +76,20 @@ def produce(stack: Stack, topic: str, values: Sequence[bytes | None], *, partiti
 
 
 def end_offsets(stack: Stack, topic: str, partitions: int = 3) -> list[int]:
-    """The offset after the last record of each partition."""
+    """The offset after the last record of each partition; a broker that has just started is asked again."""
     consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": "tests-look"})
+
+    def ask() -> list[int] | None:
+        try:
+            return [
+                consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1]
+                for number in range(partitions)
+            ]
+        except KafkaException:
+            return None
+
     try:
-        return [
-            consumer.get_watermark_offsets(TopicPartition(topic, number), timeout=30)[1] for number in range(partitions)
-        ]
+        return wait_until(ask, what=f"the offsets of {topic}") or []
     finally:
         consumer.close()
 

@@ -27,14 +27,14 @@ def test_topics_of_the_pipeline_are_listed_once_with_their_dead_letters() -> Non
     ]
 
 
-def test_lag_is_summed_over_partitions_with_a_commit(sink: SinkConfig) -> None:
+def test_without_a_commit_the_lag_is_all_that_a_partition_holds(sink: SinkConfig) -> None:
     offsets = ClusterOffsets(
-        topics={"t": [PartitionOffsets(0, 0, 100), PartitionOffsets(1, 5, 50), PartitionOffsets(2, 0, 0)]},
+        topics={"t": [PartitionOffsets(0, 0, 100), PartitionOffsets(1, 5, 50), PartitionOffsets(2, 3, 10)]},
         groups={sink.group: GroupOffsets({("t", 0): 90, ("t", 1): 45})},
     )
     entry = topic_entry(PipelineTopic("default", "t", False, (sink,)), offsets, limit=10)
-    assert entry["sinks"] == {"hdfs": {"error": None, "lag": 15, "uncommitted": 1}}
-    assert [row["sinks"]["hdfs"]["lag"] for row in entry["partitions"]] == [10, 5, None]
+    assert entry["sinks"] == {"hdfs": {"error": None, "lag": 22, "uncommitted": 1}}
+    assert [row["sinks"]["hdfs"]["lag"] for row in entry["partitions"]] == [10, 5, 7]
 
 
 def test_partitions_beyond_the_limit_are_counted_but_not_listed(sink: SinkConfig) -> None:
@@ -58,6 +58,7 @@ def test_a_group_that_can_not_be_read_shows_its_error_beside_the_offsets(sink: S
 
 
 def test_one_cluster_away_leaves_the_other_one_visible(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.KAFKA = {**settings.KAFKA, "far": {"bootstrap.servers": "far:9092"}}
     settings.SINKS = {**settings.SINKS, "far": {**settings.SINKS["hdfs"], "kafka": "far", "group": "far"}}
     sinks_config.sinks.cache_clear()
 
