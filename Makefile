@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench docs clean
+.PHONY: help run test chaos lint format bench docs clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C
 
 test: $(STAMP) ## all tests, on real servers of their own
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--seed 7" repeats a run
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks
 	@$(BIN)/ruff check .

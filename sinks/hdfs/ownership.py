@@ -86,7 +86,10 @@ class Ownership:
         expected = {}
         for path, content in files.items():
             data = content()
-            self._client.create(f"{folder}/{flat(path)}", data)
+            try:
+                self._client.create(f"{folder}/{flat(path)}", data)
+            except NotFound as error:  # removed under way
+                raise Fenced(f"{self._layout.partition}: the upload of {record} was removed: {error}") from error
             expected[flat(path)] = len(data)
         stored = self._client.lengths(folder)
         if stored != expected:

@@ -47,6 +47,8 @@ def main() -> int:
         stack.kill()
     shutil.rmtree(folder)
     done = ", ".join(f"{count} x {kind}" for kind, count in sorted(chaos.done.items()))
+    story = ", ".join(f"{phrase.strip(' :')!r} {count} x" for phrase, count in chaos.story.items())
+    report(f"in the logs of the sinks: {story}")
     report(f"{records} records, each stored once, after {done}")
     return 0
 

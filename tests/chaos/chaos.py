@@ -44,6 +44,9 @@ SERVERS = ("namenode", "datanode", "broker")
 STEP_SECONDS = 60.0
 """How long anything that must happen may take."""
 
+STORY = ("fenced", ": lost ", "fell back", "not stored; they are read again", " worked at try ")
+"""What is counted in the logs of the sinks."""
+
 
 @dataclass(frozen=True)
 class Action:
@@ -69,10 +72,11 @@ def plan(seed: int, kills: int, restarts: int) -> list[Action]:
             "old_records": chance.choice([1, 8]),
             "operation": chance.randrange(60),
             "actions_asleep": chance.randint(1, 6),
+            "while_storing": chance.random() < 0.7,
         }
-        actions.append(Action(kind, chance.randrange(1000), chance.choice([0.0, 0.1, 0.3, 0.8]), options))
+        actions.append(Action(kind, chance.randrange(1000), chance.choice([0.0, 0.1, 0.3]), options))
     events = [Action(server) for server in SERVERS for _ in range(restarts)]
-    events += [Action("new group")] * (kills // 10) + [Action("progress")] * (kills // 10)
+    events += [Action("new group")] * (kills // 5) + [Action("progress")] * (kills // 10)
     for event in events:
         actions.insert(chance.randrange(len(actions)), event)
     return actions
@@ -96,6 +100,7 @@ class Chaos:
         self._old: set[SinkProcess] = set()
         self._ended: list[tuple[SinkProcess, set[int]]] = []
         self.done: Counter[str] = Counter()
+        self.story: Counter[str] = Counter()
 
     def run(self, actions: list[Action]) -> int:
         """Returns how many records were stored, each once. Raises AssertionError when it is not so."""
@@ -138,13 +143,12 @@ class Chaos:
                 else {"do": "kill", "number": options["operation"]}
             )
             sink = self._start(options, fault)
-            # It may never come so far: others have the partitions, or there is nothing to store.
-            deadline = time.monotonic() + 3.0
-            while sink.is_running and time.monotonic() < deadline:
-                time.sleep(0.02)
+            self._await(sink, lambda: False)
             self._kill(sink)
             return f"{action.kind} {options['operation']} {sink.pid}: {(sink.steps or ['nothing yet'])[-1]}"
         sink = self._awake[action.choice % len(self._awake)]
+        if options["while_storing"]:
+            self._await(sink, lambda: "upload" in sink.steps)
         if action.kind == "kill":
             self._kill(sink)
         elif action.kind == "sleep":
@@ -156,6 +160,12 @@ class Chaos:
             if action.kind == "twice term":
                 sink.signal(signal.SIGTERM)
         return f"{action.kind} {sink.pid}: {(sink.steps or ['nothing yet'])[-1]}"
+
+    def _await(self, sink: SinkProcess, happened: Callable[[], bool]) -> None:
+        """Waits for something, for a while: it may never come, as others have the partitions."""
+        deadline = time.monotonic() + 3.0
+        while sink.is_running and not happened() and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def _start(self, options: dict[str, Any], fault: dict[str, Any] | None = None) -> SinkProcess:
         entry = {
@@ -247,6 +257,8 @@ class Chaos:
                 self._kill(sink)
         for sink, codes in self._ended:
             assert sink.wait(STEP_SECONDS) in codes, f"sink {sink.pid}: {sink.code}: {sink.log}\n{sink.text[-4000:]}"
+        for sink, _ in self._ended:
+            self.story.update({phrase: sink.text.count(phrase) for phrase in STORY})
         self._report("counting")
         self._store.check(self._stream)
 

@@ -9,7 +9,7 @@ one step of the protocol (see `step_of`).
 
     kill   SIGKILL before the operation          kill_after  SIGKILL when it is done
     stop   SIGSTOP before the operation
-    cut    SIGKILL when half of an upload is sent
+    cut    SIGKILL when half of an upload is sent   doze  SIGSTOP then
     tear   half of an upload is stored and reported as a success
     slow   an upload takes `seconds`
     refuse a RENAME is not done and answers false
@@ -104,7 +104,9 @@ def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
             os.kill(os.getpid(), signal.SIGSTOP)
             return call()
         case "cut":
-            return call.func(client, path, _half_and_die(data))
+            return call.func(client, path, _interrupted(data, signal.SIGKILL))
+        case "doze":
+            return call.func(client, path, _interrupted(data, signal.SIGSTOP))
         case "tear":
             return call.func(client, path, data[: len(data) // 2])
         case "slow":
@@ -117,9 +119,10 @@ def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
     raise ValueError(fault)
 
 
-def _half_and_die(data: bytes) -> Iterator[bytes]:
+def _interrupted(data: bytes, number: signal.Signals) -> Iterator[bytes]:
     yield data[: len(data) // 2]
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), number)
+    yield data[len(data) // 2 :]
 
 
 def _slowly(data: bytes, seconds: float, pieces: int = 50) -> Iterator[bytes]:

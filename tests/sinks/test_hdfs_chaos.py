@@ -19,4 +19,4 @@ def test_the_plan_depends_on_the_seed_alone() -> None:
 def test_random_kills_of_sinks_and_servers_lose_nothing_and_repeat_nothing(stack: Stack, tmp_path: Path) -> None:
     with Nursery(kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, folder=tmp_path) as nursery:
         chaos = Chaos(stack, nursery, report=print)
-        assert chaos.run(plan(seed=2026, kills=40, restarts=1)) > 1000
+        assert chaos.run(plan(seed=2026, kills=30, restarts=1)) > 1000

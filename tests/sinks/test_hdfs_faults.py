@@ -388,6 +388,23 @@ def test_a_sink_that_slept_until_another_had_its_partitions_stores_nothing_twice
     bench.finish(store, successor)
 
 
+def test_a_sink_whose_upload_a_later_owner_removed_takes_over_again(bench: Bench) -> None:
+    """It sleeps in the middle of an upload; Kafka does not miss it, as the other sink is in another group."""
+    store = bench.store()
+    bench.stream.produce(30)
+    patient = {"session.timeout.ms": 120_000}
+    sleeper = bench.start(store, consumer=patient, fault={"do": "doze", "step": "upload", "number": 0})
+    sleeper.wait_stopped()
+    wait_until(store.leftovers, what="the file that is being uploaded")
+    other = bench.start(store)
+    store.wait_count(30, sinks=[other])
+    assert other.stop() == 0
+    sleeper.signal(signal.SIGCONT)
+    bench.stream.produce(30)
+    bench.finish(store, sleeper)
+    assert "fenced" in sleeper.text
+
+
 # Being told to stop
 
 

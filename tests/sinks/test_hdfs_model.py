@@ -14,6 +14,7 @@ from functools import partial
 import pytest
 
 from sinks.errors import Fenced, Retriable
+from sinks.hdfs.client import NotFound
 from sinks.hdfs.layout import Layout
 from sinks.hdfs.ownership import Ownership
 from sinks.records import Partition
@@ -235,3 +236,17 @@ def test_killed_at_any_operation_the_next_owner_completes_each_record_once(lost_
         consume(hdfs, kafka, random.Random(operations), Ownership)
         assert visible(hdfs) == Counter(range(RECORDS)), f"killed at operation {operations}"
     assert operations > 30
+
+
+def test_an_upload_that_a_later_owner_removed_under_way_means_fenced() -> None:
+    def remove(operation: str) -> None:
+        if operation == "create":
+            raise NotFound("HDFS: File does not exist: … does not have any open files.")
+
+    hdfs = MemoryHdfs(after=remove)
+    hdfs.folders.add("/data")
+    retry = Retry("owner", Backoff(1e-9, 1e-9), threading.Event())
+    ownership = Ownership(hdfs, LAYOUT)
+    ownership.take_over(retry)
+    with pytest.raises(Fenced):
+        ownership.store({"topic-0.log": lambda: b"0\n"}, 0, 0, retry)
