@@ -104,6 +104,11 @@ def committed_offsets(stack: Stack, group: str, topic: str, partitions: int = 3)
         consumer.close()
 
 
+def committed_count(stack: Stack, group: str, topic: str) -> int:
+    """How many records the group has committed, of a topic that was read from its beginning."""
+    return sum(max(0, offset) for offset in committed_offsets(stack, group, topic))
+
+
 def read_topic(stack: Stack, topic: str, count: int, *, seconds: float = 30.0) -> list[Any]:
     """The first `count` messages of a topic, joining no group."""
     consumer = Consumer(
