@@ -272,14 +272,14 @@ def test_requests_whose_reply_is_lost_are_done_once(stack: Stack, bench: Bench, 
     def spoil(number: int, line: str) -> str:
         return fate if chance.random() < 0.25 else "pass"
 
-    bench.stream.produce(20)
+    bench.stream.produce(15)
     with HttpProxy(stack.webhdfs_url, spoil, late_seconds=0.8) as namenode:
         dying = bench.start(
-            bench.store(), hdfs=namenode.url, hdfs_timeout=0.5, fault={"do": "kill", "step": "publish", "number": 2}
+            bench.store(), hdfs=namenode.url, hdfs_timeout=0.5, fault={"do": "kill", "step": "publish", "number": 1}
         )
         assert dying.wait() == -signal.SIGKILL
         sink = bench.start(bench.store(), hdfs=namenode.url, hdfs_timeout=0.5, old_records=1)
-        bench.stream.produce(20)
+        bench.stream.produce(15)
         bench.finish(bench.store(), sink)
         spoilt = {operation for line in namenode.spoilt for operation in OPERATIONS if f"op={operation}" in line}
         assert spoilt >= {"RENAME", "CREATE", "LISTSTATUS"}
@@ -354,17 +354,18 @@ def test_brokers_that_are_killed_one_after_the_other_lose_nothing(
 def test_partitions_that_move_under_load_are_stored_once(stack: Stack, nursery: Nursery) -> None:
     bench = Bench(stack, nursery, partitions=3)
     group, store = f"g-{bench.topic}", bench.store()
-    first = bench.start(store, group=group)
+    large = {"flush_records": 50}
+    first = bench.start(store, group=group, options=large)
     first.wait_for(": reads ")
     with bench.load():
         for leave in (SinkProcess.stop, SinkProcess.kill):
-            second = bench.start(store, group=group)
+            second = bench.start(store, group=group, options=large)
             second.wait_for(": reads ")
             before = store.count()
             store.wait_count(before + 60)
             leave(second)
             store.wait_count(store.count() + 60)
-        second = bench.start(store, group=group)
+        second = bench.start(store, group=group, options=large)
         second.wait_for(": reads ")
         assert first.stop() == 0, first.text[-4000:]
         store.wait_count(store.count() + 60)
