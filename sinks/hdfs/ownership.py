@@ -145,6 +145,8 @@ class Ownership:
             for name in self._client.lengths(f"{other}/{record}"):
                 self._publish(f"{other}/{record}", unflat(name))
             if not self._client.rename(f"{other}/{record}", f"{self._own}/{record}"):
+                if self._client.exists(f"{other}/{record}") and self._client.exists(self._own):
+                    raise Retriable(f"HDFS refuses to rename {other}/{record} to {self._own}/{record}")
                 return  # moved by someone else, or the own folder is gone: the next listing shows it
         try:
             self._client.delete(other)
