@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -236,11 +236,3 @@ def stack_env(stack: Stack, **variables: str) -> dict[str, str]:
         "TEST_ELASTICSEARCH_URL": stack.elasticsearch_url,
         **variables,
     }
-
-
-def numbered(prefix: str) -> Iterator[str]:
-    """prefix-1, prefix-2, …"""
-    number = 0
-    while True:
-        number += 1
-        yield f"{prefix}-{number}"

@@ -6,13 +6,11 @@ The plan, a list of actions, depends on the seed alone, so a run can be repeated
 
 import random
 import signal
-import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,7 +102,7 @@ class Chaos:
 
     def run(self, actions: list[Action]) -> int:
         """Returns how many records were stored, each once. Raises AssertionError when it is not so."""
-        with self._load():
+        with self._stream.load(3):
             for number, action in enumerate(actions):
                 time.sleep(action.pause)
                 self._fill_up(action)
@@ -261,20 +259,3 @@ class Chaos:
             self.story.update({phrase: sink.text.count(phrase) for phrase in STORY})
         self._report("counting")
         self._store.check(self._stream)
-
-    @contextmanager
-    def _load(self) -> Iterator[None]:
-        """Produces all the time."""
-        enough = threading.Event()
-
-        def produce_until_enough() -> None:
-            while not enough.wait(0.05):
-                self._stream.produce(3)
-
-        with ThreadPoolExecutor(1) as pool:
-            producing = pool.submit(produce_until_enough)
-            try:
-                yield
-            finally:
-                enough.set()
-            producing.result()

@@ -1,8 +1,11 @@
 """Events that say where they belong, and the count of every one of them across all files of an HDFS sink."""
 
 import re
+import threading
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import pairwise
 
 import hdfs
@@ -31,6 +34,23 @@ class Stream:
         self._producer = Producer(
             {"bootstrap.servers": bootstrap_servers, "acks": "all", "enable.idempotence": True, "log_level": 0}
         )
+
+    @contextmanager
+    def load(self, each: int) -> Iterator[None]:
+        """Produces all the time until left: every 50 ms as `produce(each)` does."""
+        enough = threading.Event()
+
+        def produce_until_enough() -> None:
+            while not enough.wait(0.05):
+                self.produce(each)
+
+        with ThreadPoolExecutor(1) as pool:
+            producing = pool.submit(produce_until_enough)
+            try:
+                yield
+            finally:
+                enough.set()
+            producing.result()
 
     def produce(self, count: int, *, partition: int | None = None) -> None:
         """Adds records to one or each partition; returns when Kafka has them."""

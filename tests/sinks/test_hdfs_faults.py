@@ -10,7 +10,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -80,23 +79,6 @@ class Bench:
         wait_until(lambda: self.topic not in admin.list_topics(timeout=10).topics, what="the topic gone")
         self._make_topic()
         produce(self.stack, self.topic, [event(number, userName="new") for number in range(count)], partition=0)
-
-    @contextlib.contextmanager
-    def load(self) -> Iterator[None]:
-        """Produces all the time, to each partition, until left."""
-        enough = threading.Event()
-
-        def produce_until_enough() -> None:
-            while not enough.wait(0.05):
-                self.stream.produce(5)
-
-        with ThreadPoolExecutor(1) as pool:
-            producing = pool.submit(produce_until_enough)
-            try:
-                yield
-            finally:
-                enough.set()
-            producing.result()
 
     def store(self, case: object = "") -> Store:
         return Store(self.stack, f"/t/{self.topic}/{case}" if case != "" else f"/t/{self.topic}")
@@ -357,7 +339,7 @@ def test_partitions_that_move_under_load_are_stored_once(stack: Stack, nursery: 
     large = {"flush_records": 50}
     first = bench.start(store, group=group, options=large)
     first.wait_for(": reads ")
-    with bench.load():
+    with bench.stream.load(5):
         for leave in (SinkProcess.stop, SinkProcess.kill):
             second = bench.start(store, group=group, options=large)
             second.wait_for(": reads ")
