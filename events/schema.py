@@ -1,17 +1,17 @@
 """Checks the bytes of a Kafka record against a kind of event, for sinks. No Django here."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from datetime import MAXYEAR, MINYEAR, datetime
+from typing import Annotated, Any
 
 import msgspec
 
 from events.event import EVENT_TYPES, parse_timestamp
 
-Check = Callable[[bytes | None], None]
-"""Takes a record's value; raises InvalidRecord when a sink can't use it."""
-
 ANY_JSON = "json"
 """The kind of event that stands for any JSON object."""
 
+_OPEN, _CLOSE = b"{}"
 
 # A reason may quote the record, which may be large.
 _MAX_REASON = 300
@@ -21,30 +21,72 @@ class InvalidRecord(ValueError):
     """A Kafka record that is not an event of the expected kind; the text says why."""
 
 
-def check_for(event: str) -> Check:
-    """The check of a kind of event: a name of EVENT_TYPES, or "json" for any JSON object.
+class Check:
+    """Tells which records a sink can use.
 
-    A field that the kind does not know is no error: it is stored as it came. Raises KeyError for an unknown kind.
+    kind: what their values must hold; has_timestamp: whether its field `timestamp` must be a time.
     """
-    if event == ANY_JSON:
-        return _check_with(msgspec.json.Decoder(dict[str, msgspec.Raw]), has_timestamp=False)
-    event_type = EVENT_TYPES[event]
-    return _check_with(msgspec.json.Decoder(event_type), has_timestamp="timestamp" in event_type.__struct_fields__)
 
+    def __init__(self, kind: Any, *, has_timestamp: bool) -> None:
+        self._one = msgspec.json.Decoder(kind)
+        self._has_timestamp = has_timestamp
+        if has_timestamp:
+            moment = Annotated[datetime, msgspec.Meta(tz=True)]
+            kind = msgspec.defstruct("Timed", [("timestamp", moment)], bases=(kind,), frozen=True, gc=False)
+        self._many = msgspec.json.Decoder(kind)
 
-def _check_with(decoder: "msgspec.json.Decoder", *, has_timestamp: bool) -> Check:  # type: ignore[type-arg]
-    def check(value: bytes | None) -> None:
+    def __call__(self, value: bytes | None) -> None:
+        """Raises InvalidRecord when the value can't be used."""
         if value is None:
             raise InvalidRecord("the record has no value (a tombstone)")
         try:
             if not value.isascii():
                 value.decode()  # msgspec looks at known fields only
-            event = decoder.decode(value)
-            if has_timestamp:
+            event = self._one.decode(value)
+            if self._has_timestamp:
                 parse_timestamp(event.timestamp)
         except UnicodeDecodeError as error:
             raise InvalidRecord(f"not UTF-8: {error}") from error
         except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
             raise InvalidRecord(str(error)[:_MAX_REASON]) from error
 
-    return check
+    def refusals(self, values: Sequence[bytes | None]) -> dict[int, str]:
+        """Which of the values can't be used: place -> why. Much quicker than one by one where all can."""
+        if self._are_usable(values):
+            return {}
+        refused = {}
+        for place, value in enumerate(values):
+            try:
+                self(value)
+            except InvalidRecord as invalid:
+                refused[place] = str(invalid)
+        return refused
+
+    def _are_usable(self, values: Sequence[bytes | None]) -> bool:
+        """Whether all of them surely are; False says nothing."""
+        try:
+            # Where each is "{...}", no object can begin in one line and end in another: as many objects as values
+            # are one object each.
+            opened, closed = [value[0] for value in values], [value[-1] for value in values]  # type: ignore[index]
+            if not opened.count(_OPEN) == closed.count(_CLOSE) == len(values):
+                return False
+            lines = b"\n".join(values)  # type: ignore[arg-type]
+            if not lines.isascii():
+                lines.decode()
+            events = self._many.decode_lines(lines)
+        except (TypeError, IndexError, ValueError, RecursionError):  # of a value that is missing, empty or wrong
+            return False
+        if len(events) != len(values):
+            return False
+        return not self._has_timestamp or all(MINYEAR < event.timestamp.year < MAXYEAR for event in events)
+
+
+def check_for(event: str) -> Check:
+    """The check of a kind of event: a name of EVENT_TYPES, or "json" for any JSON object.
+
+    A field that the kind does not know is no error: it is stored as it came. Raises KeyError for an unknown kind.
+    """
+    if event == ANY_JSON:
+        return Check(dict[str, msgspec.Raw], has_timestamp=False)
+    event_type = EVENT_TYPES[event]
+    return Check(event_type, has_timestamp="timestamp" in event_type.__struct_fields__)

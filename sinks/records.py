@@ -1,13 +1,22 @@
 """The records that sinks move, and the batches in which they are stored."""
 
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from itertools import accumulate, chain, takewhile
 from typing import NamedTuple
 
 import msgspec
 
-RECORD_OVERHEAD = 200
-"""About what Python keeps around a record's value, in bytes."""
+Headers = list[tuple[str, bytes]]
+
+_OBJECT_BYTES = 50
+"""About what Python keeps around a value that is an object of its own."""
+
+_COLUMNS_BYTES = 16
+"""What the offset and time of a record take."""
 
 
 class Partition(NamedTuple):
@@ -27,17 +36,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     value: bytes | None
     timestamp: int
     key: bytes | None = None
-    headers: list[tuple[str, bytes]] | None = None
-
-    @property
-    def memory(self) -> int:
-        """About what it takes, in bytes."""
-        memory = RECORD_OVERHEAD + len(self.value or b"")
-        if self.key is not None:
-            memory += len(self.key)
-        if self.headers:
-            memory += sum(len(name) + len(value or b"") for name, value in self.headers)
-        return memory
+    headers: Headers | None = None
 
 
 class Rejected(NamedTuple):
@@ -45,6 +44,95 @@ class Rejected(NamedTuple):
 
     record: Record
     reason: str
+
+
+class Columns(NamedTuple):
+    """Records of one partition in the order of their offsets, column by column: what is done is done for many at once.
+
+    keys, headers: None when no record has any.
+    """
+
+    offsets: Sequence[int]
+    values: Sequence[bytes | None]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None] | None = None
+    headers: Sequence[Headers | None] | None = None
+
+    def record(self, place: int) -> Record:
+        """The one at a place."""
+        return Record(
+            self.offsets[place],
+            self.values[place],
+            self.timestamps[place],
+            self.keys[place] if self.keys else None,
+            self.headers[place] if self.headers else None,
+        )
+
+    def part(self, begin: int, end: int) -> "Columns":
+        """Those from one place up to another."""
+        return Columns(
+            self.offsets[begin:end],
+            self.values[begin:end],
+            self.timestamps[begin:end],
+            self.keys[begin:end] if self.keys else None,
+            self.headers[begin:end] if self.headers else None,
+        )
+
+    def without(self, places: Collection[int]) -> "Columns":
+        """All but those at some places."""
+        kept = [place for place in range(len(self.offsets)) if place not in places]
+        return Columns(
+            [self.offsets[place] for place in kept],
+            [self.values[place] for place in kept],
+            [self.timestamps[place] for place in kept],
+            [self.keys[place] for place in kept] if self.keys else None,
+            [self.headers[place] for place in kept] if self.headers else None,
+        )
+
+
+class Run:
+    """Records as a batch keeps them: values that are lines lie packed in one text.
+
+    offsets: ascending; lines: the values, a line each, the last one without its end, or None when a value is missing,
+    empty, or more than a line; size: bytes of the values; memory: bytes that it takes, about.
+    """
+
+    __slots__ = ("_headers", "_keys", "_timestamps", "_values", "lines", "memory", "offsets", "size")
+
+    def __init__(self, columns: Columns) -> None:
+        values = columns.values
+        count = len(values)
+        self.lines: bytes | None = None
+        self._values: Sequence[bytes | None] | None = values
+        if all(values):
+            lines = b"\n".join(values)  # type: ignore[arg-type]
+            if lines.count(b"\n") == count - 1:
+                self.lines, self._values = lines, None
+        self.offsets: Sequence[int] = (
+            columns.offsets if isinstance(columns.offsets, range) else array("q", columns.offsets)
+        )
+        self._timestamps = array("q", columns.timestamps)
+        self._keys = columns.keys
+        self._headers = columns.headers
+        if self.lines is not None:
+            self.size = len(self.lines) - count + 1
+            self.memory = len(self.lines)
+        else:
+            self.size = sum(map(len, filter(None, values)))
+            self.memory = self.size + count * _OBJECT_BYTES
+        self.memory += count * _COLUMNS_BYTES + _OBJECT_BYTES
+        self.memory += sum(len(key or b"") + _OBJECT_BYTES for key in self._keys or ())
+        for headers in self._headers or ():
+            self.memory += sum(len(name) + len(value or b"") + 2 * _OBJECT_BYTES for name, value in headers or ())
+
+    @property
+    def values(self) -> Sequence[bytes | None]:
+        """The values, as they came."""
+        return self.lines.split(b"\n") if self.lines is not None else self._values or ()
+
+    def __iter__(self) -> Iterator[Record]:
+        columns = Columns(self.offsets, self.values, self._timestamps, self._keys, self._headers)
+        return map(columns.record, range(len(self.offsets)))
 
 
 @dataclass(frozen=True)
@@ -69,10 +157,18 @@ class BatchLimits:
         moment = datetime.fromtimestamp(wall, self.zone)
         return moment.toordinal() * 24 + (moment.hour if self.schedule == "hourly" else 0)
 
-    def separate(self, batch: "Batch", timestamp: int) -> bool:
-        """Whether a record of this Kafka time (milliseconds) must not join the batch."""
-        span = self.interval * 1000
-        return bool(span) and timestamp // span != batch.first_timestamp // span
+    def end(self, batch: "Batch", columns: Columns, begin: int) -> int:
+        """Up to which place the records from `begin` on join the batch."""
+        end = min(begin + self.records - batch.count, len(columns.offsets))
+        if self.interval:
+            span = self.interval * 1000
+            interval = batch.first_timestamp // span
+            end = begin + sum(1 for _ in takewhile(lambda t: t // span == interval, columns.timestamps[begin:end]))
+        left = self.bytes - batch.size
+        if sum(map(len, filter(None, columns.values[begin:end]))) >= left:
+            sizes = list(accumulate(len(value or b"") for value in columns.values[begin:end]))
+            end = begin + bisect_left(sizes, left) + 1  # the record that reaches the bound is taken, too
+        return end
 
 
 class Batch:
@@ -80,7 +176,7 @@ class Batch:
 
     first_offset, first_timestamp: of its first record; opened_at: monotonic seconds; period: the scheduled one in
     which it was opened; next_offset: where reading goes on; count: records; size: bytes of their values; memory: bytes
-    that they take, about.
+    that they take, about; runs: those that can be stored; rejected: those that can't.
     """
 
     __slots__ = (
@@ -92,40 +188,48 @@ class Batch:
         "opened_at",
         "partition",
         "period",
-        "records",
         "rejected",
+        "runs",
         "size",
     )
 
-    def __init__(self, partition: Partition, first: Record, *, opened_at: float, period: int = 0) -> None:
+    def __init__(
+        self, partition: Partition, first_offset: int, first_timestamp: int, *, opened_at: float, period: int = 0
+    ) -> None:
         self.partition = partition
-        self.first_offset = first.offset
-        self.first_timestamp = first.timestamp
+        self.first_offset = first_offset
+        self.first_timestamp = first_timestamp
         self.opened_at = opened_at
         self.period = period
-        self.next_offset = first.offset
-        self.records: list[Record] = []
+        self.next_offset = first_offset
+        self.runs: list[Run] = []
         self.rejected: list[Rejected] = []
         self.count = 0
         self.size = 0
         self.memory = 0
 
-    def add(self, record: Record, refused: str | None = None) -> int:
-        """Takes the next record; returns how much memory it takes, in bytes.
+    def add(self, columns: Columns, refused: Mapping[int, str]) -> int:
+        """Takes the next records; returns how much memory they take, in bytes.
 
-        refused: why it can't be stored, None when it can.
+        refused: place of one that can't be stored -> why.
         """
-        if refused is None:
-            self.records.append(record)
-        else:
-            self.rejected.append(Rejected(record, refused))
-        self.next_offset = record.offset + 1
-        self.count += 1
-        if record.value is not None:
-            self.size += len(record.value)
-        memory = record.memory
-        self.memory += memory
-        return memory
+        run = Run(columns)
+        self.next_offset = columns.offsets[-1] + 1
+        self.count += len(columns.offsets)
+        self.size += run.size
+        self.memory += run.memory
+        if refused:
+            self.rejected += [Rejected(columns.record(place), reason) for place, reason in refused.items()]
+            columns = columns.without(refused)
+            if not columns.offsets:
+                return run.memory
+        self.runs.append(Run(columns) if refused else run)
+        return run.memory
+
+    @property
+    def records(self) -> Iterator[Record]:
+        """Those that can be stored."""
+        return chain.from_iterable(self.runs)
 
     @property
     def last_offset(self) -> int:

@@ -7,19 +7,20 @@ collected here, so reading and writing overlap. An offset is committed only when
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
+from operator import methodcaller
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from events.schema import Check, InvalidRecord
+from events.schema import Check
 from sinks.dead_letters import DeadLetters
 from sinks.errors import Fatal, Fenced
 from sinks.memory import MemoryBudget
-from sinks.records import Batch, BatchLimits, Partition, Record, Rejected
+from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected
 from sinks.retry import Backoff, Retry
 from sinks.storing import StoreQueue
 from sinks.writer import PartitionWriter, Writer
@@ -164,48 +165,49 @@ class SinkTask:
     # Reading
 
     def _put(self, messages: list[Message]) -> None:
-        for (topic, number), run in groupby(messages, key=_place):
-            assigned = self._assigned.get(Partition(topic, number))
-            # Until its resume offset is known, what was read is dropped, and read again from there.
-            is_open = assigned is not None and assigned.queue is not None
-            for is_error, part in groupby(run, key=_is_error):
-                if is_error:
-                    for message in part:
+        for topic, of_topic in groupby(messages, key=methodcaller("topic")):
+            for number, run in groupby(of_topic, key=methodcaller("partition")):
+                read = list(run)
+                if errors := [message for message in read if message.error() is not None]:
+                    for message in errors:
                         self._note_error(message)
-                elif assigned is not None and is_open:
-                    self._put_run(assigned, part)
+                    read = [message for message in read if message.error() is None]
+                assigned = self._assigned.get(Partition(topic, number))
+                # Until its resume offset is known, what was read is dropped, and read again from there.
+                if read and assigned is not None and assigned.queue is not None:
+                    self._put_run(assigned, read)
         for assigned in self._assigned.values():
             if assigned.fell_back:
                 self._seek_position(assigned)
 
-    def _put_run(self, assigned: _Assigned, messages: Iterable[Message]) -> None:
-        check, limits, now, period = self._check, self._settings.limits, self._clock(), self._period()
-        batch, position = assigned.batch, assigned.position
-        memory = 0
-        for message in messages:
-            offset = message.offset()
-            if offset < position:
-                assigned.fell_back = True
-                continue
-            position = offset + 1
-            value = message.value()
-            record = Record(offset, value, message.timestamp()[1], message.key(), message.headers())
-            if limits.interval and batch is not None and limits.separate(batch, record.timestamp):
-                self._submit(assigned)
-                batch = None
+    def _put_run(self, assigned: _Assigned, messages: list[Message]) -> None:
+        columns = _columns(messages)
+        if repeated := _repeated(columns.offsets, assigned.position):
+            assigned.fell_back = True
+            columns = columns.without(repeated)
+        if not columns.offsets:
+            return
+        assigned.position = columns.offsets[-1] + 1
+        limits, now, period = self._settings.limits, self._clock(), self._period()
+        refused = self._check.refusals(columns.values)
+        begin, count = 0, len(columns.offsets)
+        while begin < count:
+            batch = assigned.batch
             if batch is None:
-                batch = assigned.batch = Batch(assigned.partition, record, opened_at=now, period=period)
-            refused = None
-            try:
-                check(value)
-            except InvalidRecord as invalid:
-                refused = str(invalid)
-            memory += batch.add(record, refused)
-            if batch.is_full(limits):
+                batch = assigned.batch = Batch(
+                    assigned.partition,
+                    columns.offsets[begin],
+                    columns.timestamps[begin],
+                    opened_at=now,
+                    period=period,
+                )
+            end = limits.end(batch, columns, begin)
+            if end > begin:
+                reasons = {place - begin: why for place, why in refused.items() if begin <= place < end}
+                self._budget.add(batch.add(columns.part(begin, end), reasons))
+            if end < count or batch.is_full(limits):
                 self._submit(assigned)
-                batch = None
-        assigned.position = position
-        self._budget.add(memory)
+            begin = end
 
     def _seek_position(self, assigned: _Assigned) -> None:
         """librdkafka may overrule the seek of _start later on, when its lookup of the beginning had to be repeated."""
@@ -487,9 +489,29 @@ def _commits(partitions: Iterable[_Assigned]) -> list[TopicPartition]:
     return offsets
 
 
-def _place(message: Message) -> tuple[str, int]:
-    return message.topic(), message.partition()
+def _columns(messages: list[Message]) -> Columns:
+    """The records of messages of one partition."""
+    offsets = [message.offset() for message in messages]
+    dense = range(offsets[0], offsets[0] + len(offsets))
+    keys = [message.key() for message in messages]
+    headers = [message.headers() for message in messages]
+    return Columns(
+        dense if offsets == list(dense) else offsets,
+        [message.value() for message in messages],
+        [message.timestamp()[1] for message in messages],
+        keys if keys.count(None) < len(keys) else None,
+        headers if headers.count(None) < len(headers) else None,
+    )
 
 
-def _is_error(message: Message) -> bool:
-    return message.error() is not None
+def _repeated(offsets: Sequence[int], position: int) -> set[int]:
+    """The places of offsets that were read before."""
+    if isinstance(offsets, range) and offsets[0] >= position:
+        return set()
+    repeated = set()
+    for place, offset in enumerate(offsets):
+        if offset < position:
+            repeated.add(place)
+        else:
+            position = offset + 1
+    return repeated

@@ -64,7 +64,7 @@ class ElasticsearchPartition:
         """Indexes the batches; returns the documents that Elasticsearch refuses for what they are."""
         rejected: list[Rejected] = []
         for batch in batches:
-            for chunk in _chunks(batch.records, BULK_BYTES):
+            for chunk in _chunks(list(batch.records), BULK_BYTES):
                 bulk = _Bulk(self._client, self._index, batch.partition, chunk)
                 retry(f"bulk of {batch} to {self._index}", bulk.send)
                 rejected += bulk.rejected

@@ -15,20 +15,22 @@ class Format(Protocol):
 
     extension: str
 
-    def encode(self, values: Sequence[bytes]) -> bytes:
-        """values: JSON objects, as Kafka delivered them; returns the content of a file."""
+    def encode(self, lines: Sequence[bytes]) -> bytes:
+        """lines: each holds one or more JSON objects, one a line, without its end; returns the content of a file."""
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
         """The objects of a file, in order."""
 
 
-def json_lines(values: Sequence[bytes]) -> bytes:
-    """One JSON text a line, each as it is; only one that spans lines itself is written anew without them."""
-    data = b"\n".join(values) + b"\n"
-    if data.count(b"\n") != len(values) or b"\r" in data:  # some readers take a carriage return for a line's end too
-        one_line = [msgspec.json.format(v, indent=-1) if b"\n" in v or b"\r" in v else v for v in values]
-        data = b"\n".join(one_line) + b"\n"
-    return data
+def json_lines(lines: Sequence[bytes]) -> bytes:
+    """One JSON text a line."""
+    return b"\n".join(lines) + b"\n"
+
+
+def one_line(value: bytes) -> bytes:
+    """A JSON text as it is; one that spans lines, written anew without them."""
+    # Some readers take a carriage return for a line's end, too.
+    return msgspec.json.format(value, indent=-1) if b"\n" in value or b"\r" in value else value
 
 
 class JsonLines:
@@ -41,9 +43,9 @@ class JsonLines:
         self._compress = compress
         self._decompress = decompress
 
-    def encode(self, values: Sequence[bytes]) -> bytes:
+    def encode(self, lines: Sequence[bytes]) -> bytes:
         """Lines, compressed as a whole."""
-        return self._compress(json_lines(values))
+        return self._compress(json_lines(lines))
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
         """The object of each line."""
@@ -65,9 +67,9 @@ class Parquet:
         kinds = {"timestamp": pyarrow.timestamp("ms", tz="UTC")}
         self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in self._names])
 
-    def encode(self, values: Sequence[bytes]) -> bytes:
+    def encode(self, lines: Sequence[bytes]) -> bytes:
         """One row group, compressed with zstd."""
-        events = [self._decoder.decode(value) for value in values]
+        events = self._decoder.decode_lines(json_lines(lines))
         columns = {name: [_typed(name, getattr(event, name)) for event in events] for name in self._names}
         sink = io.BytesIO()
         table = self._arrow.table(columns, schema=self._schema)
@@ -100,10 +102,10 @@ class Avro:
             }
         )
 
-    def encode(self, values: Sequence[bytes]) -> bytes:
+    def encode(self, lines: Sequence[bytes]) -> bytes:
         """Blocks compressed with deflate, which every Avro reader knows."""
         sink = io.BytesIO()
-        events = (self._decoder.decode(value) for value in values)
+        events = (event for part in lines for event in self._decoder.decode_lines(part))
         rows = ({name: _typed(name, getattr(event, name)) for name in self._names} for event in events)
         self._fastavro.writer(sink, self._schema, rows, codec="deflate")
         return sink.getvalue()

@@ -7,11 +7,11 @@ from functools import partial
 
 from sinks.errors import Fatal
 from sinks.hdfs.client import HdfsClient
-from sinks.hdfs.formats import Format
+from sinks.hdfs.formats import Format, one_line
 from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.naming import FileNames, Folders
 from sinks.hdfs.ownership import Ownership
-from sinks.records import Batch, Partition, Record, Rejected
+from sinks.records import Batch, Partition, Record, Rejected, Run
 from sinks.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -29,19 +29,29 @@ class FileLayout:
 
     def of(self, batch: Batch) -> Iterator[tuple[str, Callable[[], bytes]]]:
         """The files of a batch: path below the data folder, and what gives the content."""
-        by_folder: dict[str, list[Record]] = {}
         if self.folders.is_flat:
-            by_folder[""] = batch.records
-        else:
-            for record in batch.records:
-                by_folder.setdefault(self.folders.of(record), []).append(record)
+            if batch.runs:
+                lines = [line for run in batch.runs for line in _lines(run)]
+                yield self._file("", batch.partition, batch.runs[0].offsets[0], batch.runs[-1].offsets[-1], lines)
+            return
+        by_folder: dict[str, list[Record]] = {}
+        for record in batch.records:
+            by_folder.setdefault(self.folders.of(record), []).append(record)
         for folder, records in by_folder.items():
-            if records:
-                name = self.names.make(batch.partition, records[0].offset, records[-1].offset)
-                yield f"{folder}/{name}" if folder else name, partial(self._content, records)
+            lines = [one_line(record.value or b"") for record in records]
+            yield self._file(f"{folder}/", batch.partition, records[0].offset, records[-1].offset, lines)
 
-    def _content(self, records: list[Record]) -> bytes:
-        return self.format.encode([record.value or b"" for record in records])
+    def _file(
+        self, folder: str, partition: Partition, first: int, last: int, lines: list[bytes]
+    ) -> tuple[str, Callable[[], bytes]]:
+        return folder + self.names.make(partition, first, last), partial(self.format.encode, lines)
+
+
+def _lines(run: Run) -> Sequence[bytes]:
+    """Its values as lines, several in one text where they are packed so."""
+    if run.lines is not None and b"\r" not in run.lines:
+        return [run.lines]
+    return [one_line(value or b"") for value in run.values]
 
 
 class HdfsWriter:

@@ -1,5 +1,7 @@
 """What makes a Kafka record usable for a sink."""
 
+import itertools
+
 import pytest
 
 from events.schema import ANY_JSON, InvalidRecord, check_for
@@ -55,3 +57,58 @@ def test_any_json_object_is_a_kind_of_its_own() -> None:
 def test_an_unknown_kind_is_an_error() -> None:
     with pytest.raises(KeyError):
         check_for("no-such-kind")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        event(1),
+        event(1, userName="김하늘\u2028"),
+        b' {"a":1}',
+        b"",
+        None,
+        event(1)[:-1],
+        event(1) + event(1),
+        event(1) + b"\n" + event(1),
+        event(1).replace(b",", b",\n"),
+        event(1).replace(b"user-1", b"us\ner-1"),
+        event(1).replace(b"user-1", b"\xff\xfe"),
+        event(1, timestamp="0001-01-01T00:00:00Z"),
+        event(1, timestamp="2026-11-20T10:15:30.123"),
+        event(1, extra={"a": [{}]})[:-3],
+        b"}" + event(1)[1:],
+        b"{",
+        b"}",
+    ],
+)
+def test_many_values_are_judged_as_each_of_them_alone(value: bytes | None) -> None:
+    check = check_for("select-color")
+    reason = None
+    try:
+        check(value)
+    except InvalidRecord as invalid:
+        reason = str(invalid)
+    expected = {} if reason is None else {1: reason}
+    assert check.refusals([event(0), value, event(2)]) == expected
+    assert check.refusals([event(0), value]) == expected
+
+
+@pytest.mark.parametrize("parts", [(b"{}{}", b"{"), (b"{}{}", b""), (b'{"a":{}', b'"b":1}'), (b'{"a":"}', b'{"}')])
+def test_values_that_are_objects_only_together_are_refused(parts: tuple[bytes, bytes]) -> None:
+    check = check_for(ANY_JSON)
+    assert set(check.refusals([b"{}", *parts])) == {1, 2}
+
+
+def test_times_are_judged_alike_one_by_one_and_together() -> None:
+    check = check_for("select-color")
+    clock = ("10:15:30", "10:15", "101530", "24:00:00", "23:59:60", "10:15:30.1", "10:15:30.1234567", "10:15:30,5")
+    zones = ("Z", "z", "+09:00", "+0900", "+09", "-00:00", "+23:59", "+24:00", "+09:60", "")
+    days = ("2026-11-20", "0001-01-01", "9999-12-31", "2023-02-29", "20261120", "2026-W01-1")
+    for day, letter, time, zone in itertools.product(days, "Tt ", clock, zones):
+        value = event(1, timestamp=day + letter + time + zone)
+        try:
+            check(value)
+        except InvalidRecord:
+            assert check.refusals([value])
+        else:
+            assert not check.refusals([value])

@@ -16,7 +16,7 @@ import pytest
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.formats import FORMATS, json_lines, make_format
 from sinks.hdfs.naming import NO_VALUE, FileNames, Folders
-from sinks.records import Batch, Partition, Record
+from sinks.records import Batch, Columns, Partition, Record
 from tests.support import event
 
 VALUES = [event(n, userName=name) for n, name in enumerate(["kim", "김하늘", 'a "b"\\', "x" * 200])]
@@ -128,9 +128,8 @@ def test_a_field_never_leaves_its_folder(name: str, folder: str) -> None:
 
 def test_a_flush_writes_one_file_for_each_folder() -> None:
     layout = HdfsTarget(path="/data", folders="{colorName}").layout("select-color")
-    batch = Batch(Partition("t", 2), Record(10, None, 0), opened_at=0.0)
-    for offset in range(10, 16):
-        batch.add(Record(offset, event(offset % 2), 0))
+    batch = Batch(Partition("t", 2), 10, 0, opened_at=0.0)
+    batch.add(Columns(range(10, 16), [event(0), event(1)] * 3, [0] * 6), {})
     files = {path: content() for path, content in layout.of(batch)}
     assert files == {
         f"red/t-2-{10:020d}-{14:020d}.log": json_lines([event(0)] * 3),

@@ -11,10 +11,10 @@ import pytest
 
 from sinks.elasticsearch.writer import _chunks, _operations, document_id
 from sinks.errors import Cancelled, Retriable
-from sinks.hdfs.formats import json_lines
+from sinks.hdfs.formats import one_line
 from sinks.hdfs.layout import flat, unflat
 from sinks.memory import MemoryBudget
-from sinks.records import Batch, BatchLimits, Partition, Record
+from sinks.records import Batch, BatchLimits, Columns, Partition, Record, Run
 from sinks.retry import Backoff, Retry
 
 PARTITION = Partition("select-color", 0)
@@ -22,10 +22,13 @@ LIMITS = BatchLimits(records=3, bytes=100, seconds=10)
 
 
 def batch(count: int, size: int = 10, first: int = 10) -> Batch:
-    filled = Batch(PARTITION, Record(first, None, 5_000), opened_at=0.0)
-    for offset in range(first, first + count):
-        filled.add(Record(offset, b"x" * size, 5_000))
+    filled = Batch(PARTITION, first, 5_000, opened_at=0.0)
+    filled.add(columns(count, size, first), {})
     return filled
+
+
+def columns(count: int, size: int = 10, first: int = 10, timestamp: int = 5_000) -> Columns:
+    return Columns(range(first, first + count), [b"x" * size] * count, [timestamp] * count)
 
 
 def test_a_batch_is_full_by_records_or_bytes_and_due_by_age() -> None:
@@ -36,11 +39,32 @@ def test_a_batch_is_full_by_records_or_bytes_and_due_by_age() -> None:
     assert batch(1).is_due(LIMITS, 10.0, 0)
 
 
-def test_records_of_another_interval_are_stored_apart() -> None:
-    limits = replace(LIMITS, interval=60.0)
-    assert not limits.separate(batch(1), 59_999)
-    assert limits.separate(batch(1), 60_000)
-    assert not LIMITS.separate(batch(1), 60_000_000)
+@pytest.mark.parametrize(
+    ("limits", "timestamps", "joining"),
+    [
+        (LIMITS, [5_000] * 4, 2),  # one of three records is there
+        (replace(LIMITS, records=100), [5_000] * 20, 9),  # up to the one that reaches the bytes
+        (replace(LIMITS, interval=60.0), [59_999, 60_000], 1),
+        (replace(LIMITS, interval=60.0), [60_000], 0),
+        (LIMITS, [60_000_000], 1),
+    ],
+)
+def test_so_many_records_join_a_batch(limits: BatchLimits, timestamps: list[int], joining: int) -> None:
+    more = columns(1 + len(timestamps))._replace(timestamps=[5_000, *timestamps])
+    assert limits.end(batch(1), more, 1) == 1 + joining
+
+
+def test_a_batch_gives_its_records_back_byte_for_byte_and_leaves_the_refused_ones_out() -> None:
+    values = [b"{}", None, b"", b'{"a":\n1}', b"{ }", b"{}"]
+    headers = [None, None, [("id", b"7")], None, None, None]
+    given = Columns([3, 4, 7, 8, 9, 20], values, [1, 2, 3, 4, 5, 6], [b"k"] * 6, headers)
+    filled = Batch(PARTITION, 3, 1, opened_at=0.0)
+    filled.add(given.part(0, 5), {1: "no value", 4: "wrong"})
+    filled.add(given.part(5, 6), {})
+    everything = [given.record(place) for place in range(6)]
+    assert list(filled.records) == [record for record in everything if record.offset not in (4, 9)]
+    assert filled.rejected == [(everything[1], "no value"), (everything[4], "wrong")]
+    assert (filled.count, filled.next_offset) == (6, 21)
 
 
 @pytest.mark.parametrize(
@@ -53,14 +77,16 @@ def test_records_of_another_interval_are_stored_apart() -> None:
 def test_a_schedule_ends_batches_with_the_hour_or_day_of_its_zone(schedule: str, before: str, after: str) -> None:
     limits = replace(LIMITS, schedule=schedule, zone=ZoneInfo("Asia/Seoul"))
     period = limits.period(datetime.fromisoformat(before).timestamp())
-    opened = Batch(PARTITION, Record(0, b"", 0), opened_at=0.0, period=period)
+    opened = Batch(PARTITION, 0, 0, opened_at=0.0, period=period)
     assert not opened.is_due(limits, 0.0, period)
     assert opened.is_due(limits, 0.0, limits.period(datetime.fromisoformat(after).timestamp()))
 
 
-def test_lines_are_the_bytes_as_they_came_unless_they_span_lines() -> None:
-    assert json_lines([b'{"a": 1 }', b"{}"]) == b'{"a": 1 }\n{}\n'
-    assert json_lines([b'{"a":\n 1}', b'{"b": 2}']) == b'{"a":1}\n{"b": 2}\n'
+@pytest.mark.parametrize(
+    ("value", "line"), [(b'{"a": 1 }', b'{"a": 1 }'), (b'{"a":\n 1}', b'{"a":1}'), (b'{"a":\r1}', b'{"a":1}')]
+)
+def test_a_line_is_the_bytes_as_they_came_unless_they_span_lines(value: bytes, line: bytes) -> None:
+    assert one_line(value) == line
 
 
 def test_memory_is_pressed_from_the_bound_until_half_of_it_is_free() -> None:
@@ -76,8 +102,9 @@ def test_memory_is_pressed_from_the_bound_until_half_of_it_is_free() -> None:
 
 
 def test_key_and_headers_count_as_memory() -> None:
-    plain = Record(0, b"x" * 10, 0).memory
-    assert Record(0, b"x" * 10, 0, b"k" * 5, [("name", b"v" * 100)]).memory == plain + 5 + 104
+    plain = columns(1)
+    held = plain._replace(keys=[b"k" * 500], headers=[[("name", b"v" * 1_000)]])
+    assert Run(held).memory > Run(plain).memory + 1_500
 
 
 def test_delays_double_up_to_the_maximum_and_half_of_each_is_random() -> None:
