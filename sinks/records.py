@@ -93,8 +93,8 @@ class Columns(NamedTuple):
 class Run:
     """Records as a batch keeps them: values that are lines lie packed in one text.
 
-    offsets: ascending; lines: the values, a line each, the last one without its end, or None when a value is missing,
-    empty, or more than a line; size: bytes of the values; memory: bytes that it takes, about.
+    offsets: ascending; lines: the values, each with a line's end, or None when a value is missing, empty, or more than
+    a line; size: bytes of the values; memory: bytes that it takes, about.
     """
 
     __slots__ = ("_headers", "_keys", "_timestamps", "_values", "lines", "memory", "offsets", "size")
@@ -105,8 +105,8 @@ class Run:
         self.lines: bytes | None = None
         self._values: Sequence[bytes | None] | None = values
         if all(values):
-            lines = b"\n".join(values)  # type: ignore[arg-type]
-            if lines.count(b"\n") == count - 1:
+            lines = b"\n".join((*values, b""))  # type: ignore[arg-type]
+            if lines.count(b"\n") == count:
                 self.lines, self._values = lines, None
         self.offsets: Sequence[int] = (
             columns.offsets if isinstance(columns.offsets, range) else array("q", columns.offsets)
@@ -115,7 +115,7 @@ class Run:
         self._keys = columns.keys
         self._headers = columns.headers
         if self.lines is not None:
-            self.size = len(self.lines) - count + 1
+            self.size = len(self.lines) - count
             self.memory = len(self.lines)
         else:
             self.size = sum(map(len, filter(None, values)))
@@ -128,7 +128,7 @@ class Run:
     @property
     def values(self) -> Sequence[bytes | None]:
         """The values, as they came."""
-        return self.lines.split(b"\n") if self.lines is not None else self._values or ()
+        return self.lines.split(b"\n")[:-1] if self.lines is not None else self._values or ()
 
     def __iter__(self) -> Iterator[Record]:
         columns = Columns(self.offsets, self.values, self._timestamps, self._keys, self._headers)

@@ -49,6 +49,8 @@ CONSUMER_REQUIRED = {
 _CONSUME_RECORDS = 10_000
 _RECORD_BYTES = 10_000
 _POLL_SECONDS = 0.1
+_ROOM_SECONDS = 0.01
+_PAUSE_AFTER_SECONDS = 1.0
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
@@ -131,6 +133,7 @@ class SinkTask:
         # A small budget is not overshot by one reading of many records.
         self._consume_records = max(100, min(_CONSUME_RECORDS, budget.limit // _RECORD_BYTES))
         self._is_leaving = False
+        self._pressed_since: float | None = None
         self._records = self._batches = self._rejected = 0
         self._told = (clock(), 0)
 
@@ -154,15 +157,27 @@ class SinkTask:
 
     def run_once(self) -> None:
         """Reads what there is, starts storing what is due, commits what is stored."""
-        messages = self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)
-        self._put(messages)
+        self._put(self._read())
         self._open_assigned()
         self._submit_due()
         self._collect()
-        self._throttle()
         self._tell_story()
 
     # Reading
+
+    def _read(self) -> list[Message]:
+        if not self._budget.pressed:
+            self._pressed_since = None
+            self._resume()
+        elif self._pressed_since is None or self._clock() - self._pressed_since < _PAUSE_AFTER_SECONDS:
+            # Paused, librdkafka would drop what it has fetched: for a moment it is cheaper to let it wait.
+            self._pressed_since = self._pressed_since or self._clock()
+            time.sleep(_ROOM_SECONDS)
+            return []
+        else:
+            self._pause()
+        messages: list[Message] = self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)
+        return messages
 
     def _put(self, messages: list[Message]) -> None:
         for topic, of_topic in groupby(messages, key=methodcaller("topic")):
@@ -438,20 +453,16 @@ class SinkTask:
 
     # Keeping within memory
 
-    def _throttle(self) -> None:
-        if self._budget.pressed:
-            self._pause([a for a in self._assigned.values() if a.queue is not None and not a.paused])
-        else:
-            self._resume([a for a in self._assigned.values() if a.queue is not None and a.paused])
-
-    def _pause(self, partitions: list[_Assigned]) -> None:
+    def _pause(self) -> None:
+        partitions = [a for a in self._assigned.values() if a.queue is not None and not a.paused]
         if partitions:
             logger.info("%s: pauses, %d bytes wait to be stored", self.name, self._budget.used)
             self._consumer.pause([TopicPartition(*assigned.partition) for assigned in partitions])
             for assigned in partitions:
                 assigned.paused = True
 
-    def _resume(self, partitions: list[_Assigned]) -> None:
+    def _resume(self) -> None:
+        partitions = [a for a in self._assigned.values() if a.queue is not None and a.paused]
         if partitions:
             self._consumer.resume([TopicPartition(*assigned.partition) for assigned in partitions])
             for assigned in partitions:

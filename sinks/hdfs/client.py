@@ -1,7 +1,7 @@
 """The one place that talks to HDFS: WebHDFS by the hdfs package, every answer looked at, every call with a timeout."""
 
 import http
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
@@ -84,6 +84,29 @@ class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ca_certs: Annotated[str | None, Meta(description="Path of the CA for https.")] = None
 
 
+class Chunks:
+    """Content in parts that are sent one after the other, without being joined in memory."""
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._parts)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._parts)
+
+
+Content = bytes | Chunks
+"""Of a file."""
+
+_JOINED_BYTES = 1024 * 1024
+"""Up to so many bytes are sent at once: parts would only be more system calls."""
+
+
 class HdfsClient:
     """The file operations that the sink needs. Every method may raise Retriable and Fatal.
 
@@ -95,9 +118,9 @@ class HdfsClient:
         self._session = session
 
     @_translated
-    def create(self, path: str, data: bytes) -> None:
+    def create(self, path: str, data: Content) -> None:
         """Writes a new file, and its parent folders where missing."""
-        self._client.write(path, data=data, overwrite=False)
+        self._client.write(path, data=data if len(data) > _JOINED_BYTES else bytes(data), overwrite=False)
 
     @_translated
     def checksum(self, path: str) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """File formats: how the records of a batch become the bytes of a file, and back."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
 
 from events.event import EVENT_TYPES, parse_timestamp
+from sinks.hdfs.client import Chunks, Content
+
+_LINES = msgspec.json.Decoder(dict[str, Any])
 
 
 class Format(Protocol):
@@ -15,41 +18,50 @@ class Format(Protocol):
 
     extension: str
 
-    def encode(self, lines: Sequence[bytes]) -> bytes:
-        """lines: each holds one or more JSON objects, one a line, without its end; returns the content of a file."""
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """lines: texts of one or more lines, each of them a JSON object; returns the content of a file."""
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
         """The objects of a file, in order."""
 
 
-def json_lines(lines: Sequence[bytes]) -> bytes:
-    """One JSON text a line."""
-    return b"\n".join(lines) + b"\n"
-
-
-def one_line(value: bytes) -> bytes:
-    """A JSON text as it is; one that spans lines, written anew without them."""
+def as_line(value: bytes) -> bytes:
+    """A JSON text with a line's end; one that spans lines is written anew."""
     # Some readers take a carriage return for a line's end, too.
-    return msgspec.json.format(value, indent=-1) if b"\n" in value or b"\r" in value else value
+    return (msgspec.json.format(value, indent=-1) if b"\n" in value or b"\r" in value else value) + b"\n"
 
 
 class JsonLines:
-    """JSON lines, plain or compressed."""
+    """JSON lines."""
 
-    def __init__(
-        self, extension: str, compress: Callable[[bytes], bytes] = bytes, decompress: Callable[[bytes], bytes] = bytes
-    ) -> None:
-        self.extension = extension
-        self._compress = compress
-        self._decompress = decompress
+    extension = "log"
 
-    def encode(self, lines: Sequence[bytes]) -> bytes:
-        """Lines, compressed as a whole."""
-        return self._compress(json_lines(lines))
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """The lines themselves."""
+        return Chunks(lines)
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
         """The object of each line."""
-        return [msgspec.json.decode(line) for line in self._decompress(data).splitlines()]
+        return _LINES.decode_lines(data)
+
+
+class CompressedJsonLines:
+    """JSON lines, compressed as a whole.
+
+    suffix: of file names; codec: compresses and decompresses.
+    """
+
+    def __init__(self, suffix: str, codec: Any) -> None:
+        self.extension = f"log.{suffix}"
+        self._codec = codec
+
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """The compressed lines."""
+        return bytes(self._codec.compress(b"".join(lines)))
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The object of each line."""
+        return _LINES.decode_lines(bytes(self._codec.decompress(data)))
 
 
 class Parquet:
@@ -67,9 +79,9 @@ class Parquet:
         kinds = {"timestamp": pyarrow.timestamp("ms", tz="UTC")}
         self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in self._names])
 
-    def encode(self, lines: Sequence[bytes]) -> bytes:
+    def encode(self, lines: Sequence[bytes]) -> Content:
         """One row group, compressed with zstd."""
-        events = self._decoder.decode_lines(json_lines(lines))
+        events = [event for text in lines for event in self._decoder.decode_lines(text)]
         columns = {name: [_typed(name, getattr(event, name)) for event in events] for name in self._names}
         sink = io.BytesIO()
         table = self._arrow.table(columns, schema=self._schema)
@@ -102,10 +114,10 @@ class Avro:
             }
         )
 
-    def encode(self, lines: Sequence[bytes]) -> bytes:
+    def encode(self, lines: Sequence[bytes]) -> Content:
         """Blocks compressed with deflate, which every Avro reader knows."""
         sink = io.BytesIO()
-        events = (event for part in lines for event in self._decoder.decode_lines(part))
+        events = (event for text in lines for event in self._decoder.decode_lines(text))
         rows = ({name: _typed(name, getattr(event, name)) for name in self._names} for event in events)
         self._fastavro.writer(sink, self._schema, rows, codec="deflate")
         return sink.getvalue()
@@ -122,15 +134,12 @@ def make_format(name: str, event: str) -> Format:
     Raises ValueError for an unknown one, and for one that needs a schema where the kind of event has none.
     """
     if name == "json":
-        return JsonLines("log")
+        return JsonLines()
     if name in ("gzip", "zstd", "snappy"):
         import cramjam
 
-        codec = getattr(cramjam, name)
         suffix = {"gzip": "gz", "zstd": "zst", "snappy": "sz"}[name]
-        return JsonLines(
-            f"log.{suffix}", lambda data: bytes(codec.compress(data)), lambda d: bytes(codec.decompress(d))
-        )
+        return CompressedJsonLines(suffix, getattr(cramjam, name))
     if name not in FORMATS:
         raise ValueError(f"format is {name!r}; it must be one of {', '.join(FORMATS)}")
     if event not in EVENT_TYPES:

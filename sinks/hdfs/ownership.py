@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from sinks.errors import Fatal, Fenced, Retriable
-from sinks.hdfs.client import HdfsClient, NotEmpty, NotFound
+from sinks.hdfs.client import Content, HdfsClient, NotEmpty, NotFound
 from sinks.hdfs.layout import Layout, flat, record_end, record_name, unflat
 from sinks.retry import Retry
 
@@ -52,7 +52,7 @@ class Ownership:
         return record_end(self._newest) + 1
 
     def store(
-        self, files: Mapping[str, Callable[[], bytes]], first_offset: int, last_offset: int, retry: Retry
+        self, files: Mapping[str, Callable[[], Content]], first_offset: int, last_offset: int, retry: Retry
     ) -> None:
         """Commits files, all or none; when it returns they are at their final places.
 
@@ -79,7 +79,7 @@ class Ownership:
         self._own = f"{self._layout.committed}/{self._epoch}"
         self._client.make_folders(self._own)
 
-    def _upload(self, files: Mapping[str, Callable[[], bytes]], record: str) -> str:
+    def _upload(self, files: Mapping[str, Callable[[], Content]], record: str) -> str:
         # A folder of its own for each try: a request of an earlier one that is still under way can't touch it.
         self._tries += 1
         folder = f"{self._layout.pending}/{self._epoch}/{record}.{self._tries}"

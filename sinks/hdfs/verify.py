@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from events.schema import Check, InvalidRecord
 from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.formats import as_line
 from sinks.hdfs.writer import FileLayout
 from sinks.records import Partition, Record
 
@@ -112,7 +113,8 @@ class Verifier:
         if file.first < self._first or file.last >= self._end:
             return  # not all of its records were read
         format_ = self._layout.format
-        expected = format_.decode(format_.encode(values)) if values else []
+        lines = [as_line(value) for value in values]
+        expected = format_.decode(bytes(format_.encode(lines))) if lines else []
         if format_.decode(self._client.read(file.path)) != expected:
             yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from sinks.errors import Fatal
-from sinks.hdfs.client import HdfsClient
-from sinks.hdfs.formats import Format, one_line
+from sinks.hdfs.client import Content, HdfsClient
+from sinks.hdfs.formats import Format, as_line
 from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.naming import FileNames, Folders
 from sinks.hdfs.ownership import Ownership
@@ -27,7 +27,7 @@ class FileLayout:
     names: FileNames
     format: Format
 
-    def of(self, batch: Batch) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    def of(self, batch: Batch) -> Iterator[tuple[str, Callable[[], Content]]]:
         """The files of a batch: path below the data folder, and what gives the content."""
         if self.folders.is_flat:
             if batch.runs:
@@ -38,12 +38,12 @@ class FileLayout:
         for record in batch.records:
             by_folder.setdefault(self.folders.of(record), []).append(record)
         for folder, records in by_folder.items():
-            lines = [one_line(record.value or b"") for record in records]
+            lines = [as_line(record.value or b"") for record in records]
             yield self._file(f"{folder}/", batch.partition, records[0].offset, records[-1].offset, lines)
 
     def _file(
         self, folder: str, partition: Partition, first: int, last: int, lines: list[bytes]
-    ) -> tuple[str, Callable[[], bytes]]:
+    ) -> tuple[str, Callable[[], Content]]:
         return folder + self.names.make(partition, first, last), partial(self.format.encode, lines)
 
 
@@ -51,7 +51,7 @@ def _lines(run: Run) -> Sequence[bytes]:
     """Its values as lines, several in one text where they are packed so."""
     if run.lines is not None and b"\r" not in run.lines:
         return [run.lines]
-    return [one_line(value or b"") for value in run.values]
+    return [as_line(value or b"") for value in run.values]
 
 
 class HdfsWriter:

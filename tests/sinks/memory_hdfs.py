@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from sinks.hdfs.client import HdfsClient, NotEmpty, NotFound
+from sinks.hdfs.client import Content, HdfsClient, NotEmpty, NotFound
 
 
 class MemoryHdfs(HdfsClient):
@@ -34,10 +34,10 @@ class MemoryHdfs(HdfsClient):
 
         return operation
 
-    def create(self, path: str, data: bytes) -> None:
+    def create(self, path: str, data: Content) -> None:
         self._make(_parent(path))
         assert path not in self.files, "the sink never writes a file twice"
-        self.files[path] = data
+        self.files[path] = bytes(data)
 
     def checksum(self, path: str) -> dict[str, Any]:
         if path not in self.files:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pyarrow.parquet
 import pytest
 
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.formats import FORMATS, json_lines, make_format
+from sinks.hdfs.formats import FORMATS, as_line, make_format
 from sinks.hdfs.naming import NO_VALUE, FileNames, Folders
 from sinks.records import Batch, Columns, Partition, Record
 from tests.support import event
@@ -25,7 +26,11 @@ TYPED = [{**o, "timestamp": datetime.fromisoformat(o["timestamp"]).astimezone(UT
 
 
 def encoded(format_: str) -> bytes:
-    return make_format(format_, "select-color").encode(VALUES)
+    return bytes(make_format(format_, "select-color").encode([as_line(value) for value in VALUES]))
+
+
+def lines(values: Sequence[bytes]) -> bytes:
+    return b"".join(value + b"\n" for value in values)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -35,8 +40,8 @@ def test_what_is_written_is_read_again(format_: str) -> None:
 
 
 def test_gzip_and_zstd_are_read_by_other_implementations() -> None:
-    assert gzip.decompress(encoded("gzip")) == json_lines(VALUES)
-    assert pyarrow.input_stream(io.BytesIO(encoded("zstd")), compression="zstd").read() == json_lines(VALUES)
+    assert gzip.decompress(encoded("gzip")) == lines(VALUES)
+    assert pyarrow.input_stream(io.BytesIO(encoded("zstd")), compression="zstd").read() == lines(VALUES)
 
 
 def test_snappy_is_in_the_framing_format() -> None:
@@ -56,7 +61,7 @@ def test_snappy_is_in_the_framing_format() -> None:
                 break
         content += pyarrow.Codec("snappy").decompress(block, length).to_pybytes() if kind == 0 else block
         position += 4 + size
-    assert content == json_lines(VALUES)
+    assert content == lines(VALUES)
 
 
 def test_parquet_is_read_by_duckdb_with_typed_columns(tmp_path: Path) -> None:
@@ -130,10 +135,10 @@ def test_a_flush_writes_one_file_for_each_folder() -> None:
     layout = HdfsTarget(path="/data", folders="{colorName}").layout("select-color")
     batch = Batch(Partition("t", 2), 10, 0, opened_at=0.0)
     batch.add(Columns(range(10, 16), [event(0), event(1)] * 3, [0] * 6), {})
-    files = {path: content() for path, content in layout.of(batch)}
+    files = {path: bytes(content()) for path, content in layout.of(batch)}
     assert files == {
-        f"red/t-2-{10:020d}-{14:020d}.log": json_lines([event(0)] * 3),
-        f"yellow/t-2-{11:020d}-{15:020d}.log": json_lines([event(1)] * 3),
+        f"red/t-2-{10:020d}-{14:020d}.log": lines([event(0)] * 3),
+        f"yellow/t-2-{11:020d}-{15:020d}.log": lines([event(1)] * 3),
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sinks.elasticsearch.writer import _chunks, _operations, document_id
 from sinks.errors import Cancelled, Retriable
-from sinks.hdfs.formats import one_line
+from sinks.hdfs.formats import as_line
 from sinks.hdfs.layout import flat, unflat
 from sinks.memory import MemoryBudget
 from sinks.records import Batch, BatchLimits, Columns, Partition, Record, Run
@@ -86,16 +86,16 @@ def test_a_schedule_ends_batches_with_the_hour_or_day_of_its_zone(schedule: str,
     ("value", "line"), [(b'{"a": 1 }', b'{"a": 1 }'), (b'{"a":\n 1}', b'{"a":1}'), (b'{"a":\r1}', b'{"a":1}')]
 )
 def test_a_line_is_the_bytes_as_they_came_unless_they_span_lines(value: bytes, line: bytes) -> None:
-    assert one_line(value) == line
+    assert as_line(value) == line + b"\n"
 
 
-def test_memory_is_pressed_from_the_bound_until_half_of_it_is_free() -> None:
+def test_memory_is_pressed_from_the_bound_until_a_quarter_of_it_is_free() -> None:
     budget = MemoryBudget(100)
     budget.add(99)
     assert not budget.pressed
     budget.add(1)
     assert budget.pressed
-    budget.add(-50)
+    budget.add(-25)
     assert budget.pressed
     budget.add(-1)
     assert not budget.pressed
