@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.records import PARTITIONS, committed, fill
+from bench.records import PARTITIONS, Committed, fill
 from devstack.stack import Stack
 
 _ASSIGNED_SECONDS = 60
@@ -49,6 +49,7 @@ def drain(stack: Stack, command: str, topic: str, count: int, entry: dict[str, A
         "TEST_ELASTICSEARCH_URL": stack.elasticsearch_url,
         "SINKS": json.dumps({"bench": entry}),
     }
+    committed = Committed(stack, group, topic)
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("w") as output:
@@ -61,7 +62,7 @@ def drain(stack: Stack, command: str, topic: str, count: int, entry: dict[str, A
             fill(stack, topic, count)
             begin = time.perf_counter()
             process.send_signal(signal.SIGCONT)
-            while committed(stack, group, topic) < count:
+            while committed() < count:
                 if process.poll() is not None or time.perf_counter() - begin > _DRAIN_SECONDS:
                     raise RuntimeError(f"the sink did not drain:\n{log.read_text()[-3000:]}")
                 time.sleep(0.02)
@@ -70,6 +71,7 @@ def drain(stack: Stack, command: str, topic: str, count: int, entry: dict[str, A
         finally:
             process.kill()
             process.wait()
+            committed.close()
     return Drained(count / seconds, peak)
 
 

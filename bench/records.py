@@ -47,14 +47,20 @@ def fill(stack: Stack, topic: str, count: int) -> None:
         raise RuntimeError("Kafka did not take all events")
 
 
-def committed(stack: Stack, group: str, topic: str) -> int:
-    """The sum of the group's committed offsets."""
-    consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": group})
-    try:
-        asked = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        return sum(max(0, tp.offset) for tp in consumer.committed(asked, timeout=30))
-    finally:
-        consumer.close()
+class Committed:
+    """The sum of a group's committed offsets, asked again and again."""
+
+    def __init__(self, stack: Stack, group: str, topic: str) -> None:
+        self._consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": group})
+        self._partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+
+    def __call__(self) -> int:
+        """As it is now."""
+        return sum(max(0, tp.offset) for tp in self._consumer.committed(self._partitions, timeout=30))
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._consumer.close()
 
 
 def consume_only(stack: Stack, topic: str, count: int, threads: int) -> float:
