@@ -1,5 +1,6 @@
 """What run_hdfs_sink and run_es_sink share: a management command that runs one entry of SINKS."""
 
+import gc
 import logging
 import os
 import sys
@@ -13,6 +14,9 @@ from sinks.config import SinkConfig, sinks
 from sinks.runner import Runner
 
 logger = logging.getLogger(__name__)
+
+_GC_THRESHOLDS = (100_000, 20, 100)
+"""How many new objects bring a garbage collection: messages come by the thousand and never are garbage of its kind."""
 
 _LEAVING_SECONDS = 5.0
 """What leaving the group and closing connections may take after everything is stored."""
@@ -47,6 +51,8 @@ class SinkCommand(BaseCommand):
             sink.group,
             sink.target,
         )
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         code = Runner(sink.name, tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()
         writer.close()
         producer.close(_LEAVING_SECONDS)

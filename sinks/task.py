@@ -46,7 +46,7 @@ CONSUMER_REQUIRED = {
 }
 """librdkafka options without which records could be lost; no setting overrides them."""
 
-_CONSUME_RECORDS = 10_000
+_CONSUME_RECORDS = 2_000
 _RECORD_BYTES = 10_000
 _POLL_SECONDS = 0.1
 _ROOM_SECONDS = 0.01
