@@ -21,11 +21,11 @@ CONNECTIONS = PARTITIONS  # the sink writes one group of files of a partition at
 
 def run(stack: Stack, report: Report, scale: float) -> None:
     """Large, middle and the book's small flushes; then what two settings bring."""
-    plain = _consume_only(stack, int(600_000 * scale))
+    plain = _consume_only(stack, int(900_000 * scale))
     report.add(Figure("plain confluent-kafka, reading only", plain, "events/s"))
     one_put = _one_put(stack, int(300_000 * scale))
     report.add(Figure("plain WebHDFS, one PUT of all", one_put, "events/s"))
-    for records, count in ((100_000, 900_000), (10_000, 600_000), (1_000, 90_000), (10, 9_000)):
+    for records, count in ((100_000, 1_200_000), (10_000, 1_020_000), (1_000, 90_000), (10, 9_000)):
         count = max(int(count * scale), PARTITIONS * records) // (PARTITIONS * records) * (PARTITIONS * records)
         files = _put_and_rename(stack, count, records)
         sink = _drain(stack, count, records)
