@@ -28,13 +28,14 @@ class Outage:
     def __init__(self, logger: logging.Logger, waiting: str) -> None:
         self._logger = logger
         self._waiting = waiting
-        self._is_away = False
+        self.is_away = False
+        """Whether Kafka is known to be away."""
 
     def note(self, error: KafkaError) -> None:
         """To be called with every error of error_cb."""
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            if not self._is_away:
-                self._is_away = True
+            if not self.is_away:
+                self.is_away = True
                 self._logger.warning("Kafka is away (%s); %s", error.str(), self._waiting)
         elif error.code() in _UNREACHABLE:
             self._logger.debug("Kafka: %s", error.str())
@@ -43,6 +44,6 @@ class Outage:
 
     def over(self, back: str) -> None:
         """To be called when Kafka has answered; back: what happens again."""
-        if self._is_away:
-            self._is_away = False
+        if self.is_away:
+            self.is_away = False
             self._logger.info("Kafka is back; %s", back)

@@ -203,6 +203,8 @@ SINKS: dict[str, dict[str, Any]] = {
         "topics": [EVENTS["topic"]],
         "group": "sink-hdfs",
         "tasks": env.int("HDFS_SINK_TASKS", 3),
+        "metrics_port": env.int("HDFS_SINK_METRICS_PORT", None),
+        "metrics_host": env.str("SINK_METRICS_HOST", "127.0.0.1"),
         "target": {"path": env.str("HDFS_SINK_PATH", "/data/color")},
         "options": {
             "flush_records": env.int("HDFS_SINK_FLUSH_RECORDS", 10),
@@ -214,6 +216,8 @@ SINKS: dict[str, dict[str, Any]] = {
         "topics": [EVENTS["topic"]],
         "group": "sink-elasticsearch",
         "tasks": env.int("ES_SINK_TASKS", 3),
+        "metrics_port": env.int("ES_SINK_METRICS_PORT", None),
+        "metrics_host": env.str("SINK_METRICS_HOST", "127.0.0.1"),
         "target": {
             "index": env.str("ES_SINK_INDEX", "select-color"),
             "shards": env.int("ES_SINK_SHARDS", 1),

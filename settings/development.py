@@ -22,6 +22,8 @@ INSTALLED_APPS = [*INSTALLED_APPS, "devstack"]
 DEVSTACK = {
     "home": BASE_DIR / ".devstack",
     "web_port": env.int("DEVSTACK_WEB_PORT", 8000),
+    "hdfs_metrics_port": env.int("DEVSTACK_HDFS_METRICS_PORT", 8001),
+    "es_metrics_port": env.int("DEVSTACK_ES_METRICS_PORT", 8002),
     "kafka_port": env.int("DEVSTACK_KAFKA_PORT", 9092),
     "webhdfs_port": env.int("DEVSTACK_WEBHDFS_PORT", 9870),
     "elasticsearch_port": env.int("DEVSTACK_ELASTICSEARCH_PORT", 9200),

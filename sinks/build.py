@@ -1,6 +1,7 @@
 """Puts a sink together from its settings: writer, consumers, dead letters, tasks."""
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,9 @@ from sinks.elasticsearch.writer import ElasticsearchWriter
 from sinks.hdfs import client as hdfs_client
 from sinks.hdfs.writer import HdfsWriter
 from sinks.memory import MemoryBudget
+from sinks.metrics import SinkMetrics
 from sinks.retry import Backoff
+from sinks.status import SinkStatus
 from sinks.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
 from sinks.topic_ids import TopicIds
 from sinks.writer import Writer
@@ -28,15 +31,27 @@ from sinks.writer import Writer
 logger = logging.getLogger(__name__)
 
 
-def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer]:
-    """The tasks of a sink, not started; the writer and the dead-letter producer that they share, to be closed later.
+@dataclass(frozen=True)
+class Sink:
+    """The parts of a sink.
 
-    Raises ImproperlyConfigured.
+    tasks: not started; writer, producer: of dead letters; both are shared by the tasks, to be closed after them.
     """
+
+    tasks: list[SinkTask]
+    writer: Writer
+    producer: EventProducer
+    metrics: SinkMetrics
+    status: SinkStatus
+
+
+def build_sink(sink: SinkConfig) -> Sink:
+    """Makes the parts of a sink. Raises ImproperlyConfigured."""
     options = sink.options
     backoff = Backoff(maximum=options.retry_seconds)
     cluster = kafka_cluster(sink.kafka)
-    writer = _writer(sink, cluster)
+    metrics = SinkMetrics(sink.name)
+    writer = _writer(sink, cluster, metrics)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
     producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"))
     check = check_for(sink.event)
@@ -48,19 +63,24 @@ def build_tasks(sink: SinkConfig) -> tuple[list[SinkTask], Writer, EventProducer
         drain_seconds=options.drain_seconds,
         backoff=backoff,
     )
-    tasks = [
-        SinkTask(
+    tasks = []
+    for number in range(sink.tasks):
+        outage = Outage(logger, "the sink waits for it")
+        task = SinkTask(
             f"{sink.name}/{number}",
-            make_consumer=partial(_consumer, sink, cluster),
+            make_consumer=partial(_consumer, sink, cluster, outage),
             writer=writer,
             check=check,
             dead_letters=DeadLetters(producer, sink=sink.name, topic_of=sink.dead_letters_of),
             budget=budget,
             settings=task_settings,
+            metrics=metrics,
+            outage=outage,
         )
-        for number in range(sink.tasks)
-    ]
-    return tasks, writer, producer
+        tasks.append(task)
+    status = SinkStatus(sink.name, [task.status for task in tasks], budget)
+    metrics.registry.register(status)
+    return Sink(tasks, writer, producer, metrics, status)
 
 
 def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]:
@@ -93,10 +113,10 @@ def check_kafka_options(sink: SinkConfig) -> None:
         raise ImproperlyConfigured(f"{where}: Kafka options: {error}") from error
 
 
-def _consumer(sink: SinkConfig, cluster: dict[str, Any], on_commit: OnCommit) -> Consumer:
+def _consumer(sink: SinkConfig, cluster: dict[str, Any], outage: Outage, on_commit: OnCommit) -> Consumer:
     config = {
         **consumer_config(sink, cluster),
-        "error_cb": Outage(logger, "the sink waits for it").note,
+        "error_cb": outage.note,
         "on_commit": on_commit,
     }
     try:
@@ -105,16 +125,17 @@ def _consumer(sink: SinkConfig, cluster: dict[str, Any], on_commit: OnCommit) ->
         raise ImproperlyConfigured(f"Kafka options: {error.args[0].str()}") from error
 
 
-def _writer(sink: SinkConfig, kafka: dict[str, Any]) -> Writer:
+def _writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) -> Writer:
     connections = sink.tasks * sink.options.in_flight
     target = sink.target
     if isinstance(target, ElasticsearchTarget):
         client = elasticsearch_client.connect(elasticsearch_cluster(target.cluster), connections=connections)
-        return ElasticsearchWriter(client, index=target.index)
+        return ElasticsearchWriter(client, index=target.index, metrics=metrics)
     return HdfsWriter(
-        hdfs_client.connect(hdfs_cluster(target.cluster), connections=connections),
+        hdfs_client.connect(hdfs_cluster(target.cluster), connections=connections, metrics=metrics),
         path=target.path,
         sink=sink.name,
         files=target.layout(sink.event),
         topic_id=TopicIds(kafka),
+        metrics=metrics,
     )

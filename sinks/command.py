@@ -9,8 +9,9 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sinks.build import build_tasks
+from sinks.build import Sink, build_sink
 from sinks.config import SinkConfig, sinks
+from sinks.monitor import monitor_app, serve
 from sinks.runner import Runner
 
 logger = logging.getLogger(__name__)
@@ -33,16 +34,25 @@ class SinkCommand(BaseCommand):
     requires_system_checks = ["sinks"]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink NAME."""
+        """--sink NAME, --metrics-port PORT."""
         parser.add_argument("--sink", default=self.default, help=f"the entry of SINKS (default: {self.default})")
+        parser.add_argument(
+            "--metrics-port",
+            type=int,
+            metavar="PORT",
+            help="serve /metrics, /healthz and /status there (default: the entry's metrics_port, or nowhere)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Exits 0 after a signal, 1 when the sink can't go on. Raises CommandError for wrong settings."""
         sink = self._config(options["sink"])
         try:
-            tasks, writer, producer = build_tasks(sink)
+            parts = build_sink(sink)
         except (ImproperlyConfigured, ValueError) as error:
             raise CommandError(f"SINKS[{sink.name!r}]: {error}") from error
+        port = sink.metrics_port if options["metrics_port"] is None else options["metrics_port"]
+        if port is not None:
+            self._serve(sink, parts, port)
         logger.info(
             "%s: %d tasks read %s as group %s and store in %s",
             sink.name,
@@ -53,12 +63,22 @@ class SinkCommand(BaseCommand):
         )
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
-        code = Runner(sink.name, tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()
-        writer.close()
-        producer.close(_LEAVING_SECONDS)
+        code = Runner(sink.name, parts.tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()
+        parts.writer.close()
+        parts.producer.close(_LEAVING_SECONDS)
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)  # threads that still wait for a server's answer must not hold the process
+
+    def _serve(self, sink: SinkConfig, parts: Sink, port: int) -> None:
+        where = f"SINKS[{sink.name!r}]: metrics_port (--metrics-port)"
+        if not 1 <= port <= 65535:
+            raise CommandError(f"{where} is {port}; it must be between 1 and 65535")
+        try:
+            serve(monitor_app(parts.metrics.registry, parts.status), host=sink.metrics_host, port=port)
+        except OSError as error:
+            raise CommandError(f"{where}: can't listen on {sink.metrics_host}:{port}: {error.strerror}") from error
+        logger.info("%s: metrics and status on http://%s:%d", sink.name, sink.metrics_host, port)
 
     def _config(self, name: str) -> SinkConfig:
         try:

@@ -87,6 +87,13 @@ class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = "{topic}.dlq"
     consumer: Annotated[dict[str, Any], Meta(description="librdkafka options of its consumers.")] = {}
     options: Annotated[SinkOptions, Meta(description="How it batches.")] = SinkOptions()
+    metrics_port: Annotated[
+        Annotated[int, Meta(ge=1, le=65535)] | None,
+        Meta(description="The port on which its process serves metrics and status, 1 to 65535; none by default."),
+    ] = None
+    metrics_host: Annotated[
+        str, Meta(min_length=1, description="The address of that port; 0.0.0.0 lets other machines reach it.")
+    ] = "127.0.0.1"
 
     @property
     def dead_letter_topics(self) -> list[str]:

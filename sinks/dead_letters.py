@@ -43,9 +43,10 @@ class DeadLetters:
     def round(self, partition: Partition, rejected: Sequence[Rejected]) -> "Round":
         """Dead letters that are delivered together."""
         topic = self._topic_of(partition.topic)
-        for record, reason in rejected:
+        for record, reason, _ in rejected:
             logger.warning("%s offset %d is a dead letter: %s", partition, record.offset, reason)
-        return Round(self._producer, topic, [Letter(self._sink, partition, *refused) for refused in rejected])
+        letters = [Letter(self._sink, partition, record, reason) for record, reason, _ in rejected]
+        return Round(self._producer, topic, letters)
 
 
 class Letter:
@@ -93,7 +94,8 @@ class Round:
             while self._missing:
                 self._send()
                 if time.monotonic() >= deadline:
-                    raise Retriable(f"{len(self._missing)} dead letters to {self._topic}: {self._error or 'no answer'}")
+                    text = f"{len(self._missing)} dead letters to {self._topic}: {self._error or 'no answer'}"
+                    raise Retriable(text, reason="kafka")
                 self._changed.wait(0.2)
 
     def _send(self) -> None:
@@ -110,7 +112,7 @@ class Round:
             except KafkaException as error:
                 self._error = error.args[0].str()
                 if not letter.shrink():
-                    raise Retriable(f"a dead letter to {self._topic}: {self._error}") from error
+                    raise Retriable(f"a dead letter to {self._topic}: {self._error}", reason="kafka") from error
                 return
             letter.is_sent = True
 

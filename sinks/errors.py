@@ -2,7 +2,14 @@
 
 
 class Retriable(Exception):
-    """The server is away or overloaded: the same step is tried again with backoff, for as long as it takes."""
+    """The server is away or overloaded: the same step is tried again with backoff, for as long as it takes.
+
+    reason: its kind, for metrics, one of few: "unreachable", "kafka", an HTTP status, or the name of HDFS's exception.
+    """
+
+    def __init__(self, text: str, *, reason: str = "other") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Fatal(Exception):

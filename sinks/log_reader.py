@@ -29,9 +29,9 @@ class LogReader:
         try:
             metadata = self._consumer.list_topics(topic, timeout=_STALLED_SECONDS).topics[topic]
         except KafkaException as error:
-            raise Retriable(f"Kafka: {error.args[0].str()}") from error
+            raise Retriable(f"Kafka: {error.args[0].str()}", reason="kafka") from error
         if metadata.error is not None:
-            raise Retriable(f"Kafka: topic {topic}: {metadata.error.str()}")
+            raise Retriable(f"Kafka: topic {topic}: {metadata.error.str()}", reason="kafka")
         return [Partition(topic, number) for number in sorted(metadata.partitions)]
 
     def bounds(self, partition: Partition) -> tuple[int, int]:
@@ -39,7 +39,7 @@ class LogReader:
         try:
             first, end = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
         except KafkaException as error:
-            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}") from error
+            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return first, end
 
     def committed(self, partition: Partition) -> int:
@@ -47,7 +47,7 @@ class LogReader:
         try:
             (tp,) = self._consumer.committed([TopicPartition(*partition)], timeout=_STALLED_SECONDS)
         except KafkaException as error:
-            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}") from error
+            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return max(0, int(tp.offset))
 
     def read(self, partition: Partition, first: int, end: int) -> Iterator[Record]:
@@ -62,7 +62,7 @@ class LogReader:
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:  # what is missing up to `end` are gaps of the log
                         return
-                    raise Retriable(f"Kafka: {partition}: {error.str()}")
+                    raise Retriable(f"Kafka: {partition}: {error.str()}", reason="kafka")
                 position = message.offset() + 1
                 if position > end:
                     return
@@ -74,7 +74,7 @@ class LogReader:
                     message.headers(),
                 )
             if time.monotonic() - heard_at > _STALLED_SECONDS:
-                raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s")
+                raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s", reason="kafka")
 
     def close(self) -> None:
         """Closes the consumer."""

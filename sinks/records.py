@@ -39,11 +39,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     headers: Headers | None = None
 
 
+REJECTIONS = ("invalid", "refused", "too_large")
+"""Kinds of dead letters: no event of its kind; refused by the store for what it is, or for its size."""
+
+
 class Rejected(NamedTuple):
-    """A record that can't be stored, and why."""
+    """A record that can't be stored, and why. kind: one of REJECTIONS."""
 
     record: Record
     reason: str
+    kind: str = "invalid"
 
 
 class Columns(NamedTuple):

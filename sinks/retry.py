@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sinks.errors import Cancelled, Retriable
+from sinks.metrics import SinkMetrics
+from sinks.records import Partition
+from sinks.status import PartitionStatus
 
 logger = logging.getLogger(__name__)
 
@@ -32,13 +35,16 @@ class Backoff:
 class Retry:
     """Tries steps for one partition again until they work or it is given up.
 
-    who: the task, for the log; cancelled: set when the partition is given up.
+    who: the task, for the log; cancelled: set when the partition is given up; status: shows that it backs off.
     """
 
-    def __init__(self, who: str, backoff: Backoff, cancelled: threading.Event) -> None:
+    def __init__(
+        self, who: str, backoff: Backoff, cancelled: threading.Event, status: PartitionStatus | None = None
+    ) -> None:
         self._who = who
         self._backoff = backoff
         self._cancelled = cancelled
+        self._status = status or PartitionStatus(Partition("", 0), SinkMetrics())
 
     def __call__(self, what: str, action: Callable[[], Result]) -> Result:
         """Calls `action` until it does not raise Retriable; returns its result.
@@ -46,16 +52,20 @@ class Retry:
         what: the step, for the log. Raises Cancelled when the partition was given up, and whatever else `action`
         raises.
         """
-        for attempt, delay in enumerate(self._backoff.delays(), start=1):
-            if self._cancelled.is_set():
-                raise Cancelled(what)
-            try:
-                result = action()
-            except Retriable as error:
-                logger.warning("%s: %s failed (try %d, next in %.1f s): %s", self._who, what, attempt, delay, error)
-                self._cancelled.wait(delay)
-            else:
-                if attempt > 1:
-                    logger.info("%s: %s worked at try %d", self._who, what, attempt)
-                return result
-        raise AssertionError("delays() has no end")
+        try:
+            for attempt, delay in enumerate(self._backoff.delays(), start=1):
+                if self._cancelled.is_set():
+                    raise Cancelled(what)
+                try:
+                    result = action()
+                except Retriable as error:
+                    logger.warning("%s: %s failed (try %d, next in %.1f s): %s", self._who, what, attempt, delay, error)
+                    self._status.backing_off(what, error, attempt)
+                    self._cancelled.wait(delay)
+                else:
+                    if attempt > 1:
+                        logger.info("%s: %s worked at try %d", self._who, what, attempt)
+                    return result
+            raise AssertionError("delays() has no end")
+        finally:
+            self._status.goes_on()

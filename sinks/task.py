@@ -16,12 +16,15 @@ from operator import methodcaller
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from events.kafka_log import Outage
 from events.schema import Check
 from sinks.dead_letters import DeadLetters
-from sinks.errors import Fatal, Fenced
+from sinks.errors import Fatal, Fenced, Retriable
 from sinks.memory import MemoryBudget
+from sinks.metrics import SinkMetrics
 from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected
 from sinks.retry import Backoff, Retry
+from sinks.status import PartitionStatus, TaskStatus
 from sinks.storing import StoreQueue
 from sinks.writer import PartitionWriter, Writer
 
@@ -53,6 +56,8 @@ _ROOM_SECONDS = 0.01
 _PAUSE_AFTER_SECONDS = 1.0
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
+_LOOK_SECONDS = 5.0
+_END_SECONDS = 1.0
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
 
 STORY_SECONDS = 10.0
@@ -83,6 +88,7 @@ class _Assigned:
     """
 
     partition: Partition
+    status: PartitionStatus
     cancelled: threading.Event = field(default_factory=threading.Event)
     opening: Future[PartitionWriter] | None = None
     queue: StoreQueue | None = None
@@ -103,7 +109,8 @@ class SinkTask:
 
     name: for the log; make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed, that
     tells the callback the outcome of each commit; check: tells which records can be stored; budget:
-    shared by the tasks of the process; clock: monotonic seconds; wall_clock: seconds since 1970.
+    shared by the tasks of the process; outage: is told by the consumer when Kafka goes away; clock: monotonic seconds;
+    wall_clock: seconds since 1970. `status` tells what the task is doing.
     """
 
     def __init__(
@@ -116,6 +123,8 @@ class SinkTask:
         dead_letters: DeadLetters,
         budget: MemoryBudget,
         settings: TaskSettings,
+        metrics: SinkMetrics | None = None,
+        outage: Outage | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -126,6 +135,9 @@ class SinkTask:
         self._dead_letters = dead_letters
         self._budget = budget
         self._settings = settings
+        self._metrics = metrics or SinkMetrics()
+        self._outage = outage or Outage(logger, "the sink waits for it")
+        self.status = TaskStatus(name, self._metrics, wall_clock)
         self._clock = clock
         self._wall_clock = wall_clock
         self._assigned: dict[Partition, _Assigned] = {}
@@ -136,6 +148,8 @@ class SinkTask:
         self._pressed_since: float | None = None
         self._records = self._batches = self._rejected = 0
         self._told = (clock(), 0)
+        self._looked_at = clock()
+        self._silent_looks = 0
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set; then stores what was read, commits and leaves the group.
@@ -149,6 +163,9 @@ class SinkTask:
             while not stop.is_set():
                 self.run_once()
             self._drain(self._assigned.values())
+        except BaseException as error:
+            self.status.failed(error)
+            raise
         finally:
             self._is_leaving = True  # the revocation that closing brings has nothing to store any more
             self._give_up(self._assigned.values())
@@ -161,6 +178,7 @@ class SinkTask:
         self._open_assigned()
         self._submit_due()
         self._collect()
+        self._look_around()
         self._tell_story()
 
     # Reading
@@ -258,7 +276,7 @@ class SinkTask:
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         for tp in partitions:
             partition = Partition(tp.topic, tp.partition)
-            self._assigned[partition] = _Assigned(partition)
+            self._assigned[partition] = _Assigned(partition, self.status.assign(partition))
             tp.offset = OFFSET_BEGINNING  # until the writer has said where to go on; nothing is read before
         consumer.incremental_assign(partitions)
         consumer.pause(partitions)
@@ -282,13 +300,14 @@ class SinkTask:
                     self._start(assigned, assigned.opening.result())
                 except Fenced as fenced:
                     logger.warning("%s: %s; tries again", self.name, fenced)
+                    assigned.status.fenced()
                     assigned.opening = None
 
     def _open(self, assigned: _Assigned, committed: int | None) -> PartitionWriter:
         return self._writer.open(assigned.partition, committed, self._retry(assigned))
 
     def _retry(self, assigned: _Assigned) -> Retry:
-        return Retry(f"{self.name} {assigned.partition}", self._settings.backoff, assigned.cancelled)
+        return Retry(f"{self.name} {assigned.partition}", self._settings.backoff, assigned.cancelled, assigned.status)
 
     def _start(self, assigned: _Assigned, writer: PartitionWriter) -> None:
         resume_at = writer.resume_at
@@ -302,12 +321,13 @@ class SinkTask:
         self._consumer.resume([tp])
         assigned.queue = StoreQueue(
             self._pool,
-            partial(self._store, writer, self._retry(assigned)),
+            partial(self._store, assigned, writer, self._retry(assigned)),
             ordered=self._writer.ordered,
             group=self._writer.group,
         )
         assigned.stored = resume_at
         assigned.position = resume_at or 0
+        assigned.status.running()
         logger.info(
             "%s: reads %s from %s",
             self.name,
@@ -340,12 +360,14 @@ class SinkTask:
                 self._collect_stored(assigned)  # an error comes after what was stored before it
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
+                assigned.status.fenced()
         self._commit_at_last(leaving, deadline)
 
     def _give_up(self, leaving: Iterable[_Assigned]) -> None:
         for assigned in list(leaving):
             assigned.cancelled.set()
             self._assigned.pop(assigned.partition, None)
+            self.status.leave(assigned.partition)
             left = assigned.queue.abandon() if assigned.queue is not None else []
             left += [assigned.batch] if assigned.batch is not None else []
             self._budget.add(-sum(batch.memory for batch in left))
@@ -363,7 +385,8 @@ class SinkTask:
         """After it was fenced: while Kafka says that the partition is ours, it is opened anew."""
         self._consumer.pause([TopicPartition(*assigned.partition)])
         self._give_up([assigned])
-        self._assigned[assigned.partition] = _Assigned(assigned.partition)
+        partition = assigned.partition
+        self._assigned[partition] = _Assigned(partition, self.status.assign(partition))
 
     # Storing
 
@@ -389,15 +412,17 @@ class SinkTask:
             logger.debug("%s: stores %s", self.name, batch)
             assigned.queue.add(batch)
 
-    def _store(self, writer: PartitionWriter, retry: Retry, batches: list[Batch]) -> None:
+    def _store(self, assigned: _Assigned, writer: PartitionWriter, retry: Retry, batches: list[Batch]) -> None:
         """Runs beside the owner thread."""
-        # Before the writer commits: what it has committed is never read again.
-        self._deliver([refused for batch in batches for refused in batch.rejected], batches[0].partition, retry)
-        self._deliver(writer.store(batches, retry), batches[0].partition, retry)
+        with self._metrics.flush():
+            # Before the writer commits: what it has committed is never read again.
+            self._deliver([refused for batch in batches for refused in batch.rejected], assigned, retry)
+            self._deliver(writer.store(batches, retry), assigned, retry)
 
-    def _deliver(self, rejected: list[Rejected], partition: Partition, retry: Retry) -> None:
+    def _deliver(self, rejected: list[Rejected], assigned: _Assigned, retry: Retry) -> None:
         if rejected:
-            retry("delivering dead letters", self._dead_letters.round(partition, rejected).deliver)
+            retry("delivering dead letters", self._dead_letters.round(assigned.partition, rejected).deliver)
+            assigned.status.dead_letters(rejected)
             self._rejected += len(rejected)
 
     def _collect(self) -> None:
@@ -406,6 +431,7 @@ class SinkTask:
                 self._collect_stored(assigned)
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
+                assigned.status.fenced()
                 self._take_over_again(assigned)
         self._commit_async()
 
@@ -413,6 +439,7 @@ class SinkTask:
         for batch in assigned.queue.collect() if assigned.queue is not None else ():  # raises what storing raised
             self._budget.add(-batch.memory)
             assigned.stored = batch.next_offset
+            assigned.status.stored(batch)
             self._records += batch.count
             self._batches += 1
             logger.debug("%s: stored %s (%d records)", self.name, batch, batch.count)
@@ -460,6 +487,7 @@ class SinkTask:
             self._consumer.pause([TopicPartition(*assigned.partition) for assigned in partitions])
             for assigned in partitions:
                 assigned.paused = True
+                assigned.status.paused()
 
     def _resume(self) -> None:
         partitions = [a for a in self._assigned.values() if a.queue is not None and a.paused]
@@ -467,6 +495,39 @@ class SinkTask:
             self._consumer.resume([TopicPartition(*assigned.partition) for assigned in partitions])
             for assigned in partitions:
                 assigned.paused = False
+                assigned.status.running()
+
+    # Telling what it does
+
+    def _look_around(self) -> None:
+        """Notes now and then how far each partition is, and whether Kafka answers."""
+        now = self._clock()
+        if now - self._looked_at < _LOOK_SECONDS:
+            return
+        self._looked_at = now
+        silence: Retriable | None = None
+        for assigned in self._assigned.values():
+            place, end = TopicPartition(*assigned.partition), None
+            # The client knows the end, and whether Kafka is there, only while it fetches.
+            is_asked = assigned.queue is None or assigned.paused or self._outage.is_away
+            if not is_asked:
+                _, end = self._consumer.get_watermark_offsets(place, cached=True)
+            elif silence is None:  # one time-out in a round is enough
+                try:
+                    _, end = self._consumer.get_watermark_offsets(place, timeout=_END_SECONDS)
+                    self._outage.over("the sink reads on")
+                except KafkaException as error:
+                    silence = Retriable(f"Kafka: {error.args[0].str()}", reason="kafka")
+                    self._silent_looks += 1
+            if is_asked and silence is not None:
+                assigned.status.backing_off("looking for the end", silence, self._silent_looks)
+            else:
+                assigned.status.goes_on()
+            assigned.status.progress(
+                position=assigned.position, stored=assigned.stored, committed=assigned.committed, end=end
+            )
+        if silence is None:
+            self._silent_looks = 0
 
     def _tell_story(self) -> None:
         told_at, told_records = self._told

@@ -30,6 +30,7 @@ class TopicIds:
         except KafkaException as error:
             # The next try has a new client: one whose controller died waits for that one for minutes.
             self._admin = None
-            raise Retriable(f"Kafka: the id of topic {topic}: {error.args[0].str()}") from error
+            text = f"Kafka: the id of topic {topic}: {error.args[0].str()}"
+            raise Retriable(text, reason="kafka") from error
         self._admin = admin
         return topic_id

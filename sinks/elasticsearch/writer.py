@@ -7,6 +7,7 @@ import elasticsearch
 from elasticsearch import Elasticsearch
 
 from sinks.errors import Fatal, Retriable
+from sinks.metrics import SinkMetrics
 from sinks.records import Batch, Partition, Record, Rejected
 from sinks.retry import Retry
 
@@ -30,14 +31,15 @@ class ElasticsearchWriter:
     ordered = False
     group = 1
 
-    def __init__(self, client: Elasticsearch, *, index: str) -> None:
+    def __init__(self, client: Elasticsearch, *, index: str, metrics: SinkMetrics | None = None) -> None:
         self._client = client
         self._index = index
+        self._metrics = metrics or SinkMetrics()
 
     def open(self, partition: Partition, committed: int | None, retry: Retry) -> "ElasticsearchPartition":
         """Checks that the index is there: made by a first document, it would have a guessed mapping."""
         retry("looking for the index", self._check_index)
-        return ElasticsearchPartition(self._client, self._index, committed)
+        return ElasticsearchPartition(self._client, self._index, committed, self._metrics)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -49,15 +51,16 @@ class ElasticsearchWriter:
         except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
             raise _classified(error) from error
         if not exists:
-            raise Retriable(f"Elasticsearch has no index {self._index}: run `manage.py setup_pipeline`")
+            raise Retriable(f"Elasticsearch has no index {self._index}: run `manage.py setup_pipeline`", reason="404")
 
 
 class ElasticsearchPartition:
     """A partition on its way into the index; several may own it at a time, for a repeat overwrites itself."""
 
-    def __init__(self, client: Elasticsearch, index: str, resume_at: int | None) -> None:
+    def __init__(self, client: Elasticsearch, index: str, resume_at: int | None, metrics: SinkMetrics) -> None:
         self._client = client
         self._index = index
+        self._metrics = metrics
         self.resume_at = resume_at
 
     def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
@@ -65,7 +68,7 @@ class ElasticsearchPartition:
         rejected: list[Rejected] = []
         for batch in batches:
             for chunk in _chunks(list(batch.records), BULK_BYTES):
-                bulk = _Bulk(self._client, self._index, batch.partition, chunk)
+                bulk = _Bulk(self._client, self._index, batch.partition, chunk, self._metrics)
                 retry(f"bulk of {batch} to {self._index}", bulk.send)
                 rejected += bulk.rejected
         return rejected
@@ -74,40 +77,49 @@ class ElasticsearchPartition:
 class _Bulk:
     """Records on their way into the index; each try sends those that are neither stored nor rejected."""
 
-    def __init__(self, client: Elasticsearch, index: str, partition: Partition, records: list[Record]) -> None:
+    def __init__(
+        self, client: Elasticsearch, index: str, partition: Partition, records: list[Record], metrics: SinkMetrics
+    ) -> None:
         self._client = client
         self._index = index
         self._partition = partition
         self._open = records
+        self._metrics = metrics
         self.rejected: list[Rejected] = []
 
     def send(self) -> None:
         """Raises Retriable while some remain."""
         trouble = None
         remaining: list[Record] = []
+        rejected: list[Rejected] = []
         for record, status, reason in self._outcomes(self._open):
             if status < 300:
                 continue
             if status in _BUSY:
                 remaining.append(record)
-                trouble = f"status {status}: {reason}"
+                trouble = status, reason
             elif status in (400, _TOO_LARGE):
-                self.rejected.append(Rejected(record, f"Elasticsearch: {reason}"))
+                kind = "too_large" if status == _TOO_LARGE else "refused"
+                rejected.append(Rejected(record, f"Elasticsearch: {reason}", kind))
             elif (status in (403, 404) and "block" in reason) or "index_not_found" in reason:
                 # A read-only or missing index is an operator's to release or make again.
                 remaining.append(record)
-                trouble = f"status {status}: {reason}"
+                trouble = status, reason
             else:
                 raise Fatal(f"Elasticsearch answers {status} for {self._partition} offset {record.offset}: {reason}")
+        self._metrics.indexed(self._partition, len(self._open) - len(remaining) - len(rejected))
         self._open = remaining
+        self.rejected += rejected
         if trouble is not None:
-            raise Retriable(f"Elasticsearch: {len(remaining)} documents wait, {trouble}")
+            status, reason = trouble
+            text = f"Elasticsearch: {len(remaining)} documents wait, status {status}: {reason}"
+            raise Retriable(text, reason=str(status))
 
     def _outcomes(self, records: list[Record]) -> Iterator[tuple[Record, int, str]]:
         try:
-            answer = self._client.bulk(
-                index=self._index, operations=_operations(self._partition, records), filter_path=_ANSWER
-            )
+            operations = _operations(self._partition, records)
+            with self._metrics.bulk():
+                answer = self._client.bulk(index=self._index, operations=operations, filter_path=_ANSWER)
         except elasticsearch.ApiError as error:
             if error.status_code != _TOO_LARGE:
                 raise _classified(error) from error
@@ -166,6 +178,6 @@ def _classified(error: elasticsearch.ApiError | elasticsearch.TransportError) ->
     if isinstance(error, elasticsearch.ApiError):
         text = f"Elasticsearch answers {error.status_code}: {error.message}"
         if error.status_code in _BUSY or error.status_code == 404 or "block" in str(error.message):
-            return Retriable(text)
+            return Retriable(text, reason=str(error.status_code))
         return Fatal(text)
-    return Retriable(f"Elasticsearch: {error.message}")
+    return Retriable(f"Elasticsearch: {error.message}", reason="unreachable")

@@ -12,6 +12,7 @@ from msgspec import Meta
 from requests.adapters import HTTPAdapter
 
 from sinks.errors import Fatal, Retriable
+from sinks.metrics import SinkMetrics
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -48,9 +49,9 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
                 raise NotEmpty(text) from error
             if kind in _NEVER_BETTER or "Authentication failure" in text:
                 raise Fatal(text) from error
-            raise Retriable(text) from error
+            raise Retriable(text, reason=kind or "other") from error
         except (requests.RequestException, http.client.HTTPException, OSError) as error:
-            raise Retriable(f"HDFS: {_short(error)}") from error
+            raise Retriable(f"HDFS: {_short(error)}", reason="unreachable") from error
 
     return call
 
@@ -113,14 +114,16 @@ class HdfsClient:
     client: of the hdfs package, on `session`.
     """
 
-    def __init__(self, client: Any, session: requests.Session) -> None:
+    def __init__(self, client: Any, session: requests.Session, metrics: SinkMetrics) -> None:
         self._client = client
         self._session = session
+        self._metrics = metrics
 
     @_translated
     def create(self, path: str, data: Content) -> None:
         """Writes a new file, and its parent folders where missing."""
-        self._client.write(path, data=data if len(data) > _JOINED_BYTES else bytes(data), overwrite=False)
+        with self._metrics.upload(len(data)):
+            self._client.write(path, data=data if len(data) > _JOINED_BYTES else bytes(data), overwrite=False)
 
     @_translated
     def checksum(self, path: str) -> dict[str, Any]:
@@ -197,11 +200,12 @@ class HdfsClient:
         self._session.close()
 
 
-def connect(cluster: HdfsCluster, *, connections: int) -> HdfsClient:
+def connect(cluster: HdfsCluster, *, connections: int, metrics: SinkMetrics | None = None) -> HdfsClient:
     """The client of a cluster; connections: how many threads use it at a time.
 
     Raises ValueError when what the cluster's `auth` needs is not given or not installed.
     """
+    metrics = metrics or SinkMetrics()
     session = requests.Session()
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(pool_connections=8, pool_maxsize=connections))
@@ -211,11 +215,11 @@ def connect(cluster: HdfsCluster, *, connections: int) -> HdfsClient:
     if cluster.auth == "token":
         if not cluster.token:
             raise ValueError("auth is token, but no token is given")
-        return HdfsClient(hdfs.TokenClient(cluster.url, cluster.token, **options), session)
+        return HdfsClient(hdfs.TokenClient(cluster.url, cluster.token, **options), session, metrics)
     if cluster.auth == "kerberos":
         try:
             from hdfs.ext.kerberos import KerberosClient
         except ImportError as error:
             raise ValueError(f"auth is kerberos, which needs the package requests-kerberos ({error})") from error
-        return HdfsClient(KerberosClient(cluster.url, max_concurrency=connections, **options), session)
-    return HdfsClient(hdfs.InsecureClient(cluster.url, user=cluster.user, **options), session)
+        return HdfsClient(KerberosClient(cluster.url, max_concurrency=connections, **options), session, metrics)
+    return HdfsClient(hdfs.InsecureClient(cluster.url, user=cluster.user, **options), session, metrics)

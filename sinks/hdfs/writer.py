@@ -11,6 +11,7 @@ from sinks.hdfs.formats import Format, as_line
 from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.naming import FileNames, Folders
 from sinks.hdfs.ownership import Ownership
+from sinks.metrics import SinkMetrics
 from sinks.records import Batch, Partition, Record, Rejected, Run
 from sinks.retry import Retry
 
@@ -65,13 +66,21 @@ class HdfsWriter:
     group = 32
 
     def __init__(
-        self, client: HdfsClient, *, path: str, sink: str, files: FileLayout, topic_id: Callable[[str], str]
+        self,
+        client: HdfsClient,
+        *,
+        path: str,
+        sink: str,
+        files: FileLayout,
+        topic_id: Callable[[str], str],
+        metrics: SinkMetrics | None = None,
     ) -> None:
         self._client = client
         self._path = path
         self._sink = sink
         self._files = files
         self._topic_id = topic_id
+        self._metrics = metrics or SinkMetrics()
 
     def open(self, partition: Partition, committed: int | None, retry: Retry) -> "HdfsPartition":
         """Fences earlier owners; reading goes on after what HDFS holds, or where Kafka says if that is further."""
@@ -82,7 +91,13 @@ class HdfsWriter:
         if stored is not None and committed != stored:
             logger.info("%s: HDFS holds everything below offset %d, Kafka says %s", partition, stored, committed)
         resume_at = committed if stored is None else max(stored, committed or 0)
-        return HdfsPartition(ownership, resume_at, self._files, lambda: self._check_identity(layout, topic_id))
+        return HdfsPartition(
+            ownership,
+            resume_at,
+            self._files,
+            check_identity=lambda: self._check_identity(layout, topic_id),
+            published=partial(self._metrics.published, partition),
+        )
 
     def close(self) -> None:
         """Closes the connections."""
@@ -111,15 +126,22 @@ class HdfsWriter:
 class HdfsPartition:
     """A partition that this process owns.
 
-    check_identity: raises Fatal when the topic is not the one that was opened.
+    check_identity: raises Fatal when the topic is not the one that was opened; published: is told how many files were.
     """
 
     def __init__(
-        self, ownership: Ownership, resume_at: int | None, files: FileLayout, check_identity: Callable[[], None]
+        self,
+        ownership: Ownership,
+        resume_at: int | None,
+        files: FileLayout,
+        *,
+        check_identity: Callable[[], None],
+        published: Callable[[int], None],
     ) -> None:
         self._ownership = ownership
         self._files = files
         self._check_identity = check_identity
+        self._published = published
         self.resume_at = resume_at
 
     def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
@@ -129,4 +151,5 @@ class HdfsPartition:
             # Asked after the records were read: they are those of the topic that has this id even now.
             retry("checking the topic's identity", self._check_identity)
             self._ownership.store(files, batches[0].first_offset, batches[-1].last_offset, retry)
+            self._published(len(files))
         return []

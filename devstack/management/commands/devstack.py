@@ -22,6 +22,9 @@ from devstack.stack import Stack
 
 ADMIN = "admin"
 
+SITE_PORTS = ("web_port", "hdfs_metrics_port", "es_metrics_port")
+"""Keys of `settings.DEVSTACK` that concern what runs beside the servers."""
+
 
 class Command(BaseCommand):
     """Reads `settings.DEVSTACK` and hands over to plain Python."""
@@ -56,7 +59,7 @@ class Command(BaseCommand):
                     if not all(status.is_ready for status in statuses):
                         sys.exit(1)
                 case "run":
-                    sys.exit(Runner(stack, site_plan(stack, ours["web_port"])).run())
+                    sys.exit(Runner(stack, site_plan(stack, *(ours[name] for name in SITE_PORTS))).run())
         except DevstackError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -71,7 +74,7 @@ def config_from(options: Mapping[str, Any], *, brokers: int | None, datanodes: i
     """The configuration that `settings.DEVSTACK` and the command line describe."""
     home = Path(options["home"])
     known_brokers, known_datanodes = StackConfig.sizes_of(home / "data")
-    values = {key: value for key, value in options.items() if key not in ("home", "web_port")}
+    values = {key: value for key, value in options.items() if key not in ("home", *SITE_PORTS)}
     return StackConfig.in_home(
         home,
         brokers=known_brokers if brokers is None else brokers,
@@ -80,7 +83,7 @@ def config_from(options: Mapping[str, Any], *, brokers: int | None, datanodes: i
     )
 
 
-def site_plan(stack: Stack, web_port: int) -> Plan:
+def site_plan(stack: Stack, web_port: int, hdfs_metrics_port: int, es_metrics_port: int) -> Plan:
     """The children of `devstack run`."""
     config = stack.config
     threads = min(8, 2 * (os.cpu_count() or 1) + 1)  # more makes granian warn
@@ -101,15 +104,24 @@ def site_plan(stack: Stack, web_port: int) -> Plan:
         ],
         services=[
             [ChildSpec("web", (sys.executable, *web.split()), stop_seconds=30.0, answers=web_answers)],
-            [ChildSpec("hdfs-sink", _manage("run_hdfs_sink")), ChildSpec("es-sink", _manage("run_es_sink"))],
+            [
+                ChildSpec("hdfs-sink", _manage("run_hdfs_sink", "--metrics-port", str(hdfs_metrics_port))),
+                ChildSpec("es-sink", _manage("run_es_sink", "--metrics-port", str(es_metrics_port))),
+            ],
         ],
-        ports=[Port(web_port, "the web server", "DEVSTACK_WEB_PORT")],
+        ports=[
+            Port(web_port, "the web server", "DEVSTACK_WEB_PORT"),
+            Port(hdfs_metrics_port, "the HDFS sink's metrics", "DEVSTACK_HDFS_METRICS_PORT"),
+            Port(es_metrics_port, "the Elasticsearch sink's metrics", "DEVSTACK_ES_METRICS_PORT"),
+        ],
         banner=f"""
   Page            http://localhost:{web_port}/
   Admin           http://localhost:{web_port}/admin/   ({ADMIN} / {ADMIN})
   HDFS files      http://localhost:{config.webhdfs_port}/explorer.html#/data/color
   Elasticsearch   {stack.elasticsearch_url}
   Kafka           {stack.bootstrap_servers}
+  HDFS sink       http://localhost:{hdfs_metrics_port}/status
+  ES sink         http://localhost:{es_metrics_port}/status
   Data            {config.data}
   Logs            {config.logs}
 

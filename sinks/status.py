@@ -1,0 +1,251 @@
+"""What a sink and its partitions are doing right now: one clear state for each, for people and machines to read."""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Literal, NamedTuple, get_args
+
+import msgspec
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from sinks.errors import Retriable
+from sinks.memory import MemoryBudget
+from sinks.metrics import SinkMetrics
+from sinks.records import Batch, Partition, Rejected
+
+State = Literal["opening", "running", "paused", "backing off", "failed"]
+
+UNHEALTHY_SECONDS = 5.0
+"""A partition that backs off for so long makes the sink unhealthy; a single failed try does not."""
+
+
+class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition that a task owns, at a moment.
+
+    healthy: False when it failed, or has backed off for UNHEALTHY_SECONDS; reason, tries: why, and how often it has
+    tried; position: of the next record to be read; stored: every record below it is stored; committed: what Kafka was
+    told; end: after the last record in Kafka; lag: records between `stored` (until it is open: `committed`) and `end`,
+    None while one of them is not known, as before a group's first commit.
+    """
+
+    topic: str
+    partition: int
+    task: str
+    state: State
+    since: datetime
+    healthy: bool
+    reason: str = ""
+    tries: int = 0
+    position: int | None = None
+    stored: int | None = None
+    committed: int | None = None
+    end: int | None = None
+    lag: int | None = None
+
+
+class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A sink's process, at a moment.
+
+    failed: why tasks have ended, by their names; buffered_bytes: read and not stored yet.
+    """
+
+    sink: str
+    healthy: bool
+    since: datetime
+    failed: dict[str, str]
+    buffered_bytes: int
+    partitions: list[PartitionReport]
+
+
+class _Since(NamedTuple):
+    state: State
+    moment: float
+    reason: str = ""
+    tries: int = 0
+
+
+class _Offsets(NamedTuple):
+    position: int | None = None
+    stored: int | None = None
+    committed: int | None = None
+    end: int | None = None
+
+
+class PartitionStatus:
+    """Is told what happens to a partition, by every thread that works for it; counts it as well.
+
+    wall_clock: seconds since 1970.
+    """
+
+    def __init__(self, partition: Partition, metrics: SinkMetrics, wall_clock: Callable[[], float] = time.time) -> None:
+        self._partition = partition
+        self._metrics = metrics
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._calm = _Since("opening", wall_clock())
+        self._troubles: dict[int, _Since] = {}  # of each thread, from the first failure of its step
+        self._failure: _Since | None = None
+        self._offsets = _Offsets()
+        metrics.add_partition(partition)
+
+    def running(self) -> None:
+        """It is open and read."""
+        with self._lock:
+            self._calm = _Since("running", self._wall_clock())
+
+    def paused(self) -> None:
+        """Reading has stopped for want of memory."""
+        self._metrics.paused(self._partition)
+        with self._lock:
+            self._calm = _Since("paused", self._wall_clock())
+
+    def backing_off(self, what: str, error: Retriable, tries: int) -> None:
+        """The step of this thread failed so often, and is repeated."""
+        self._metrics.retried(self._partition, error.reason)
+        with self._lock:
+            first = self._troubles.get(threading.get_ident())
+            moment = first.moment if first else self._wall_clock()
+            self._troubles[threading.get_ident()] = _Since("backing off", moment, f"{what}: {error}", tries)
+
+    def goes_on(self) -> None:
+        """The step of this thread is over."""
+        with self._lock:
+            if self._troubles.pop(threading.get_ident(), None) and not self._troubles:
+                self._calm = self._calm._replace(moment=self._wall_clock())
+
+    def failed(self, why: str) -> None:
+        """The task can't go on."""
+        with self._lock:
+            self._failure = _Since("failed", self._wall_clock(), why)
+
+    def fenced(self) -> None:
+        """Another owner has taken it over."""
+        self._metrics.fenced(self._partition)
+
+    def stored(self, batch: Batch) -> None:
+        """A batch is stored."""
+        self._metrics.stored(self._partition, batch.count, batch.size)
+
+    def dead_letters(self, rejected: Sequence[Rejected]) -> None:
+        """Dead letters have arrived."""
+        for letter in rejected:
+            self._metrics.dead_letter(self._partition, letter.kind)
+
+    def progress(self, *, position: int, stored: int | None, committed: int | None, end: int | None) -> None:
+        """How far it is; end: None or negative when it is not known now."""
+        with self._lock:
+            known = self._offsets.end if end is None or end < 0 else end
+            self._offsets = _Offsets(position, stored, committed, known)
+
+    def report(self, task: str) -> PartitionReport:
+        """What it is doing; task: that of its owner."""
+        with self._lock:
+            current = self._failure or min(self._troubles.values(), key=lambda t: t.moment, default=self._calm)
+            offsets = self._offsets
+        done = offsets.committed if offsets.stored is None else offsets.stored
+        backs_off = self._wall_clock() - current.moment if current.state == "backing off" else 0.0
+        return PartitionReport(
+            topic=self._partition.topic,
+            partition=self._partition.number,
+            task=task,
+            state=current.state,
+            since=datetime.fromtimestamp(current.moment, UTC),
+            healthy=current.state != "failed" and backs_off < UNHEALTHY_SECONDS,
+            reason=current.reason,
+            tries=current.tries,
+            lag=None if offsets.end is None or done is None else max(0, offsets.end - done),
+            **offsets._asdict(),
+        )
+
+
+class TaskStatus:
+    """The partitions of a task, and whether it has failed."""
+
+    def __init__(self, name: str, metrics: SinkMetrics, wall_clock: Callable[[], float] = time.time) -> None:
+        self.name = name
+        self.failure = ""
+        self._metrics = metrics
+        self._wall_clock = wall_clock
+        self._partitions: dict[Partition, PartitionStatus] = {}
+
+    def assign(self, partition: Partition) -> PartitionStatus:
+        """The task owns a partition from now on."""
+        status = PartitionStatus(partition, self._metrics, self._wall_clock)
+        self._partitions[partition] = status
+        return status
+
+    def leave(self, partition: Partition) -> None:
+        """The task has given a partition up; after a failure it goes on being shown."""
+        if not self.failure:
+            self._partitions.pop(partition, None)
+
+    def failed(self, error: BaseException) -> None:
+        """The task has ended by an error, and its partitions with it."""
+        self.failure = str(error) or type(error).__name__
+        for status in self._partitions.values():
+            status.failed(self.failure)
+
+    def report(self) -> list[PartitionReport]:
+        """Its partitions."""
+        return [status.report(self.name) for status in list(self._partitions.values())]
+
+
+class SinkStatus(Collector):
+    """Tells what a sink's process is doing. As a collector it gives the metrics that are states, not counts.
+
+    sink: its name; tasks: all of the process; budget: what they share.
+    """
+
+    def __init__(
+        self,
+        sink: str,
+        tasks: Iterable[TaskStatus],
+        budget: MemoryBudget,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sink = sink
+        self._tasks = list(tasks)
+        self._budget = budget
+        self._since = datetime.fromtimestamp(wall_clock(), UTC)
+
+    def status(self) -> SinkReport:
+        """What it is doing right now; `msgspec.json.encode` makes JSON of it."""
+        partitions = sorted(
+            (report for task in self._tasks for report in task.report()), key=lambda p: (p.topic, p.partition)
+        )
+        failed = {task.name: task.failure for task in self._tasks if task.failure}
+        return SinkReport(
+            sink=self._sink,
+            healthy=not failed and all(partition.healthy for partition in partitions),
+            since=self._since,
+            failed=failed,
+            buffered_bytes=self._budget.used,
+            partitions=partitions,
+        )
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics of states, at the moment of a scrape."""
+        status = self.status()
+        states = GaugeMetricFamily(
+            "sink_partition_state",
+            "1 for the state that a partition is in.",
+            labels=("sink", "topic", "partition", "state"),
+        )
+        lags = GaugeMetricFamily(
+            "sink_lag_records", "Records in Kafka that are not stored yet.", labels=("sink", "topic", "partition")
+        )
+        for partition in status.partitions:
+            labels = (self._sink, partition.topic, str(partition.partition))
+            for state in get_args(State):
+                states.add_metric((*labels, state), partition.state == state)
+            if partition.lag is not None:
+                lags.add_metric(labels, partition.lag)
+        healthy = GaugeMetricFamily("sink_healthy", "What /healthz answers: 1 for 200, 0 for 503.", labels=("sink",))
+        healthy.add_metric((self._sink,), status.healthy)
+        buffered = GaugeMetricFamily(
+            "sink_buffered_bytes", "Bytes that were read and not stored yet.", labels=("sink",)
+        )
+        buffered.add_metric((self._sink,), status.buffered_bytes)
+        return states, lags, healthy, buffered
