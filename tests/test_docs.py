@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.reference import settings_reference
+from sinks.memory import MemoryBudget
+from sinks.metrics import SinkMetrics
+from sinks.status import SinkStatus
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +23,18 @@ def test_every_variable_is_documented_and_every_documented_one_is_read() -> None
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", (PROJECT / "docs/configuration.md").read_text(), re.MULTILINE))
     assert read - documented == set()
     assert documented - read == set()
+
+
+def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
+    metrics = SinkMetrics()
+    metrics.registry.register(SinkStatus("", [], MemoryBudget(1)))
+    names = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in metrics.registry.collect()
+        if family.name.startswith("sink_")
+    }
+    documented = set(re.findall(r"^\| `(sink_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE))
+    assert documented == names
 
 
 def test_every_make_target_is_in_help() -> None:

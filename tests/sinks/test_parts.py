@@ -14,7 +14,7 @@ from sinks.errors import Cancelled, Retriable
 from sinks.hdfs.formats import as_line
 from sinks.hdfs.layout import flat, unflat
 from sinks.memory import MemoryBudget
-from sinks.records import Batch, BatchLimits, Columns, Partition, Record, Run
+from sinks.records import Batch, BatchLimits, Columns, Partition, Record, Rejected, Run
 from sinks.retry import Backoff, Retry
 
 PARTITION = Partition("select-color", 0)
@@ -63,7 +63,7 @@ def test_a_batch_gives_its_records_back_byte_for_byte_and_leaves_the_refused_one
     filled.add(given.part(5, 6), {})
     everything = [given.record(place) for place in range(6)]
     assert list(filled.records) == [record for record in everything if record.offset not in (4, 9)]
-    assert filled.rejected == [(everything[1], "no value"), (everything[4], "wrong")]
+    assert filled.rejected == [Rejected(everything[1], "no value"), Rejected(everything[4], "wrong")]
     assert (filled.count, filled.next_offset) == (6, 21)
 
 

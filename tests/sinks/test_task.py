@@ -1,14 +1,19 @@
 """The sink task with a consumer that does what a test tells it, down to what librdkafka should not do."""
 
+import logging
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from events.kafka_log import Outage
 from events.schema import check_for
 from sinks.dead_letters import DeadLetters
+from sinks.errors import Fatal
 from sinks.memory import MemoryBudget
 from sinks.records import Batch, BatchLimits, Partition, Rejected
 from sinks.retry import Backoff, Retry
@@ -53,6 +58,7 @@ class FakeConsumer:
         self.script = script
         self.seeks: list[int] = []
         self.committed_offset = 0
+        self.end: int | Exception = 0
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         on_assign(self, [TopicPartition(*PARTITION)])
@@ -69,6 +75,11 @@ class FakeConsumer:
 
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
         self.committed_offset = offsets[0].offset
+
+    def get_watermark_offsets(self, _: TopicPartition, timeout: float = 0, cached: bool = False) -> tuple[int, int]:
+        if isinstance(self.end, Exception) and not cached:
+            raise self.end
+        return 0, -1001 if isinstance(self.end, Exception) else self.end
 
     def incremental_assign(self, _: list[TopicPartition]) -> None: ...
 
@@ -100,9 +111,8 @@ class ListWriter:
     def close(self) -> None: ...
 
 
-def run(consumer: FakeConsumer, writer: ListWriter, last: int) -> None:
-    """Runs a task until it has stored the last offset."""
-    task = SinkTask(
+def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> SinkTask:
+    return SinkTask(
         "task",
         make_consumer=lambda on_commit: consumer,
         writer=writer,
@@ -116,15 +126,27 @@ def run(consumer: FakeConsumer, writer: ListWriter, last: int) -> None:
             drain_seconds=5,
             backoff=Backoff(),
         ),
+        **options,
     )
+
+
+@contextmanager
+def running(task: SinkTask) -> Iterator[None]:
+    """Runs a task in a thread until left."""
     stop = threading.Event()
     thread = threading.Thread(target=task.run, args=(stop,))
     thread.start()
     try:
-        wait_until(lambda: last in writer.offsets, what=f"offset {last} stored")
+        yield
     finally:
         stop.set()
         thread.join(30)
+
+
+def run(consumer: FakeConsumer, writer: ListWriter, last: int) -> None:
+    """Runs a task until it has stored the last offset."""
+    with running(make_task(consumer, writer)):
+        wait_until(lambda: last in writer.offsets, what=f"offset {last} stored")
 
 
 @pytest.mark.parametrize("resume_at", [10, None])
@@ -144,3 +166,32 @@ def test_records_beyond_the_position_are_taken_from_the_midst_of_what_was_stored
     writer = ListWriter(10)
     run(consumer, writer, 29)
     assert writer.offsets == list(range(10, 30))
+
+
+def test_kafka_away_is_shown_in_each_partition_until_it_answers_again() -> None:
+    consumer = FakeConsumer([range(10, 20)])
+    consumer.end = KafkaException(KafkaError(KafkaError._TIMED_OUT))
+    outage = Outage(logging.getLogger(__name__), "the test waits")
+    # A hundred times as fast: the task looks for the end every 5 s of its clock.
+    task = make_task(consumer, ListWriter(10), outage=outage, clock=lambda: 100 * time.monotonic())
+    with running(task):
+        wait_until(lambda: [(p.state, p.stored) for p in task.status.report()] == [("running", 20)], what="running")
+        outage.note(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+        (away,) = wait_until(lambda: [p for p in task.status.report() if p.tries >= 2], what="backing off")
+        assert (away.state, away.lag) == ("backing off", None)
+        assert "Kafka" in away.reason
+        consumer.end = 23
+        (back,) = wait_until(lambda: [p for p in task.status.report() if p.state == "running"], what="running again")
+        assert not outage.is_away
+        assert (back.position, back.committed, back.end, back.lag) == (20, 20, 23, 3)
+
+
+def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
+    class Broken(ListWriter):
+        def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+            raise Fatal("permission denied")
+
+    task = make_task(FakeConsumer([range(10, 20)]), Broken(10))
+    with pytest.raises(Fatal):
+        task.run(threading.Event())
+    assert [(p.state, p.reason) for p in task.status.report()] == [("failed", "permission denied")]
