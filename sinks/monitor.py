@@ -35,8 +35,11 @@ def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> App:
             return _json(start_response, "200 OK", status.status())
         if path == "/healthz":
             report = status.status()
-            unhealthy = [partition for partition in report.partitions if not partition.healthy]
-            health = {"healthy": report.healthy, "failed": report.failed, "unhealthy": unhealthy}
+            health = {
+                "healthy": report.healthy,
+                "tasks": [task for task in report.tasks if not task.healthy],
+                "partitions": [partition for partition in report.partitions if not partition.healthy],
+            }
             return _json(start_response, "200 OK" if report.healthy else "503 Service Unavailable", health)
         return _json(start_response, "404 Not Found", {"detail": "try /metrics, /healthz or /status"})
 

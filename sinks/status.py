@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import msgspec
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -18,7 +18,7 @@ from sinks.records import Batch, Partition, Rejected
 State = Literal["opening", "running", "paused", "backing off", "failed"]
 
 UNHEALTHY_SECONDS = 5.0
-"""A partition that backs off for so long makes the sink unhealthy; a single failed try does not."""
+"""What backs off for so long makes the sink unhealthy; a single failed try does not."""
 
 
 class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,8 +36,8 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     since: datetime
     healthy: bool
-    reason: str = ""
-    tries: int = 0
+    reason: str
+    tries: int
     position: int | None = None
     stored: int | None = None
     committed: int | None = None
@@ -45,17 +45,25 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     lag: int | None = None
 
 
-class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A sink's process, at a moment.
+class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A task, at a moment: running, backing off while Kafka is away, or failed."""
 
-    failed: why tasks have ended, by their names; buffered_bytes: read and not stored yet.
-    """
+    task: str
+    state: State
+    since: datetime
+    healthy: bool
+    reason: str
+    tries: int
+
+
+class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A sink's process, at a moment. buffered_bytes: read and not stored yet."""
 
     sink: str
     healthy: bool
     since: datetime
-    failed: dict[str, str]
     buffered_bytes: int
+    tasks: list[TaskReport]
     partitions: list[PartitionReport]
 
 
@@ -64,6 +72,48 @@ class _Since(NamedTuple):
     moment: float
     reason: str = ""
     tries: int = 0
+
+
+class _CurrentState:
+    """Of something that several threads work for: failed, or backing off where one of them does, or as it was set."""
+
+    def __init__(self, first: State, wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._calm = _Since(first, wall_clock())
+        self._troubles: dict[int, _Since] = {}  # of each thread, from the first failure of its step
+        self._failure: _Since | None = None
+
+    def set(self, state: State) -> None:
+        with self._lock:
+            self._calm = _Since(state, self._wall_clock())
+
+    def back_off(self, reason: str, tries: int) -> None:
+        thread = threading.get_ident()
+        with self._lock:
+            moment = self._troubles[thread].moment if thread in self._troubles else self._wall_clock()
+            self._troubles[thread] = _Since("backing off", moment, reason, tries)
+
+    def go_on(self) -> None:
+        with self._lock:
+            if self._troubles.pop(threading.get_ident(), None) and not self._troubles:
+                self._calm = self._calm._replace(moment=self._wall_clock())
+
+    def fail(self, reason: str) -> None:
+        with self._lock:
+            self._failure = _Since("failed", self._wall_clock(), reason)
+
+    def report(self) -> dict[str, Any]:
+        with self._lock:
+            now = self._failure or min(self._troubles.values(), key=lambda t: t.moment, default=self._calm)
+        backs_off = self._wall_clock() - now.moment if now.state == "backing off" else 0.0
+        return {
+            "state": now.state,
+            "since": datetime.fromtimestamp(now.moment, UTC),
+            "healthy": now.state != "failed" and backs_off < UNHEALTHY_SECONDS,
+            "reason": now.reason,
+            "tries": now.tries,
+        }
 
 
 class _Offsets(NamedTuple):
@@ -82,43 +132,31 @@ class PartitionStatus:
     def __init__(self, partition: Partition, metrics: SinkMetrics, wall_clock: Callable[[], float] = time.time) -> None:
         self._partition = partition
         self._metrics = metrics
-        self._wall_clock = wall_clock
-        self._lock = threading.Lock()
-        self._calm = _Since("opening", wall_clock())
-        self._troubles: dict[int, _Since] = {}  # of each thread, from the first failure of its step
-        self._failure: _Since | None = None
+        self._state = _CurrentState("opening", wall_clock)
         self._offsets = _Offsets()
         metrics.add_partition(partition)
 
     def running(self) -> None:
         """It is open and read."""
-        with self._lock:
-            self._calm = _Since("running", self._wall_clock())
+        self._state.set("running")
 
     def paused(self) -> None:
         """Reading has stopped for want of memory."""
         self._metrics.paused(self._partition)
-        with self._lock:
-            self._calm = _Since("paused", self._wall_clock())
+        self._state.set("paused")
 
     def backing_off(self, what: str, error: Retriable, tries: int) -> None:
         """The step of this thread failed so often, and is repeated."""
         self._metrics.retried(self._partition, error.reason)
-        with self._lock:
-            first = self._troubles.get(threading.get_ident())
-            moment = first.moment if first else self._wall_clock()
-            self._troubles[threading.get_ident()] = _Since("backing off", moment, f"{what}: {error}", tries)
+        self._state.back_off(f"{what}: {error}", tries)
 
     def goes_on(self) -> None:
         """The step of this thread is over."""
-        with self._lock:
-            if self._troubles.pop(threading.get_ident(), None) and not self._troubles:
-                self._calm = self._calm._replace(moment=self._wall_clock())
+        self._state.go_on()
 
     def failed(self, why: str) -> None:
         """The task can't go on."""
-        with self._lock:
-            self._failure = _Since("failed", self._wall_clock(), why)
+        self._state.fail(why)
 
     def fenced(self) -> None:
         """Another owner has taken it over."""
@@ -135,39 +173,32 @@ class PartitionStatus:
 
     def progress(self, *, position: int, stored: int | None, committed: int | None, end: int | None) -> None:
         """How far it is; end: None or negative when it is not known now."""
-        with self._lock:
-            known = self._offsets.end if end is None or end < 0 else end
-            self._offsets = _Offsets(position, stored, committed, known)
+        known = self._offsets.end if end is None or end < 0 else end
+        self._offsets = _Offsets(position, stored, committed, known)
 
     def report(self, task: str) -> PartitionReport:
         """What it is doing; task: that of its owner."""
-        with self._lock:
-            current = self._failure or min(self._troubles.values(), key=lambda t: t.moment, default=self._calm)
-            offsets = self._offsets
+        offsets = self._offsets
         done = offsets.committed if offsets.stored is None else offsets.stored
-        backs_off = self._wall_clock() - current.moment if current.state == "backing off" else 0.0
         return PartitionReport(
             topic=self._partition.topic,
             partition=self._partition.number,
             task=task,
-            state=current.state,
-            since=datetime.fromtimestamp(current.moment, UTC),
-            healthy=current.state != "failed" and backs_off < UNHEALTHY_SECONDS,
-            reason=current.reason,
-            tries=current.tries,
-            lag=None if offsets.end is None or done is None else max(0, offsets.end - done),
+            **self._state.report(),
             **offsets._asdict(),
+            lag=None if offsets.end is None or done is None else max(0, offsets.end - done),
         )
 
 
 class TaskStatus:
-    """The partitions of a task, and whether it has failed."""
+    """What a task is doing, and its partitions."""
 
     def __init__(self, name: str, metrics: SinkMetrics, wall_clock: Callable[[], float] = time.time) -> None:
-        self.name = name
-        self.failure = ""
+        self._name = name
         self._metrics = metrics
         self._wall_clock = wall_clock
+        self._state = _CurrentState("running", wall_clock)
+        self._has_failed = False
         self._partitions: dict[Partition, PartitionStatus] = {}
 
     def assign(self, partition: Partition) -> PartitionStatus:
@@ -178,18 +209,32 @@ class TaskStatus:
 
     def leave(self, partition: Partition) -> None:
         """The task has given a partition up; after a failure it goes on being shown."""
-        if not self.failure:
+        if not self._has_failed:
             self._partitions.pop(partition, None)
+
+    def kafka_away(self, why: str, tries: int) -> None:
+        """Kafka was asked in vain so often."""
+        self._state.back_off(why, tries)
+
+    def kafka_back(self) -> None:
+        """Kafka has answered."""
+        self._state.go_on()
 
     def failed(self, error: BaseException) -> None:
         """The task has ended by an error, and its partitions with it."""
-        self.failure = str(error) or type(error).__name__
+        self._has_failed = True
+        why = str(error) or type(error).__name__
+        self._state.fail(why)
         for status in self._partitions.values():
-            status.failed(self.failure)
+            status.failed(why)
 
-    def report(self) -> list[PartitionReport]:
+    def report(self) -> TaskReport:
+        """What it is doing."""
+        return TaskReport(task=self._name, **self._state.report())
+
+    def partitions(self) -> list[PartitionReport]:
         """Its partitions."""
-        return [status.report(self.name) for status in list(self._partitions.values())]
+        return [status.report(self._name) for status in list(self._partitions.values())]
 
 
 class SinkStatus(Collector):
@@ -212,17 +257,15 @@ class SinkStatus(Collector):
 
     def status(self) -> SinkReport:
         """What it is doing right now; `msgspec.json.encode` makes JSON of it."""
-        partitions = sorted(
-            (report for task in self._tasks for report in task.report()), key=lambda p: (p.topic, p.partition)
-        )
-        failed = {task.name: task.failure for task in self._tasks if task.failure}
+        tasks = [task.report() for task in self._tasks]
+        partitions = [partition for task in self._tasks for partition in task.partitions()]
         return SinkReport(
             sink=self._sink,
-            healthy=not failed and all(partition.healthy for partition in partitions),
+            healthy=all(task.healthy for task in tasks) and all(partition.healthy for partition in partitions),
             since=self._since,
-            failed=failed,
             buffered_bytes=self._budget.used,
-            partitions=partitions,
+            tasks=tasks,
+            partitions=sorted(partitions, key=lambda partition: (partition.topic, partition.partition)),
         )
 
     def collect(self) -> Iterable[Metric]:

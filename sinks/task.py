@@ -19,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from events.kafka_log import Outage
 from events.schema import Check
 from sinks.dead_letters import DeadLetters
-from sinks.errors import Fatal, Fenced, Retriable
+from sinks.errors import Fatal, Fenced
 from sinks.memory import MemoryBudget
 from sinks.metrics import SinkMetrics
 from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected
@@ -57,7 +57,7 @@ _PAUSE_AFTER_SECONDS = 1.0
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
 _LOOK_SECONDS = 5.0
-_END_SECONDS = 1.0
+_LOOK_TIMEOUT = 1.0
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
 
 STORY_SECONDS = 10.0
@@ -149,7 +149,7 @@ class SinkTask:
         self._records = self._batches = self._rejected = 0
         self._told = (clock(), 0)
         self._looked_at = clock()
-        self._silent_looks = 0
+        self._looks_in_vain = 0
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set; then stores what was read, commits and leaves the group.
@@ -500,34 +500,45 @@ class SinkTask:
     # Telling what it does
 
     def _look_around(self) -> None:
-        """Notes now and then how far each partition is, and whether Kafka answers."""
+        """Notes now and then how far each partition is, and while Kafka is away, whether it is back."""
         now = self._clock()
         if now - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = now
-        silence: Retriable | None = None
+        if self._outage.is_away:
+            self._ask_kafka()
         for assigned in self._assigned.values():
-            place, end = TopicPartition(*assigned.partition), None
-            # The client knows the end, and whether Kafka is there, only while it fetches.
-            is_asked = assigned.queue is None or assigned.paused or self._outage.is_away
-            if not is_asked:
-                _, end = self._consumer.get_watermark_offsets(place, cached=True)
-            elif silence is None:  # one time-out in a round is enough
-                try:
-                    _, end = self._consumer.get_watermark_offsets(place, timeout=_END_SECONDS)
-                    self._outage.over("the sink reads on")
-                except KafkaException as error:
-                    silence = Retriable(f"Kafka: {error.args[0].str()}", reason="kafka")
-                    self._silent_looks += 1
-            if is_asked and silence is not None:
-                assigned.status.backing_off("looking for the end", silence, self._silent_looks)
-            else:
-                assigned.status.goes_on()
             assigned.status.progress(
-                position=assigned.position, stored=assigned.stored, committed=assigned.committed, end=end
+                position=assigned.position,
+                stored=assigned.stored,
+                committed=assigned.committed,
+                end=None if self._outage.is_away else self._end(assigned),
             )
-        if silence is None:
-            self._silent_looks = 0
+
+    def _ask_kafka(self) -> None:
+        try:
+            self._consumer.list_topics(self._settings.topics[0], timeout=_LOOK_TIMEOUT)
+        except KafkaException as error:
+            self._looks_in_vain += 1
+            self.status.kafka_away(f"Kafka is away: {error.args[0].str()}", self._looks_in_vain)
+        else:
+            self._looks_in_vain = 0
+            self.status.kafka_back()
+            self._outage.over("the sink reads on")
+
+    def _end(self, assigned: _Assigned) -> int | None:
+        """The offset after the partition's last record, None when Kafka does not tell."""
+        tp = TopicPartition(*assigned.partition)
+        end: int
+        try:
+            if assigned.queue is not None and not assigned.paused:
+                _, end = self._consumer.get_watermark_offsets(tp, cached=True)
+            else:  # the client keeps itself informed only while it fetches
+                _, end = self._consumer.get_watermark_offsets(tp, timeout=_LOOK_TIMEOUT)
+        except KafkaException as error:
+            logger.debug("%s: the end of %s: %s", self.name, assigned.partition, error.args[0].str())
+            return None
+        return end
 
     def _tell_story(self) -> None:
         told_at, told_records = self._told

@@ -89,7 +89,7 @@ def test_hdfs_sink_counts_what_it_stores_and_shows_that_hdfs_is_away(
     assert monitor.total("sink_flush_seconds_count") >= 3
     for partition in monitor.wait_lag(0):
         assert (partition["state"], partition["committed"], partition["end"]) == ("running", 101, 101)
-    assert monitor.health() == (200, {"healthy": True, "failed": {}, "unhealthy": []})
+    assert monitor.health() == (200, {"healthy": True, "tasks": [], "partitions": []})
 
     stack.namenode.kill()
     try:
@@ -98,8 +98,8 @@ def test_hdfs_sink_counts_what_it_stores_and_shows_that_hdfs_is_away(
             lambda: answer if (answer := monitor.health())[0] == 503 else None, what="an unhealthy sink"
         )
         assert health["healthy"] is False
-        assert health["failed"] == {}
-        for partition in health["unhealthy"]:
+        assert health["tasks"] == []
+        for partition in health["partitions"]:
             assert (partition["topic"], partition["state"]) == (topic, "backing off")
             assert "Connection refused" in partition["reason"]
             assert partition["tries"] > 1

@@ -146,7 +146,8 @@ def test_healthz_tells_which_partition_has_backed_off_for_some_seconds(sink: Sin
     assert status == "503 Service Unavailable"
     health = json.loads(body)
     assert health["healthy"] is False
-    (partition,) = health["unhealthy"]
+    assert health["tasks"] == []
+    (partition,) = health["partitions"]
     assert (partition["topic"], partition["partition"], partition["state"]) == ("clicks", 1, "backing off")
     assert partition["reason"] == "uploading 0-9: connection refused"
     assert partition["since"] == "1970-01-01T00:16:40Z"
@@ -161,8 +162,21 @@ def test_a_failed_task_is_shown_until_the_process_ends(sink: Sink) -> None:
     sink.task.leave(PARTITION)
     status, body = sink.get("/healthz")
     assert status.startswith("503")
-    assert json.loads(body)["failed"] == {"hdfs/0": "offset 5 is not in Kafka"}
+    (task,) = json.loads(body)["tasks"]
+    assert (task["task"], task["state"], task["reason"]) == ("hdfs/0", "failed", "offset 5 is not in Kafka")
     assert sink.state() == ("failed", 1_000, "offset 5 is not in Kafka", 0)
+
+
+def test_kafka_away_is_unhealthy_even_when_no_partition_is_left(sink: Sink) -> None:
+    sink.task.leave(PARTITION)
+    sink.task.kafka_away("Kafka is away: timed out", 1)
+    sink.clock.now += 5
+    status, body = sink.get("/healthz")
+    assert status.startswith("503")
+    (task,) = json.loads(body)["tasks"]
+    assert (task["task"], task["state"], task["reason"]) == ("hdfs/0", "backing off", "Kafka is away: timed out")
+    sink.task.kafka_back()
+    assert sink.get("/healthz")[0] == "200 OK"
 
 
 def test_a_partition_that_was_given_up_is_not_shown(sink: Sink) -> None:
