@@ -24,10 +24,12 @@ class InvalidRecord(ValueError):
 class Check:
     """Tells which records a sink can use.
 
-    kind: what their values must hold; has_timestamp: whether its field `timestamp` must be a time.
+    kind: what their values must hold; has_timestamp: whether its field `timestamp` must be a time; tombstones: whether
+    a record without a value is one.
     """
 
-    def __init__(self, kind: Any, *, has_timestamp: bool) -> None:
+    def __init__(self, kind: Any, *, has_timestamp: bool, tombstones: bool = False) -> None:
+        self._tombstones = tombstones
         self._one = msgspec.json.Decoder(kind)
         self._has_timestamp = has_timestamp
         if has_timestamp:
@@ -38,6 +40,8 @@ class Check:
     def __call__(self, value: bytes | None) -> None:
         """Raises InvalidRecord when the value can't be used."""
         if value is None:
+            if self._tombstones:
+                return
             raise InvalidRecord("the record has no value (a tombstone)")
         try:
             if not value.isascii():
@@ -81,12 +85,14 @@ class Check:
         return not self._has_timestamp or all(MINYEAR < event.timestamp.year < MAXYEAR for event in events)
 
 
-def check_for(event: str) -> Check:
+def check_for(event: str, *, tombstones: bool = False) -> Check:
     """The check of a kind of event: a name of EVENT_TYPES, or "json" for any JSON object.
 
-    A field that the kind does not know is no error: it is stored as it came. Raises KeyError for an unknown kind.
+    A field that the kind does not know is no error: it is stored as it came. tombstones: whether the sink can use a
+    record without a value, too. Raises KeyError for an unknown kind.
     """
     if event == ANY_JSON:
-        return Check(dict[str, msgspec.Raw], has_timestamp=False)
+        return Check(dict[str, msgspec.Raw], has_timestamp=False, tombstones=tombstones)
     event_type = EVENT_TYPES[event]
-    return Check(event_type, has_timestamp="timestamp" in event_type.__struct_fields__)
+    has_timestamp = "timestamp" in event_type.__struct_fields__
+    return Check(event_type, has_timestamp=has_timestamp, tombstones=tombstones)

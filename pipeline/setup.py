@@ -61,7 +61,7 @@ def _prepare_target(sink: SinkConfig) -> Iterator[str]:
         try:
             for line in elasticsearch_setup.prepare(client, target, event=sink.event):
                 yield f"Elasticsearch {line}"
-        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+        except (elasticsearch.ApiError, elasticsearch.TransportError, Fatal, Retriable) as error:
             raise SetupError(f"Elasticsearch ({target.cluster}): {error}") from error
         finally:
             client.close()

@@ -183,7 +183,7 @@ def _search_all(timeout: float) -> Any:
     target = events_target()
     client = connections.get_connection(target.cluster).options(request_timeout=timeout, max_retries=0)
     # A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
-    return SelectColorDocument.search(using=client, index=target.index).params(
+    return SelectColorDocument.search(using=client, index=target.readers).params(
         ignore_unavailable=True, allow_partial_search_results=False
     )
 

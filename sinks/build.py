@@ -11,12 +11,12 @@ from django.core.exceptions import ImproperlyConfigured
 from events.conf import kafka_cluster
 from events.kafka_log import Outage, client_logger
 from events.producer import EventProducer, check_options
-from events.schema import check_for
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig
 from sinks.dead_letters import PRODUCER_OPTIONS, DeadLetters
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.topics import TopicNotes
 from sinks.elasticsearch.writer import ElasticsearchWriter
 from sinks.hdfs import client as hdfs_client
 from sinks.hdfs.writer import HdfsWriter
@@ -54,7 +54,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     writer = _writer(sink, cluster, metrics)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
     producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"))
-    check = check_for(sink.event)
+    check = sink.check()
     budget = MemoryBudget(options.buffer_bytes)
     task_settings = TaskSettings(
         topics=sink.topics,
@@ -130,7 +130,8 @@ def _writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) -> Wr
     target = sink.target
     if isinstance(target, ElasticsearchTarget):
         client = elasticsearch_client.connect(elasticsearch_cluster(target.cluster), connections=connections)
-        return ElasticsearchWriter(client, index=target.index, metrics=metrics)
+        topics = TopicNotes(client, index=target.index, topic_id=TopicIds(kafka))
+        return ElasticsearchWriter(client, target.actions(), topics, metrics)
     return HdfsWriter(
         hdfs_client.connect(hdfs_cluster(target.cluster), connections=connections, metrics=metrics),
         path=target.path,

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from events.conf import kafka_cluster
 from events.event import EVENT_TYPES
-from events.schema import ANY_JSON
+from events.schema import ANY_JSON, Check, check_for
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
@@ -100,12 +100,22 @@ class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """Where unusable records of its topics go."""
         return sorted({self.dead_letters_of(topic) for topic in self.topics})
 
+    def check(self) -> Check:
+        """Tells which records it can store."""
+        target = self.target
+        tombstones = isinstance(target, ElasticsearchTarget) and target.tombstones != "dead-letter"
+        return check_for(self.event, tombstones=tombstones)
+
     def dead_letters_of(self, topic: str) -> str:
         """Where unusable records of a topic go."""
         return self.dead_letter_topic.replace("{topic}", topic)
 
 
-KINDS = ("hdfs", "elasticsearch")
+KIND_OPTIONS: dict[str, dict[str, Any]] = {
+    "hdfs": {},
+    "elasticsearch": {"flush_records": 2000, "flush_seconds": 1.0, "buffer_bytes": 64 * 1024 * 1024},
+}
+"""The kinds of sinks, and where their options have other defaults than SinkOptions."""
 
 
 @cache
@@ -119,15 +129,20 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     if not isinstance(entry, dict):
         raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
     kind = entry.get("kind")
-    if kind not in KINDS:
-        raise ImproperlyConfigured(f"{where}: kind is {kind!r}; it must be one of {', '.join(KINDS)}")
+    if kind not in KIND_OPTIONS:
+        raise ImproperlyConfigured(f"{where}: kind is {kind!r}; it must be one of {', '.join(KIND_OPTIONS)}")
     # The kind decides what the target holds.
     target = entry.get("target")
     if not isinstance(target, dict):
         raise ImproperlyConfigured(f"{where}: target is {target!r}; it must say where the sink stores")
     target = {"kind": kind, **target}
+    options = entry.get("options", {})
+    if isinstance(options, dict):
+        options = {**KIND_OPTIONS[kind], **options}
     try:
-        config = msgspec.convert({"group": f"sink-{name}", **entry, "name": name, "target": target}, SinkConfig)
+        config = msgspec.convert(
+            {"group": f"sink-{name}", **entry, "name": name, "target": target, "options": options}, SinkConfig
+        )
     except msgspec.ValidationError as error:
         raise ImproperlyConfigured(f"{where}: {error}") from error
     if config.event != ANY_JSON and config.event not in EVENT_TYPES:
@@ -145,6 +160,7 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
             config.target.layout(config.event)
             hdfs_cluster(config.target.cluster)
         else:
+            config.target.actions()
             elasticsearch_cluster(config.target.cluster)
     except ValueError as error:
         raise ImproperlyConfigured(f"{where}: {error}") from error

@@ -4,22 +4,31 @@ import contextlib
 import http.client
 import itertools
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 Rule = Callable[[int, str], str]
 """Given the number of a request (from 0) and its request line: "pass", "lose" (it is done, its reply is not sent),
-"refuse" (it is not done, the connection is closed) or "late" (it is done when the client no longer waits)."""
+"refuse" (it is not done, the connection is closed), "late" (it is done when the client no longer waits), "slow" (it is
+answered as late), or a status such as "429" (it is not done, the answer is this)."""
+
+
+_PASSED = ("Content-Type", "Accept", "Authorization")
+_ANSWERED = ("Content-Type", "Location", "X-Elastic-Product")
+_ERROR = b'{"error":{"type":"proxy_exception","reason":"the proxy says so"}}'
 
 
 class HttpProxy:
-    """For requests without a body, as all that go to a NameNode.
+    """In front of a NameNode or an Elasticsearch.
 
     upstream: the server's URL; rule: what happens to each request; redirect: a host:port that takes the place of the
-    one that the server redirects to, given that; late_seconds: how late "late" is.
+    one that the server redirects to, given that; late_seconds: how late "late" is; authorization: the only value of
+    that header that is let in; certificate: a PEM file with key and certificate, for https.
     """
 
     def __init__(
@@ -29,7 +38,10 @@ class HttpProxy:
         *,
         redirect: Callable[[str], str] = lambda address: address,
         late_seconds: float = 0.0,
+        authorization: str | None = None,
+        certificate: Path | None = None,
     ) -> None:
+        self._is_tls = certificate is not None
         self.spoilt: list[str] = []
         """The request lines that did not simply pass, each after what happened to it."""
         address = urlsplit(upstream).netloc
@@ -45,49 +57,65 @@ class HttpProxy:
                     super().handle_one_request()
 
             def do_GET(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 fate = rule(next(numbers), self.requestline)
+                if authorization is not None and self.headers.get("Authorization") != authorization:
+                    fate = "401"
                 if fate != "pass":
                     spoilt.append(f"{fate}: {self.requestline}")
                 if fate == "refuse":
                     self.close_connection = True
                     return
-                if fate == "late":
+                if fate.isdecimal():
+                    self._answer(int(fate), {"X-Elastic-Product": "Elasticsearch"}, _ERROR)
+                    return
+                if fate in ("late", "slow"):
                     time.sleep(late_seconds)
                 connection = http.client.HTTPConnection(address, timeout=60)
                 try:
-                    connection.request(self.command, self.path, headers={"Content-Length": "0"})
+                    headers = {name: value for name in _PASSED if (value := self.headers.get(name))}
+                    headers["Content-Length"] = str(len(body))
+                    connection.request(self.command, self.path, body=body, headers=headers)
                     response = connection.getresponse()
-                    body = response.read()
+                    answer = response.read()
                 except (OSError, http.client.HTTPException):
                     fate = "lose"  # the server is away
                 finally:
                     connection.close()
-                if fate != "pass":
+                if fate not in ("pass", "slow"):
                     self.close_connection = True
                     return
-                self.send_response(response.status)
-                for name, value in response.getheaders():
-                    if name.lower() == "location":
-                        there = urlsplit(value)
-                        value = there._replace(netloc=redirect(there.netloc)).geturl()
-                    if name.lower() in ("location", "content-type"):
-                        self.send_header(name, value)
+                passed = {name: value for name in _ANSWERED if (value := response.getheader(name))}
+                if "Location" in passed:
+                    there = urlsplit(passed["Location"])
+                    passed["Location"] = there._replace(netloc=redirect(there.netloc)).geturl()
+                self._answer(response.status, passed, answer)
+
+            def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                if self.command != "HEAD":
+                    self.wfile.write(body)
 
-            do_PUT = do_POST = do_DELETE = do_GET
+            do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
 
             def log_message(self, *_: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
 
     @property
     def url(self) -> str:
         """Where clients reach it."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{'https' if self._is_tls else 'http'}://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> "HttpProxy":
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()

@@ -28,7 +28,7 @@ def read(time_range: TimeRange) -> dict[str, Any]:
         "total": found.total,
         "per_minute": found.total / time_range.minutes,
         "newest": found.newest,
-        "index": statistics.events_target().index,
+        "index": statistics.events_target().readers,
         "starts": found.starts,
         "counts": found.counts,
         "series": [asdict(one) for one in series],

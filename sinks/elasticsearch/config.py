@@ -1,9 +1,13 @@
-"""Where an Elasticsearch sink stores."""
+"""Where an Elasticsearch sink stores, and how."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.names import IndexNames
+from sinks.user_agents import FIELD, adding_agent
 
 
 class ElasticsearchTarget(
@@ -17,12 +21,72 @@ class ElasticsearchTarget(
     """The `target` of an Elasticsearch sink."""
 
     # Elasticsearch's own rule for names: https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create
-    index: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,200}$", description="The index of its documents.")]
-    shards: Annotated[int, Meta(ge=1, le=1024, description="Shards of an index that setup_pipeline makes.")] = 1
+    index: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9](?:[a-z0-9._-]|%[YmdH]){0,200}$",
+            description="The index of its documents, or one a period of the record's time (UTC), for example "
+            "`select-color-%Y.%m.%d`.",
+        ),
+    ]
+    alias: Annotated[
+        str,
+        Meta(
+            pattern=r"^([a-z0-9][a-z0-9._-]{0,200})?$",
+            description="The name under which readers find all of its indices (default: `index` up to its first %).",
+        ),
+    ] = ""
+    time: Annotated[
+        str, Meta(description="The field with the time for `index`, or `kafka` for the time of the Kafka record.")
+    ] = "timestamp"
+    id: Annotated[
+        str,
+        Meta(
+            description="What a document's id is made of: `offset` (topic-partition-offset), `key` (the record's key; "
+            "the highest offset stays), `header:NAME` or `field:NAME` (where missing, topic-partition-offset)."
+        ),
+    ] = "offset"
+    tombstones: Annotated[
+        Literal["dead-letter", "ignore", "delete"],
+        Meta(description="What becomes of records without a value; delete needs `id` key."),
+    ] = "dead-letter"
+    user_agent_field: Annotated[
+        str,
+        Meta(description=f"The field whose browser, os, device and bot are stored in `{FIELD}`; none by default."),
+    ] = ""
+    shards: Annotated[int, Meta(ge=1, le=1024, description="Shards of an index.")] = 1
     replicas: Annotated[
         int, Meta(ge=0, le=10, description="Copies of each shard; with 0, a lost node loses documents.")
     ] = 1
+    refresh_interval: Annotated[
+        str,
+        Meta(
+            pattern=r"^(-1|[0-9]+(ms|s|m))?$",
+            description="How soon documents are found, for example 5s (default: as the Document says).",
+        ),
+    ] = ""
     cluster: Annotated[str, Meta(description="The cluster of settings.ELASTICSEARCH_DSL.")] = "default"
+
+    def names(self) -> IndexNames:
+        """Its indices. Raises ValueError naming the key that is wrong."""
+        return IndexNames(self.index, time=self.time)
+
+    def actions(self) -> Actions:
+        """What a bulk request says of each record. Raises ValueError naming the key that is wrong."""
+        names = self.names()
+        if self.readers == "":
+            raise ValueError(f"alias is needed, for index {self.index!r} begins with a %")
+        return Actions(
+            names,
+            id=self.id,
+            delete_tombstones=self.tombstones == "delete",
+            enrich=adding_agent(self.user_agent_field) if self.user_agent_field else None,
+        )
+
+    @property
+    def readers(self) -> str:
+        """The name under which readers find its documents: an alias, or its only index."""
+        return self.alias or self.index.partition("%")[0].rstrip("-._")
 
     def __str__(self) -> str:
         return f"Elasticsearch ({self.cluster}) {self.index}"

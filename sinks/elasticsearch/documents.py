@@ -20,6 +20,10 @@ class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no
     userName = fields.KeywordField()
     # Words are searchable; `.keyword` is what aggregations count.
     userAgent = fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)})
+    # Not of the event: added by a sink with `user_agent_field`.
+    agent = fields.ObjectField(
+        properties={name: fields.KeywordField() for name in ("browser", "os", "device", "bot")},
+    )
 
     class Index:
         name = "select-color"

@@ -1,36 +1,76 @@
-"""Makes the index of a sink: an index template with mapping and settings, and the index itself."""
+"""Makes what a sink stores in: an index template with mapping, settings and alias, and the index where it is one."""
 
 from typing import Any
 
 from elasticsearch import Elasticsearch
 
+from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import DOCUMENTS
+from sinks.elasticsearch.names import IndexNames
+from sinks.elasticsearch.topics import NOTES_INDEX, NOTES_MAPPING
+
+_PRIORITY = 200
+_GC_DELETES = "1h"
+"""How long the version of a deleted document is known, so that an older one, sent again, does not bring it back."""
 
 
 def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -> list[str]:
     """Makes or updates what is missing or differs; returns a line on each thing done. Repeating it does no harm.
 
     event: the kind of event, whose Document gives mapping and settings; "json" has none, Elasticsearch guesses then.
-    Raises elasticsearch.ApiError and TransportError.
+    Raises elasticsearch.ApiError and TransportError, Fatal and Retriable.
     """
-    index = target.index
+    check_server(client)
+    done = []
+    if not client.indices.exists(index=NOTES_INDEX):
+        settings = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "hidden": True}
+        client.options(ignore_status=400).indices.create(  # two at a time
+            index=NOTES_INDEX, settings=settings, mappings=NOTES_MAPPING
+        )
+        done.append(f"index {NOTES_INDEX}: made")
+    names = target.names()
     body = _template(target, event)
     client.indices.put_index_template(
-        name=index, index_patterns=[index], priority=200, template=body, meta={"event": event}
+        name=names.template,
+        index_patterns=[names.wildcard],
+        # Of two that apply to an index, the one whose names begin in more detail.
+        priority=_PRIORITY + len(names.prefix),
+        template=body,
+        meta={"event": event},
     )
-    done = [f"index template {index}: put"]
-    if not client.indices.exists(index=index):
-        client.indices.create(index=index)
-        done.append(f"index {index}: made")
-    elif body.get("mappings"):
-        client.indices.put_mapping(index=index, body=body["mappings"])
+    done.append(f"index template {names.template}: put")
+    if names.fixed is not None and not client.indices.exists(index=names.fixed):
+        client.indices.create(index=names.fixed)
+        return [*done, f"index {names.fixed}: made"]
+    for index in indices(client, names):
+        if body.get("mappings"):
+            client.indices.put_mapping(index=index, body=body["mappings"])
+        changeable = {key: value for key, value in body["settings"].items() if key != "number_of_shards"}
+        client.indices.put_settings(index=index, settings=changeable)
+        for alias in body["aliases"]:
+            client.indices.put_alias(index=index, name=alias)
         done.append(f"index {index}: there already, mapping up to date")
     return done
+
+
+def indices(client: Elasticsearch, names: IndexNames) -> list[str]:
+    """The indices that are there, by name. Raises elasticsearch.ApiError and TransportError."""
+    found = client.indices.get(index=names.wildcard, filter_path="*.settings.index.uuid", expand_wildcards="all")
+    return sorted(index for index in found if names.gives(index))
 
 
 def _template(target: ElasticsearchTarget, event: str) -> dict[str, Any]:
     document = DOCUMENTS.get(event)
     body: dict[str, Any] = document._index.to_dict() if document is not None else {}
-    shards = {"number_of_shards": target.shards, "number_of_replicas": target.replicas}
-    return {**body, "settings": {**body.get("settings", {}), **shards}}
+    settings = {
+        **body.get("settings", {}),
+        "number_of_shards": target.shards,
+        "number_of_replicas": target.replicas,
+    }
+    if target.refresh_interval:
+        settings["refresh_interval"] = target.refresh_interval
+    if target.tombstones == "delete":
+        settings["gc_deletes"] = _GC_DELETES
+    aliases: dict[str, Any] = {} if target.readers == target.index else {target.readers: {}}
+    return {**body, "settings": settings, "aliases": aliases}

@@ -2,7 +2,8 @@
 
 import time
 
-from pipeline.browsers import BrowserCount, browser_of, count_browsers
+from pipeline.browsers import BrowserCount, count_browsers
+from sinks.user_agents import agent_of
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36"
@@ -15,7 +16,7 @@ IPHONE = (
 
 
 def test_a_browser_is_named_by_its_family() -> None:
-    assert [browser_of(agent) for agent in (CHROME.format(131), FIREFOX, IPHONE)] == [
+    assert [agent_of(agent).browser for agent in (CHROME.format(131), FIREFOX, IPHONE)] == [
         "Chrome",
         "Firefox",
         "Mobile Safari",
@@ -23,8 +24,8 @@ def test_a_browser_is_named_by_its_family() -> None:
 
 
 def test_an_agent_that_names_no_browser_is_unknown() -> None:
-    assert browser_of("") is None
-    assert browser_of("<img src=x onerror=alert(1)>") is None
+    assert agent_of("").browser is None
+    assert agent_of("<img src=x onerror=alert(1)>").browser is None
 
 
 def test_versions_of_a_browser_are_added_up() -> None:
@@ -33,12 +34,12 @@ def test_versions_of_a_browser_are_added_up() -> None:
 
 
 def test_agents_that_lie_beside_the_project_are_named_as_they_are_there(user_agents: list[str]) -> None:
-    named = sum(browser_of(agent) is not None for agent in user_agents)
+    named = sum(agent_of(agent).browser is not None for agent in user_agents)
     assert named > len(user_agents) // 2
 
 
 def test_a_hostile_agent_costs_little_time() -> None:
     started = time.perf_counter()
     for hostile in ("Mozilla/5.0 (" * 2000, ";" * 30_000, "a/1 " * 8000, " " * 30_000):
-        browser_of(hostile)
+        agent_of(hostile)
     assert time.perf_counter() - started < 1.0

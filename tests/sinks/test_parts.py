@@ -1,7 +1,6 @@
-"""The small parts of a sink: batches, file names and lines, memory, retries, bulk bodies."""
+"""The small parts of a sink: batches, file names and lines, memory, retries."""
 
 import itertools
-import json
 import threading
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +8,6 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from sinks.elasticsearch.writer import _chunks, _operations, document_id
 from sinks.errors import Cancelled, Retriable
 from sinks.hdfs.formats import as_line
 from sinks.hdfs.layout import flat, unflat
@@ -145,20 +143,6 @@ def test_retry_ends_when_the_partition_is_given_up() -> None:
 
     with pytest.raises(Cancelled):
         Retry("task", Backoff(100, 100), cancelled)("it", action)
-
-
-def test_a_bulk_holds_the_bytes_of_kafka_and_ids_of_their_place() -> None:
-    value = '{"userName": "김"}'.encode()
-    action, source = _operations(PARTITION, [Record(12, value, 0)])
-    assert json.loads(action) == {"index": {"_id": document_id(PARTITION, 12)}}
-    assert source is value
-
-
-def test_bulks_are_bounded_and_lose_no_record() -> None:
-    records = [Record(offset, b"x" * (50 if offset % 5 else 500), 0) for offset in range(100)]
-    chunks = list(_chunks(records, 400))
-    assert [record for chunk in chunks for record in chunk] == records
-    assert all(len(chunk) == 1 or sum(len(r.value or b"") for r in chunk) <= 400 for chunk in chunks)
 
 
 def test_a_path_becomes_one_name_and_back() -> None:

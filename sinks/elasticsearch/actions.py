@@ -1,0 +1,120 @@
+"""What a bulk request says of each record: the document's id, its index, and the bytes that Kafka delivered."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from events.schema import InvalidRecord
+from sinks.elasticsearch.names import IndexNames
+from sinks.fields import field_reader
+from sinks.records import Partition, Record
+
+MAX_ID_BYTES = 512
+"""Elasticsearch's own bound: a longer id would have the whole request refused."""
+
+Identify = Callable[[Record], str | None]
+"""Gives the id that a record brings along, None where it brings none. Raises InvalidRecord."""
+
+
+class Actions:
+    """Makes the lines of a bulk request.
+
+    names: gives the index; id: "offset" (topic-partition-offset), "key" (the record's key; of two records with one key
+    the one with the higher offset stays, in whatever order they arrive), "header:NAME" or "field:NAME" (where a
+    record has none, topic-partition-offset); delete_tombstones: a record without a value deletes the document of its
+    key, otherwise it is left out; enrich: gives the value that is stored instead of Kafka's. Raises ValueError.
+    """
+
+    def __init__(
+        self,
+        names: IndexNames,
+        *,
+        id: str = "offset",
+        delete_tombstones: bool = False,
+        enrich: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self.names = names
+        self.versioned = id == "key"
+        self._delete_tombstones = delete_tombstones
+        self._enrich = enrich
+        self._identify = _identify(id)
+        if self.versioned and names.fixed is None:
+            raise ValueError("id 'key' needs one index: in another period's index a key's older document would stay")
+        if delete_tombstones and not self.versioned:
+            raise ValueError("tombstones 'delete' needs id 'key', which says what is deleted")
+
+    def body(self, partition: Partition, record: Record) -> bytes | None:
+        """The lines of a record; None when nothing is to be done. Raises InvalidRecord when it can't be stored."""
+        value = record.value
+        if value is None:
+            if not self._delete_tombstones:
+                return None
+            return b'{"delete":{%b}}\n' % self._place(partition, record)
+        if self._enrich is not None:
+            value = self._enrich(value)
+        if b"\n" in value:
+            value = value.replace(b"\n", b" ")  # between the parts of the JSON: inside its strings there can be none
+        return b'{"index":{%b}}\n%b\n' % (self._place(partition, record), value)
+
+    def document(self, partition: Partition, record: Record) -> tuple[str, str]:
+        """The index and the id of a record's document. Raises InvalidRecord when it can't be stored."""
+        return self.names.of(record), self._id(partition, record)
+
+    def _place(self, partition: Partition, record: Record) -> bytes:
+        index = self.names.of(record)
+        if self._identify is None:  # nothing in it needs escaping
+            return f'"_index":"{index}","_id":"{document_id(partition, record.offset)}"'.encode()
+        place = b'"_index":"%b","_id":%b' % (index.encode(), msgspec.json.encode(self._id(partition, record)))
+        return place + b',"version":%d,"version_type":"external"' % record.offset if self.versioned else place
+
+    def _id(self, partition: Partition, record: Record) -> str:
+        own = self._identify(record) if self._identify is not None else None
+        if own is None:
+            return document_id(partition, record.offset)
+        if len(own.encode()) > MAX_ID_BYTES:
+            raise InvalidRecord(f"its id has more than {MAX_ID_BYTES} bytes")
+        return own
+
+
+def document_id(partition: Partition, offset: int) -> str:
+    """What identifies a record's document: its place in Kafka."""
+    return f"{partition.topic}-{partition.number}-{offset}"
+
+
+def _identify(id: str) -> Identify | None:
+    kind, _, name = id.partition(":")
+    if id == "offset":
+        return None
+    if id == "key":
+        return _key
+    if kind == "header" and name:
+        return lambda record: _header(record, name)
+    if kind == "field" and name:
+        read = field_reader(name)
+        return lambda record: _field(read(record.value or b""))
+    raise ValueError(f"id is {id!r}; it must be offset, key, header:NAME or field:NAME")
+
+
+def _key(record: Record) -> str:
+    if not record.key:
+        raise InvalidRecord("the record has no key, which is to be its id")
+    return _text(record.key)
+
+
+def _header(record: Record, name: str) -> str | None:
+    for header, value in record.headers or ():
+        if header == name and value:
+            return _text(value)
+    return None
+
+
+def _field(value: Any) -> str | None:
+    return str(value) if value != "" and isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidRecord(f"its id is not UTF-8: {error}") from error

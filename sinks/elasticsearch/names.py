@@ -1,0 +1,88 @@
+"""Into which index a record goes: one for all, or one a year, month, day or hour of the record's own time."""
+
+import re
+from calendar import monthrange
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+
+from events.event import parse_timestamp
+from sinks.fields import field_reader
+from sinks.records import Record
+
+_CODES = {"Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d\d)", "d": r"(?P<d>\d\d)", "H": r"(?P<H>\d\d)"}
+
+# Where the event's own format (2026-11-20T10:15:30.123+0900) has its minute and its zone.
+_OWN_LENGTH, _MINUTE, _ZONE = 28, slice(16), slice(23, None)
+
+
+class IndexNames:
+    """Gives the index of each record.
+
+    pattern: a name, with %Y, %m, %d and %H for the record's time in UTC, for example `select-color-%Y.%m.%d`; time: the
+    field that holds the time, or "kafka"; where the field holds none, Kafka's time is taken. Raises ValueError.
+
+    fixed: the index, when there is only one. template: the name of the index template; wildcard: what it applies to.
+
+    Where a record goes depends on the record alone, so it goes there again when it is read again.
+    """
+
+    def __init__(self, pattern: str, *, time: str) -> None:
+        codes = re.findall("%(.)", pattern)
+        if sorted(codes) != sorted(list(_CODES)[: len(codes)]):
+            raise ValueError(f"index {pattern!r} must have %Y alone, or with %m, with %m and %d, or with all and %H")
+        self.pattern = pattern
+        self.fixed = None if codes else pattern
+        self.wildcard = re.sub("%.", "*", pattern)
+        self.template = pattern.replace("%", "").lower()
+        self._finest = list(_CODES)[len(codes) - 1] if codes else ""
+        parts = re.split("%(.)", pattern)
+        self._regex = re.compile(
+            "".join(_CODES[part] if number % 2 else re.escape(part) for number, part in enumerate(parts))
+        )
+        self._read_time = field_reader(time) if time != "kafka" else None
+        self._of_minute = lru_cache(4096)(self._name_of)
+
+    @property
+    def prefix(self) -> str:
+        """What all names begin with, without a separator at its end."""
+        return self.pattern.partition("%")[0].rstrip("-._")
+
+    def of(self, record: Record) -> str:
+        """The index of a record that is a valid event, or has no value."""
+        if self.fixed is not None:
+            return self.fixed
+        text = self._read_time(record.value) if self._read_time is not None and record.value is not None else None
+        if isinstance(text, str):
+            if len(text) == _OWN_LENGTH:
+                try:
+                    return self._of_minute(text[_MINUTE] + text[_ZONE])
+                except ValueError:
+                    pass  # another format of this length
+            try:
+                return self._name_of(text)
+            except ValueError:
+                pass  # not a time: Kafka's is taken
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime(self.pattern)
+
+    def _name_of(self, text: str) -> str:
+        return parse_timestamp(text).astimezone(UTC).strftime(self.pattern)
+
+    def end(self, name: str) -> datetime | None:
+        """When the time of an index ends (aware); None for a name that the pattern does not give, or a fixed one."""
+        match = self._regex.fullmatch(name)
+        if match is None or self.fixed is not None:
+            return None
+        found = {code: int(number) for code, number in match.groupdict().items()}
+        try:
+            start = datetime(found["Y"], found.get("m", 1), found.get("d", 1), found.get("H", 0), tzinfo=UTC)
+            days = {
+                "Y": 366 if monthrange(start.year, 2)[1] == 29 else 365,
+                "m": monthrange(start.year, start.month)[1],
+            }
+            return start + (timedelta(hours=1) if self._finest == "H" else timedelta(days=days.get(self._finest, 1)))
+        except (ValueError, OverflowError):
+            return None
+
+    def gives(self, name: str) -> bool:
+        """Whether an index is one of these."""
+        return name == self.fixed or self.end(name) is not None
