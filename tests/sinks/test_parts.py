@@ -12,7 +12,7 @@ from sinks.errors import Cancelled, Retriable
 from sinks.hdfs.formats import as_line
 from sinks.hdfs.layout import flat, unflat
 from sinks.memory import MemoryBudget
-from sinks.records import Batch, BatchLimits, Columns, Partition, Record, Rejected, Run
+from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, Run
 from sinks.retry import Backoff, Retry
 
 PARTITION = Partition("select-color", 0)
