@@ -2,10 +2,11 @@
 
 import time
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from elasticsearch import Elasticsearch
 
-from bench.drain import drain
+from bench.drain import Drained, drain
 from bench.records import PARTITIONS, consume_only, event, make_topic
 from bench.report import Figure, Report
 from devstack.stack import Stack
@@ -24,6 +25,15 @@ def run(stack: Stack, report: Report, scale: float) -> None:
     _plain_bulk(client, count // 10)  # warms the node up
     plain = _plain_bulk(client, count)
     report.add(Figure("plain bulk of documents built beforehand", plain, "documents/s"))
+    for name, target in (("sink", {}), ("sink, with the agent behind each event", {"user_agent_field": "userAgent"})):
+        topic, sink = _drain(stack, client, count, target)
+        report.add(Figure(name, sink.rate, "documents/s", "plain bulk", plain, sink.detail))
+    reading = consume_only(stack, topic, count, TASKS)
+    report.add(Figure("plain confluent-kafka, reading only", reading, "events/s"))
+
+
+def _drain(stack: Stack, client: Elasticsearch, count: int, target: dict[str, Any]) -> tuple[str, Drained]:
+    """The topic that was drained, and how fast."""
     topic = make_topic(stack)
     prepare(client, ElasticsearchTarget(index=topic, replicas=0), event="select-color")
     sink = drain(
@@ -34,7 +44,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
         {
             "kind": "elasticsearch",
             "tasks": TASKS,
-            "target": {"index": topic},
+            "target": {"index": topic, **target},
             "options": {"flush_records": BULK_RECORDS, "flush_seconds": 1, "in_flight": IN_FLIGHT},
         },
     )
@@ -42,9 +52,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
     stored = client.count(index=topic)["count"]
     if stored != count:
         raise RuntimeError(f"{stored} of {count} documents are in the index")
-    report.add(Figure("sink", sink.rate, "documents/s", "plain bulk", plain, sink.detail))
-    reading = consume_only(stack, topic, count, TASKS)
-    report.add(Figure("plain confluent-kafka, reading only", reading, "events/s"))
+    return topic, sink
 
 
 def _plain_bulk(client: Elasticsearch, count: int) -> float:

@@ -16,6 +16,7 @@ from pipeline.time_range import TimeRange, to_milliseconds
 from sinks.config import sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import SelectColorDocument
+from sinks.user_agents import FIELD
 
 EVENT = "select-color"
 
@@ -134,7 +135,12 @@ def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
 
 
 def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float) -> TopBrowsers:
-    """The `top` browsers, parsed from the `agents` most frequent user agents. Raises ServerError."""
+    """The `top` browsers: as the sink has stored them, else parsed from the `agents` most frequent user agents.
+
+    Raises ServerError.
+    """
+    if events_target().user_agent_field:
+        return _stored_browsers(time_range, top=top, timeout=timeout)
     search = _search(time_range, timeout)
     search.aggs.bucket("agents", "terms", field="userAgent.keyword", size=agents)
     search.aggs.metric("different", "cardinality", field="userAgent.keyword", precision_threshold=_PRECISION)
@@ -150,6 +156,30 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float
         agents_read=len(read),
         events_read=sum(count for _, count in read),
         browsers=count_browsers(read)[:top],
+    )
+
+
+def _stored_browsers(time_range: TimeRange, *, top: int, timeout: float) -> TopBrowsers:
+    search = _search(time_range, timeout)
+    search.aggs.metric("different", "cardinality", field="userAgent.keyword", precision_threshold=_PRECISION)
+    # Documents from before the sink stored it have no agent.
+    read = search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
+    read.bucket("browsers", "terms", field=f"{FIELD}.browser", size=top)
+    read.bucket("unknown", "missing", field=f"{FIELD}.browser")
+    answer = _execute(search[:0])
+    found = answer.get("aggregations")
+    if found is None:
+        return TopBrowsers(0, 0, 0, 0, [])
+    agents, read = found["different"]["value"], found["read"]
+    browsers = [BrowserCount(bucket["key"], bucket["doc_count"]) for bucket in read["browsers"]["buckets"]]
+    if unknown := read["unknown"]["doc_count"]:
+        browsers.append(BrowserCount(None, unknown))
+    return TopBrowsers(
+        total=_total(answer),
+        agents=agents,
+        agents_read=agents,
+        events_read=read["doc_count"],
+        browsers=sorted(browsers, key=lambda browser: -browser.count)[:top],
     )
 
 

@@ -51,7 +51,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     backoff = Backoff(maximum=options.retry_seconds)
     cluster = kafka_cluster(sink.kafka)
     metrics = SinkMetrics(sink.name)
-    writer = _writer(sink, cluster, metrics)
+    writer = build_writer(sink, cluster, metrics)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
     producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"))
     check = sink.check()
@@ -125,7 +125,8 @@ def _consumer(sink: SinkConfig, cluster: dict[str, Any], outage: Outage, on_comm
         raise ImproperlyConfigured(f"Kafka options: {error.args[0].str()}") from error
 
 
-def _writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) -> Writer:
+def build_writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) -> Writer:
+    """Where a sink stores; kafka: librdkafka options of the cluster that it reads. Raises ImproperlyConfigured."""
     connections = sink.tasks * sink.options.in_flight
     target = sink.target
     if isinstance(target, ElasticsearchTarget):

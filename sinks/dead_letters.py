@@ -23,7 +23,8 @@ PRODUCER_OPTIONS = {
 """librdkafka options of the producer of dead letters."""
 
 _ROUND_SECONDS = 10.0
-_ORIGIN = "dlq."
+ORIGIN = "dlq."
+"""What the headers that tell of a dead letter's origin begin with."""
 
 
 class DeadLetters:
@@ -55,7 +56,7 @@ class Letter:
     def __init__(self, sink: str, partition: Partition, record: Record, reason: str) -> None:
         self.value = record.value
         self.key = record.key
-        kept = [header for header in record.headers or () if not header[0].startswith(_ORIGIN)]
+        kept = [header for header in record.headers or () if not header[0].startswith(ORIGIN)]
         self.headers = [
             *kept,
             ("dlq.reason", reason.encode()),
@@ -71,7 +72,7 @@ class Letter:
         """Keeps reason and origin alone; False when there is nothing more to leave out."""
         if self.value is None and self.key is None:
             return False
-        origin = [header for header in self.headers if header[0].startswith(_ORIGIN)]
+        origin = [header for header in self.headers if header[0].startswith(ORIGIN)]
         self.headers = [*origin, ("dlq.size", b"%d" % len(self.value or b""))]
         self.value = self.key = None
         return True

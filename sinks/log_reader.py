@@ -10,6 +10,7 @@ from sinks.errors import Retriable
 from sinks.records import Partition, Record
 
 _STALLED_SECONDS = 30.0
+_WAIT_SECONDS = 0.1
 _BATCH = 5_000
 
 
@@ -56,7 +57,7 @@ class LogReader:
         heard_at = time.monotonic()
         position = first
         while position < end:
-            for message in self._consumer.consume(_BATCH, timeout=1.0):
+            for message in self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS):
                 heard_at = time.monotonic()
                 error = message.error()
                 if error is not None:

@@ -24,6 +24,8 @@ class Actions:
     the one with the higher offset stays, in whatever order they arrive), "header:NAME" or "field:NAME" (where a
     record has none, topic-partition-offset); delete_tombstones: a record without a value deletes the document of its
     key, otherwise it is left out; enrich: gives the value that is stored instead of Kafka's. Raises ValueError.
+
+    versioned: whether a document has its offset as version; by_place: whether each record has its own document.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Actions:
     ) -> None:
         self.names = names
         self.versioned = id == "key"
+        self.by_place = id == "offset"
         self._delete_tombstones = delete_tombstones
         self._enrich = enrich
         self._identify = _identify(id)

@@ -13,9 +13,12 @@ def check_server(client: Elasticsearch) -> None:
     """Raises Fatal, with what to do, when the server is another product or version; Retriable when it is away."""
     try:
         version = _version(client)
+    except (elasticsearch.NotFoundError, elasticsearch.UnsupportedProductError) as error:
+        raise Fatal("the server is not Elasticsearch, by its answer to GET /_nodes") from error
     except elasticsearch.BadRequestError as error:
-        if "media_type" not in str(error):
-            raise classified(error) from error
+        failed = classified(error)
+        if "media_type_header_exception" not in str(failed):
+            raise failed from error
         version = "older"  # it does not know the format of this client's requests
     except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
         raise classified(error) from error

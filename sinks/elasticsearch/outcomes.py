@@ -64,7 +64,7 @@ def reason_of(error: dict[str, Any] | None) -> str:
 def classified(error: elasticsearch.ApiError | elasticsearch.TransportError) -> Retriable | Fatal:
     """What a failed request means: whether trying again can help."""
     if isinstance(error, elasticsearch.UnsupportedProductError):
-        return Fatal("the server is not Elasticsearch: it does not send the header X-Elastic-Product")
+        return Fatal(f"the server is not Elasticsearch: {error.message}")
     if isinstance(error, elasticsearch.ApiError):
         reason = _request_reason(error)
         text = f"Elasticsearch answers {error.status_code}: {reason}"

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from events.schema import Check, InvalidRecord
+from sinks.findings import Finding
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.formats import as_line
 from sinks.hdfs.writer import FileLayout
@@ -20,20 +21,6 @@ class StoredFile:
     last: int
     folder: str
     path: str
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong. kind: gap, repeat, or difference; first, last: offsets."""
-
-    partition: Partition
-    kind: str
-    first: int
-    last: int
-    detail: str
-
-    def __str__(self) -> str:
-        return f"{self.partition}: {self.kind}: offsets {self.first}-{self.last}: {self.detail}"
 
 
 def stored_files(client: HdfsClient, path: str, layout: FileLayout) -> list[StoredFile]:

@@ -93,6 +93,25 @@ def test_top_users_and_browsers(console: Stack, index: str, viewer: Client, sett
     }
 
 
+def test_top_browsers_are_those_that_the_sink_has_stored(
+    console: Stack, index: str, viewer: Client, settings: Settings
+) -> None:
+    settings.CONSOLE = {"top": 2}
+    settings.SINKS["elasticsearch"]["target"]["user_agent_field"] = "userAgent"
+    conf.console_settings.cache_clear()
+    sinks.cache_clear()
+    agents = [{"browser": "Firefox", "bot": False}] * 2 + [{"browser": "curl", "bot": False}] + [{"bot": False}] * 3
+    events = [{"colorName": "red", "userName": "a", "agent": agent} for agent in agents]
+    index_events(index, [*events, {"colorName": "red", "userName": "a"}])  # the last one from before they were stored
+    assert viewer.get(panel_url("top-browsers")).json() == {
+        "total": 7,
+        "agents": 1,
+        "agents_read": 1,
+        "events_read": 6,
+        "browsers": [{"browser": None, "count": 3}, {"browser": "Firefox", "count": 2}],
+    }
+
+
 def test_newest_events_are_bounded_and_come_as_they_are_stored(
     console: Stack, index: str, viewer: Client, settings: Settings
 ) -> None:

@@ -1,16 +1,20 @@
-"""Events that say where they belong, and the count of every one of them across all files of an HDFS sink."""
+"""Events that say where they belong, and the count of every one of them in all that a sink has stored."""
 
+import json
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
+from typing import Any
 
+import elasticsearch
 import hdfs
 import requests
 from confluent_kafka import Producer
+from elasticsearch import Elasticsearch, helpers
 
 from devstack.stack import Stack
 from tests.sinks.sink_processes import SinkProcess
@@ -100,16 +104,8 @@ class Store:
 
     def wait_count(self, count: int, *, sinks: Sequence[SinkProcess] = (), seconds: float = 90.0) -> None:
         """Waits until so many records are visible; an HDFS that is away is waited for, but no sink may end."""
-
-        def enough() -> bool:
-            for sink in sinks:
-                assert sink.is_running, f"ended early ({sink.code}):\n{sink.text[-4000:]}"
-            try:
-                return self.count() >= count
-            except (requests.RequestException, hdfs.HdfsError):
-                return False
-
-        wait_until(enough, seconds=seconds, what=f"{count} records below {self.path}")
+        away = (requests.RequestException, hdfs.HdfsError)
+        _wait_count(self.count, count, away, sinks, seconds, f"{count} records below {self.path}")
 
     def check(self, stream: Stream) -> None:
         """Every record of the stream is there once, whole, in the file and line that its offset says; nothing else."""
@@ -134,6 +130,66 @@ class Store:
     def names(self, folder: str) -> list[str]:
         """The names in a folder below `_sink`."""
         return list(self._client.list(f"{self.path}/_sink/{folder}"))
+
+
+class Documents:
+    """The documents of one Elasticsearch sink with ids of their place.
+
+    index: one, or a pattern of several.
+    """
+
+    def __init__(self, stack: Stack, index: str) -> None:
+        self.index = index
+        self.client = Elasticsearch(stack.elasticsearch_url, request_timeout=30)
+
+    def found(self) -> dict[str, Any]:
+        """Every document by its id; fails when two have the same id in different indices."""
+        self.client.indices.refresh(index=self.index)
+        found: dict[str, Any] = {}
+        for hit in helpers.scan(self.client, index=self.index, size=2000):
+            assert hit["_id"] not in found, f"{hit['_id']} is in two indices"
+            found[hit["_id"]] = hit["_source"]
+        return found
+
+    def count(self) -> int:
+        """How many there are."""
+        self.client.indices.refresh(index=self.index)
+        return int(self.client.count(index=self.index)["count"])
+
+    def wait_count(self, count: int, *, sinks: Sequence[SinkProcess] = (), seconds: float = 90.0) -> None:
+        """Waits until there are so many; an Elasticsearch that is away is waited for, but no sink may end."""
+        away = (elasticsearch.ApiError, elasticsearch.TransportError)
+        _wait_count(self.count, count, away, sinks, seconds, f"{count} documents in {self.index}")
+
+    def check(self, stream: Stream) -> None:
+        """Every record of the stream is there once, as it came; nothing else."""
+        found = self.found()
+        for number, count in enumerate(stream.counts):
+            offsets = [offset for offset in range(count) if f"{stream.topic}-{number}-{offset}" in found]
+            assert offsets == list(range(count)), f"partition {number}: {_wrong(offsets, count)}"
+            for offset in offsets:
+                document = found.pop(f"{stream.topic}-{number}-{offset}")
+                assert document == json.loads(numbered_event(number, offset)), f"partition {number}, {offset}"
+        assert not found, f"what are {list(found)[:10]}?"
+
+
+def _wait_count(
+    counted: Callable[[], int],
+    count: int,
+    away: tuple[type[Exception], ...],
+    sinks: Sequence[SinkProcess],
+    seconds: float,
+    what: str,
+) -> None:
+    def enough() -> bool:
+        for sink in sinks:
+            assert sink.is_running, f"ended early ({sink.code}):\n{sink.text[-4000:]}"
+        try:
+            return counted() >= count
+        except away:
+            return False
+
+    wait_until(enough, seconds=seconds, what=what)
 
 
 def _parsed(name: str, topic: str | None = None) -> tuple[int, int, int]:

@@ -1,8 +1,8 @@
-"""Sinks that die, stall or are lied to at a chosen step of the HDFS protocol.
+"""Sinks that die, stall or are lied to at a chosen step: an operation on HDFS, or a request to Elasticsearch.
 
 Run as a program it is a server that has everything imported and forks a sink for each line that it is given, so that
 hundreds of sinks can be killed in a minute. Each fork runs the management command as it is; only the operations of
-HdfsClient are wrapped, by name, so nothing in the sink knows of tests.
+HdfsClient, or the requests of Elasticsearch's client, are wrapped, so nothing in the sink knows of tests.
 
 A fault is a dict: `do` says what happens, `number` at the how-manieth operation (from 0), `step` counts only those of
 one step of the protocol (see `step_of`).
@@ -14,6 +14,8 @@ one step of the protocol (see `step_of`).
     slow   an upload takes `seconds`
     refuse a RENAME is not done and answers false
     deny   a RENAME is done and answers false
+
+Of these a request to Elasticsearch knows kill, kill_after (its reply is lost, too) and stop.
 """
 
 import functools
@@ -66,19 +68,27 @@ def _place(path: str) -> tuple[str, list[str]]:
     return "", []
 
 
+def request_step(target: str) -> str:
+    """The step of the Elasticsearch sink that a request is, by its path."""
+    if "/_bulk" in target:
+        return "bulk"
+    return "note topic" if "/_doc/" in target or "/_create/" in target else "look"
+
+
 def _install(fault: dict[str, Any] | None) -> None:
-    """Wraps the operations of HdfsClient: each is logged, and the fault happens at its time."""
+    """Wraps the operations on both stores: each is logged, and the fault happens at its time."""
+    from elastic_transport import Transport
+
     from sinks.hdfs.client import HdfsClient
 
     number = itertools.count()
     matching = itertools.count()
 
-    def wrapped(name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def wrapped(original: Callable[..., Any], place: Callable[..., tuple[str, str]]) -> Callable[..., Any]:
         @functools.wraps(original)
         def operation(self: Any, *arguments: Any, **options: Any) -> Any:
-            paths = arguments[:2] if name == "rename" else arguments[:1]
-            step = step_of(name, *paths)
-            logger.debug("operation %d: %s: %s", next(number), step, " -> ".join(paths))
+            step, path = place(*arguments)
+            logger.debug("operation %d: %s: %s", next(number), step, path)
             call = functools.partial(original, self, *arguments, **options)
             if fault and fault.get("step", step) == step and next(matching) == fault["number"]:
                 logger.debug("fault: %s: %s", fault["do"], step)
@@ -87,13 +97,20 @@ def _install(fault: dict[str, Any] | None) -> None:
 
         return operation
 
+    def hdfs_place(name: str, *arguments: Any) -> tuple[str, str]:
+        paths = arguments[:2] if name == "rename" else arguments[:1]
+        return step_of(name, *paths), " -> ".join(paths)
+
     for name in OPERATIONS:
-        setattr(HdfsClient, name, wrapped(name, getattr(HdfsClient, name)))
+        setattr(HdfsClient, name, wrapped(getattr(HdfsClient, name), functools.partial(hdfs_place, name)))
+    Transport.perform_request = wrapped(  # type: ignore[method-assign]
+        Transport.perform_request, lambda method, target, *_: (request_step(target), target)
+    )
 
 
 def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
     client, path, *rest = call.args
-    data = rest[0] if rest else None
+    data = rest[0] if rest else None  # of an upload
     match fault["do"]:
         case "kill":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -147,10 +164,11 @@ def _run(job: dict[str, Any]) -> None:
     settings.SINKS = {job["name"]: job["entry"]}
     settings.KAFKA = {"default": {"bootstrap.servers": job["kafka"]}}
     settings.HDFS = {"default": {"url": job["hdfs"], "user": "hdfs", "timeout_seconds": job["hdfs_timeout"]}}
+    settings.ELASTICSEARCH_DSL = {"default": job["elasticsearch"]}
     HdfsWriter.group = job["files_per_commit"]
     ownership._OLD_RECORDS = job["old_records"]
     _install(job["fault"])
-    call_command("run_hdfs_sink", sink=job["name"])
+    call_command({"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[job["entry"]["kind"]], sink=job["name"])
 
 
 def main() -> None:
@@ -159,6 +177,7 @@ def main() -> None:
 
     django.setup()
     import sinks.build
+    import sinks.management.commands.run_es_sink
     import sinks.management.commands.run_hdfs_sink  # noqa: F401 - so that forks have them
 
     unread = b""

@@ -1,4 +1,4 @@
-"""HDFS sinks as processes that tests start, stop, kill and wait for; see dying_sink."""
+"""Sinks as processes that tests start, stop, kill and wait for; see dying_sink."""
 
 import contextlib
 import itertools
@@ -18,7 +18,7 @@ from tests.support import PROJECT, wait_until
 
 
 class SinkProcess:
-    """One sink. Its log tells each operation on HDFS as "operation <number>: <step>: <path>"."""
+    """One sink. Its log tells each operation on its store as "operation <number>: <step>: <path>"."""
 
     def __init__(self, pid: int, log: Path, ended: dict[int, int]) -> None:
         self.pid = pid
@@ -89,12 +89,13 @@ class SinkProcess:
 class Nursery:
     """Starts sinks; a context manager that kills what still runs.
 
-    kafka, hdfs: the addresses that they use unless told otherwise; folder: for their logs.
+    kafka, hdfs, elasticsearch: the addresses that they use unless told otherwise; folder: for their logs.
     """
 
-    def __init__(self, *, kafka: str, hdfs: str, folder: Path) -> None:
+    def __init__(self, *, kafka: str, hdfs: str = "", elasticsearch: str = "", folder: Path) -> None:
         self._kafka = kafka
         self._hdfs = hdfs
+        self._elasticsearch = elasticsearch
         self._folder = folder
         self._numbers = itertools.count(1)
         self._started: queue.Queue[int] = queue.Queue()
@@ -135,9 +136,17 @@ class Nursery:
         old_records: int = 8,
         kafka: str | None = None,
         hdfs: str | None = None,
+        elasticsearch: str | dict[str, Any] | None = None,
         hdfs_timeout: float = 20.0,
+        elasticsearch_timeout: float = 20.0,
     ) -> SinkProcess:
-        """Starts a sink for an entry of SINKS; fault: see dying_sink."""
+        """Starts a sink for an entry of SINKS.
+
+        fault: see dying_sink; elasticsearch: an address, or an entry of settings.ELASTICSEARCH_DSL.
+        """
+        cluster = elasticsearch or self._elasticsearch
+        if isinstance(cluster, str):
+            cluster = {"hosts": [cluster], "request_timeout": elasticsearch_timeout}
         log = self._folder / f"sink-{next(self._numbers):04d}.log"
         job = {
             "entry": entry,
@@ -147,6 +156,7 @@ class Nursery:
             "old_records": old_records,
             "kafka": kafka or self._kafka,
             "hdfs": hdfs or self._hdfs,
+            "elasticsearch": cluster,
             "hdfs_timeout": hdfs_timeout,
             "log": str(log),
         }

@@ -12,6 +12,7 @@ from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 
 from events.schema import InvalidRecord
 from sinks.elasticsearch.actions import MAX_ID_BYTES, Actions
+from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of
@@ -305,6 +306,41 @@ def test_bulks_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert store(client, [event(number) for number in range(30)]) == []
     assert len(client.documents) == 30
     assert len(client.requests) > 4
+
+
+class OtherServer:
+    """A server whose nodes are of some versions, or one that refuses this client's requests."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+        self.nodes = self
+
+    def info(self, **_: Any) -> Any:
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        return {"nodes": {str(number): {"version": version} for number, version in enumerate(self._answer)}}
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (["9.5.3", "7.17.0"], "Elasticsearch is 7.17.0, but this client"),
+        (["12.0.0"], "needs a server of version 9 or 10"),
+        (api_error(400, {"error": {"type": "media_type_header_exception"}}), "Elasticsearch is older, but"),
+        (api_error(404), "is not Elasticsearch"),
+        (api_error(403), "answers 403"),
+        (elasticsearch.UnsupportedProductError("no header", api_error(200).meta, None), "is not Elasticsearch"),
+    ],
+)
+def test_a_server_that_this_client_can_not_speak_to_stops_the_sink(answer: Any, told: str) -> None:
+    with pytest.raises(Fatal, match=told):
+        check_server(OtherServer(answer))  # type: ignore[arg-type]
+
+
+def test_a_server_of_this_or_the_next_version_is_taken_and_one_that_is_away_is_waited_for() -> None:
+    check_server(OtherServer(["9.0.0", "10.1.0"]))  # type: ignore[arg-type]
+    with pytest.raises(Retriable):
+        check_server(OtherServer(elastic_transport.ConnectionError("refused")))  # type: ignore[arg-type]
 
 
 CHROME = (

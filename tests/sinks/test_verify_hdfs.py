@@ -10,8 +10,9 @@ from django.test import override_settings
 
 from devstack.stack import Stack
 from events.schema import check_for
+from sinks.findings import Finding
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.verify import Finding, Verifier, stored_files
+from sinks.hdfs.verify import Verifier, stored_files
 from sinks.records import Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.support import Process, event, hdfs_files, produce, wait_until

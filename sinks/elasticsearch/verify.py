@@ -1,0 +1,127 @@
+"""Proves that every record of a range of offsets is a document once: documents are compared with Kafka."""
+
+from collections.abc import Container, Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import elasticsearch
+import msgspec
+from elasticsearch import Elasticsearch
+
+from events.schema import Check, InvalidRecord
+from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.outcomes import classified
+from sinks.findings import Finding
+from sinks.records import Partition, Record
+from sinks.user_agents import FIELD
+
+_CHUNK = 1_000
+_HITS = 10_000
+"""The most hits of one search, by Elasticsearch's own default."""
+
+
+class Verifier:
+    """Compares records of one partition with their documents.
+
+    check: tells the records that can be documents; dead_letters: the records (partition, offset) that became dead
+    letters. valid, refused: how many records are documents, and how many dead letters, once `findings` has come to its
+    end.
+    """
+
+    def __init__(
+        self,
+        client: Elasticsearch,
+        actions: Actions,
+        check: Check,
+        *,
+        partition: Partition,
+        dead_letters: Container[tuple[Partition, int]],
+    ) -> None:
+        self._client = client
+        self._actions = actions
+        self._check = check
+        self._partition = partition
+        self._dead_letters = dead_letters
+        self.valid = 0
+        self.refused = 0
+
+    def findings(self, records: Iterable[Record]) -> Iterator[Finding]:
+        """What is wrong; records: Kafka's of the range, in order. Raises Retriable and Fatal."""
+        self._call(lambda: self._client.indices.refresh(index=self._actions.names.wildcard))
+        missing: list[int] = []
+        expected = self._newest_of_keys(records) if self._actions.versioned else self._documents(records)
+        while chunk := list(islice(expected, _CHUNK)):
+            found = self._found({id for id, _ in chunk})
+            for id, record in chunk:
+                hits = found.get(id, [])
+                if len(hits) > 1:
+                    indices = ", ".join(sorted(hit["_index"] for hit in hits))
+                    yield self._finding("repeat", record.offset, f"{id} is in {indices}")
+                if hits and self._differs(record, hits[0]):
+                    yield self._finding("difference", record.offset, f"{id} is not what Kafka has")
+                if not hits and record.value is not None:
+                    missing.append(record.offset)
+                self.valid += record.value is not None
+        yield from self._gaps(missing)
+
+    def _documents(self, records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
+        """The id of each record that must be a document, and the record."""
+        for record in records:
+            try:
+                self._check(record.value)
+                _, id = self._actions.document(self._partition, record)
+            except InvalidRecord:
+                self.refused += 1
+                continue
+            if (self._partition, record.offset) in self._dead_letters:
+                self.refused += 1
+            elif record.value is not None or self._actions.versioned:
+                yield id, record
+
+    def _newest_of_keys(self, records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
+        return iter(dict(self._documents(records)).items())
+
+    def _differs(self, record: Record, hit: dict[str, Any]) -> bool:
+        if self._actions.versioned and hit["_version"] > record.offset:
+            return False  # a newer one, of an offset behind the range
+        if record.value is None:
+            return True  # it was to be deleted
+        if not (self._actions.versioned or self._actions.by_place):
+            return False  # another record with this id may have been the last
+        value = msgspec.json.decode(record.value, type=dict[str, Any])
+        stored: dict[str, Any] = hit["_source"]
+        return stored != (value if FIELD in value else {**value, **({FIELD: stored[FIELD]} if FIELD in stored else {})})
+
+    def _found(self, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
+        """The documents with these ids, in whatever index of the sink."""
+        answer = self._call(
+            lambda: self._client.search(
+                index=self._actions.names.wildcard,
+                query={"ids": {"values": sorted(ids)}},
+                size=_HITS,
+                version=True,
+                filter_path="hits.hits._id,hits.hits._index,hits.hits._version,hits.hits._source",
+            )
+        )
+        found: dict[str, list[dict[str, Any]]] = {}
+        for hit in answer.get("hits", {}).get("hits", ()):
+            if self._actions.names.gives(hit["_index"]):
+                found.setdefault(hit["_id"], []).append(hit)
+        return found
+
+    def _call(self, request: Any) -> Any:
+        try:
+            return request()
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            raise classified(error) from error
+
+    def _gaps(self, missing: list[int]) -> Iterator[Finding]:
+        begin = 0
+        for place in range(1, len(missing) + 1):
+            if place == len(missing) or missing[place] != missing[place - 1] + 1:
+                detail = f"{place - begin} records are in no document"
+                yield Finding(self._partition, "gap", missing[begin], missing[place - 1], detail)
+                begin = place
+
+    def _finding(self, kind: str, offset: int, detail: str) -> Finding:
+        return Finding(self._partition, kind, offset, offset, detail)

@@ -1,0 +1,54 @@
+"""`manage.py delete_old_indices`: retention of an Elasticsearch sink with one index a period."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import elasticsearch
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from sinks.clusters import elasticsearch_cluster
+from sinks.config import sinks
+from sinks.elasticsearch.client import connect
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.setup import indices
+
+
+class Command(BaseCommand):
+    """Deletes whole indices whose time is over, which costs nothing, as deleting single documents would."""
+
+    help = (
+        "Deletes the indices of a sink whose period ended more than --days ago, judged by their names. Without "
+        "--delete it only tells which they are."
+    )
+    requires_system_checks = ["sinks"]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--sink, --days, --delete."""
+        parser.add_argument("--sink", default="elasticsearch", help="the entry of SINKS (default: elasticsearch)")
+        parser.add_argument("--days", type=int, required=True, help="so many days of events are kept, in full")
+        parser.add_argument("--delete", action="store_true", help="delete them")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Raises CommandError for a sink with only one index, and when the server does not answer."""
+        sink = sinks().get(options["sink"])
+        if sink is None or not isinstance(sink.target, ElasticsearchTarget):
+            raise CommandError(f"SINKS has no elasticsearch sink {options['sink']!r}")
+        names = sink.target.names()
+        if names.fixed is not None:
+            raise CommandError(f"{names.fixed} is one index for all time, not one a period such as {names.fixed}-%Y.%m")
+        if options["days"] < 0:
+            raise CommandError("--days can't be negative")
+        before = datetime.now(UTC) - timedelta(days=options["days"])
+        client = connect(elasticsearch_cluster(sink.target.cluster), connections=1)
+        try:
+            for index in indices(client, names):
+                end = names.end(index)
+                if end is None or end > before:
+                    continue
+                if options["delete"]:
+                    client.indices.delete(index=index)
+                self.stdout.write(f"{index}: {'deleted' if options['delete'] else 'would be deleted'}")
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            raise CommandError(f"Elasticsearch ({sink.target.cluster}): {error}") from error
+        finally:
+            client.close()

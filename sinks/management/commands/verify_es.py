@@ -1,0 +1,38 @@
+"""`manage.py verify_es`: proves that every Kafka record is a document once."""
+
+from collections.abc import Callable
+from typing import cast
+
+from sinks.clusters import elasticsearch_cluster
+from sinks.config import SinkConfig
+from sinks.dead_letter_log import read_letters
+from sinks.elasticsearch.client import connect
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.verify import Verifier
+from sinks.log_reader import LogReader
+from sinks.records import Partition
+from sinks.verify_command import Counts, Findings, VerifyCommand
+
+
+class Command(VerifyCommand):
+    """Compares a sink's documents with what Kafka still has."""
+
+    help = (
+        "Compares the documents of an Elasticsearch sink with the records in Kafka and prints gaps, repeats and "
+        "differences. Exit code 0: every record is a document once, or a dead letter; 1: not; for cron."
+    )
+    kind = "elasticsearch"
+    default = "elasticsearch"
+
+    def begin(self, sink: SinkConfig, reader: LogReader) -> Callable[[Partition, int, int], tuple[Counts, Findings]]:
+        """Reads the dead letters: what Elasticsearch has refused is known from them alone."""
+        target = cast(ElasticsearchTarget, sink.target)
+        client = connect(elasticsearch_cluster(target.cluster), connections=1)
+        dead = read_letters(sink, reader)
+        actions, check = target.actions(), sink.check()
+
+        def compare(partition: Partition, first: int, end: int) -> tuple[Counts, Findings]:
+            verifier = Verifier(client, actions, check, partition=partition, dead_letters=dead)
+            return verifier, verifier.findings
+
+        return compare
