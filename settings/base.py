@@ -222,6 +222,7 @@ SINKS: dict[str, dict[str, Any]] = {
             "index": env.str("ES_SINK_INDEX", "select-color"),
             "shards": env.int("ES_SINK_SHARDS", 1),
             "replicas": env.int("ES_SINK_REPLICAS", 1),
+            "user_agent_field": env.str("ES_SINK_USER_AGENT_FIELD", ""),
         },
         "options": {
             "flush_records": env.int("ES_SINK_FLUSH_RECORDS", 2000),

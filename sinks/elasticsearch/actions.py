@@ -1,6 +1,7 @@
 """What a bulk request says of each record: the document's id, its index, and the bytes that Kafka delivered."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -51,13 +52,13 @@ class Actions:
         """The lines of a record; None when nothing is to be done. Raises InvalidRecord when it can't be stored."""
         value = record.value
         if value is None:
-            if not self._delete_tombstones:
-                return None
-            return b'{"delete":{%b}}\n' % self._place(partition, record)
+            return b'{"delete":{%b}}\n' % self._place(partition, record) if self._delete_tombstones else None
         if self._enrich is not None:
             value = self._enrich(value)
         if b"\n" in value:
             value = value.replace(b"\n", b" ")  # between the parts of the JSON: inside its strings there can be none
+        if self.by_place:
+            return b'%b%d"}}\n%b\n' % (_index_by_place(self.names.of(record), partition), record.offset, value)
         return b'{"index":{%b}}\n%b\n' % (self._place(partition, record), value)
 
     def document(self, partition: Partition, record: Record) -> tuple[str, str]:
@@ -65,10 +66,8 @@ class Actions:
         return self.names.of(record), self._id(partition, record)
 
     def _place(self, partition: Partition, record: Record) -> bytes:
-        index = self.names.of(record)
-        if self._identify is None:  # nothing in it needs escaping
-            return f'"_index":"{index}","_id":"{document_id(partition, record.offset)}"'.encode()
-        place = b'"_index":"%b","_id":%b' % (index.encode(), msgspec.json.encode(self._id(partition, record)))
+        id = msgspec.json.encode(self._id(partition, record))
+        place = b'"_index":"%b","_id":%b' % (self.names.of(record).encode(), id)
         return place + b',"version":%d,"version_type":"external"' % record.offset if self.versioned else place
 
     def _id(self, partition: Partition, record: Record) -> str:
@@ -83,6 +82,12 @@ class Actions:
 def document_id(partition: Partition, offset: int) -> str:
     """What identifies a record's document: its place in Kafka."""
     return f"{partition.topic}-{partition.number}-{offset}"
+
+
+@lru_cache(1024)
+def _index_by_place(index: str, partition: Partition) -> bytes:
+    """The line of a document up to its offset; nothing in it needs escaping."""
+    return f'{{"index":{{"_index":"{index}","_id":"{partition.topic}-{partition.number}-'.encode()
 
 
 def _identify(id: str) -> Identify | None:

@@ -1,1 +1,1 @@
-"""The HDFS sink under random faults: `make chaos`."""
+"""Sinks under random faults: `make chaos`."""

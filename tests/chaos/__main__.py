@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import random
 import shutil
 import sys
@@ -9,15 +10,22 @@ import tempfile
 import time
 from pathlib import Path
 
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.test")
+django.setup()  # the index document is a Django one
+
 from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.chaos.chaos import Chaos, plan
+from tests.chaos.grounds import GROUNDS
 from tests.sinks.sink_processes import Nursery
 
 
 def main() -> int:
     """Exits 1 when a record is missing, twice or torn, or a sink ended by itself; its logs stay then."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
+    parser.add_argument("--sink", choices=GROUNDS, default="hdfs", help="the kind of sink (default: hdfs)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats the actions of a run")
     parser.add_argument("--kills", type=int, default=200, help="of sinks (default: 200)")
     parser.add_argument("--restarts", type=int, default=3, help="of each server (default: 3)")
@@ -25,23 +33,27 @@ def main() -> int:
     logging.disable(logging.WARNING)
 
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    ground = GROUNDS[options.sink]
     stack = Stack(StackConfig.on_free_ports(folder / "stack"))
     begin = time.monotonic()
 
     def report(line: str) -> None:
         print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)
 
-    report(f"seed {options.seed}, {options.kills} kills; logs in {folder}")
+    report(f"{options.sink}, seed {options.seed}, {options.kills} kills; logs in {folder}")
     try:
-        for server in (*stack.kafka, stack.namenode, *stack.datanodes):
-            server.start()
-        for server in (*stack.kafka, stack.namenode, *stack.datanodes):
-            server.wait_ready(120)
-        with Nursery(kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, folder=folder) as nursery:
-            chaos = Chaos(stack, nursery, report=report)
-            records = chaos.run(plan(options.seed, options.kills, options.restarts))
+        stack.up(report)
+        with Nursery(
+            kafka=stack.bootstrap_servers,
+            hdfs=stack.webhdfs_url,
+            elasticsearch=stack.elasticsearch_url,
+            folder=folder,
+        ) as nursery:
+            chaos = Chaos(stack, nursery, ground=ground, report=report)
+            records = chaos.run(plan(options.seed, options.kills, options.restarts, ground.server_names))
     except AssertionError as error:
-        report(f"FAILED, repeat with --seed {options.seed} --kills {options.kills}; logs in {folder}: {error}")
+        again = f"--sink {options.sink} --seed {options.seed} --kills {options.kills}"
+        report(f"FAILED, repeat with {again}; logs in {folder}: {error}")
         return 1
     finally:
         stack.kill()

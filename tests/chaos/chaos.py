@@ -9,35 +9,29 @@ import signal
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import hdfs
-import requests
-
-from devstack.server import Server
 from devstack.stack import Stack
-from tests.sinks.counting import Store, Stream
+from tests.chaos.grounds import Ground, HdfsGround
+from tests.sinks.counting import Stream
 from tests.sinks.sink_processes import Nursery, SinkProcess
-from tests.support import make_topics, wait_until
+from tests.support import make_topics
 
 PARTITIONS = 3
 MOST_SINKS = 3
 
 KILLS = {
     "kill": 5,  # kill -9 of any sink, at any time
-    "kill at operation": 6,  # a sink that kills itself before its n-th operation on HDFS
-    "cut upload": 1,  # a sink that kills itself when half of an upload is sent
+    "kill at operation": 6,  # a sink that kills itself before its n-th operation on its store
+    "torn": 1,  # a sink that kills itself in the middle of storing
     "sleep": 4,  # SIGSTOP; SIGCONT some actions later
     "term": 3,  # SIGTERM
     "twice term": 1,  # SIGTERM, and again at once
     "join": 2,  # one sink more in the group
 }
 """What happens to sinks, and how often in proportion."""
-
-SERVERS = ("namenode", "datanode", "broker")
 
 STEP_SECONDS = 60.0
 """How long anything that must happen may take."""
@@ -56,8 +50,8 @@ class Action:
     options: dict[str, Any] = field(default_factory=dict)
 
 
-def plan(seed: int, kills: int, restarts: int) -> list[Action]:
-    """The actions of a run: `kills` of sinks, and among them each kind of server killed `restarts` times."""
+def plan(seed: int, kills: int, restarts: int, servers: Sequence[str]) -> list[Action]:
+    """The actions of a run: `kills` of sinks, and among them each of the servers killed `restarts` times."""
     chance = random.Random(seed)
     kinds = chance.choices(list(KILLS), weights=list(KILLS.values()), k=kills)
     actions = []
@@ -73,7 +67,7 @@ def plan(seed: int, kills: int, restarts: int) -> list[Action]:
             "while_storing": chance.random() < 0.7,
         }
         actions.append(Action(kind, chance.randrange(1000), chance.choice([0.0, 0.1, 0.3]), options))
-    events = [Action(server) for server in SERVERS for _ in range(restarts)]
+    events = [Action(server) for server in servers for _ in range(restarts)]
     events += [Action("new group")] * (kills // 5) + [Action("progress")] * (kills // 10)
     for event in events:
         actions.insert(chance.randrange(len(actions)), event)
@@ -81,17 +75,24 @@ def plan(seed: int, kills: int, restarts: int) -> list[Action]:
 
 
 class Chaos:
-    """Carries a plan out. report: is given a line for each action."""
+    """Carries a plan out. ground: the kind of sink; report: is given a line for each action."""
 
-    def __init__(self, stack: Stack, nursery: Nursery, *, report: Callable[[str], None]) -> None:
-        self._stack = stack
+    def __init__(
+        self,
+        stack: Stack,
+        nursery: Nursery,
+        *,
+        ground: Callable[[Stack, str], Ground] = HdfsGround,
+        report: Callable[[str], None],
+    ) -> None:
         self._nursery = nursery
         self._report = report
         self._topic = f"chaos-{uuid.uuid4().hex[:8]}"
         make_topics(stack, self._topic, partitions=PARTITIONS)
         make_topics(stack, f"{self._topic}.dlq", partitions=1)
         self._stream = Stream(stack.bootstrap_servers, self._topic, PARTITIONS)
-        self._store = Store(stack, f"/chaos/{self._topic}")
+        self._ground = ground(stack, self._topic)
+        self._store = self._ground.store
         self._group = 0
         self._awake: list[SinkProcess] = []
         self._asleep: dict[SinkProcess, int] = {}
@@ -121,7 +122,7 @@ class Chaos:
 
     def _do(self, action: Action, number: int) -> str:
         options = action.options
-        if action.kind in SERVERS:
+        if action.kind in self._ground.servers:
             return self._restart(action.kind)
         if action.kind == "new group":
             # The sinks of the former group go on: both believe to own every partition.
@@ -134,10 +135,10 @@ class Chaos:
             if len(self._awake) >= MOST_SINKS:
                 self._term(self._awake[0])
             return f"join {self._start(options).pid}"
-        if action.kind in ("kill at operation", "cut upload"):
+        if action.kind in ("kill at operation", "torn"):
             fault = (
-                {"do": "cut", "step": "upload", "number": options["operation"] % 10}
-                if action.kind == "cut upload"
+                {**self._ground.torn, "number": options["operation"] % 10}
+                if action.kind == "torn"
                 else {"do": "kill", "number": options["operation"]}
             )
             sink = self._start(options, fault)
@@ -146,7 +147,7 @@ class Chaos:
             return f"{action.kind} {options['operation']} {sink.pid}: {(sink.steps or ['nothing yet'])[-1]}"
         sink = self._awake[action.choice % len(self._awake)]
         if options["while_storing"]:
-            self._await(sink, lambda: "upload" in sink.steps)
+            self._await(sink, lambda: self._ground.busy in sink.steps)
         if action.kind == "kill":
             self._kill(sink)
         elif action.kind == "sleep":
@@ -167,11 +168,11 @@ class Chaos:
 
     def _start(self, options: dict[str, Any], fault: dict[str, Any] | None = None) -> SinkProcess:
         entry = {
-            "kind": "hdfs",
+            "kind": self._ground.kind,
             "topics": [self._topic],
             "group": f"{self._topic}-{self._group}",
             "tasks": options.get("tasks", 1),
-            "target": {"path": self._store.path},
+            "target": self._ground.target,
             "options": {
                 "flush_records": options.get("flush_records", 20),
                 "flush_seconds": options.get("flush_seconds", 0.3),
@@ -187,6 +188,7 @@ class Chaos:
             files_per_commit=options.get("files_per_commit", 32),
             old_records=options.get("old_records", 8),
             hdfs_timeout=5.0,
+            elasticsearch_timeout=5.0,
         )
         self._awake.append(sink)
         return sink
@@ -210,12 +212,7 @@ class Chaos:
         self._awake.append(sink)
 
     def _restart(self, name: str) -> str:
-        servers: dict[str, Server] = {
-            "namenode": self._stack.namenode,
-            "datanode": self._stack.datanodes[0],
-            "broker": self._stack.kafka[0],
-        }
-        server = servers[name]
+        server = self._ground.servers[name]
         server.kill()
         server.start()
         server.wait_ready(120)
@@ -228,13 +225,12 @@ class Chaos:
         if not self._awake:
             self._start({})
         before = self._store.count()
-        wait_until(lambda: self._store.count() > before, seconds=STEP_SECONDS, what=f"more than {before} records")
+        self._store.wait_count(before + 1, sinks=[], seconds=STEP_SECONDS)
         return f"progress: {self._store.count()} of {sum(self._stream.counts)} records visible"
 
     def _look(self) -> None:
         """No record is visible twice, and no sink ended but by what was done to it."""
-        with suppress(requests.RequestException, hdfs.HdfsError):  # HDFS may not be back yet
-            self._store.ranges()
+        self._ground.look()
         for sink in self._awake:
             assert sink.is_running, f"sink {sink.pid} ended by itself ({sink.code}): {sink.log}\n{sink.text[-4000:]}"
 
