@@ -125,8 +125,8 @@ def test_killed_before_or_after_any_request_the_next_sink_completes_it(bench: Be
 
 def test_a_node_that_is_killed_and_started_in_mid_stream_loses_and_repeats_nothing(bench: Bench) -> None:
     sink = bench.start()
-    with bench.stream.load(20):
-        bench.documents.wait_count(500, sinks=[sink])
+    with bench.stream.load(2):
+        bench.documents.wait_count(60, sinks=[sink])
         bench.stack.elasticsearch.kill()
         sink.wait_for("failed (try 2")
         bench.stack.elasticsearch.start()

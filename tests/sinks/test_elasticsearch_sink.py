@@ -11,11 +11,9 @@ from devstack.stack import Stack
 from tests.support import (
     Process,
     committed_count,
-    committed_offsets,
     event,
     produce,
     read_topic,
-    wait_assigned,
     wait_until,
 )
 
@@ -91,19 +89,6 @@ def test_documents_are_found_by_time_colour_user_and_words_of_the_agent(
         assert client.count(index=index, query=query)["count"] == 1, query
 
 
-def test_kill_9_and_restart_loses_nothing_and_stores_nothing_twice(
-    stack: Stack, topic: str, index: str, client: Elasticsearch, run_sink: RunSink
-) -> None:
-    events = [event(n) for n in range(20_000)]
-    produce(stack, topic, events)
-    sink = run_sink(entry(topic, index))
-    wait_count(client, index, 500)
-    sink.kill()
-    run_sink(entry(topic, index))
-    wait_count(client, index, 20_000)
-    assert documents(client, index) == expected(topic, events)
-
-
 def test_sigterm_in_mid_stream_loses_nothing(
     stack: Stack, topic: str, index: str, client: Elasticsearch, run_sink: RunSink
 ) -> None:
@@ -116,44 +101,6 @@ def test_sigterm_in_mid_stream_loses_nothing(
     assert committed_count(stack, f"g-{topic}", topic) == client.count(index=index)["count"]
     run_sink(entry(topic, index))
     wait_count(client, index, 20_000)
-    assert documents(client, index) == expected(topic, events)
-
-
-def test_a_document_that_the_mapping_refuses_becomes_a_dead_letter(
-    stack: Stack, topic: str, index: str, client: Elasticsearch, run_sink: RunSink
-) -> None:
-    # A field of which the event knows nothing, but the index does.
-    client.indices.put_mapping(index=index, properties={"extra": {"type": "integer"}})
-    events = [event(0), event(1, extra="not a number"), event(2)]
-    produce(stack, topic, events, partition=0)
-    sink = run_sink(entry(topic, index))
-    wait_count(client, index, 2)
-    (letter,) = read_topic(stack, f"{topic}.dlq", 1)
-    assert letter.value() == events[1]
-    headers = dict(letter.headers())
-    assert b"extra" in headers["dlq.reason"]
-    assert headers["dlq.offset"] == b"1"
-    assert sorted(documents(client, index)) == [f"{topic}-0-0", f"{topic}-0-2"]
-    assert sink.stop() == 0
-    assert committed_offsets(stack, f"g-{topic}", topic)[0] == 3
-
-
-def test_elasticsearch_away_is_waited_for(
-    stack: Stack, topic: str, index: str, client: Elasticsearch, run_sink: RunSink
-) -> None:
-    sink = run_sink(entry(topic, index))
-    wait_assigned(sink)
-    events = [event(n) for n in range(300)]
-    stack.elasticsearch.kill()
-    try:
-        produce(stack, topic, events)
-        sink.wait_for("failed (try 2")
-        assert sink.is_running()
-        assert committed_offsets(stack, f"g-{topic}", topic) == [-1001] * 3
-    finally:
-        stack.elasticsearch.start()
-        stack.elasticsearch.wait_ready(90)
-    wait_count(client, index, 300)
     assert documents(client, index) == expected(topic, events)
 
 
