@@ -1,5 +1,6 @@
 """The reference of all settings, written from the types that check them, so that it can't go stale."""
 
+import inspect
 from collections.abc import Iterator
 from typing import Any, get_args, get_origin
 
@@ -37,7 +38,7 @@ def settings_reference() -> str:
 
 
 def _section(title: str, kind: type[msgspec.Struct]) -> Iterator[str]:
-    yield f"\n## `{title}`\n\n{(kind.__doc__ or '').strip()}\n\n"
+    yield f"\n## `{title}`\n\n{inspect.getdoc(kind)}\n\n"
     yield "| key | default | bounds | what it is |\n| --- | --- | --- | --- |\n"
     for field in msgspec.structs.fields(kind):
         meta = _meta(field.type)

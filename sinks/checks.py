@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from sinks.build import check_kafka_options
 from sinks.config import SinkConfig, sinks
+from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
 
 
@@ -25,6 +26,25 @@ def check_sinks(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _conflicts(one: SinkConfig, other: SinkConfig) -> list[str]:
+    return [*_conflicts_of_readers(one, other), *_conflicts_of_indices(one, other), *_conflicts_of_indices(other, one)]
+
+
+def _conflicts_of_indices(one: SinkConfig, other: SinkConfig) -> list[str]:
+    if not (isinstance(one.target, ElasticsearchTarget) and isinstance(other.target, ElasticsearchTarget)):
+        return []
+    if one.target.cluster != other.target.cluster:
+        return []
+    conflicts = []
+    if one.target.id == "key" and one.target.index == other.target.index:
+        conflicts.append(
+            f"SINKS[{one.name!r}] stores in {one.target.index} by key, so SINKS[{other.name!r}] needs another index"
+        )
+    if one.target.readers != one.target.index and one.target.readers == other.target.index:
+        conflicts.append(f"the alias {one.target.readers} of SINKS[{one.name!r}] is the index of SINKS[{other.name!r}]")
+    return conflicts
+
+
+def _conflicts_of_readers(one: SinkConfig, other: SinkConfig) -> list[str]:
     shared = sorted(set(one.topics) & set(other.topics))
     if not shared or one.kafka != other.kafka:
         return []

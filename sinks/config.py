@@ -23,7 +23,10 @@ Topic = Annotated[str, Meta(pattern=f"^{TOPIC.pattern}$")]
 
 
 class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a sink batches and how much it holds."""
+    """How a sink batches and how much it holds.
+
+    An Elasticsearch sink has other defaults: flush_records 2000, flush_seconds 1.0, buffer_bytes 67108864.
+    """
 
     flush_records: Annotated[int, Meta(ge=1, description="Records of one partition that are stored together.")] = 10
     flush_bytes: Annotated[int, Meta(ge=1024, description="Bytes at which they are stored earlier.")] = 64 * 1024 * 1024
@@ -160,7 +163,8 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
             config.target.layout(config.event)
             hdfs_cluster(config.target.cluster)
         else:
-            config.target.actions()
+            if config.target.actions().versioned and len(config.topics) > 1:
+                raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
             elasticsearch_cluster(config.target.cluster)
     except ValueError as error:
         raise ImproperlyConfigured(f"{where}: {error}") from error

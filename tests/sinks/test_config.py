@@ -13,6 +13,7 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
 
 HDFS = {"kind": "hdfs", "topics": ["t"], "target": {"path": "/data/t"}}
+INDEX = {"kind": "elasticsearch", "topics": ["t"], "target": {"index": "t"}}
 
 
 def test_default_sinks_are_those_of_the_book() -> None:
@@ -52,6 +53,10 @@ def test_another_sink_is_an_entry() -> None:
         ({"consumer": {"auto.offset.reset": "latest"}}, "auto.offset.reset must be left to the sink"),
         ({"consumer": {"no.such.option": 1}}, "no.such.option"),
         ({"consumer": {"max.poll.interval.ms": 20_000}}, "drain_seconds must be less than max.poll.interval.ms"),
+        ({**INDEX, "target": {"index": "Upper"}}, "$.target.index"),
+        ({**INDEX, "target": {"index": "t-%d"}}, "must have %Y alone"),
+        ({**INDEX, "target": {"index": "t", "tombstones": "delete"}}, "needs id 'key'"),
+        ({**INDEX, "topics": ["t", "u"], "target": {"index": "t", "id": "key"}}, "id 'key' needs one topic"),
         ({"target": {"path": "/x", "format": "xml"}}, "format is 'xml'"),
         ({"target": {"path": "/x", "format": "avro"}, "event": "json"}, "format avro needs"),
     ],
@@ -75,6 +80,30 @@ def test_sinks_that_are_in_each_others_way_are_named() -> None:
     assert [message.id for message in messages] == ["sinks.E002"] * 2
     assert "read t as group sink-a: each would get a part" in messages[0].msg
     assert "read t into /data/t: their files would have the same names" in messages[1].msg
+
+
+def test_indices_that_are_in_each_others_way_are_named() -> None:
+    entries = {
+        "keys": {**INDEX, "target": {"index": "t", "id": "key"}},
+        "same": {**INDEX, "topics": ["u"]},
+        "days": {**INDEX, "topics": ["v"], "target": {"index": "t-%Y"}},
+        "elsewhere": {**INDEX, "topics": ["w"], "target": {"index": "t", "cluster": "other"}},
+    }
+    clusters = {"default": {"hosts": ["http://a"]}, "other": {"hosts": ["http://b"]}}
+    with override_settings(SINKS=entries, ELASTICSEARCH_DSL=clusters):
+        messages = [message.msg for message in check_sinks()]
+    assert messages == [
+        "SINKS['keys'] stores in t by key, so SINKS['same'] needs another index",
+        "the alias t of SINKS['days'] is the index of SINKS['keys']",
+        "the alias t of SINKS['days'] is the index of SINKS['same']",
+    ]
+
+
+def test_an_elasticsearch_sink_has_options_of_its_own_kind_unless_given() -> None:
+    with override_settings(SINKS={"a": INDEX, "b": {**INDEX, "options": {"flush_records": 7}}}):
+        a, b = (sinks()[name].options for name in "ab")
+    assert (a.flush_records, a.flush_seconds, a.buffer_bytes) == (2000, 1.0, 64 * 1024 * 1024)
+    assert (b.flush_records, b.flush_seconds) == (7, 1.0)
 
 
 def test_a_command_refuses_an_entry_that_is_not_there_or_not_its_kind() -> None:

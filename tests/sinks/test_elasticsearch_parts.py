@@ -18,6 +18,7 @@ from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Fatal, Retriable
+from sinks.metrics import SinkMetrics
 from sinks.records import Batch, Columns, Partition, Record, Rejected
 from sinks.user_agents import adding_agent
 from tests.support import event
@@ -260,7 +261,14 @@ def store(client: FakeElasticsearch, values: list[bytes]) -> list[Rejected]:
     batch = Batch(PARTITION, 0, 0, opened_at=0.0)
     batch.add(Columns(range(len(values)), values, [0] * len(values)), {})
     actions = Actions(IndexNames("i", time="timestamp"))
-    return ElasticsearchPartition(client, actions, None, lambda: None).store([batch], retry)  # type: ignore[arg-type]
+    partition = ElasticsearchPartition(
+        client,  # type: ignore[arg-type]
+        actions,
+        None,
+        check_topic=lambda: None,
+        metrics=SinkMetrics(),
+    )
+    return partition.store([batch], retry)
 
 
 @pytest.mark.parametrize("poison", [0, 4, 9])
@@ -296,7 +304,7 @@ def test_a_request_that_is_too_large_is_split_down_to_the_document_that_is() -> 
 
 
 def test_what_can_not_be_told_stops_the_sink() -> None:
-    with pytest.raises(Fatal, match=r"answers 418 for offset 0: odd: why"):
+    with pytest.raises(Fatal, match=r"answers 418 for select-color-2 offset 0: odd: why"):
         store(FakeElasticsearch(lambda id, time: (418, "odd")), [event(0)])
 
 
