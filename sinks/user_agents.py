@@ -15,7 +15,7 @@ MAX_PARSED = 512
 FIELD = "agent"
 """The object that is added to a stored event."""
 
-_CACHED = 8192
+_CACHED = 4096
 _BOT = "Spider"
 
 
