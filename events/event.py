@@ -4,9 +4,6 @@ from datetime import MAXYEAR, MINYEAR, datetime
 
 import msgspec
 
-MAX_TEXT = 256
-"""The longest colour or user name that is accepted, in characters."""
-
 
 class InvalidEvent(ValueError):
     """Input that can't become an event.
@@ -19,17 +16,29 @@ class InvalidEvent(ValueError):
         self.errors = errors
 
 
-class SelectColor(msgspec.Struct, frozen=True, gc=False):
-    """One choice of a colour, field for field and in the order in which the Java original writes it."""
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """What every kind of event begins with; the server sets both.
+
+    A kind is a subclass: a field is a str, int, float or bool, or one of these with a rule of events/rules.py; a field
+    with a default need not be given.
+    """
 
     timestamp: str
     userAgent: str
+
+
+class SelectColor(Event, frozen=True, gc=False):
+    """One choice of a colour, field for field and in the order in which the Java original writes it."""
+
     colorName: str
     userName: str
 
 
-EVENT_TYPES: dict[str, type[msgspec.Struct]] = {"select-color": SelectColor}
-"""The kinds of events that endpoint, sinks and index know, by the name that a sink's `event` setting uses."""
+EVENT_TYPES: dict[str, type[Event]] = {"select-color": SelectColor}
+"""The kinds of events that endpoint, sinks and index know, by the name that a sink's `event` setting uses.
+
+Those of the setting EVENTS["kinds"] are added at start (events/kinds.py).
+"""
 
 
 def encode(event: msgspec.Struct) -> bytes:

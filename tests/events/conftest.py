@@ -1,14 +1,18 @@
 """Fixtures of the tests of collecting."""
 
+from collections.abc import Iterator
+
 import pytest
 
-from events import api
-from tests.events.fakes import FakeProducer
+from events import process_collector
+from tests.events.fakes import FakeDelivery
 
 
 @pytest.fixture
-def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
-    """The endpoint produces to this one."""
-    fake = FakeProducer()
-    monkeypatch.setattr(api, "process_producer", lambda: fake)
-    return fake
+def delivery(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDelivery]:
+    """What the doors of this process collect goes here."""
+    fake = FakeDelivery()
+    process_collector.close_process_collector()
+    monkeypatch.setattr(process_collector, "ProcessDelivery", lambda conf: fake)
+    yield fake
+    process_collector.close_process_collector()

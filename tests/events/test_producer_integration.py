@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,11 +19,14 @@ from django.test import Client
 
 from devstack.ports import choose_free
 from devstack.stack import Stack
-from events import conf, process_producer
+from events import conf, process_collector
+from events.delivery import Mode
 from events.producer import EventProducer, KafkaUnavailable
-from tests.support import Process, end_offsets, manage, read_topic, stack_env, wait_until
+from tests.support import Process, end_offsets, make_topics, manage, read_topic, stack_env, wait_until
 
 pytestmark = pytest.mark.integration
+
+QUICK = {"reconnect.backoff.max.ms": 500}
 
 
 @pytest.fixture
@@ -41,9 +45,9 @@ def make(stack: Stack) -> Iterator[Callable[..., EventProducer]]:
 
 
 @pytest.fixture
-def collecting(servers: Stack, topic: str, settings: Any) -> str:
+def collecting(servers: Stack, topic: str, settings: Any, tmp_path: Path) -> str:
     """The endpoint of this process produces to a fresh topic of the stack."""
-    settings.EVENTS = {**settings.EVENTS, "topic": topic}
+    settings.EVENTS = {**settings.EVENTS, "topic": topic, "producer": QUICK, "spool": {"path": str(tmp_path)}}
     conf.events_settings.cache_clear()
     return topic
 
@@ -172,19 +176,97 @@ def test_page_and_endpoint_answer_at_once_with_kafka_stopped(collecting: str, se
     wait_until(lambda: stored(servers, collecting) == 50, what="the 50 events")
 
 
-def test_a_full_queue_is_503_and_nothing_accepted_is_lost(collecting: str, servers: Stack, settings: Any) -> None:
-    settings.EVENTS = {**settings.EVENTS, "producer": {"queue.buffering.max.messages": 10, "linger.ms": 60_000}}
+def test_a_full_queue_goes_to_the_spool_and_everything_arrives(collecting: str, servers: Stack, settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "queue.buffering.max.messages": 10}}
     conf.events_settings.cache_clear()
-    answers = [Client().get("/api/select?color=red&user=Ada") for _ in range(15)]
-    assert [answer.status_code for answer in answers] == [202] * 10 + [503] * 5
-    assert answers[-1]["Retry-After"]
-    process_producer.close_process_producer()
-    assert stored(servers, collecting) == 10
+    for _ in range(200):
+        assert Client().get("/api/select?color=red&user=Ada").status_code == 202
+    wait_until(lambda: stored(servers, collecting) == 200, what="the 200 events")
+
+
+def test_a_full_spool_is_503_and_nothing_accepted_is_lost(collecting: str, servers: Stack, settings: Any) -> None:
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "spool": {**settings.EVENTS["spool"], "max_bytes": 2**20, "segment_bytes": 2**16},
+        "flush_seconds": 60.0,
+    }
+    conf.events_settings.cache_clear()
+    batch = json.dumps([{"colorName": "red", "userName": f"{number}"} for number in range(1000)])
+    servers.kafka[0].kill()
+    accepted = 0
+    try:
+        wait_until(lambda: process_collector.process_delivery().counts() is not None)
+        for _ in range(100):
+            answer = Client().post("/api/events?mode=spooled", batch, "application/json")
+            accepted += answer.json()["accepted"]
+            if answer.status_code == 503:
+                break
+        assert (answer.status_code, answer["Retry-After"], answer.json()["detail"]) == (503, "5", "the spool is full")
+        assert answer.json()["unavailable"] == list(range(1000))
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    assert accepted >= 1000
+    wait_until(lambda: stored(servers, collecting) == accepted, what="what was accepted")
+    assert Client().post("/api/events?mode=spooled", batch, "application/json").status_code == 202
+
+
+@pytest.mark.parametrize(("mode", "status"), [("accepted", 202), ("spooled", 202), ("acknowledged", 201)])
+def test_each_mode_delivers_with_the_id_as_a_header(collecting: str, servers: Stack, mode: str, status: int) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(50)]
+    events = [{"colorName": "red", "userName": "Ada", "id": event_id} for event_id in ids]
+    answer = Client().post(f"/api/events?mode={mode}", json.dumps(events), "application/json")
+    assert (answer.status_code, answer.json()["accepted"]) == (status, 50)
+    messages = read_topic(servers, collecting, 50)
+    assert sorted(dict(message.headers())["event.id"].decode() for message in messages) == sorted(ids)
+
+
+def test_the_spool_is_replayed_in_its_order(collecting: str, servers: Stack) -> None:
+    make_topics(servers, f"{collecting}-1", partitions=1)
+    delivery = process_collector.process_delivery()
+    servers.kafka[0].kill()
+    try:
+        for number in range(3000):
+            assert delivery.take([(f"{collecting}-1", b"%d" % number, None)], Mode.SPOOLED) is None
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    messages = read_topic(servers, f"{collecting}-1", 3000)
+    assert [int(message.value()) for message in messages] == list(range(3000))
+
+
+@pytest.mark.parametrize("absence", ["killed", "paused"])
+def test_no_ghost_follows_an_acknowledgement_that_did_not_come(
+    collecting: str, servers: Stack, settings: Any, absence: str
+) -> None:
+    settings.EVENTS = {**settings.EVENTS, "acknowledge_seconds": 3.0}
+    conf.events_settings.cache_clear()
+    url = "/api/events?mode=acknowledged"
+    event = json.dumps({"colorName": "red", "userName": "Ada"})
+    kafka = servers.kafka[0]
+    assert Client().post(url, event, "application/json").status_code == 201
+    kafka.kill() if absence == "killed" else kafka.pause()
+    try:
+        started_at = time.monotonic()
+        # The first may be on its way to a broker that only sleeps: then nobody can call it back.
+        first = Client().post(url, event, "application/json")
+        assert time.monotonic() - started_at < 4
+        again = Client().post(url, event, "application/json")
+        assert (first.status_code, again.status_code, again["Retry-After"]) == (503, 503, "5")
+        assert again.json()["unavailable"] == [0]
+    finally:
+        if absence == "killed":
+            kafka.start()
+            kafka.wait_ready()
+        else:
+            kafka.resume()
+    wait_until(lambda: Client().post(url, event, "application/json").status_code == 201, seconds=60)
+    assert stored(servers, collecting) in ((2,) if absence == "killed" else (2, 3))
 
 
 def _collect_in_child(topic: str, count: int) -> None:
     for number in range(count):
-        process_producer.process_producer().produce(topic, b"%d" % number)
+        process_collector.process_delivery().take([(topic, b"%d" % number, None)], Mode.ACCEPTED)
 
 
 def test_a_forked_child_delivers_its_events_at_its_end(collecting: str, servers: Stack, settings: Any) -> None:
@@ -196,7 +278,7 @@ def test_a_forked_child_delivers_its_events_at_its_end(collecting: str, servers:
     child.join(30)
     assert child.exitcode == 0
     assert stored(servers, collecting) == 7
-    process_producer.close_process_producer()
+    process_collector.close_process_collector()
     assert stored(servers, collecting) == 12
 
 
