@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "/api/"
 """Below this path every answer is JSON."""
 
+_HEADERS = {"Cache-Control": "no-store", "Content-Language": "en"}
+
 
 class AlwaysJson(DefaultContentNegotiation):
     """Answers JSON whatever the Accept header says: a browser that navigates here sees the same."""
@@ -43,8 +45,8 @@ class ApiView(APIView):
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Adds the headers of every answer."""
-        response.headers.setdefault("Cache-Control", "no-store")
-        response.headers.setdefault("Content-Language", "en")
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
         # Django would log a line for each refused event; the caller was told, and the producer says it once.
         response._has_been_logged = True
         return super().finalize_response(request, response, *args, **kwargs)
@@ -85,6 +87,11 @@ class NotFoundView(ApiView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Ends each request."""
         raise exceptions.NotFound("There is nothing at this address.")
+
+
+def view_headers(view: type[ApiView]) -> dict[str, str]:
+    """The headers that a view gives every answer, beside its type."""
+    return {**view().default_response_headers, **_HEADERS}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

@@ -147,9 +147,9 @@ class Collector:
 
 
 def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
-    """Collects what a GET or POST of /api/select, or a POST of /api/events brings; whatever happens, there is an answer.
+    """Collects what a request brings; whatever happens, there is an answer.
 
-    environ: WSGI's, of one of these three requests.
+    environ: WSGI's, of a GET or POST of /api/select or a POST of /api/events.
     """
     try:
         collector = get_collector()

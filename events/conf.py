@@ -61,6 +61,9 @@ class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     acknowledge_seconds: Annotated[
         float, Meta(ge=2, le=60, description="Seconds that a caller waits at most in the mode acknowledged.")
     ] = 5.0
+    lane: Annotated[
+        bool, Meta(description="Answer the hot addresses in front of Django, which is several times as fast.")
+    ] = True
     durable: Annotated[bool, Meta(description="Wait for all replicas in sync (acks=all), with idempotence.")] = False
     spool: Annotated[SpoolSettings, Meta(description="Where events wait on disk.")]
     producer: Annotated[dict[str, Any], Meta(description="librdkafka options of the producer, for example acks.")] = {}

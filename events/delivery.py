@@ -1,4 +1,4 @@
-"""How events get to Kafka: by the producer's memory, by the spool on disk, or while the caller waits. No Django here."""
+"""How events get to Kafka: by the producer's memory, by the spool on disk, or while the caller waits. No Django."""
 
 import threading
 import time
@@ -62,8 +62,8 @@ def from_payload(payload: bytes) -> Record:
 class Delivery:
     """Takes records in each mode.
 
-    producer: of the modes accepted and spooled; make_acknowledging: makes another one when it is first needed, that gives
-    a record up before `acknowledge_seconds`, the longest that a caller waits.
+    producer: of the modes accepted and spooled; make_acknowledging: makes another one when it is first needed, that
+    gives a record up before `acknowledge_seconds`, the longest that a caller waits.
     """
 
     def __init__(

@@ -79,7 +79,8 @@ class Feeder:
             try:
                 self._adopt()
                 self._spool.news.clear()
-                if not any([self._feed(source) for source in list(self._sources)]):
+                fed = [self._feed(source) for source in list(self._sources)]
+                if not any(fed):
                     self._spool.news.wait(_IDLE_SECONDS)
             except Exception:
                 logger.exception("the spool could not be fed; it is tried again")

@@ -2,6 +2,8 @@
 
 import os
 import threading
+from datetime import datetime
+from functools import partial
 from multiprocessing import util
 
 from django.utils import timezone
@@ -64,7 +66,7 @@ def _make() -> Collector:
                     max_batch_events=conf.max_batch_events,
                     max_event_bytes=conf.max_event_bytes,
                 ),
-                now=timezone.localtime,
+                now=partial(datetime.now, timezone.get_default_timezone()),
             )
         return _collector
 

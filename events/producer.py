@@ -64,8 +64,8 @@ class EventProducer:
 
     config: librdkafka options, those of DEFAULTS may be overridden.
     away_seconds: when events have been waiting for so long (beyond linger) with no delivery, further ones are refused.
-    keep: where records go that were not delivered; with one, Kafka being away empties the queue into it at once, so that
-    nothing waits in memory. Records with a delivery report of their own are their caller's.
+    keep: where records go that were not delivered; with one, Kafka being away empties the queue into it at once, so
+    that nothing waits in memory. Records with a delivery report of their own are their caller's.
     Raises KafkaException for an option that librdkafka does not know.
     """
 

@@ -184,6 +184,7 @@ EVENTS: dict[str, Any] = {
     "max_event_bytes": env.int("EVENTS_MAX_EVENT_BYTES", 32 * 1024),
     "mode": env.str("EVENTS_MODE", "accepted"),
     "acknowledge_seconds": env.float("EVENTS_ACKNOWLEDGE_SECONDS", 5.0),
+    "lane": env.bool("EVENTS_LANE", True),
     "durable": env.bool("EVENTS_DURABLE", False),
     "spool": {
         "path": env.str("EVENTS_SPOOL_PATH", str(BASE_DIR / ".devstack" / "spool")),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from events import process_collector
+from tests.events.doors import DOORS, Client
 from tests.events.fakes import FakeDelivery
 
 
@@ -16,3 +17,10 @@ def delivery(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeDelivery]:
     monkeypatch.setattr(process_collector, "ProcessDelivery", lambda conf: fake)
     yield fake
     process_collector.close_process_collector()
+
+
+@pytest.fixture(params=list(DOORS))
+def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each door in turn; `Client` of tests/events/doors.py goes through it."""
+    monkeypatch.setattr(Client, "door", request.param)
+    return str(request.param)

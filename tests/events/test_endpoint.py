@@ -1,15 +1,18 @@
-"""/api/select over HTTP: whatever is sent, the answer is JSON, and an event is produced once or not at all."""
+"""/api/select through both doors: whatever is sent, the answer is JSON, and an event is produced once or not at all."""
 
 import io
 import json
 from typing import Any
 
 import pytest
-from django.test import Client, override_settings
+from django.test import override_settings
 
 from events import api
 from events.event import parse_timestamp
+from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
+
+pytestmark = pytest.mark.usefixtures("door")
 
 OK = {"color": "red", "user": "Ada"}
 URL = "/api/select"
