@@ -1,8 +1,8 @@
 """The fast door of collecting: a WSGI application in front of Django's that answers the hot addresses itself.
 
-It collects by the same `collect` as the DRF views and builds no Django request. What Django's middleware adds to such an
-answer is asked once for each kind of request and remembered; where the middleware answers itself (a redirect to HTTPS, a
-foreign Host), and for all other requests, Django has the word.
+It collects by the same `collect` as the DRF views and builds no Django request. What Django's middleware adds to such
+an answer is asked once for each kind of request and remembered; where the middleware answers itself (a redirect to
+HTTPS, a foreign Host), and for all other requests, Django has the word.
 """
 
 from collections.abc import Callable, Iterable
@@ -22,7 +22,7 @@ from events.http import Environ
 from events.process_collector import process_collector
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
-WSGIApplication = Callable[[Environ, StartResponse], Iterable[bytes]]
+WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
 
 _VIEWS = {SELECT_PATH: SelectView, EVENTS_PATH: EventsView}
 _HOT = {("GET", SELECT_PATH), ("POST", SELECT_PATH), ("POST", EVENTS_PATH)}

@@ -37,7 +37,9 @@ DURABLE: dict[str, Any] = {"acks": "all", "enable.idempotence": True}
 """The options of the durable profile: all replicas in sync have a record, once and in order."""
 
 _POLL_SECONDS = 0.1
-_PURGE_SECONDS = 5.0
+_CLOSE_SECONDS = 5.0
+# For so long after Kafka went away, what is in the queue, or comes back to it, is kept elsewhere.
+_PURGE_SECONDS = 2.0
 _ENTERED_SECONDS = 0.001
 
 # Of the record itself: no further try, nor another place, would help.
@@ -84,6 +86,7 @@ class EventProducer:
         self._progressed_at = time.monotonic()
         self._is_stalled = False
         self._is_away = False
+        self._purge_until = 0.0
         # Callers that are on their way into librdkafka: appending and popping take no lock.
         self._entered: deque[None] = deque()
         self._is_closed = False
@@ -165,7 +168,7 @@ class EventProducer:
             logger.error("%d events were not delivered to Kafka within %g s of shutdown", undelivered, timeout)
             # Fails each of them, so that it is kept elsewhere, or counted and logged.
             self._producer.purge()
-            self._producer.flush(_PURGE_SECONDS)
+            self._producer.flush(_CLOSE_SECONDS)
         return undelivered
 
     def _refusal(self, reason: str) -> KafkaUnavailable:
@@ -192,6 +195,8 @@ class EventProducer:
         self._is_stalled = time.monotonic() - self._progressed_at > self._patience
         if self._is_stalled:
             self._go_away()
+        if self._is_away and time.monotonic() < self._purge_until:
+            self._purge()
 
     def _note_error(self, error: KafkaError) -> None:
         self._outage.note(error)
@@ -203,8 +208,12 @@ class EventProducer:
             return
         self._is_away = True
         if self._keep is not None:
-            # Without those in flight, which Kafka may have.
-            self._producer.purge(in_queue=True, in_flight=False, blocking=False)
+            self._purge_until = time.monotonic() + _PURGE_SECONDS
+            self._purge()
+
+    def _purge(self) -> None:
+        # Without those in flight, which Kafka may have; they come back to the queue when their connection ends.
+        self._producer.purge(in_queue=True, in_flight=False, blocking=False)
 
     def _note_delivery(self) -> None:
         self._delivered += 1

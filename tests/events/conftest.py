@@ -1,12 +1,15 @@
 """Fixtures of the tests of collecting."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from devstack.stack import Stack
 from events import process_collector
 from tests.events.doors import DOORS, Client
 from tests.events.fakes import FakeDelivery
+from tests.events.web import Web
+from tests.support import stack_env
 
 
 @pytest.fixture
@@ -24,3 +27,18 @@ def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     """Each door in turn; `Client` of tests/events/doors.py goes through it."""
     monkeypatch.setattr(Client, "door", request.param)
     return str(request.param)
+
+
+@pytest.fixture
+def web(stack: Stack, topic: str) -> Iterator[Callable[..., Web]]:
+    """Starts the web server; what still runs at the end is killed."""
+    started: list[Web] = []
+
+    def start(*options: str, **variables: str) -> Web:
+        started.append(Web(stack_env(stack, EVENTS_TOPIC=topic, **variables), *options))
+        return started[-1]
+
+    yield start
+    for web in started:
+        if web.process.is_running():
+            web.process.kill()

@@ -1,4 +1,4 @@
-"""POST /api/events through both doors: good events are taken, each bad one is named, and every limit has an answer of its own."""
+"""POST /api/events through both doors: good events are taken, bad ones named, each limit has an answer of its own."""
 
 import gzip
 import json

@@ -2,12 +2,8 @@
 
 import json
 import multiprocessing
-import sys
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,11 +13,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from devstack.ports import choose_free
 from devstack.stack import Stack
 from events import conf, process_collector
 from events.delivery import Mode
 from events.producer import EventProducer, KafkaUnavailable
+from tests.events.web import Web, status_of
 from tests.support import Process, end_offsets, make_topics, manage, read_topic, stack_env, wait_until
 
 pytestmark = pytest.mark.integration
@@ -293,58 +289,14 @@ def test_ten_thousand_events_by_the_endpoints_code(stack: Stack, topic: str) -> 
 # --- Under the web server
 
 
-@pytest.fixture
-def web(stack: Stack, topic: str) -> Iterator[Callable[..., tuple[Process, str]]]:
-    """Starts granian with two workers; gives it and its address."""
-    started: list[Process] = []
-
-    def start(**variables: str) -> tuple[Process, str]:
-        port = choose_free(set())
-        server = Process(
-            [
-                str(Path(sys.executable).with_name("granian")),
-                *("--interface", "wsgi", "--workers", "2", "--port", str(port), "pipeline.wsgi:application"),
-            ],
-            stack_env(stack, EVENTS_TOPIC=topic, **variables),
-        )
-        started.append(server)
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(server, url), what=f"the web server:\n{server.text}")
-        return server, url
-
-    yield start
-    for server in started:
-        if server.is_running():
-            server.kill()
-
-
-def answers(server: Process, url: str) -> bool:
-    assert server.is_running(), server.text
-    try:
-        return status_of(url) == 200
-    except OSError:
-        return False
-
-
-def status_of(url: str, data: Any = None) -> int:
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as answer:
-        return answer.code
-
-
-def test_sigterm_amid_requests_delivers_every_accepted_event(
-    stack: Stack, topic: str, web: Callable[..., tuple[Process, str]]
-) -> None:
-    server, url = web(EVENTS_PRODUCER_OPTIONS=json.dumps({"linger.ms": 60_000}))
+def test_sigterm_amid_requests_delivers_every_accepted_event(stack: Stack, topic: str, web: Callable[..., Web]) -> None:
+    server = web(EVENTS_PRODUCER_OPTIONS=json.dumps({"linger.ms": 60_000}))
     accepted = Counter[int]()
 
     def click(worker: int) -> None:
         try:
             while True:
-                if status_of(f"{url}/api/select?color=red&user={worker}") == 202:
+                if status_of(f"{server.url}/api/select?color=red&user={worker}") == 202:
                     accepted[worker] += 1
         except OSError:
             return  # the server is gone
@@ -353,16 +305,14 @@ def test_sigterm_amid_requests_delivers_every_accepted_event(
     for thread in threads:
         thread.start()
     wait_until(lambda: accepted.total() > 200)
-    assert server.stop() == 0
+    assert server.process.stop() == 0
     for thread in threads:
         thread.join()
     assert stored(stack, topic) == accepted.total()
 
 
-def test_bodies_of_unknown_length_are_read_and_bounded(
-    stack: Stack, topic: str, web: Callable[..., tuple[Process, str]]
-) -> None:
-    _, url = web()
+def test_bodies_of_unknown_length_are_read_and_bounded(stack: Stack, topic: str, web: Callable[..., Web]) -> None:
+    url = web().url
     # An iterable body is sent chunked.
     assert status_of(f"{url}/api/select", iter([b'{"color":"red",', b'"user":"Ada"}'])) == 202
     assert status_of(f"{url}/api/select", iter([b" " * 40_000, b" " * 40_000])) == 413
