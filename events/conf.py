@@ -97,6 +97,11 @@ def kinds() -> dict[str, Kind]:
     return known
 
 
+def register_kinds() -> None:
+    """Makes the kinds of `EVENTS["kinds"]` known to sinks and index. Raises ImproperlyConfigured."""
+    EVENT_TYPES.update({name: kind.event_type for name, kind in kinds().items()})
+
+
 def producer_options(conf: EventsSettings) -> dict[str, Any]:
     """The librdkafka options of the producer of events. Raises ImproperlyConfigured."""
     return {**kafka_cluster(conf.kafka), **(DURABLE if conf.durable else {}), **conf.producer}

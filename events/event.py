@@ -1,6 +1,7 @@
 """The event: what one click becomes, and how it is written as JSON. No Django here."""
 
 from datetime import MAXYEAR, MINYEAR, datetime
+from typing import get_type_hints
 
 import msgspec
 
@@ -39,6 +40,12 @@ EVENT_TYPES: dict[str, type[Event]] = {"select-color": SelectColor}
 
 Those of the setting EVENTS["kinds"] are added at start (events/kinds.py).
 """
+
+
+def field_types(event_type: type[Event]) -> dict[str, type]:
+    """The fields of a kind of event, in their order, each with its plain type: str, int, float or bool."""
+    hints = get_type_hints(event_type)  # without Annotated
+    return {name: hints[name] for name in event_type.__struct_fields__}
 
 
 def encode(event: msgspec.Struct) -> bytes:

@@ -1,10 +1,12 @@
 """The index of events: its mapping and settings, and how it is searched."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django_elasticsearch_dsl import Document, fields
 from django_elasticsearch_dsl.registries import registry
 
+from events.event import EVENT_TYPES, field_types
 from events.models import SelectColorEvent
 
 TIMESTAMP_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSZ||strict_date_optional_time||epoch_millis"
@@ -31,3 +33,28 @@ class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no
 
 DOCUMENTS: dict[str, type[Document]] = {"select-color": SelectColorDocument}
 """The Document of each kind of event."""
+
+_FIELDS: dict[type, Callable[[], Any]] = {
+    str: lambda: fields.KeywordField(ignore_above=8191),
+    int: fields.LongField,
+    float: fields.DoubleField,
+    bool: fields.BooleanField,
+}
+
+
+def document_of(event: str) -> type[Document] | None:
+    """The Document of a kind of event, made of its fields where none is written down; None for any JSON."""
+    if event in DOCUMENTS or event not in EVENT_TYPES:
+        return DOCUMENTS.get(event)
+    own = {
+        name: _FIELDS[kind]()
+        for name, kind in field_types(EVENT_TYPES[event]).items()
+        if name not in ("timestamp", "userAgent")
+    }
+    shared = {
+        "timestamp": fields.DateField(format=TIMESTAMP_FORMAT),
+        "userAgent": fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)}),
+    }
+    index = type("Index", (), {"name": event, "settings": SelectColorDocument.Index.settings})
+    document: type[Document] = type("EventDocument", (Document,), {**shared, **own, "Index": index})
+    return document

@@ -5,7 +5,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.config import ElasticsearchTarget
-from sinks.elasticsearch.documents import DOCUMENTS
+from sinks.elasticsearch.documents import document_of
 
 
 def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -> list[str]:
@@ -30,7 +30,7 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
 
 
 def _template(target: ElasticsearchTarget, event: str) -> dict[str, Any]:
-    document = DOCUMENTS.get(event)
+    document = document_of(event)
     body: dict[str, Any] = document._index.to_dict() if document is not None else {}
     shards = {"number_of_shards": target.shards, "number_of_replicas": target.replicas}
     return {**body, "settings": {**body.get("settings", {}), **shards}}
