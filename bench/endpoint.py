@@ -1,4 +1,4 @@
-"""GET /api/select under a real load generator, against a bare Django view on the same server."""
+"""GET /api/select under a real load generator, through both doors, each against the same server's own speed."""
 
 import os
 import re
@@ -10,6 +10,9 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
 
 from bench.records import make_topic
 from bench.report import Figure, Report
@@ -20,27 +23,87 @@ CONNECTIONS = 64
 QUERY = "/api/select?color=blue&user=%EA%B9%80%ED%95%98%EB%8A%98"
 
 
+HELLO = "bench.hello:application"
+BARE = "bench.bare:application"
+SITE = "pipeline.wsgi:application"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk saw: requests/s, latencies in milliseconds; and the memory of the server's processes, in MiB."""
+
+    rate: float
+    p50: float
+    p99: float
+    rss: float
+
+    def __str__(self) -> str:
+        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, RSS {self.rss:.0f} MiB"
+
+
 def run(stack: Stack, report: Report, scale: float) -> None:
-    """Both servers run one after the other, twice; the better of each counts."""
+    """The servers run one after the other, twice; the better of each counts."""
     if shutil.which("wrk") is None:
         raise SystemExit("wrk, the load generator, is missing (Debian: apt-get install wrk)")
     seconds = max(2, int(8 * scale))
     topic = make_topic(stack)
     env = {"TEST_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers, "EVENTS_TOPIC": topic}
-    best: dict[str, tuple[float, str]] = {}
+    doors = {
+        "hello": (HELLO, env),
+        "lane": (SITE, env),
+        "bare": (BARE, env),
+        "view": (SITE, {**env, "EVENTS_LANE": "false"}),
+    }
+    best: dict[str, Load] = {}
     for _ in range(2):
-        for application in ("bench.bare:application", "pipeline.wsgi:application"):
-            with _server(application, env) as url:
-                _load(url, 1)
-                best[application] = max(best.get(application, (0.0, "")), _load(url, seconds))
-    bare, _ = best["bench.bare:application"]
-    rate, latency = best["pipeline.wsgi:application"]
-    report.add(Figure("bare Django view", bare, "requests/s"))
-    report.add(Figure("GET /api/select", rate, "requests/s", "a bare Django view", bare, latency))
+        for name, (application, variables) in doors.items():
+            with _server(application, variables) as server:
+                _load(server, 1)
+                load = _load(server, seconds)
+            if name not in best or load.rate > best[name].rate:
+                best[name] = load
+    for name, title, yardstick in (
+        ("hello", "hello-world WSGI application", ""),
+        ("lane", "GET /api/select, the lane", "hello"),
+        ("bare", "bare Django view", ""),
+        ("view", "GET /api/select, the DRF view", "bare"),
+    ):
+        compared = best[yardstick].rate if yardstick else 0.0
+        report.add(Figure(title, best[name].rate, "requests/s", yardstick, compared, str(best[name])))
+    _report_absence(stack, report, env, seconds)
+
+
+def _report_absence(stack: Stack, report: Report, env: dict[str, str], seconds: int) -> None:
+    """The lane with Kafka there, then stopped, on the same server."""
+    with _server(SITE, env) as server:
+        _load(server, 1)
+        there = _load(server, seconds)
+        stack.kafka[0].kill()
+        try:
+            _load(server, 1)
+            away = _load(server, seconds)
+        finally:
+            stack.kafka[0].start()
+            stack.kafka[0].wait_ready()
+    detail = f"with Kafka: {there}; without: {away}; p99 {away.p99 / there.p99:.2f} x"
+    report.add(Figure("the lane, Kafka stopped", away.rate, "requests/s", "Kafka there", there.rate, detail))
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running server. pid: of the process whose children answer."""
+
+    url: str
+    pid: int
+
+    def rss(self) -> float:
+        """The memory of its processes, in MiB."""
+        process = psutil.Process(self.pid)
+        return sum(each.memory_info().rss for each in (process, *process.children())) / 2**20
 
 
 @contextmanager
-def _server(application: str, env: dict[str, str]) -> Iterator[str]:
+def _server(application: str, env: dict[str, str]) -> Iterator[Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -60,33 +123,23 @@ def _server(application: str, env: dict[str, str]) -> Iterator[str]:
                 if time.monotonic() > deadline or process.poll() is not None:
                     raise
                 time.sleep(0.1)
-        yield url
+        yield Server(url, process.pid)
     finally:
         process.terminate()
         process.wait(60)
 
 
-def _load(url: str, seconds: int) -> tuple[float, str]:
-    """Requests/s and the latencies. Raises RuntimeError when an answer was not 2xx."""
-    output = subprocess.run(
-        [
-            "wrk",
-            "--threads",
-            "1",
-            "--connections",
-            str(CONNECTIONS),
-            "--duration",
-            f"{seconds}s",
-            "--latency",
-            url + QUERY,
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+def _load(server: Server, seconds: int) -> Load:
+    """Raises RuntimeError when an answer was not 2xx."""
+    command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
+    output = subprocess.run([*command, server.url + QUERY], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output:
         raise RuntimeError(output)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
-    p50, p99 = re.search(r"50%\s+(\S+)", output), re.search(r"99%\s+(\S+)", output)
+    p50, p99 = (re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", output) for percent in (50, 99))
     assert rate and p50 and p99, output
-    return float(rate[1]), f"p50 {p50[1]}, p99 {p99[1]}"
+    return Load(float(rate[1]), _milliseconds(*p50.groups()), _milliseconds(*p99.groups()), server.rss())
+
+
+def _milliseconds(number: str, unit: str) -> float:
+    return float(number) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[unit]

@@ -5,7 +5,7 @@ from typing import Any
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from events.conf import events_settings, kafka_cluster
+from events.conf import events_settings, kinds, producer_options
 from events.producer import check_options
 
 
@@ -14,7 +14,8 @@ def check_events_settings(**_: Any) -> list[checks.CheckMessage]:
     """events.E001: EVENTS or KAFKA can't be used as they are."""
     try:
         conf = events_settings()
-        options = {**kafka_cluster(conf.kafka), **conf.producer}
+        options = producer_options(conf)
+        kinds()
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="events.E001")]
     try:

@@ -1,11 +1,9 @@
 """The event: what one click becomes, and how it is written as JSON. No Django here."""
 
 from datetime import MAXYEAR, MINYEAR, datetime
+from typing import get_type_hints
 
 import msgspec
-
-MAX_TEXT = 256
-"""The longest colour or user name that is accepted, in characters."""
 
 
 class InvalidEvent(ValueError):
@@ -19,17 +17,35 @@ class InvalidEvent(ValueError):
         self.errors = errors
 
 
-class SelectColor(msgspec.Struct, frozen=True, gc=False):
-    """One choice of a colour, field for field and in the order in which the Java original writes it."""
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """What every kind of event begins with; the server sets both.
+
+    A kind is a subclass: a field is a str, int, float or bool, or one of these with a rule of events/rules.py; a field
+    with a default need not be given.
+    """
 
     timestamp: str
     userAgent: str
+
+
+class SelectColor(Event, frozen=True, gc=False):
+    """One choice of a colour, field for field and in the order in which the Java original writes it."""
+
     colorName: str
     userName: str
 
 
-EVENT_TYPES: dict[str, type[msgspec.Struct]] = {"select-color": SelectColor}
-"""The kinds of events that endpoint, sinks and index know, by the name that a sink's `event` setting uses."""
+EVENT_TYPES: dict[str, type[Event]] = {"select-color": SelectColor}
+"""The kinds of events that endpoint, sinks and index know, by the name that a sink's `event` setting uses.
+
+Those of the setting EVENTS["kinds"] are added at start (events/kinds.py).
+"""
+
+
+def field_types(event_type: type[Event]) -> dict[str, type]:
+    """The fields of a kind of event, in their order, each with its plain type: str, int, float or bool."""
+    hints = get_type_hints(event_type)  # without Annotated
+    return {name: hints[name] for name in event_type.__struct_fields__}
 
 
 def encode(event: msgspec.Struct) -> bytes:

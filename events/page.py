@@ -7,7 +7,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from events.conf import events_settings
-from events.event import MAX_TEXT
+from events.rules import MAX_TEXT
 
 ANSWER_SECONDS = 8
 """How long the page waits for the endpoint's answer."""

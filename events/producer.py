@@ -6,8 +6,10 @@ No Django here: sinks use it for their dead letters too.
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -19,6 +21,9 @@ logger = logging.getLogger(__name__)
 Headers = list[tuple[str, bytes]]
 DeliveryReport = Callable[[KafkaError | None, Message], None]
 
+Keep = Callable[[str, bytes, Headers | None], bool]
+"""Keeps a record (topic, value, headers) that was not delivered elsewhere; whether it could."""
+
 DEFAULTS: dict[str, Any] = {
     "acks": 1,
     # What waits for Kafka is bounded; above it, produce() refuses.
@@ -28,8 +33,17 @@ DEFAULTS: dict[str, Any] = {
 }
 """librdkafka options that the settings may override; everything else is librdkafka's default."""
 
+DURABLE: dict[str, Any] = {"acks": "all", "enable.idempotence": True}
+"""The options of the durable profile: all replicas in sync have a record, once and in order."""
+
 _POLL_SECONDS = 0.1
-_PURGE_SECONDS = 5.0
+_CLOSE_SECONDS = 5.0
+# For so long after Kafka went away, what is in the queue, or comes back to it, is kept elsewhere.
+_PURGE_SECONDS = 2.0
+_ENTERED_SECONDS = 0.001
+
+# Of the record itself: no further try, nor another place, would help.
+_HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 
 
 class KafkaUnavailable(Exception):
@@ -38,12 +52,13 @@ class KafkaUnavailable(Exception):
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """What became of the events of this process so far (records)."""
+    """What became of the events of this process so far (records). kept: not delivered, but kept elsewhere."""
 
     delivered: int
     failed: int
     refused: int
     waiting: int
+    kept: int = 0
 
 
 class EventProducer:
@@ -51,26 +66,34 @@ class EventProducer:
 
     config: librdkafka options, those of DEFAULTS may be overridden.
     away_seconds: when events have been waiting for so long (beyond linger) with no delivery, further ones are refused.
+    keep: where records go that were not delivered; with one, Kafka being away empties the queue into it at once, so
+    that nothing waits in memory. Records with a delivery report of their own are their caller's.
     Raises KafkaException for an option that librdkafka does not know.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, away_seconds: float) -> None:
+    def __init__(self, config: Mapping[str, Any], *, away_seconds: float, keep: Keep | None = None) -> None:
         options = {**DEFAULTS, **config}
         self._outage = Outage(logger, "events wait for it")
-        self._producer = Producer({**options, "error_cb": self._outage.note}, logger=client_logger("events.librdkafka"))
+        self._producer = Producer({**options, "error_cb": self._note_error}, logger=client_logger("events.librdkafka"))
         linger = options.get("queue.buffering.max.ms", options["linger.ms"])  # the same option by its older name
-        self._away_seconds = away_seconds
-        self._linger_seconds = float(linger) / 1000
+        self._patience = away_seconds + float(linger) / 1000
+        self._away_reason = f"Kafka has taken no event for {away_seconds:g} s"
+        self._keep = keep
         # Only the thread that serves reports writes these: the poller, then the closer once the poller has ended.
         self._delivered = 0
         self._failed = 0
-        # Callers' threads write these, under the lock.
+        self._kept = 0
+        self._progressed_at = time.monotonic()
+        self._is_stalled = False
+        self._is_away = False
+        self._purge_until = 0.0
+        # Callers that are on their way into librdkafka: appending and popping take no lock.
+        self._entered: deque[None] = deque()
+        self._is_closed = False
+        # Refusing is rare enough for a lock.
         self._lock = threading.Lock()
         self._refused = 0
         self._is_refusing = False
-        self._is_closed = False
-        # Both kinds of threads set this to "now", whoever is last.
-        self._progressed_at = time.monotonic()
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(target=self._serve_reports, name="kafka-delivery-reports", daemon=True)
         self._poller.start()
@@ -89,31 +112,41 @@ class EventProducer:
         on_delivery: called from the reports' thread, after the outcome was counted. Raises KafkaUnavailable, and
         KafkaException for a record that librdkafka will never take (too large).
         """
-        report = self._report if on_delivery is None else self._report_to(on_delivery)
-        # The lock makes close() exact: a record is either refused or in the queue before the last flush begins.
-        with self._lock:
-            waiting = len(self._producer)
+        report: DeliveryReport
+        if on_delivery is not None:
+            report = partial(self._report_to, on_delivery)
+        elif headers:
+            report = partial(self._report, headers)  # a failed record's report has lost them
+        else:
+            report = self._report_plain
+        # Entering before looking makes close() exact: a record is either refused or in the queue before its last flush.
+        self._entered.append(None)
+        try:
             if self._is_closed:
                 raise self._refusal("the producer is closed")
-            if waiting == 0:
-                self._progressed_at = time.monotonic()
-            elif time.monotonic() - self._progressed_at > self._away_seconds + self._linger_seconds:
-                raise self._refusal(f"Kafka has taken no event for {self._away_seconds:g} s")
-            try:
-                self._producer.produce(topic, value, key=key, headers=headers or None, on_delivery=report)
-            except BufferError:
-                raise self._refusal("the queue to Kafka is full") from None
-            except KafkaException as error:
-                if error.args[0].code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                    raise
-                raise self._refusal(error.args[0].str()) from error
-            if self._is_refusing:
-                self._is_refusing = False
-                logger.info("events are taken again; %d were refused so far", self._refused)
+            if self._is_stalled:
+                raise self._refusal(self._away_reason)
+            self._producer.produce(topic, value, key=key, headers=headers or None, on_delivery=report)
+        except BufferError:
+            raise self._refusal("the queue to Kafka is full") from None
+        except KafkaException as error:
+            if error.args[0].code() in _HOPELESS:
+                raise
+            raise self._refusal(error.args[0].str()) from error
+        finally:
+            self._entered.pop()
+        if self._is_refusing:
+            self._is_refusing = False
+            logger.info("events are taken again; %d were refused so far", self._refused)
 
     def counts(self) -> DeliveryCounts:
         """Deliveries so far."""
-        return DeliveryCounts(self._delivered, self._failed, self._refused, len(self._producer))
+        return DeliveryCounts(self._delivered, self._failed, self._refused, len(self._producer), self._kept)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Kafka can't be reached, or has taken nothing for too long; a delivery ends it."""
+        return self._is_away
 
     @property
     def is_closed(self) -> bool:
@@ -125,49 +158,93 @@ class EventProducer:
 
         Returns how many were not delivered by then.
         """
-        with self._lock:
-            self._is_closed = True
+        self._is_closed = True
+        while self._entered:
+            time.sleep(_ENTERED_SECONDS)
         self._stop_polling.set()
         self._poller.join()
         undelivered: int = self._producer.flush(timeout)
         if undelivered:
-            logger.error("%d events were not delivered to Kafka within %g s of shutdown:", undelivered, timeout)
-            # Fails each of them, so that it is counted and logged.
+            logger.error("%d events were not delivered to Kafka within %g s of shutdown", undelivered, timeout)
+            # Fails each of them, so that it is kept elsewhere, or counted and logged.
             self._producer.purge()
-            self._producer.flush(_PURGE_SECONDS)
+            self._producer.flush(_CLOSE_SECONDS)
         return undelivered
 
     def _refusal(self, reason: str) -> KafkaUnavailable:
-        self._refused += 1
-        if not self._is_refusing:
-            self._is_refusing = True
-            logger.error("events are refused: %s; %d wait", reason, len(self._producer))
+        with self._lock:
+            self._refused += 1
+            if not self._is_refusing:
+                self._is_refusing = True
+                logger.error("events are refused: %s; %d wait", reason, len(self._producer))
         return KafkaUnavailable(reason)
 
     def _serve_reports(self) -> None:
         while not self._stop_polling.is_set():
             try:
                 self._producer.poll(_POLL_SECONDS)
+                self._watch()
             except Exception:
                 # One on_delivery that fails must not end the reports of all others.
                 logger.exception("a delivery report could not be handled")
 
-    def _report(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._delivered += 1
+    def _watch(self) -> None:
+        """Notices that Kafka takes nothing, and that it takes events again."""
+        if not len(self._producer):
             self._progressed_at = time.monotonic()
-            self._outage.over("it takes events again")
-        else:
-            self._failed += 1
-            value = (message.value() or b"").decode(errors="backslashreplace")
-            logger.error("event not delivered to %s: %s: %r", message.topic(), error.str(), value)
+        self._is_stalled = time.monotonic() - self._progressed_at > self._patience
+        if self._is_stalled:
+            self._go_away()
+        if self._is_away and time.monotonic() < self._purge_until:
+            self._purge()
 
-    def _report_to(self, on_delivery: DeliveryReport) -> DeliveryReport:
-        def report(error: KafkaError | None, message: Message) -> None:
-            self._report(error, message)
-            on_delivery(error, message)
+    def _note_error(self, error: KafkaError) -> None:
+        self._outage.note(error)
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:
+            self._go_away()
 
-        return report
+    def _go_away(self) -> None:
+        if self._is_away:
+            return
+        self._is_away = True
+        if self._keep is not None:
+            self._purge_until = time.monotonic() + _PURGE_SECONDS
+            self._purge()
+
+    def _purge(self) -> None:
+        # Without those in flight, which Kafka may have; they come back to the queue when their connection ends.
+        self._producer.purge(in_queue=True, in_flight=False, blocking=False)
+
+    def _note_delivery(self) -> None:
+        self._delivered += 1
+        self._progressed_at = time.monotonic()
+        self._is_away = False
+        self._outage.over("it takes events again")
+
+    def _report_plain(self, error: KafkaError | None, message: Message) -> None:
+        self._report(None, error, message)
+
+    def _report(self, headers: Headers | None, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._note_delivery()
+            return
+        value = message.value() or b""
+        if self._keep is not None and error.code() not in _HOPELESS and self._keep(message.topic(), value, headers):
+            self._kept += 1
+            return
+        self._note_failure(error, message)
+
+    def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._note_delivery()
+        elif self._keep is None:
+            self._note_failure(error, message)
+        on_delivery(error, message)
+
+    def _note_failure(self, error: KafkaError, message: Message) -> None:
+        self._failed += 1
+        value = (message.value() or b"").decode(errors="backslashreplace")
+        logger.error("event not delivered to %s: %s: %r", message.topic(), error.str(), value)
 
 
 def check_options(config: Mapping[str, Any]) -> None:

@@ -34,7 +34,9 @@ class Check:
         self._has_timestamp = has_timestamp
         if has_timestamp:
             moment = Annotated[datetime, msgspec.Meta(tz=True)]
-            kind = msgspec.defstruct("Timed", [("timestamp", moment)], bases=(kind,), frozen=True, gc=False)
+            kind = msgspec.defstruct(
+                "Timed", [("timestamp", moment)], bases=(kind,), frozen=True, gc=False, kw_only=True
+            )
         self._many = msgspec.json.Decoder(kind)
 
     def __call__(self, value: bytes | None) -> None:

@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import urllib3
-from django.utils import timezone
 
-from events.collect import collect
-from events.conf import events_settings
-from events.process_producer import process_producer
+from events.process_collector import process_collector, process_delivery
 from events.synthetic import Click
 
 HTTP_SECONDS = 15.0
@@ -75,26 +72,20 @@ class HttpDoor:
 
 
 class KafkaDoor:
-    """`collect` and this process's producer, without HTTP."""
+    """This process's collector, without HTTP."""
 
     def __init__(self) -> None:
-        self._topic = events_settings().topic
-        self._producer = process_producer()
-        self._failed_before = self._producer.counts().failed
+        self._collector = process_collector()
+        self._delivery = process_delivery()
+        self._failed_before = self._delivery.counts().failed
 
     def send(self, click: Click) -> str | None:
-        """Waits and tries again while the queue is full."""
+        """Waits and tries again while events are not taken."""
         pause = _SHORTEST_PAUSE
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer = collect(
-                {"color": click.color, "user": click.user},
-                user_agent=click.user_agent,
-                received_at=timezone.localtime(),
-                topic=self._topic,
-                producer=self._producer,
-            )
-            if answer.status == 202:
+            answer = self._collector.select({"color": click.color, "user": click.user}, user_agent=click.user_agent)
+            if answer.status in (201, 202):
                 return None
             if answer.status != 503 or time.monotonic() > deadline:
                 return str(answer.body.get("detail") or answer.body.get("errors"))
@@ -103,14 +94,14 @@ class KafkaDoor:
 
     def finish(self) -> int:
         """Waits as long as Kafka takes events."""
-        waiting = self._producer.counts().waiting
+        waiting = self._delivery.undelivered()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while waiting and time.monotonic() < deadline:
             time.sleep(_SHORTEST_PAUSE)
-            if (now := self._producer.counts().waiting) < waiting:
+            if (now := self._delivery.undelivered()) < waiting:
                 waiting = now
                 deadline = time.monotonic() + PATIENCE_SECONDS
-        return waiting + self._producer.counts().failed - self._failed_before
+        return waiting + self._delivery.counts().failed - self._failed_before
 
 
 class Schedule:

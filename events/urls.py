@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from events.api import NotFoundView, SelectView
+from events.api import EventsView, NotFoundView, SelectView
 from events.page import page
 
 app_name = "events"
@@ -10,5 +10,6 @@ app_name = "events"
 urlpatterns = [
     path("", page, name="page"),
     path("api/select", SelectView.as_view(), name="select"),
+    path("api/events", EventsView.as_view(), name="events"),
     re_path(r"^api/", NotFoundView.as_view()),
 ]

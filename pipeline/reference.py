@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from events.conf import EventsSettings
+from events.conf import EventsSettings, KindSettings, SpoolSettings
 from pipeline.conf import ConsoleSettings
 from sinks.config import SinkConfig, SinkOptions
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -16,6 +16,8 @@ from sinks.hdfs.config import HdfsTarget
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("EVENTS", EventsSettings),
+    ('EVENTS["spool"]', SpoolSettings),
+    ('EVENTS["kinds"][name]', KindSettings),
     ("HDFS[cluster]", HdfsCluster),
     ("SINKS[name]", SinkConfig),
     ('SINKS[name]["options"]', SinkOptions),

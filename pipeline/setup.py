@@ -7,7 +7,7 @@ import elasticsearch
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from events.conf import EventsSettings, events_settings, kafka_cluster
+from events.conf import EventsSettings, events_settings, kafka_cluster, kinds
 from events.kafka_log import client_logger
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig, sinks
@@ -27,7 +27,7 @@ class SetupError(Exception):
 def set_up() -> Iterator[str]:
     """Makes what is missing and yields a line on each thing; repeating it does no harm. Raises SetupError."""
     events = events_settings()
-    topics: dict[str, set[str]] = {events.kafka: {events.topic}}
+    topics: dict[str, set[str]] = {events.kafka: {kind.topic for kind in kinds().values()}}
     for sink in sinks().values():
         topics.setdefault(sink.kafka, set()).update(sink.topics, sink.dead_letter_topics)
     for cluster, names in topics.items():

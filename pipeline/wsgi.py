@@ -6,4 +6,14 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.production")
 
-application = get_wsgi_application()
+django = get_wsgi_application()
+
+# These read the settings.
+from events.conf import events_settings
+from events.lane import Lane
+from events.process_collector import process_collector
+
+application = Lane(django) if events_settings().lane else django
+
+# Now, not at the first event: what a process that is gone has left in its spool is on its way at once.
+process_collector()

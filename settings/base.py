@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django.utils.translation import gettext_lazy as _
+from corsheaders.defaults import default_headers
 from environs import Env, EnvError
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -178,9 +179,25 @@ EVENTS: dict[str, Any] = {
     "topic_replication": env.int("EVENTS_TOPIC_REPLICATION", 1),
     "colors": env.list("EVENTS_COLORS", ["red", "yellow", "green", "blue"]),
     "max_body_bytes": env.int("EVENTS_MAX_BODY_BYTES", 64 * 1024),
+    "max_batch_bytes": env.int("EVENTS_MAX_BATCH_BYTES", 1024 * 1024),
+    "max_batch_events": env.int("EVENTS_MAX_BATCH_EVENTS", 1000),
+    "max_event_bytes": env.int("EVENTS_MAX_EVENT_BYTES", 32 * 1024),
+    "mode": env.str("EVENTS_MODE", "accepted"),
+    "acknowledge_seconds": env.float("EVENTS_ACKNOWLEDGE_SECONDS", 5.0),
+    "lane": env.bool("EVENTS_LANE", True),
+    "durable": env.bool("EVENTS_DURABLE", False),
+    "spool": {
+        "path": env.str("EVENTS_SPOOL_PATH", str(BASE_DIR / ".devstack" / "spool")),
+        "max_bytes": env.int("EVENTS_SPOOL_MAX_BYTES", 1024**3),
+        "segment_bytes": env.int("EVENTS_SPOOL_SEGMENT_BYTES", 16 * 1024 * 1024),
+        "fsync": env.str("EVENTS_SPOOL_FSYNC", "interval"),
+        "fsync_seconds": env.float("EVENTS_SPOOL_FSYNC_SECONDS", 1.0),
+    },
+    # Further kinds of events, for example {"page-view": {"type": "shop.events.PageView", "topic": "page-view"}}.
+    "kinds": _json("EVENTS_KINDS"),
     # librdkafka options of the producer alone, for example {"acks": "all", "compression.type": "lz4"}.
     "producer": _json("EVENTS_PRODUCER_OPTIONS"),
-    "kafka_away_seconds": env.float("EVENTS_KAFKA_AWAY_SECONDS", 30.0),
+    "kafka_away_seconds": env.float("EVENTS_KAFKA_AWAY_SECONDS", 3.0),
     "flush_seconds": env.float("EVENTS_FLUSH_SECONDS", 10.0),
 }
 
@@ -189,6 +206,7 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOWED_ORIGINS: list[str] = env.list("EVENTS_CORS_ORIGINS", [])
 CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
 CORS_ALLOW_METHODS = ["GET", "POST", "OPTIONS"]
+CORS_ALLOW_HEADERS = [*default_headers, "content-encoding"]
 
 # What the admin's statistics read at most; docs/settings.md lists the keys.
 CONSOLE: dict[str, Any] = {}

@@ -15,7 +15,7 @@ from elasticsearch.dsl import connections
 
 from devstack.config import StackConfig
 from devstack.stack import Stack
-from events import conf, process_producer
+from events import conf, process_collector
 from sinks import config as sinks_config
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
@@ -52,7 +52,7 @@ def servers(stack: Stack) -> Iterator[Stack]:
     ):
         connections.configure(**django_settings.ELASTICSEARCH_DSL)
         yield stack
-        process_producer.close_process_producer()
+        process_collector.close_process_collector()
     connections.configure(**django_settings.ELASTICSEARCH_DSL)
 
 
@@ -61,6 +61,7 @@ def _settings_are_read_anew() -> Iterator[None]:
     """What was read once for a process is read again for each test."""
     yield
     conf.events_settings.cache_clear()
+    conf.kinds.cache_clear()
     sinks_config.sinks.cache_clear()
 
 

@@ -175,6 +175,11 @@ class Process:
             self.output.append(line.rstrip())
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def text(self) -> str:
         """All output so far."""
         return "\n".join(self.output)

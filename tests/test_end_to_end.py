@@ -10,14 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import override_settings
-from django.utils import timezone
 from elasticsearch import Elasticsearch, helpers
 
 from devstack.stack import Stack
-from events.collect import collect
 from events.event import parse_timestamp
-from events.process_producer import process_producer
+from events.process_collector import process_collector
 from tests.support import Process, end_offsets, hdfs_lines, stack_env, wait_until
 
 pytestmark = pytest.mark.integration
@@ -96,14 +95,10 @@ def test_a_click_becomes_one_line_and_one_document(
 
 
 def test_10000_events_are_in_both_stores_once(servers: Stack, topic: str, index: str, both_sinks: str) -> None:
-    with override_settings(EVENTS={"topic": topic, "colors": ["red"]}):
+    with override_settings(EVENTS={**settings.EVENTS, "topic": topic}):
         for number in range(10_000):
-            answer = collect(
-                {"color": ("red", "blue")[number % 2], "user": f"user-{number}"},
-                user_agent="test",
-                received_at=timezone.localtime(),
-                topic=topic,
-                producer=process_producer(),
+            answer = process_collector().select(
+                {"color": ("red", "blue")[number % 2], "user": f"user-{number}"}, user_agent="test"
             )
             assert answer.status == 202
     wait_until(lambda: len(hdfs_lines(servers, both_sinks)) >= 10_000, seconds=120, what="10,000 lines")

@@ -1,14 +1,21 @@
 """The index of events: its mapping and settings, and how it is searched."""
 
+from collections.abc import Callable
 from typing import Any
 
 from django_elasticsearch_dsl import Document, fields
 from django_elasticsearch_dsl.registries import registry
 
+from events.event import EVENT_TYPES, field_types
 from events.models import SelectColorEvent
 
 TIMESTAMP_FORMAT = "yyyy-MM-dd'T'HH:mm:ss.SSSZ||strict_date_optional_time||epoch_millis"
 """The event's own format (+0900), else ISO 8601."""
+
+
+def _agent() -> fields.ObjectField:
+    """What a sink with `user_agent_field` adds to the event."""
+    return fields.ObjectField(properties={name: fields.KeywordField() for name in ("browser", "os", "device", "bot")})
 
 
 @registry.register_document
@@ -20,10 +27,7 @@ class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no
     userName = fields.KeywordField()
     # Words are searchable; `.keyword` is what aggregations count.
     userAgent = fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)})
-    # Not of the event: added by a sink with `user_agent_field`.
-    agent = fields.ObjectField(
-        properties={name: fields.KeywordField() for name in ("browser", "os", "device", "bot")},
-    )
+    agent = _agent()
 
     class Index:
         name = "select-color"
@@ -35,3 +39,29 @@ class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no
 
 DOCUMENTS: dict[str, type[Document]] = {"select-color": SelectColorDocument}
 """The Document of each kind of event."""
+
+_FIELDS: dict[type, Callable[[], Any]] = {
+    str: lambda: fields.KeywordField(ignore_above=8191),
+    int: fields.LongField,
+    float: fields.DoubleField,
+    bool: fields.BooleanField,
+}
+
+
+def document_of(event: str) -> type[Document] | None:
+    """The Document of a kind of event, made of its fields where none is written down; None for any JSON."""
+    if event in DOCUMENTS or event not in EVENT_TYPES:
+        return DOCUMENTS.get(event)
+    own = {
+        name: _FIELDS[kind]()
+        for name, kind in field_types(EVENT_TYPES[event]).items()
+        if name not in ("timestamp", "userAgent")
+    }
+    shared = {
+        "timestamp": fields.DateField(format=TIMESTAMP_FORMAT),
+        "userAgent": fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)}),
+        "agent": _agent(),
+    }
+    index = type("Index", (), {"name": event, "settings": SelectColorDocument.Index.settings})
+    document: type[Document] = type("EventDocument", (Document,), {**shared, **own, "Index": index})
+    return document

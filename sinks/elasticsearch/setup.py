@@ -6,7 +6,7 @@ from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
-from sinks.elasticsearch.documents import DOCUMENTS
+from sinks.elasticsearch.documents import document_of
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.topics import NOTES_INDEX, NOTES_MAPPING
 
@@ -61,7 +61,7 @@ def indices(client: Elasticsearch, names: IndexNames) -> list[str]:
 
 
 def _template(target: ElasticsearchTarget, event: str) -> dict[str, Any]:
-    document = DOCUMENTS.get(event)
+    document = document_of(event)
     body: dict[str, Any] = document._index.to_dict() if document is not None else {}
     settings = {
         **body.get("settings", {}),

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from events.event import EVENT_TYPES, parse_timestamp
+from events.event import EVENT_TYPES, Event, field_types, parse_timestamp
 from sinks.hdfs.client import Chunks, Content
 
 _LINES = msgspec.json.Decoder(dict[str, Any])
@@ -69,15 +69,16 @@ class Parquet:
 
     extension = "parquet"
 
-    def __init__(self, event_type: type[msgspec.Struct]) -> None:
+    def __init__(self, event_type: type[Event]) -> None:
         import pyarrow  # here, for it takes 80 MB that other formats do not need
         import pyarrow.parquet
 
         self._arrow = pyarrow
         self._decoder = msgspec.json.Decoder(event_type)
         self._names = event_type.__struct_fields__
-        kinds = {"timestamp": pyarrow.timestamp("ms", tz="UTC")}
-        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in self._names])
+        types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+        columns = {name: types[kind] for name, kind in field_types(event_type).items()}
+        self._schema = pyarrow.schema({**columns, "timestamp": pyarrow.timestamp("ms", tz="UTC")})
 
     def encode(self, lines: Sequence[bytes]) -> Content:
         """One row group, compressed with zstd."""
@@ -99,18 +100,20 @@ class Avro:
 
     extension = "avro"
 
-    def __init__(self, event_type: type[msgspec.Struct], name: str) -> None:
+    def __init__(self, event_type: type[Event], name: str) -> None:
         import fastavro
 
         self._fastavro = fastavro
         self._decoder = msgspec.json.Decoder(event_type)
         self._names = event_type.__struct_fields__
-        time = {"type": "long", "logicalType": "timestamp-millis"}
+        types = {str: "string", int: "long", float: "double", bool: "boolean"}
+        fields: dict[str, Any] = {field: types[kind] for field, kind in field_types(event_type).items()}
+        fields["timestamp"] = {"type": "long", "logicalType": "timestamp-millis"}
         self._schema = fastavro.parse_schema(
             {
                 "type": "record",
                 "name": name.replace("-", "_"),
-                "fields": [{"name": n, "type": time if n == "timestamp" else "string"} for n in self._names],
+                "fields": [{"name": field, "type": kind} for field, kind in fields.items()],
             }
         )
 

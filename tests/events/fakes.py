@@ -1,27 +1,46 @@
 """Stands in for Kafka in tests of the doors."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from events.producer import KafkaUnavailable
+from events.delivery import Mode, Record, Refusal
+from events.producer import DeliveryCounts
 
 
-class FakeProducer:
-    """Keeps what is produced; refuses it while `refusal` is set."""
+class FakeDelivery:
+    """Keeps what it takes; while `refusal` is set it refuses, from record `refuses_from` of a batch on."""
 
     def __init__(self) -> None:
-        self.records: list[tuple[str, bytes]] = []
-        self.refusal: Exception | None = None
+        self.taken: list[Record] = []
+        self.modes: list[Mode] = []
+        self.refusal: str | Exception | None = None
+        self.refuses_from = 0
 
-    def produce(self, topic: str, value: bytes | None) -> None:
-        if self.refusal is not None:
+    def take(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
+        if isinstance(self.refusal, Exception):
             raise self.refusal
-        assert value is not None
-        self.records.append((topic, value))
+        count = len(records) if self.refusal is None else self.refuses_from
+        self.taken += records[:count]
+        self.modes.append(mode)
+        return None if self.refusal is None else Refusal(range(count, len(records)), self.refusal)
 
-    def refuse(self, reason: str = "the queue to Kafka is full") -> None:
-        self.refusal = KafkaUnavailable(reason)
+    def counts(self) -> DeliveryCounts:
+        return DeliveryCounts(len(self.taken), 0, 0, 0)
+
+    def undelivered(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        pass
+
+    def refuse(self, reason: str = "the spool is full") -> None:
+        self.refusal = reason
+
+    @property
+    def records(self) -> list[tuple[str, bytes]]:
+        return [(topic, value) for topic, value, _ in self.taken]
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(value) for _, value in self.records]
+        return [json.loads(value) for _, value, _ in self.taken]

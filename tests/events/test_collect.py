@@ -4,32 +4,43 @@ from datetime import UTC, datetime
 
 import pytest
 
-from events.collect import Answer, collect
-from tests.events.fakes import FakeProducer
+from events.collect import Answer, Collector, Limits
+from events.delivery import Mode
+from events.event import SelectColor
+from events.kinds import Kind
+from tests.events.fakes import FakeDelivery
 
 RECEIVED_AT = datetime(2026, 11, 20, 10, 15, 30, 123_000, tzinfo=UTC)
 
 
-def send(producer: FakeProducer, **params: object) -> Answer:
-    return collect(params, user_agent="agent/1", received_at=RECEIVED_AT, topic="t", producer=producer)
+def send(delivery: FakeDelivery, *, mode: Mode = Mode.ACCEPTED, **params: object) -> Answer:
+    collector = Collector(
+        kinds={"select-color": Kind("select-color", SelectColor, "t")},
+        delivery=delivery,
+        mode=mode,
+        limits=Limits(65_536, 2**20, 1000, 32_768),
+        now=lambda: RECEIVED_AT,
+    )
+    return collector.select(params, user_agent="agent/1")
 
 
 def test_a_choice_becomes_one_event() -> None:
-    producer = FakeProducer()
-    assert send(producer, color="red", user="Ada") == Answer(202, {"status": "accepted"})
-    assert producer.records == [
+    delivery = FakeDelivery()
+    assert send(delivery, color="red", user="Ada") == Answer(202, {"status": "accepted"})
+    assert delivery.taken == [
         (
             "t",
             b'{"timestamp":"2026-11-20T10:15:30.123+0000","userAgent":"agent/1","colorName":"red","userName":"Ada"}',
+            None,
         )
     ]
 
 
-@pytest.mark.parametrize("user", ["x" * 256, "김" * 256, "👩‍💻 Zoë", " Ada ", "O'Brien", "<script>", "50%"])
+@pytest.mark.parametrize("user", ["x" * 256, "김" * 256, "👩‍💻 Zoë", " Ada ", "O'Brien", "<script>", "50%", "a\u3000b"])
 def test_text_is_taken_as_it_is(user: str) -> None:
-    producer = FakeProducer()
-    assert send(producer, color="red", user=user).status == 202
-    assert producer.events[0]["userName"] == user
+    delivery = FakeDelivery()
+    assert send(delivery, color="red", user=user).status == 202
+    assert delivery.events[0]["userName"] == user
 
 
 @pytest.mark.parametrize(
@@ -51,21 +62,25 @@ def test_text_is_taken_as_it_is(user: str) -> None:
     ],
 )
 def test_a_bad_field_is_refused_by_its_name(user: object, error: str) -> None:
-    producer = FakeProducer()
-    assert send(producer, color="red", user=user) == Answer(400, {"status": "rejected", "errors": {"user": error}})
-    assert producer.records == []
+    delivery = FakeDelivery()
+    assert send(delivery, color="red", user=user) == Answer(400, {"status": "rejected", "errors": {"user": error}})
+    assert delivery.taken == []
 
 
 def test_every_bad_field_is_named() -> None:
-    assert send(FakeProducer(), color="").body == {
+    assert send(FakeDelivery(), color="").body == {
         "status": "rejected",
         "errors": {"color": "Must not be empty.", "user": "This field is required."},
     }
 
 
-def test_when_kafka_does_not_keep_up_the_caller_is_told_to_come_again() -> None:
-    producer = FakeProducer()
-    producer.refuse("the queue to Kafka is full")
-    assert send(producer, color="red", user="Ada") == Answer(
-        503, {"status": "unavailable", "detail": "the queue to Kafka is full"}, {"Retry-After": "5"}
+def test_an_event_that_can_not_be_taken_is_told_with_a_time_to_come_again() -> None:
+    delivery = FakeDelivery()
+    delivery.refuse("the spool is full")
+    assert send(delivery, color="red", user="Ada") == Answer(
+        503, {"status": "unavailable", "detail": "the spool is full"}, {"Retry-After": "5"}
     )
+
+
+def test_an_acknowledged_event_is_created() -> None:
+    assert send(FakeDelivery(), mode=Mode.ACKNOWLEDGED, color="red", user="Ada").status == 201

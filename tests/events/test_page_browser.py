@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from events import conf
-from tests.events.fakes import FakeProducer
+from tests.events.fakes import FakeDelivery
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
 
 @pytest.fixture
-def open_page(browser: Any, live_server: Any, producer: FakeProducer) -> Iterator[Callable[..., Any]]:
+def open_page(browser: Any, live_server: Any, delivery: FakeDelivery) -> Iterator[Callable[..., Any]]:
     """Opens the page as a person with these settings would see it."""
     contexts: list[Any] = []
 
@@ -35,13 +35,13 @@ def await_status(page: Any, state: str) -> str:
     return str(line.inner_text())
 
 
-def test_a_click_shows_that_the_choice_was_received(open_page: Any, producer: FakeProducer) -> None:
+def test_a_click_shows_that_the_choice_was_received(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page()
     page.fill("#user", " Ada Lovelace ")
     page.click("text=Green")
     assert await_status(page, "received") == "Green was received. Thank you, Ada Lovelace!"
     assert page.locator("#recent li").all_inner_texts()[0].startswith("Green Ada Lovelace")
-    (event,) = producer.events
+    (event,) = delivery.events
     assert (event["colorName"], event["userName"]) == ("green", "Ada Lovelace")
     assert "Chrome" in event["userAgent"]
 
@@ -49,7 +49,7 @@ def test_a_click_shows_that_the_choice_was_received(open_page: Any, producer: Fa
 @pytest.mark.parametrize("name", ["", "   "])
 @pytest.mark.parametrize(("locale", "text"), [("en-US", "Please enter your name"), ("ko-KR", "이름을 입력하세요")])
 def test_an_empty_name_alerts_in_the_persons_language(
-    open_page: Any, producer: FakeProducer, locale: str, text: str, name: str
+    open_page: Any, delivery: FakeDelivery, locale: str, text: str, name: str
 ) -> None:
     page = open_page(locale)
     alerts: list[str] = []
@@ -58,7 +58,7 @@ def test_an_empty_name_alerts_in_the_persons_language(
     page.click('[data-color="red"]')
     assert alerts == [f"alert: {text}"]
     assert page.evaluate("document.activeElement.id") == "user"
-    assert producer.records == []
+    assert delivery.records == []
 
 
 def test_the_language_can_be_switched_and_the_name_stays(open_page: Any) -> None:
@@ -76,7 +76,7 @@ def test_the_language_can_be_switched_and_the_name_stays(open_page: Any) -> None
     assert page.locator("h1").inner_text() == "Pick a colour"
 
 
-def test_works_by_keyboard_alone(open_page: Any, producer: FakeProducer) -> None:
+def test_works_by_keyboard_alone(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page()
     page.keyboard.type("Ada")  # the field has the focus
     page.keyboard.press("Enter")  # on to the first colour
@@ -85,7 +85,7 @@ def test_works_by_keyboard_alone(open_page: Any, producer: FakeProducer) -> None
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_function("document.querySelectorAll('#recent [data-state=received]').length === 2")
-    assert [event["colorName"] for event in producer.events] == ["red", "yellow"]
+    assert [event["colorName"] for event in delivery.events] == ["red", "yellow"]
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineWidth")
     assert outline == "3px"
 
@@ -101,16 +101,16 @@ def test_a_screen_reader_is_told_the_outcome_and_every_control_has_a_name(open_p
     status.get_by_text("Blue was received").wait_for()
 
 
-def test_a_503_is_shown_as_not_received_and_the_next_try_as_received(open_page: Any, producer: FakeProducer) -> None:
+def test_a_503_is_shown_as_not_received_and_the_next_try_as_received(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page()
     page.fill("#user", "Ada")
-    producer.refuse()
+    delivery.refuse()
     page.click("text=Red")
     text = await_status(page, "failed")
     assert text.startswith("Red was not received.")
     assert "503" in text
     assert "Not received" in page.locator("#recent li").first.inner_text()
-    producer.refusal = None
+    delivery.refusal = None
     page.click("text=Red")
     assert await_status(page, "received").startswith("Red was received")
 
@@ -122,9 +122,9 @@ def test_the_servers_reason_is_shown(open_page: Any) -> None:
     assert "Must not contain control characters (U+0085)." in await_status(page, "failed")
 
 
-def test_an_unexpected_error_is_shown_as_not_received(open_page: Any, producer: FakeProducer) -> None:
+def test_an_unexpected_error_is_shown_as_not_received(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page("ko-KR")
-    producer.refusal = RuntimeError()
+    delivery.refusal = RuntimeError()
     page.fill("#user", "김민지")
     page.click("text=파랑")
     assert await_status(page, "failed").startswith("고른 색(파랑)을 받지 못했습니다.")
@@ -157,33 +157,33 @@ def test_something_else_in_front_of_the_endpoint_is_not_a_receipt(open_page: Any
     assert "HTTP 200" in await_status(page, "failed")
 
 
-def test_names_are_shown_as_text(open_page: Any, producer: FakeProducer) -> None:
+def test_names_are_shown_as_text(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page()
     name = "<img src=x onerror=alert(1)> & {color} 50%"
     page.fill("#user", name)
     page.click("text=Red")
     assert name in await_status(page, "received")
     assert page.locator("#recent img").count() == 0
-    assert producer.events[0]["userName"] == name
+    assert delivery.events[0]["userName"] == name
 
 
-def test_a_name_has_at_most_256_characters(open_page: Any, producer: FakeProducer) -> None:
+def test_a_name_has_at_most_256_characters(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page()
     page.fill("#user", "")
     page.focus("#user")
     page.keyboard.insert_text("x" * 300)
     page.click("text=Red")
     await_status(page, "received")
-    assert producer.events[0]["userName"] == "x" * 256
+    assert delivery.events[0]["userName"] == "x" * 256
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 @pytest.mark.parametrize("width", [320, 375, 768])
 @pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
-def test_a_phone_need_not_scroll_sideways(open_page: Any, producer: FakeProducer, locale: str, width: int) -> None:
+def test_a_phone_need_not_scroll_sideways(open_page: Any, delivery: FakeDelivery, locale: str, width: int) -> None:
     page = open_page(locale, viewport={"width": width, "height": 700}, is_mobile=True, has_touch=True)
     page.fill("#user", "가" * 256)
-    producer.refuse()
+    delivery.refuse()
     page.tap('[data-color="red"]')
     await_status(page, "failed")
     assert page.evaluate("document.documentElement.scrollWidth") == width
@@ -244,12 +244,12 @@ def test_runs_under_a_strict_content_security_policy(open_page: Any, live_server
     assert violations == []
 
 
-def test_the_books_page_on_another_origin_works(page: Any, live_server: Any, producer: FakeProducer) -> None:
+def test_the_books_page_on_another_origin_works(page: Any, live_server: Any, delivery: FakeDelivery) -> None:
     here, elsewhere = live_server.url, live_server.url.replace("localhost", "127.0.0.1")
     assert here != elsewhere
     page.goto(f"{elsewhere}/static/events/icon.svg")
     get = "async (url) => { const r = await fetch(url); return [r.status, (await r.json()).status]; }"
     assert page.evaluate(get, f"{here}/api/select?color=red&user=Ada") == [202, "accepted"]
     assert page.evaluate(get, f"{here}/api/select?color=red") == [400, "rejected"]
-    producer.refuse()
+    delivery.refuse()
     assert page.evaluate(get, f"{here}/api/select?color=red&user=Ada") == [503, "unavailable"]

@@ -2,17 +2,22 @@
 
 import logging
 import multiprocessing
+import os
+import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
-from events import conf, process_producer
+from events import conf, process_collector
 from events.checks import check_events_settings
+from events.delivery import Mode, from_payload
 from events.producer import DEFAULTS, EventProducer, KafkaUnavailable, check_options
+from events.spool import SpoolReader, orphans
 from tests.support import wait_until
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}
@@ -23,9 +28,9 @@ def make() -> Iterator[Any]:
     """Makes producers that are closed at the end."""
     made: list[EventProducer] = []
 
-    def make(*, away_seconds: float = 30.0, **options: Any) -> EventProducer:
+    def make(*, away_seconds: float = 30.0, keep: Any = None, **options: Any) -> EventProducer:
         options = {name.replace("_", "."): value for name, value in options.items()}
-        made.append(EventProducer({**NOWHERE, **options}, away_seconds=away_seconds))
+        made.append(EventProducer({**NOWHERE, **options}, away_seconds=away_seconds, keep=keep))
         return made[-1]
 
     yield make
@@ -159,12 +164,17 @@ def test_right_options_pass_the_check_without_a_word(capfd: pytest.CaptureFixtur
         ({"colors": []}, "colors"),
         ({"producer": {"no.such.option": 1}}, "no.such.option"),
         ({"max_body_bytes": "many"}, "max_body_bytes"),
+        ({"mode": "fast"}, "mode"),
+        ({"spool": {"path": "x", "fsync": "sometimes"}}, "fsync"),
+        ({"kinds": {"page-view": {"type": "no.such.Type", "topic": "t"}}}, "page-view"),
+        ({"kinds": {"page-view": {"type": "events.event.encode", "topic": "t"}}}, "page-view"),
         ({"no_such_setting": 1}, "no_such_setting"),
     ],
 )
 def test_manage_check_explains_wrong_settings(settings: Any, wrong: dict[str, Any], text: str) -> None:
     settings.EVENTS = {**settings.EVENTS, **wrong}
     conf.events_settings.cache_clear()
+    conf.kinds.cache_clear()
     (message,) = check_events_settings()
     assert (message.id, message.is_serious()) == ("events.E001", True)
     assert text in message.msg
@@ -174,37 +184,102 @@ def test_manage_check_has_nothing_to_say_of_the_defaults() -> None:
     assert check_events_settings() == []
 
 
+# --- With a place for what is not delivered
+
+
+class Kept:
+    """Keeps records, unless it is full."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+        self.is_full = False
+
+    def keep(self, topic: str, value: bytes, headers: Any) -> bool:
+        if not self.is_full:
+            self.records.append((topic, value, headers))
+        return not self.is_full
+
+
+@pytest.fixture
+def kept() -> Kept:
+    return Kept()
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a Kafka that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_when_kafka_is_away_the_queue_is_kept_elsewhere_in_its_order(make: Any, kept: Kept, silent: str) -> None:
+    producer = make(keep=kept.keep, away_seconds=0.3, bootstrap_servers=silent)
+    records = [("t", b"%d" % number, [("event.id", b"%d" % number)] if number % 2 else None) for number in range(20)]
+    for topic, value, headers in records:
+        producer.produce(topic, value, headers=headers)
+    wait_until(lambda: producer.is_away, seconds=10)
+    wait_until(lambda: len(kept.records) == 20, seconds=10)
+    assert kept.records == records
+    assert (producer.counts().waiting, producer.counts().kept, producer.counts().failed) == (0, 20, 0)
+
+
+def test_what_is_not_delivered_at_close_is_kept_elsewhere(make: Any, kept: Kept) -> None:
+    producer = make(keep=kept.keep)
+    wait_until(lambda: producer.is_away, seconds=10)
+    producer.produce("t", b"{}")
+    producer.close(0)
+    assert kept.records == [("t", b"{}", None)]
+
+
+def test_what_can_not_be_kept_is_counted_and_logged(
+    make: Any, kept: Kept, silent: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept.is_full = True
+    producer = make(keep=kept.keep, away_seconds=0.3, bootstrap_servers=silent)
+    producer.produce("t", b'{"n":1}')
+    wait_until(lambda: producer.counts().failed == 1, seconds=10)
+    assert any('"n":1' in message for message in caplog.messages)
+
+
+def test_a_record_with_a_report_of_its_own_is_its_callers(make: Any, kept: Kept) -> None:
+    reports: list[Any] = []
+    producer = make(keep=kept.keep, message_timeout_ms=100)
+    producer.produce("t", b"{}", on_delivery=lambda error, message: reports.append(error))
+    wait_until(lambda: reports, seconds=10)
+    assert kept.records == []
+
+
 # --- One per process
 
 
 @pytest.fixture
-def own_process_producer() -> Iterator[None]:
+def own_process_collector(settings: Any, tmp_path: Path) -> Iterator[None]:
+    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0, "spool": {"path": str(tmp_path)}}
+    process_collector.close_process_collector()
     yield
-    process_producer.close_process_producer()
+    process_collector.close_process_collector()
 
 
-@pytest.mark.usefixtures("own_process_producer")
-def test_there_is_one_producer_per_process(settings: Any) -> None:
-    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0}
-    first = process_producer.process_producer()
-    assert process_producer.process_producer() is first
-    process_producer.close_process_producer()
+@pytest.mark.usefixtures("own_process_collector")
+def test_there_is_one_collector_per_process() -> None:
+    first = process_collector.process_delivery()
+    assert process_collector.process_delivery() is first
+    process_collector.close_process_collector()
     assert first.is_closed
-    assert process_producer.process_producer() is not first
+    assert process_collector.process_delivery() is not first
 
 
-@pytest.mark.usefixtures("own_process_producer")
-def test_a_forked_child_makes_its_own(settings: Any, caplog: pytest.LogCaptureFixture) -> None:
-    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0}
-    first = process_producer.process_producer()
-    first.produce("t", b"{}")
+@pytest.mark.usefixtures("own_process_collector")
+def test_a_forked_child_makes_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    first = process_collector.process_delivery()
+    first.take([("t", b"{}", None)], Mode.ACCEPTED)
     # A fork amid a write of the log would leave the log's file locked in the child.
     wait_until(lambda: caplog.messages)
     fork = multiprocessing.get_context("fork")
     answers = fork.Queue()
 
     def child() -> None:
-        second = process_producer.process_producer()
+        second = process_collector.process_delivery()
         answers.put(second is not first)
 
     process = fork.Process(target=child)
@@ -214,8 +289,43 @@ def test_a_forked_child_makes_its_own(settings: Any, caplog: pytest.LogCaptureFi
     assert process.exitcode == 0
 
 
-@pytest.mark.usefixtures("own_process_producer")
+@pytest.mark.usefixtures("own_process_collector")
 def test_settings_that_name_no_cluster_are_explained(settings: Any) -> None:
     settings.KAFKA = {}
     with pytest.raises(ImproperlyConfigured, match="default"):
-        process_producer.process_producer()
+        process_collector.process_collector()
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_a_spool_that_can_not_be_made_is_explained(settings: Any, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings.EVENTS = {**settings.EVENTS, "spool": {"path": str(tmp_path / "file" / "spool")}}
+    with pytest.raises(ImproperlyConfigured, match="EVENTS_SPOOL_PATH"):
+        process_collector.process_collector()
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_what_kafka_did_not_get_before_the_end_is_on_disk_for_the_next_process(tmp_path: Path) -> None:
+    delivery = process_collector.process_delivery()
+    for mode in (Mode.ACCEPTED, Mode.SPOOLED):
+        assert delivery.take([("t", mode.value.encode(), None)] * 10, mode) is None
+    process_collector.close_process_collector()
+    ((folder, lock_fd),) = orphans(tmp_path, set())
+    values = [from_payload(payload)[1] for payload in SpoolReader(folder).read(100, 2**20)]
+    os.close(lock_fd)
+    assert sorted(values) == [b"accepted"] * 10 + [b"spooled"] * 10
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_an_acknowledgement_that_does_not_come_is_refused_in_time_and_then_at_once(settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "acknowledge_seconds": 2.0}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    started_at = time.monotonic()
+    refusal = delivery.take([("t", b"{}", None)] * 3, Mode.ACKNOWLEDGED)
+    assert refusal is not None
+    assert list(refusal.indexes) == [0, 1, 2]
+    assert time.monotonic() - started_at < 3
+    started_at = time.monotonic()
+    assert delivery.take([("t", b"{}", None)], Mode.ACKNOWLEDGED) is not None
+    assert time.monotonic() - started_at < 0.2

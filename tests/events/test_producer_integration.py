@@ -2,12 +2,9 @@
 
 import json
 import multiprocessing
-import sys
 import threading
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,13 +13,16 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from devstack.ports import choose_free
 from devstack.stack import Stack
-from events import conf, process_producer
+from events import conf, process_collector
+from events.delivery import Mode
 from events.producer import EventProducer, KafkaUnavailable
-from tests.support import Process, end_offsets, manage, read_topic, stack_env, wait_until
+from tests.events.web import Web, status_of
+from tests.support import Process, end_offsets, make_topics, manage, read_topic, stack_env, wait_until
 
 pytestmark = pytest.mark.integration
+
+QUICK = {"reconnect.backoff.max.ms": 500}
 
 
 @pytest.fixture
@@ -41,9 +41,9 @@ def make(stack: Stack) -> Iterator[Callable[..., EventProducer]]:
 
 
 @pytest.fixture
-def collecting(servers: Stack, topic: str, settings: Any) -> str:
+def collecting(servers: Stack, topic: str, settings: Any, tmp_path: Path) -> str:
     """The endpoint of this process produces to a fresh topic of the stack."""
-    settings.EVENTS = {**settings.EVENTS, "topic": topic}
+    settings.EVENTS = {**settings.EVENTS, "topic": topic, "producer": QUICK, "spool": {"path": str(tmp_path)}}
     conf.events_settings.cache_clear()
     return topic
 
@@ -172,19 +172,97 @@ def test_page_and_endpoint_answer_at_once_with_kafka_stopped(collecting: str, se
     wait_until(lambda: stored(servers, collecting) == 50, what="the 50 events")
 
 
-def test_a_full_queue_is_503_and_nothing_accepted_is_lost(collecting: str, servers: Stack, settings: Any) -> None:
-    settings.EVENTS = {**settings.EVENTS, "producer": {"queue.buffering.max.messages": 10, "linger.ms": 60_000}}
+def test_a_full_queue_goes_to_the_spool_and_everything_arrives(collecting: str, servers: Stack, settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "queue.buffering.max.messages": 10}}
     conf.events_settings.cache_clear()
-    answers = [Client().get("/api/select?color=red&user=Ada") for _ in range(15)]
-    assert [answer.status_code for answer in answers] == [202] * 10 + [503] * 5
-    assert answers[-1]["Retry-After"]
-    process_producer.close_process_producer()
-    assert stored(servers, collecting) == 10
+    for _ in range(200):
+        assert Client().get("/api/select?color=red&user=Ada").status_code == 202
+    wait_until(lambda: stored(servers, collecting) == 200, what="the 200 events")
+
+
+def test_a_full_spool_is_503_and_nothing_accepted_is_lost(collecting: str, servers: Stack, settings: Any) -> None:
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "spool": {**settings.EVENTS["spool"], "max_bytes": 2**20, "segment_bytes": 2**16},
+        "flush_seconds": 60.0,
+    }
+    conf.events_settings.cache_clear()
+    batch = json.dumps([{"colorName": "red", "userName": f"{number}"} for number in range(1000)])
+    servers.kafka[0].kill()
+    accepted = 0
+    try:
+        wait_until(lambda: process_collector.process_delivery().counts() is not None)
+        for _ in range(100):
+            answer = Client().post("/api/events?mode=spooled", batch, "application/json")
+            accepted += answer.json()["accepted"]
+            if answer.status_code == 503:
+                break
+        assert (answer.status_code, answer["Retry-After"], answer.json()["detail"]) == (503, "5", "the spool is full")
+        assert answer.json()["unavailable"] == list(range(1000))
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    assert accepted >= 1000
+    wait_until(lambda: stored(servers, collecting) == accepted, what="what was accepted")
+    assert Client().post("/api/events?mode=spooled", batch, "application/json").status_code == 202
+
+
+@pytest.mark.parametrize(("mode", "status"), [("accepted", 202), ("spooled", 202), ("acknowledged", 201)])
+def test_each_mode_delivers_with_the_id_as_a_header(collecting: str, servers: Stack, mode: str, status: int) -> None:
+    ids = [str(uuid.uuid4()) for _ in range(50)]
+    events = [{"colorName": "red", "userName": "Ada", "id": event_id} for event_id in ids]
+    answer = Client().post(f"/api/events?mode={mode}", json.dumps(events), "application/json")
+    assert (answer.status_code, answer.json()["accepted"]) == (status, 50)
+    messages = read_topic(servers, collecting, 50)
+    assert sorted(dict(message.headers())["event.id"].decode() for message in messages) == sorted(ids)
+
+
+def test_the_spool_is_replayed_in_its_order(collecting: str, servers: Stack) -> None:
+    make_topics(servers, f"{collecting}-1", partitions=1)
+    delivery = process_collector.process_delivery()
+    servers.kafka[0].kill()
+    try:
+        for number in range(3000):
+            assert delivery.take([(f"{collecting}-1", b"%d" % number, None)], Mode.SPOOLED) is None
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    messages = read_topic(servers, f"{collecting}-1", 3000)
+    assert [int(message.value()) for message in messages] == list(range(3000))
+
+
+@pytest.mark.parametrize("absence", ["killed", "paused"])
+def test_no_ghost_follows_an_acknowledgement_that_did_not_come(
+    collecting: str, servers: Stack, settings: Any, absence: str
+) -> None:
+    settings.EVENTS = {**settings.EVENTS, "acknowledge_seconds": 3.0}
+    conf.events_settings.cache_clear()
+    url = "/api/events?mode=acknowledged"
+    event = json.dumps({"colorName": "red", "userName": "Ada"})
+    kafka = servers.kafka[0]
+    assert Client().post(url, event, "application/json").status_code == 201
+    kafka.kill() if absence == "killed" else kafka.pause()
+    try:
+        started_at = time.monotonic()
+        # The first may be on its way to a broker that only sleeps: then nobody can call it back.
+        first = Client().post(url, event, "application/json")
+        assert time.monotonic() - started_at < 4
+        again = Client().post(url, event, "application/json")
+        assert (first.status_code, again.status_code, again["Retry-After"]) == (503, 503, "5")
+        assert again.json()["unavailable"] == [0]
+    finally:
+        if absence == "killed":
+            kafka.start()
+            kafka.wait_ready()
+        else:
+            kafka.resume()
+    wait_until(lambda: Client().post(url, event, "application/json").status_code == 201, seconds=60)
+    assert stored(servers, collecting) in ((2,) if absence == "killed" else (2, 3))
 
 
 def _collect_in_child(topic: str, count: int) -> None:
     for number in range(count):
-        process_producer.process_producer().produce(topic, b"%d" % number)
+        process_collector.process_delivery().take([(topic, b"%d" % number, None)], Mode.ACCEPTED)
 
 
 def test_a_forked_child_delivers_its_events_at_its_end(collecting: str, servers: Stack, settings: Any) -> None:
@@ -196,7 +274,7 @@ def test_a_forked_child_delivers_its_events_at_its_end(collecting: str, servers:
     child.join(30)
     assert child.exitcode == 0
     assert stored(servers, collecting) == 7
-    process_producer.close_process_producer()
+    process_collector.close_process_collector()
     assert stored(servers, collecting) == 12
 
 
@@ -211,58 +289,14 @@ def test_ten_thousand_events_by_the_endpoints_code(stack: Stack, topic: str) -> 
 # --- Under the web server
 
 
-@pytest.fixture
-def web(stack: Stack, topic: str) -> Iterator[Callable[..., tuple[Process, str]]]:
-    """Starts granian with two workers; gives it and its address."""
-    started: list[Process] = []
-
-    def start(**variables: str) -> tuple[Process, str]:
-        port = choose_free(set())
-        server = Process(
-            [
-                str(Path(sys.executable).with_name("granian")),
-                *("--interface", "wsgi", "--workers", "2", "--port", str(port), "pipeline.wsgi:application"),
-            ],
-            stack_env(stack, EVENTS_TOPIC=topic, **variables),
-        )
-        started.append(server)
-        url = f"http://127.0.0.1:{port}"
-        wait_until(lambda: answers(server, url), what=f"the web server:\n{server.text}")
-        return server, url
-
-    yield start
-    for server in started:
-        if server.is_running():
-            server.kill()
-
-
-def answers(server: Process, url: str) -> bool:
-    assert server.is_running(), server.text
-    try:
-        return status_of(url) == 200
-    except OSError:
-        return False
-
-
-def status_of(url: str, data: Any = None) -> int:
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"} if data else {})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as answer:
-        return answer.code
-
-
-def test_sigterm_amid_requests_delivers_every_accepted_event(
-    stack: Stack, topic: str, web: Callable[..., tuple[Process, str]]
-) -> None:
-    server, url = web(EVENTS_PRODUCER_OPTIONS=json.dumps({"linger.ms": 60_000}))
+def test_sigterm_amid_requests_delivers_every_accepted_event(stack: Stack, topic: str, web: Callable[..., Web]) -> None:
+    server = web(EVENTS_PRODUCER_OPTIONS=json.dumps({"linger.ms": 60_000}))
     accepted = Counter[int]()
 
     def click(worker: int) -> None:
         try:
             while True:
-                if status_of(f"{url}/api/select?color=red&user={worker}") == 202:
+                if status_of(f"{server.url}/api/select?color=red&user={worker}") == 202:
                     accepted[worker] += 1
         except OSError:
             return  # the server is gone
@@ -271,16 +305,14 @@ def test_sigterm_amid_requests_delivers_every_accepted_event(
     for thread in threads:
         thread.start()
     wait_until(lambda: accepted.total() > 200)
-    assert server.stop() == 0
+    assert server.process.stop() == 0
     for thread in threads:
         thread.join()
     assert stored(stack, topic) == accepted.total()
 
 
-def test_bodies_of_unknown_length_are_read_and_bounded(
-    stack: Stack, topic: str, web: Callable[..., tuple[Process, str]]
-) -> None:
-    _, url = web()
+def test_bodies_of_unknown_length_are_read_and_bounded(stack: Stack, topic: str, web: Callable[..., Web]) -> None:
+    url = web().url
     # An iterable body is sent chunked.
     assert status_of(f"{url}/api/select", iter([b'{"color":"red",', b'"user":"Ada"}'])) == 202
     assert status_of(f"{url}/api/select", iter([b" " * 40_000, b" " * 40_000])) == 413

@@ -17,7 +17,7 @@ from devstack.ports import choose_free
 from events import sending
 from events.sending import KafkaDoor, Schedule, send_all
 from events.synthetic import USER_AGENTS, Click, clicks
-from tests.events.fakes import FakeProducer
+from tests.events.fakes import FakeDelivery
 
 COLORS = ["red", "yellow", "green", "blue"]
 CLICK = Click("red", "Ada", "agent/1")
@@ -98,22 +98,21 @@ def test_fails_at_once_when_nothing_answers() -> None:
 # --- Straight to Kafka
 
 
-def test_waits_and_tries_again_while_the_queue_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    producer = FakeProducer()
-    producer.counts = lambda: type("Counts", (), {"failed": 0, "waiting": 0})  # type: ignore[attr-defined]
-    monkeypatch.setattr(sending, "process_producer", lambda: producer)
+def test_waits_and_tries_again_while_events_are_not_taken(
+    delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 3:
-            producer.refusal = None
+            delivery.refusal = None
 
     monkeypatch.setattr(sending.time, "sleep", sleep)
-    producer.refuse()
+    delivery.refuse()
     assert KafkaDoor().send(CLICK) is None
     assert pauses == [0.01, 0.02, 0.04]
-    assert producer.events[0]["userName"] == "Ada"
+    assert delivery.events[0]["userName"] == "Ada"
 
 
 # --- Arguments

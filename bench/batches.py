@@ -1,0 +1,89 @@
+"""Batches of 500 events through `collect`, against a plain loop that decodes and produces, in one process."""
+
+import io
+import json
+import resource
+import time
+from collections.abc import Callable
+
+import msgspec
+from confluent_kafka import Producer
+from django.test import override_settings
+
+from bench.records import make_topic
+from bench.report import Figure, Report
+from devstack.stack import Stack
+from events import conf
+from events.collect import EVENTS_PATH, collect
+from events.process_collector import close_process_collector, process_collector, process_delivery
+from events.producer import DEFAULTS
+
+EVENTS = 500
+MAX_WAITING = 50_000
+
+
+def run(stack: Stack, report: Report, scale: float) -> None:
+    """Both in turn, three times; the better of each counts."""
+    topic = make_topic(stack)
+    seconds = max(1.0, 5 * scale)
+    batch = [{"colorName": "blue", "userName": f"user-{number}"} for number in range(EVENTS)]
+    body = json.dumps(batch, separators=(",", ":")).encode()
+    plain, collected = 0.0, 0.0
+    for _ in range(3):
+        plain = max(plain, _plain(stack, topic, body, seconds))
+        collected = max(collected, _collected(stack, topic, body, seconds))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    name = f"POST /api/events, batches of {EVENTS}"
+    report.add(Figure(name, collected, "events/s", "a plain loop", plain, f"peak RSS {peak} MiB"))
+
+
+def _plain(stack: Stack, topic: str, body: bytes, seconds: float) -> float:
+    producer = Producer({**DEFAULTS, "bootstrap.servers": stack.bootstrap_servers})
+
+    def one_batch() -> None:
+        for event in msgspec.json.decode(body):
+            producer.produce(topic, msgspec.json.encode(event))
+
+    def waiting() -> int:
+        producer.poll(0)
+        return len(producer)
+
+    rate = _rate(one_batch, waiting, seconds)
+    producer.flush(30)
+    return rate
+
+
+def _collected(stack: Stack, topic: str, body: bytes, seconds: float) -> float:
+    from django.conf import settings
+
+    environ = {"REQUEST_METHOD": "POST", "PATH_INFO": EVENTS_PATH, "QUERY_STRING": ""}
+    environ |= {"CONTENT_TYPE": "application/json", "CONTENT_LENGTH": str(len(body)), "HTTP_USER_AGENT": "bench"}
+    with override_settings(
+        KAFKA={"default": {"bootstrap.servers": stack.bootstrap_servers}}, EVENTS={**settings.EVENTS, "topic": topic}
+    ):
+        conf.events_settings.cache_clear()
+        conf.kinds.cache_clear()
+        delivery = process_delivery()
+
+        def one_batch() -> None:
+            answer = collect({**environ, "wsgi.input": io.BytesIO(body)}, process_collector)
+            if answer.status != 202:
+                raise RuntimeError(f"{answer}")
+
+        rate = _rate(one_batch, lambda: delivery.counts().waiting, seconds)
+        close_process_collector()
+    return rate
+
+
+def _rate(one_batch: Callable[[], None], waiting: Callable[[], int], seconds: float) -> float:
+    """Events per second of this process's CPU time outside of waiting for Kafka."""
+    batches, spent = 0, 0.0
+    ends_at = time.monotonic() + seconds
+    while time.monotonic() < ends_at:
+        started_at = time.thread_time()
+        one_batch()
+        spent += time.thread_time() - started_at
+        batches += 1
+        while waiting() > MAX_WAITING:
+            time.sleep(0.001)
+    return batches * EVENTS / spent

@@ -1,0 +1,177 @@
+"""How events get to Kafka: by the producer's memory, by the spool on disk, or while the caller waits. No Django."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Protocol
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from events.producer import EventProducer, Headers, KafkaUnavailable
+from events.spool import Spool, SpoolFull
+
+Record = tuple[str, bytes, Headers | None]
+"""Topic, value and headers."""
+
+BREAK_SECONDS = 1.0
+"""How long callers are told 503 at once after Kafka has not acknowledged in time, before one tries again."""
+
+
+class Mode(StrEnum):
+    """What an answer promises."""
+
+    ACCEPTED = "accepted"
+    SPOOLED = "spooled"
+    ACKNOWLEDGED = "acknowledged"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Records that were not taken, by their index, and why. They will not arrive in Kafka either."""
+
+    indexes: Sequence[int]
+    reason: str
+
+
+class Delivers(Protocol):
+    """What collecting needs of delivery."""
+
+    def take(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
+        """Takes records as the mode promises; None when all were taken."""
+
+
+_encode_record = msgspec.msgpack.Encoder().encode
+_decode_record = msgspec.msgpack.Decoder(Record).decode
+
+
+def to_payload(record: Record) -> bytes:
+    """A record as the spool holds it."""
+    return _encode_record(record)
+
+
+def from_payload(payload: bytes) -> Record:
+    """The inverse of to_payload."""
+    record: Record = _decode_record(payload)
+    return record
+
+
+class Delivery:
+    """Takes records in each mode.
+
+    producer: of the modes accepted and spooled; make_acknowledging: makes another one when it is first needed, that
+    gives a record up before `acknowledge_seconds`, the longest that a caller waits.
+    """
+
+    def __init__(
+        self,
+        producer: EventProducer,
+        make_acknowledging: Callable[[], EventProducer],
+        spool: Spool,
+        *,
+        acknowledge_seconds: float,
+    ) -> None:
+        self._producer = producer
+        self._make_acknowledging = make_acknowledging
+        self._acknowledging: EventProducer | None = None
+        self._spool = spool
+        self._acknowledge_seconds = acknowledge_seconds
+        self._lock = threading.Lock()
+        self._is_broken = False
+        self._next_try = 0.0
+
+    def take(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
+        """See Delivers."""
+        if mode is Mode.ACCEPTED:
+            return self._accept(records)
+        if mode is Mode.SPOOLED:
+            return self._append(records, 0)
+        return self._acknowledge(records)
+
+    def close(self, timeout: float) -> None:
+        """Waits up to `timeout` seconds for the acknowledgements that callers wait for."""
+        if self._acknowledging is not None:
+            self._acknowledging.close(timeout)
+
+    def _make(self) -> EventProducer:
+        with self._lock:
+            if self._acknowledging is None:
+                self._acknowledging = self._make_acknowledging()
+            return self._acknowledging
+
+    def _accept(self, records: Sequence[Record]) -> Refusal | None:
+        producer = self._producer
+        for index, (topic, value, headers) in enumerate(records):
+            if producer.is_away:
+                return self._append(records, index)
+            try:
+                producer.produce(topic, value, headers=headers)
+            except KafkaUnavailable:
+                return self._append(records, index)
+        return None
+
+    def _append(self, records: Sequence[Record], first: int) -> Refusal | None:
+        try:
+            self._spool.append([to_payload(record) for record in records[first:]])
+        except SpoolFull as full:
+            return Refusal(range(first, len(records)), str(full))
+        return None
+
+    def _acknowledge(self, records: Sequence[Record]) -> Refusal | None:
+        if self._is_broken:
+            if (now := time.monotonic()) < self._next_try:
+                return Refusal(range(len(records)), "Kafka does not acknowledge events at present")
+            self._next_try = now + self._acknowledge_seconds  # meanwhile this caller alone tries
+        producer = self._acknowledging or self._make()
+        reports = _Reports(len(records))
+        for index, (topic, value, headers) in enumerate(records):
+            try:
+                producer.produce(topic, value, headers=headers, on_delivery=partial(reports.note, index))
+            except (KafkaUnavailable, KafkaException) as error:
+                reports.note_failure(index, str(error))
+        failed = reports.wait(self._acknowledge_seconds)
+        self._is_broken = bool(failed)
+        if not failed:
+            return None
+        self._next_try = time.monotonic() + BREAK_SECONDS
+        return Refusal(failed, reports.reason)
+
+
+class _Reports:
+    """The delivery reports of some records that a caller waits for."""
+
+    def __init__(self, count: int) -> None:
+        self._lock = threading.Lock()
+        self._open = set(range(count))
+        self._failed: set[int] = set()
+        self._all_there = threading.Event()
+        self.reason = "Kafka did not acknowledge in time"
+
+    def note(self, index: int, error: KafkaError | None, message: Message) -> None:
+        """The delivery report of record `index`."""
+        if error is not None:
+            self.note_failure(index, error.str())
+            return
+        with self._lock:
+            self._close(index)
+
+    def note_failure(self, index: int, reason: str) -> None:
+        """Record `index` was not delivered."""
+        with self._lock:
+            self.reason = reason
+            self._failed.add(index)
+            self._close(index)
+
+    def wait(self, seconds: float) -> list[int]:
+        """Waits until all reports are there; the records that were not delivered, as far as is known by then."""
+        self._all_there.wait(seconds)
+        with self._lock:
+            return sorted(self._failed | self._open)
+
+    def _close(self, index: int) -> None:
+        self._open.discard(index)
+        if not self._open:
+            self._all_there.set()

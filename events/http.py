@@ -1,0 +1,112 @@
+"""What both doors need of HTTP: a request's body, its fields, its headers, read from a WSGI environ. No Django here."""
+
+import zlib
+from typing import Any
+from urllib.parse import parse_qsl
+
+Environ = dict[str, Any]
+"""A WSGI environ (PEP 3333)."""
+
+MAX_QUERY_FIELDS = 1000
+
+_ZLIB_GZIP = 16 + zlib.MAX_WBITS
+BAD_REQUEST = "The request can't be understood."
+
+
+class Refused(Exception):
+    """A request that can't be used as a whole: HTTP status, and the reason for the caller."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+def query(environ: Environ) -> dict[str, str | list[str]]:
+    """The fields of the query string; one that is given several times is a list. Raises Refused."""
+    raw = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_QUERY_FIELDS)
+    except ValueError:
+        raise Refused(400, BAD_REQUEST) from None
+    fields: dict[str, str | list[str]] = dict(pairs)
+    if len(fields) < len(pairs):
+        several: dict[str, list[str]] = {}
+        for name, value in pairs:
+            several.setdefault(name, []).append(value)
+        return {name: values[0] if len(values) == 1 else values for name, values in several.items()}
+    return fields
+
+
+def user_agent(environ: Environ) -> str:
+    """The User-Agent as it was meant: WSGI hands headers over as latin-1, browsers send ASCII or UTF-8."""
+    header: str = environ.get("HTTP_USER_AGENT", "")
+    if header.isascii():
+        return header
+    return header.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def media_type(environ: Environ) -> str:
+    """The Content-Type without its parameters, in lower case."""
+    content_type: str = environ.get("CONTENT_TYPE", "")
+    return content_type.partition(";")[0].strip().lower()
+
+
+def body(environ: Environ, limit: int) -> bytes:
+    """The body as it was sent. Raises Refused when it is larger than `limit` bytes, or does not come to its end."""
+    declared = environ.get("CONTENT_LENGTH") or ""
+    if declared and not (declared.isascii() and declared.isdigit()):
+        raise Refused(400, "Content-Length is not a number.")
+    length = int(declared[:20] or 0)
+    if length > limit:
+        raise Refused(413, f"The body has {length} bytes; at most {limit} are accepted.")
+    if declared:
+        data = _read(environ["wsgi.input"], length)
+        if len(data) < length:
+            raise Refused(400, f"The body ended after {len(data)} of {length} bytes.")
+        return data
+    # Without a length a body ends where the stream does, on servers that say so (it came in chunks).
+    data = _read(environ["wsgi.input"], limit + 1) if environ.get("wsgi.input_terminated") else b""
+    if len(data) > limit:
+        raise Refused(413, f"The body is too large; at most {limit} bytes are accepted.")
+    return data
+
+
+def plain_body(environ: Environ, limit: int) -> bytes:
+    """The body without its Content-Encoding. Raises Refused; `limit` (bytes) holds before and after inflating."""
+    encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
+    if encoding in ("", "identity"):
+        return body(environ, limit)
+    if encoding != "gzip":
+        raise Refused(415, "The Content-Encoding must be gzip, or none.")
+    return _inflate(body(environ, limit), limit)
+
+
+def _read(stream: Any, size: int) -> bytes:
+    data: bytes = b""
+    try:
+        while len(data) < size and (more := stream.read(size - len(data))):
+            data = data + more if data else more
+    except OSError as error:
+        raise Refused(400, "The body could not be read to its end.") from error
+    return data
+
+
+def _inflate(data: bytes, limit: int) -> bytes:
+    inflated = b""
+    while data:
+        member = zlib.decompressobj(_ZLIB_GZIP)
+        try:
+            inflated += member.decompress(data, limit + 1 - len(inflated))
+        except zlib.error:
+            raise Refused(400, "The body is not gzip.") from None
+        if len(inflated) > limit:
+            raise Refused(413, f"The body is too large when inflated; at most {limit} bytes are accepted.")
+        if not member.eof:
+            raise Refused(400, "The gzip body ends too early.")
+        data = member.unused_data
+    return inflated

@@ -1,0 +1,74 @@
+"""Kinds of events: how what a caller sent becomes an event of its kind. No Django here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from events.event import Event, InvalidEvent
+from events.rules import REQUIRED, Rule, rule_of
+
+SERVER_FIELDS = Event.__struct_fields__
+"""The fields that the server sets."""
+
+CLIENT_FIELDS = ("event", "id")
+"""What a caller says of an event beside its fields."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A field that callers give. default: NODEFAULT when it is required."""
+
+    name: str
+    rule: Rule
+    default: Any
+
+    @property
+    def is_required(self) -> bool:
+        """Whether a caller must give it."""
+        return self.default is msgspec.NODEFAULT
+
+
+class Kind:
+    """A kind of event: its name, its type, its fields with their rules, and its topic.
+
+    Raises TypeError for a type that can't be a kind.
+    """
+
+    def __init__(self, name: str, event_type: type[Event], topic: str) -> None:
+        if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+            raise TypeError(f"{event_type!r} is no subclass of events.event.Event")
+        self.name = name
+        self.event_type = event_type
+        self.topic = topic
+        self.fields = tuple(
+            Field(field.name, rule_of(field.type), field.default)
+            for field in msgspec.structs.fields(event_type)
+            if field.name not in SERVER_FIELDS
+        )
+        if clash := {field.name for field in self.fields} & set(CLIENT_FIELDS):
+            raise TypeError(f"{event_type.__name__}.{clash.pop()}: the name has a meaning of its own")
+
+    def make(
+        self, given: Mapping[str, object], *, timestamp: str, user_agent: str, names: Mapping[str, str] | None = None
+    ) -> Event:
+        """The event of what a caller gave.
+
+        names: field -> what this caller calls it, where that differs. Raises InvalidEvent naming each bad field.
+        """
+        values: list[Any] = []
+        errors: dict[str, str] = {}
+        for field in self.fields:
+            name = names[field.name] if names else field.name
+            value = given.get(name)
+            if value is None or value == field.default:
+                value = field.default
+                if field.is_required:
+                    errors[name] = REQUIRED
+            elif (error := field.rule.error(value)) is not None:
+                errors[name] = error
+            values.append(value)
+        if errors:
+            raise InvalidEvent(errors)
+        return self.event_type(timestamp, user_agent, *values)

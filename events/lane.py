@@ -1,0 +1,87 @@
+"""The fast door of collecting: a WSGI application in front of Django's that answers the hot addresses itself.
+
+It collects by the same `collect` as the DRF views and builds no Django request. What Django's middleware adds to such
+an answer is asked once for each kind of request and remembered; where the middleware answers itself (a redirect to
+HTTPS, a foreign Host), and for all other requests, Django has the word.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from http.client import responses
+from io import BytesIO
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import HttpResponse
+
+from events.api import EventsView, SelectView, view_headers
+from events.collect import EVENTS_PATH, SELECT_PATH, collect
+from events.http import Environ
+from events.process_collector import process_collector
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
+
+_VIEWS = {SELECT_PATH: SelectView, EVENTS_PATH: EventsView}
+_HOT = {("GET", SELECT_PATH), ("POST", SELECT_PATH), ("POST", EVENTS_PATH)}
+
+_ENVELOPES = 1024
+"""Kinds of requests that are remembered."""
+
+_STATUS = {status: f"{status} {phrase}" for status, phrase in responses.items()}
+_encode = msgspec.json.Encoder().encode
+
+
+class Lane:
+    """Answers hot requests; hands all others to `django`."""
+
+    def __init__(self, django: WSGIApplication) -> None:
+        self._django = django
+        self._middleware = _Middleware()
+        # What decides about headers: all that the project's middleware looks at.
+        self._told_by = ["wsgi.url_scheme", "HTTP_HOST", "HTTP_ORIGIN", "SERVER_NAME", "SERVER_PORT"]
+        if settings.SECURE_PROXY_SSL_HEADER:
+            self._told_by.append(settings.SECURE_PROXY_SSL_HEADER[0])
+        if settings.USE_X_FORWARDED_HOST:
+            self._told_by.append("HTTP_X_FORWARDED_HOST")
+        self._envelope = lru_cache(_ENVELOPES)(self._ask_middleware)
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """WSGI's."""
+        hot = environ["REQUEST_METHOD"], environ["PATH_INFO"]
+        if hot not in _HOT or environ.get("SCRIPT_NAME"):
+            return self._django(environ, start_response)
+        envelope = self._envelope(hot, *map(environ.get, self._told_by))
+        if envelope is None:
+            return self._django(environ, start_response)
+        answer = collect(environ, process_collector)
+        body = _encode(answer.body)
+        headers = [*envelope, ("Content-Length", str(len(body))), *answer.headers.items()]
+        start_response(_STATUS[answer.status], headers)
+        return (body,)
+
+    def _ask_middleware(self, hot: tuple[str, str], *told: str | None) -> list[tuple[str, str]] | None:
+        method, path = hot
+        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": ""}
+        given = {name: value for name, value in zip(self._told_by, told, strict=True) if value is not None}
+        return self._middleware.headers({**environ, **given})
+
+
+class _Middleware(WSGIHandler):
+    """Django's middleware around a view that says nothing."""
+
+    def headers(self, environ: Environ) -> list[tuple[str, str]] | None:
+        """The headers of a hot answer, None when the middleware gives an answer of its own."""
+        request = WSGIRequest({"wsgi.input": BytesIO(), **environ})
+        response = self.get_response(request)
+        if not getattr(response, "is_hot", False):
+            return None
+        return [(name, value) for name, value in response.items() if name != "Content-Length"]
+
+    def _get_response(self, request: Any) -> Any:
+        view = _VIEWS[request.path_info]
+        response = HttpResponse(content_type="application/json", headers=view_headers(view))
+        response.is_hot = True  # type: ignore[attr-defined]
+        return response

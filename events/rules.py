@@ -1,0 +1,152 @@
+"""What a field of an event may hold. A kind of event names a rule by annotation: `title: Annotated[str, Text(80)]`.
+
+No Django here.
+"""
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol, get_args, get_origin
+
+MAX_TEXT = 256
+"""The longest text of a field whose kind says nothing else, in characters."""
+
+# What JavaScript, and an Elasticsearch long, tell exactly.
+_MAX_INTEGER = 2**53 - 1
+
+# What decoding puts in the place of bytes that are not UTF-8.
+_REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+REQUIRED = "This field is required."
+
+
+class Rule(Protocol):
+    """The rule of one field."""
+
+    def error(self, value: object) -> str | None:
+        """What is wrong with a value, None when nothing is."""
+
+    def schema(self) -> dict[str, object]:
+        """The rule as JSON Schema."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text without control characters that is not blank; max_length in characters."""
+
+    max_length: int = MAX_TEXT
+
+    def error(self, value: object) -> str | None:
+        """See Rule."""
+        # Nearly every text passes here; what does not is looked at closely.
+        if (
+            type(value) is str
+            and value.isprintable()
+            and 0 < len(value) <= self.max_length
+            and not value.isspace()
+            and _REPLACEMENT not in value
+        ):
+            return None
+        return _text_error(value, self.max_length)
+
+    def schema(self) -> dict[str, object]:
+        """See Rule."""
+        return {"type": "string", "minLength": 1, "maxLength": self.max_length}
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number, bounds included."""
+
+    minimum: int = -_MAX_INTEGER
+    maximum: int = _MAX_INTEGER
+
+    def error(self, value: object) -> str | None:
+        """See Rule."""
+        if not isinstance(value, int) or isinstance(value, bool):
+            return "Must be a whole number."
+        return _bounds_error(value, self.minimum, self.maximum)
+
+    def schema(self) -> dict[str, object]:
+        """See Rule."""
+        return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number, bounds included."""
+
+    minimum: float = -math.inf
+    maximum: float = math.inf
+
+    def error(self, value: object) -> str | None:
+        """See Rule."""
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return "Must be a number."
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            return "Must be a number that a computer can hold."
+        return _bounds_error(number, self.minimum, self.maximum)
+
+    def schema(self) -> dict[str, object]:
+        """See Rule."""
+        bounds = {"minimum": self.minimum, "maximum": self.maximum}
+        return {"type": "number", **{name: bound for name, bound in bounds.items() if math.isfinite(bound)}}
+
+
+@dataclass(frozen=True)
+class Flag:
+    """True or false."""
+
+    def error(self, value: object) -> str | None:
+        """See Rule."""
+        return None if isinstance(value, bool) else "Must be true or false."
+
+    def schema(self) -> dict[str, object]:
+        """See Rule."""
+        return {"type": "boolean"}
+
+
+_DEFAULTS: dict[Any, Rule] = {str: Text(), int: Integer(), float: Number(), bool: Flag()}
+
+
+def rule_of(annotation: Any) -> Rule:
+    """The rule that a field's type names, else that of its plain type. Raises TypeError for a type that has none."""
+    if get_origin(annotation) is Annotated or hasattr(annotation, "__metadata__"):
+        annotation, *metadata = get_args(annotation)
+        for given in metadata:
+            if isinstance(given, Text | Integer | Number | Flag):
+                return given
+    try:
+        return _DEFAULTS[annotation]
+    except (KeyError, TypeError):
+        raise TypeError(f"{annotation!r} is no type of a field; str, int, float and bool are") from None
+
+
+def _bounds_error(value: float, minimum: float, maximum: float) -> str | None:
+    if value < minimum:
+        return f"Must be at least {minimum}."
+    if value > maximum:
+        return f"Must be at most {maximum}."
+    return None
+
+
+def _text_error(value: object, max_length: int) -> str | None:
+    if not isinstance(value, str):
+        return "Must be one string."
+    if not value.strip():
+        return "Must not be empty."
+    if len(value) > max_length:
+        return f"Must be at most {max_length} characters long, not {len(value)}."
+    if _REPLACEMENT in value:
+        return "Must be valid UTF-8."
+    for character in value:
+        category = unicodedata.category(character)
+        if category == "Cc":
+            return f"Must not contain control characters (U+{ord(character):04X})."
+        if category == "Cs":
+            return f"Must be valid Unicode (U+{ord(character):04X} is half a character)."
+    return None

@@ -1,0 +1,50 @@
+"""A client that calls a WSGI application as a web server does, so that one suite runs on both doors of collecting."""
+
+from functools import cache
+from typing import Any
+
+from django import test
+from django.core.handlers.wsgi import WSGIHandler
+from django.http import HttpResponse
+
+from events.lane import Lane
+
+
+@cache
+def _django() -> WSGIHandler:
+    return WSGIHandler()
+
+
+DOORS = {"view": _django, "lane": lambda: Lane(_django())}
+
+
+class Client(test.Client):
+    """Django's test client on a WSGI application: that of `door`, which a fixture sets."""
+
+    door = "view"
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.handler = _Server(DOORS[self.door]())  # type: ignore[assignment]
+
+
+class _Server:
+    def __init__(self, application: Any) -> None:
+        self._application = application
+
+    def __call__(self, environ: dict[str, Any]) -> HttpResponse:
+        answered: list[Any] = []
+        result = self._application(environ, lambda status, headers: answered.append((status, headers)))
+        body = b"".join(result)
+        if hasattr(result, "close"):
+            result.close()
+        ((status, headers),) = answered
+        response = HttpResponse(body, status=int(status.partition(" ")[0]), reason=status.partition(" ")[2])
+        del response.headers["Content-Type"]
+        for name, value in headers:
+            assert name not in response.headers
+            response.headers[name] = value
+        if environ["REQUEST_METHOD"] != "HEAD":
+            assert response.headers.get("Content-Length", str(len(body))) == str(len(body))
+        response.wsgi_request = None  # type: ignore[assignment]
+        return response

@@ -1,0 +1,130 @@
+"""A kind of event is a class and an entry of settings: everything downstream knows it."""
+
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import pytest
+
+from events import conf
+from events.event import EVENT_TYPES, Event, SelectColor
+from events.kinds import Kind
+from events.schema import InvalidRecord, check_for
+from sinks.config import sinks
+from sinks.elasticsearch.documents import document_of
+from sinks.hdfs.formats import make_format
+from tests.events.doors import Client
+from tests.events.fakes import FakeDelivery
+
+SINKS = {
+    "views": {"kind": "hdfs", "topics": ["views"], "event": "page-view", "target": {"path": "/v", "format": "parquet"}}
+}
+
+
+@pytest.fixture(autouse=True)
+def page_view(settings: Any) -> Iterator[None]:
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "kinds": {"page-view": {"type": "tests.events.page_view.PageView", "topic": "views"}},
+    }
+    conf.events_settings.cache_clear()
+    conf.kinds.cache_clear()
+    conf.register_kinds()
+    yield
+    del EVENT_TYPES["page-view"]
+
+
+def post(*events: object) -> Any:
+    return Client().post("/api/events", json.dumps(events), "application/json")
+
+
+@pytest.mark.usefixtures("door")
+def test_the_endpoint_takes_it_to_its_topic_with_defaults(delivery: FakeDelivery) -> None:
+    view = {"event": "page-view", "path": "/a", "seconds": 5}
+    assert post(view, {"colorName": "red", "userName": "Ada"}).json()["accepted"] == 2
+    assert [topic for topic, _ in delivery.records] == ["views", "select-color"]
+    assert {**delivery.events[0], "timestamp": ""} == {
+        "timestamp": "",
+        "userAgent": "",
+        "path": "/a",
+        "title": "",
+        "seconds": 5,
+        "share": 0.0,
+        "isNew": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "errors"),
+    [
+        ({}, {"path": "This field is required."}),
+        ({"path": "x" * 2049}, {"path": "Must be at most 2048 characters long, not 2049."}),
+        ({"path": "/", "seconds": -1}, {"seconds": "Must be at least 0."}),
+        ({"path": "/", "seconds": 1.5}, {"seconds": "Must be a whole number."}),
+        ({"path": "/", "seconds": 10**30}, {"seconds": "Must be at most 9007199254740991."}),
+        ({"path": "/", "seconds": True}, {"seconds": "Must be a whole number."}),
+        ({"path": "/", "share": "1"}, {"share": "Must be a number."}),
+        ({"path": "/", "share": 10**400}, {"share": "Must be a number that a computer can hold."}),
+        ({"path": "/", "isNew": "yes"}, {"isNew": "Must be true or false."}),
+        ({"path": "/", "title": 5}, {"title": "Must be one string."}),
+    ],
+)
+def test_its_rules_hold(delivery: FakeDelivery, given: dict[str, Any], errors: dict[str, str]) -> None:
+    assert post({"event": "page-view", **given}).json()["rejected"] == [{"index": 0, "errors": errors}]
+
+
+def test_fields_with_a_default_need_not_be_given(delivery: FakeDelivery) -> None:
+    assert post({"event": "page-view", "path": "/", "title": "", "share": None, "isNew": False}).status_code == 202
+
+
+def test_sinks_check_it_and_write_it_with_its_types(delivery: FakeDelivery) -> None:
+    post({"event": "page-view", "path": "/a", "seconds": 5, "share": 0.5, "isNew": True})
+    (record,) = (value for _, value in delivery.records)
+    check = check_for("page-view")
+    check(record)
+    assert check.refusals([record, b'{"path":"/"}']).keys() == {1}
+    with pytest.raises(InvalidRecord, match="path"):
+        check(b'{"timestamp":"2026-11-20T10:15:30.123+0900","userAgent":""}')
+    for name in ("parquet", "avro"):
+        file_format = make_format(name, "page-view")
+        (row,) = file_format.decode(bytes(file_format.encode([record + b"\n"])))
+        assert [row[field] for field in ("path", "title", "seconds", "share", "isNew")] == ["/a", "", 5, 0.5, True]
+
+
+def test_the_index_knows_its_fields() -> None:
+    document = document_of("page-view")
+    assert document is not None
+    properties = document._index.to_dict()["mappings"]["properties"]
+    assert {name: field["type"] for name, field in properties.items()} == {
+        "timestamp": "date",
+        "userAgent": "text",
+        "path": "keyword",
+        "title": "keyword",
+        "seconds": "long",
+        "share": "double",
+        "isNew": "boolean",
+    }
+    assert document_of("json") is None
+
+
+def test_a_sink_may_name_it(settings: Any) -> None:
+    settings.SINKS = SINKS
+    assert sinks()["views"].event == "page-view"
+
+
+class WithAList(Event, frozen=True, gc=False):
+    tags: list[str]
+
+
+class WithAnId(Event, frozen=True, gc=False):
+    id: Annotated[str, "of its own"]
+
+
+@pytest.mark.parametrize(("event_type", "reason"), [(WithAList, "list"), (WithAnId, "id"), (dict, "Event")])
+def test_a_class_that_can_be_no_kind_is_refused(event_type: Any, reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        Kind("x", event_type, "t")
+
+
+def test_select_color_is_a_kind_like_others() -> None:
+    assert [field.name for field in Kind("select-color", SelectColor, "t").fields] == ["colorName", "userName"]
