@@ -5,6 +5,8 @@ from typing import Any
 
 from django import test
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
 from django.http import HttpResponse
 
 from events.lane import Lane
@@ -34,10 +36,17 @@ class _Server:
 
     def __call__(self, environ: dict[str, Any]) -> HttpResponse:
         answered: list[Any] = []
-        result = self._application(environ, lambda status, headers: answered.append((status, headers)))
-        body = b"".join(result)
-        if hasattr(result, "close"):
-            result.close()
+        # As Django's own test client: connections to the database belong to the test.
+        request_started.disconnect(close_old_connections)
+        request_finished.disconnect(close_old_connections)
+        try:
+            result = self._application(environ, lambda status, headers: answered.append((status, headers)))
+            body = b"".join(result)
+            if hasattr(result, "close"):
+                result.close()
+        finally:
+            request_started.connect(close_old_connections)
+            request_finished.connect(close_old_connections)
         ((status, headers),) = answered
         response = HttpResponse(body, status=int(status.partition(" ")[0]), reason=status.partition(" ")[2])
         del response.headers["Content-Type"]
