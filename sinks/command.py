@@ -1,5 +1,6 @@
 """What run_hdfs_sink and run_es_sink share: a management command that runs one entry of SINKS."""
 
+import ctypes
 import gc
 import logging
 import os
@@ -18,6 +19,9 @@ logger = logging.getLogger(__name__)
 
 _GC_THRESHOLDS = (100_000, 20, 100)
 """How many new objects bring a garbage collection: messages come by the thousand and never are garbage of its kind."""
+
+_MALLOC_ARENA_MAX = -8
+"""M_ARENA_MAX of glibc's malloc.h."""
 
 _LEAVING_SECONDS = 5.0
 """What leaving the group and closing connections may take after everything is stored."""
@@ -46,6 +50,7 @@ class SinkCommand(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exits 0 after a signal, 1 when the sink can't go on. Raises CommandError for wrong settings."""
         sink = self._config(options["sink"])
+        _save_memory()
         try:
             parts = build_sink(sink)
         except (ImproperlyConfigured, ValueError) as error:
@@ -61,8 +66,6 @@ class SinkCommand(BaseCommand):
             sink.group,
             sink.target,
         )
-        gc.freeze()
-        gc.set_threshold(*_GC_THRESHOLDS)
         code = Runner(sink.name, parts.tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()
         parts.writer.close()
         parts.producer.close(_LEAVING_SECONDS)
@@ -89,3 +92,11 @@ class SinkCommand(BaseCommand):
         if name not in of_kind:
             raise CommandError(f"SINKS has no {self.kind} sink {name!r}; it has {', '.join(of_kind) or 'none'}")
         return known[name]
+
+
+def _save_memory() -> None:
+    """Settings of Python and the C library for threads that pass much data on; measured in docs/performance.md."""
+    gc.freeze()
+    gc.set_threshold(*_GC_THRESHOLDS)
+    if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc: else each thread keeps what others could use
+        mallopt(_MALLOC_ARENA_MAX, 2)
