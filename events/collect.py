@@ -8,16 +8,16 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from events import http
-from events.delivery import Delivers, Mode, Record
-from events.event import InvalidEvent, encode, format_timestamp
+from events.delivery import Delivers, Mode
+from events.event import InvalidEvent, encode
 from events.http import Environ, Refused
 from events.kinds import Kind
+from events.producer import Record
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +71,14 @@ class Limits:
 class Collector:
     """What `collect` needs: the kinds of events by name, their delivery, the mode where a request names none, limits.
 
-    now: the server's time (aware).
+    now: the time of receipt as events carry it.
     """
 
     kinds: Mapping[str, Kind]
     delivery: Delivers
     mode: Mode
     limits: Limits
-    now: Callable[[], datetime]
+    now: Callable[[], str]
 
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
         """Collects one choice of a colour: the caller's `color` and `user`.
@@ -87,9 +87,7 @@ class Collector:
         """
         kind = self.kinds[SELECT_COLOR]
         try:
-            event = kind.make(
-                params, timestamp=format_timestamp(self.now()), user_agent=user_agent, names=_SELECT_NAMES
-            )
+            event = kind.make(params, timestamp=self.now(), user_agent=user_agent, names=_SELECT_NAMES)
         except InvalidEvent as invalid:
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
         refusal = self.delivery.take([(kind.topic, encode(event), None)], self.mode)
@@ -102,23 +100,22 @@ class Collector:
 
         events: each as the caller gave it, or why it could not be read.
         """
-        timestamp = format_timestamp(self.now())
+        timestamp = self.now()
         records: list[Record] = []
         rejected: list[dict[str, Any]] = []
-        indexes: list[int] = []
         for index, given in enumerate(events):
             try:
                 records.append(self._record(given, timestamp, user_agent))
             except InvalidEvent as invalid:
                 rejected.append(_rejection(index, given, invalid.errors))
-            else:
-                indexes.append(index)
         if not records:
             return Answer(400, {"status": "rejected", "accepted": 0, "rejected": rejected})
         refusal = self.delivery.take(records, mode)
         if refusal is None:
             status = 201 if mode is Mode.ACKNOWLEDGED else 202
             return Answer(status, {"status": "accepted", "accepted": len(records), "rejected": rejected})
+        bad = {rejection["index"] for rejection in rejected}
+        indexes = [index for index in range(len(events)) if index not in bad]
         return _unavailable(
             {
                 "status": "unavailable",
