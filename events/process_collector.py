@@ -65,6 +65,7 @@ def _make() -> Collector:
                     max_batch_events=conf.max_batch_events,
                     max_event_bytes=conf.max_event_bytes,
                 ),
+                honours_privacy_signals=conf.privacy_signals,
                 now=Clock(timezone.get_default_timezone()),
             )
         return _collector
