@@ -8,16 +8,17 @@ import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from events import http
-from events.delivery import Delivers, Mode, Record
-from events.event import InvalidEvent, encode, format_timestamp
+from events.bots import is_bot
+from events.delivery import Delivers, Mode
+from events.event import InvalidEvent, encode
 from events.http import Environ, Refused
 from events.kinds import Kind
+from events.producer import Headers, Record
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,9 @@ UNEXPECTED = "Something went wrong on the server; its log tells more."
 
 EVENT_ID = "event.id"
 """The Kafka header with the id that the client gave."""
+
+BOT = ("event.bot", b"1")
+"""The Kafka header of events whose User-Agent is a program's."""
 
 _NO_EVENTS = "The body must be an event or an array of events, in JSON"
 _SELECT_NAMES = {"colorName": "color", "userName": "user"}
@@ -55,6 +59,7 @@ class Answer:
 
 ACCEPTED = Answer(202, {"status": "accepted"})
 CREATED = Answer(201, {"status": "accepted"})
+IGNORED = Answer(202, {"status": "ignored", "detail": "The browser asks not to be tracked; nothing was stored."})
 
 
 @dataclass(frozen=True)
@@ -71,14 +76,16 @@ class Limits:
 class Collector:
     """What `collect` needs: the kinds of events by name, their delivery, the mode where a request names none, limits.
 
-    now: the server's time (aware).
+    honours_privacy_signals: whether browsers that ask not to be tracked are left alone; now: the time of receipt, as
+    events carry it.
     """
 
     kinds: Mapping[str, Kind]
     delivery: Delivers
     mode: Mode
     limits: Limits
-    now: Callable[[], datetime]
+    honours_privacy_signals: bool
+    now: Callable[[], str]
 
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
         """Collects one choice of a colour: the caller's `color` and `user`.
@@ -87,12 +94,11 @@ class Collector:
         """
         kind = self.kinds[SELECT_COLOR]
         try:
-            event = kind.make(
-                params, timestamp=format_timestamp(self.now()), user_agent=user_agent, names=_SELECT_NAMES
-            )
+            event = kind.make(params, timestamp=self.now(), user_agent=user_agent, names=_SELECT_NAMES)
         except InvalidEvent as invalid:
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
-        refusal = self.delivery.take([(kind.topic, encode(event), None)], self.mode)
+        headers = [BOT] if is_bot(user_agent) else None
+        refusal = self.delivery.take([(kind.topic, encode(event), headers)], self.mode)
         if refusal is not None:
             return _unavailable({"status": "unavailable", "detail": refusal.reason})
         return CREATED if self.mode is Mode.ACKNOWLEDGED else ACCEPTED
@@ -102,23 +108,23 @@ class Collector:
 
         events: each as the caller gave it, or why it could not be read.
         """
-        timestamp = format_timestamp(self.now())
+        timestamp = self.now()
+        common = [BOT] if is_bot(user_agent) else None
         records: list[Record] = []
         rejected: list[dict[str, Any]] = []
-        indexes: list[int] = []
         for index, given in enumerate(events):
             try:
-                records.append(self._record(given, timestamp, user_agent))
+                records.append(self._record(given, timestamp, user_agent, common))
             except InvalidEvent as invalid:
                 rejected.append(_rejection(index, given, invalid.errors))
-            else:
-                indexes.append(index)
         if not records:
             return Answer(400, {"status": "rejected", "accepted": 0, "rejected": rejected})
         refusal = self.delivery.take(records, mode)
         if refusal is None:
             status = 201 if mode is Mode.ACKNOWLEDGED else 202
             return Answer(status, {"status": "accepted", "accepted": len(records), "rejected": rejected})
+        bad = {rejection["index"] for rejection in rejected}
+        indexes = [index for index in range(len(events)) if index not in bad]
         return _unavailable(
             {
                 "status": "unavailable",
@@ -129,17 +135,18 @@ class Collector:
             }
         )
 
-    def _record(self, given: Mapping[str, Any] | str, timestamp: str, user_agent: str) -> Record:
+    def _record(
+        self, given: Mapping[str, Any] | str, timestamp: str, user_agent: str, headers: Headers | None
+    ) -> Record:
         if isinstance(given, str):
             raise InvalidEvent({"event": given})
         kind = self.kinds.get(name) if isinstance(name := given.get("event", SELECT_COLOR), str) else None
         if kind is None:
             raise InvalidEvent({"event": f"Must be one of {', '.join(self.kinds)}."})
-        headers = None
         if (event_id := given.get("id")) is not None:
             if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
                 raise InvalidEvent({"id": "Must be a UUID."})
-            headers = [(EVENT_ID, event_id.lower().encode())]
+            headers = [(EVENT_ID, event_id.lower().encode()), *(headers or ())]
         value = encode(kind.make(given, timestamp=timestamp, user_agent=user_agent))
         if len(value) > self.limits.max_event_bytes:
             raise InvalidEvent({"event": f"Must be at most {self.limits.max_event_bytes} bytes, not {len(value)}."})
@@ -153,6 +160,8 @@ def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
     """
     try:
         collector = get_collector()
+        if collector.honours_privacy_signals and "1" in (environ.get("HTTP_SEC_GPC"), environ.get("HTTP_DNT")):
+            return IGNORED
         if environ["PATH_INFO"] == EVENTS_PATH:
             return _collect_events(environ, collector)
         params: Mapping[str, object]

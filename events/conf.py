@@ -64,6 +64,9 @@ class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     lane: Annotated[
         bool, Meta(description="Answer the hot addresses in front of Django, which is several times as fast.")
     ] = True
+    privacy_signals: Annotated[bool, Meta(description="Store nothing of browsers that send Sec-GPC: 1 or DNT: 1.")] = (
+        False
+    )
     durable: Annotated[bool, Meta(description="Wait for all replicas in sync (acks=all), with idempotence.")] = False
     spool: Annotated[SpoolSettings, Meta(description="Where events wait on disk.")]
     producer: Annotated[dict[str, Any], Meta(description="librdkafka options of the producer, for example acks.")] = {}

@@ -11,11 +11,8 @@ from typing import Protocol
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from events.producer import EventProducer, Headers, KafkaUnavailable
+from events.producer import EventProducer, KafkaUnavailable, Record
 from events.spool import Spool, SpoolFull
-
-Record = tuple[str, bytes, Headers | None]
-"""Topic, value and headers."""
 
 BREAK_SECONDS = 1.0
 """How long callers are told 503 at once after Kafka has not acknowledged in time, before one tries again."""
@@ -103,15 +100,8 @@ class Delivery:
             return self._acknowledging
 
     def _accept(self, records: Sequence[Record]) -> Refusal | None:
-        producer = self._producer
-        for index, (topic, value, headers) in enumerate(records):
-            if producer.is_away:
-                return self._append(records, index)
-            try:
-                producer.produce(topic, value, headers=headers)
-            except KafkaUnavailable:
-                return self._append(records, index)
-        return None
+        taken = self._producer.produce_all(records)
+        return None if taken == len(records) else self._append(records, taken)
 
     def _append(self, records: Sequence[Record], first: int) -> Refusal | None:
         try:

@@ -1,6 +1,7 @@
 """The event: what one click becomes, and how it is written as JSON. No Django here."""
 
-from datetime import MAXYEAR, MINYEAR, datetime
+import time
+from datetime import MAXYEAR, MINYEAR, datetime, tzinfo
 from typing import get_type_hints
 
 import msgspec
@@ -60,6 +61,23 @@ def format_timestamp(moment: datetime) -> str:
     """
     text = moment.isoformat(timespec="milliseconds")
     return text[:-3] + text[-2:]
+
+
+class Clock:
+    """The time of receipt as events of a zone carry it; one millisecond is formatted once."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._last = (0, "")
+
+    def __call__(self) -> str:
+        """Now."""
+        milliseconds = time.time_ns() // 1_000_000
+        last, text = self._last
+        if milliseconds != last:
+            text = format_timestamp(datetime.fromtimestamp(milliseconds / 1000, self._zone))
+            self._last = (milliseconds, text)
+        return text
 
 
 def parse_timestamp(text: str) -> datetime:

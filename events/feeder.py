@@ -11,8 +11,8 @@ from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from events.delivery import Record, from_payload
-from events.producer import EventProducer, KafkaUnavailable
+from events.delivery import from_payload
+from events.producer import EventProducer, KafkaUnavailable, Record
 from events.spool import Spool, SpoolReader, orphans, release
 
 logger = logging.getLogger(__name__)

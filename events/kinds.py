@@ -47,6 +47,7 @@ class Kind:
             for field in msgspec.structs.fields(event_type)
             if field.name not in SERVER_FIELDS
         )
+        self._checks = [(field.name, field.rule.error, field.default) for field in self.fields]
         if clash := {field.name for field in self.fields} & set(CLIENT_FIELDS):
             raise TypeError(f"{event_type.__name__}.{clash.pop()}: the name has a meaning of its own")
 
@@ -57,18 +58,20 @@ class Kind:
 
         names: field -> what this caller calls it, where that differs. Raises InvalidEvent naming each bad field.
         """
-        values: list[Any] = []
-        errors: dict[str, str] = {}
-        for field in self.fields:
-            name = names[field.name] if names else field.name
+        values: list[Any] = [timestamp, user_agent]
+        errors: dict[str, str] | None = None
+        for name, find_error, default in self._checks:
+            if names:
+                name = names[name]
             value = given.get(name)
-            if value is None or value == field.default:
-                value = field.default
-                if field.is_required:
-                    errors[name] = REQUIRED
-            elif (error := field.rule.error(value)) is not None:
-                errors[name] = error
+            if value is None or value == default:
+                value = default
+                error = REQUIRED if default is msgspec.NODEFAULT else None
+            else:
+                error = find_error(value)
+            if error is not None:
+                errors = {**(errors or {}), name: error}
             values.append(value)
         if errors:
             raise InvalidEvent(errors)
-        return self.event_type(timestamp, user_agent, *values)
+        return self.event_type(*values)

@@ -2,8 +2,6 @@
 
 import os
 import threading
-from datetime import datetime
-from functools import partial
 from multiprocessing import util
 
 from django.utils import timezone
@@ -11,6 +9,7 @@ from django.utils import timezone
 from events.collect import Collector, Limits
 from events.conf import events_settings, kinds
 from events.delivery import Mode
+from events.event import Clock
 from events.process_delivery import ProcessDelivery
 
 _lock = threading.Lock()
@@ -66,7 +65,8 @@ def _make() -> Collector:
                     max_batch_events=conf.max_batch_events,
                     max_event_bytes=conf.max_event_bytes,
                 ),
-                now=partial(datetime.now, timezone.get_default_timezone()),
+                honours_privacy_signals=conf.privacy_signals,
+                now=Clock(timezone.get_default_timezone()),
             )
         return _collector
 

@@ -1,6 +1,7 @@
 """Producers, spool and feeder of one process, made of the settings and brought to their end together."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -16,6 +17,17 @@ logger = logging.getLogger(__name__)
 
 # librdkafka looks once a second for records whose time is over; the rest is for their reports.
 TIMEOUT_LEEWAY_SECONDS = 1.5
+
+
+@dataclass(frozen=True)
+class State:
+    """How delivery stands. waiting: events in librdkafka's queue."""
+
+    is_closed: bool
+    is_kafka_away: bool
+    waiting: int
+    spool_bytes: int
+    spool_max_bytes: int
 
 
 class ProcessDelivery:
@@ -42,6 +54,16 @@ class ProcessDelivery:
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
         return self._producer.counts()
+
+    def state(self) -> State:
+        """How it stands now."""
+        return State(
+            is_closed=self.is_closed,
+            is_kafka_away=self._producer.is_away,
+            waiting=self._producer.counts().waiting,
+            spool_bytes=self._spool.used,
+            spool_max_bytes=self._spool.max_bytes,
+        )
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""

@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 Headers = list[tuple[str, bytes]]
 DeliveryReport = Callable[[KafkaError | None, Message], None]
+
+Record = tuple[str, bytes, Headers | None]
+"""Topic, value and headers."""
 
 Keep = Callable[[str, bytes, Headers | None], bool]
 """Keeps a record (topic, value, headers) that was not delivered elsewhere; whether it could."""
@@ -85,7 +88,8 @@ class EventProducer:
         self._kept = 0
         self._progressed_at = time.monotonic()
         self._is_stalled = False
-        self._is_away = False
+        self.is_away = False
+        """Whether Kafka can't be reached, or has taken nothing for too long; a delivery ends it."""
         self._purge_until = 0.0
         # Callers that are on their way into librdkafka: appending and popping take no lock.
         self._entered: deque[None] = deque()
@@ -112,13 +116,7 @@ class EventProducer:
         on_delivery: called from the reports' thread, after the outcome was counted. Raises KafkaUnavailable, and
         KafkaException for a record that librdkafka will never take (too large).
         """
-        report: DeliveryReport
-        if on_delivery is not None:
-            report = partial(self._report_to, on_delivery)
-        elif headers:
-            report = partial(self._report, headers)  # a failed record's report has lost them
-        else:
-            report = self._report_plain
+        report: DeliveryReport | None = None if on_delivery is None else partial(self._report_to, on_delivery)
         # Entering before looking makes close() exact: a record is either refused or in the queue before its last flush.
         self._entered.append(None)
         try:
@@ -126,7 +124,12 @@ class EventProducer:
                 raise self._refusal("the producer is closed")
             if self._is_stalled:
                 raise self._refusal(self._away_reason)
-            self._producer.produce(topic, value, key=key, headers=headers or None, on_delivery=report)
+            if headers:
+                # A failed record's report has lost them.
+                report = report or partial(self._report, headers)
+                self._producer.produce(topic, value, key=key, headers=headers, on_delivery=report)
+            else:
+                self._producer.produce(topic, value, key=key, on_delivery=report or self._report_plain)
         except BufferError:
             raise self._refusal("the queue to Kafka is full") from None
         except KafkaException as error:
@@ -139,14 +142,29 @@ class EventProducer:
             self._is_refusing = False
             logger.info("events are taken again; %d were refused so far", self._refused)
 
+    def produce_all(self, records: Sequence[Record]) -> int:
+        """Hands records to librdkafka until it takes no more, none while Kafka is away; returns how many it took."""
+        taken = 0
+        produce, report = self._producer.produce, self._report_plain
+        self._entered.append(None)
+        try:
+            if self._is_closed or self.is_away:
+                return 0
+            for topic, value, headers in records:
+                if headers:
+                    produce(topic, value, headers=headers, on_delivery=partial(self._report, headers))
+                else:
+                    produce(topic, value, on_delivery=report)
+                taken += 1
+        except (BufferError, KafkaException):
+            self._refused += 1
+        finally:
+            self._entered.pop()
+        return taken
+
     def counts(self) -> DeliveryCounts:
         """Deliveries so far."""
         return DeliveryCounts(self._delivered, self._failed, self._refused, len(self._producer), self._kept)
-
-    @property
-    def is_away(self) -> bool:
-        """Whether Kafka can't be reached, or has taken nothing for too long; a delivery ends it."""
-        return self._is_away
 
     @property
     def is_closed(self) -> bool:
@@ -195,7 +213,7 @@ class EventProducer:
         self._is_stalled = time.monotonic() - self._progressed_at > self._patience
         if self._is_stalled:
             self._go_away()
-        if self._is_away and time.monotonic() < self._purge_until:
+        if self.is_away and time.monotonic() < self._purge_until:
             self._purge()
 
     def _note_error(self, error: KafkaError) -> None:
@@ -204,9 +222,9 @@ class EventProducer:
             self._go_away()
 
     def _go_away(self) -> None:
-        if self._is_away:
+        if self.is_away:
             return
-        self._is_away = True
+        self.is_away = True
         if self._keep is not None:
             self._purge_until = time.monotonic() + _PURGE_SECONDS
             self._purge()
@@ -218,7 +236,8 @@ class EventProducer:
     def _note_delivery(self) -> None:
         self._delivered += 1
         self._progressed_at = time.monotonic()
-        self._is_away = False
+        if self.is_away:
+            self.is_away = False
         self._outage.over("it takes events again")
 
     def _report_plain(self, error: KafkaError | None, message: Message) -> None:

@@ -185,6 +185,7 @@ EVENTS: dict[str, Any] = {
     "mode": env.str("EVENTS_MODE", "accepted"),
     "acknowledge_seconds": env.float("EVENTS_ACKNOWLEDGE_SECONDS", 5.0),
     "lane": env.bool("EVENTS_LANE", True),
+    "privacy_signals": env.bool("EVENTS_PRIVACY_SIGNALS", False),
     "durable": env.bool("EVENTS_DURABLE", False),
     "spool": {
         "path": env.str("EVENTS_SPOOL_PATH", str(BASE_DIR / ".devstack" / "spool")),

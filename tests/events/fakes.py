@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from events.delivery import Mode, Record, Refusal
-from events.producer import DeliveryCounts
+from events.delivery import Mode, Refusal
+from events.producer import DeliveryCounts, Record
 
 
 class FakeDelivery:

@@ -6,7 +6,7 @@ import pytest
 
 from events.collect import Answer, Collector, Limits
 from events.delivery import Mode
-from events.event import SelectColor
+from events.event import SelectColor, format_timestamp
 from events.kinds import Kind
 from tests.events.fakes import FakeDelivery
 
@@ -19,7 +19,8 @@ def send(delivery: FakeDelivery, *, mode: Mode = Mode.ACCEPTED, **params: object
         delivery=delivery,
         mode=mode,
         limits=Limits(65_536, 2**20, 1000, 32_768),
-        now=lambda: RECEIVED_AT,
+        honours_privacy_signals=False,
+        now=lambda: format_timestamp(RECEIVED_AT),
     )
     return collector.select(params, user_agent="agent/1")
 

@@ -1,0 +1,16 @@
+"""Tells programs from people by the User-Agent. No Django here."""
+
+import re
+from functools import lru_cache
+
+_BOT = re.compile(
+    r"bot\b|bots?[/;)]|crawl|spider|slurp|yeti/|headless|lighthouse|preview|monitor|facebookexternalhit|mediapartners"
+    r"|^(?:curl|wget|python|java|go-http-client|okhttp|apache-httpclient|libwww|axios|node-fetch|ruby|perl|php)\b",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=10_000)
+def is_bot(user_agent: str) -> bool:
+    """Whether a User-Agent names a program that browses by itself; one that poses as a browser is not told."""
+    return _BOT.search(user_agent) is not None

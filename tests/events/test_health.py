@@ -1,0 +1,43 @@
+"""What probes are told."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from events.process_delivery import State
+from tests.events.fakes import FakeDelivery
+
+FINE = {"is_closed": False, "is_kafka_away": False, "waiting": 3, "spool_bytes": 0, "spool_max_bytes": 100}
+
+
+def test_a_process_that_answers_is_alive() -> None:
+    response = Client().get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+@pytest.mark.parametrize(
+    ("mode", "state", "reasons"),
+    [
+        ("accepted", {}, []),
+        ("accepted", {"is_kafka_away": True}, []),
+        ("acknowledged", {"is_kafka_away": True}, ["Kafka is away"]),
+        ("spooled", {"spool_bytes": 90}, []),
+        ("spooled", {"spool_bytes": 91}, ["the spool is nearly full"]),
+        ("accepted", {"is_closed": True}, ["the process ends"]),
+    ],
+)
+def test_it_is_ready_while_it_can_take_events(
+    delivery: FakeDelivery, settings: Any, mode: str, state: dict[str, Any], reasons: list[str]
+) -> None:
+    settings.EVENTS = {**settings.EVENTS, "mode": mode}
+    delivery.state = lambda: State(**{**FINE, **state})  # type: ignore[attr-defined]
+    response = Client().get("/readyz")
+    assert response.status_code == (503 if reasons else 200)
+    assert response.json() == {
+        "status": "unavailable" if reasons else "ready",
+        "reasons": reasons,
+        "kafka": "away" if state.get("is_kafka_away") else "there",
+        "queue": 3,
+        "spool": {"bytes": state.get("spool_bytes", 0), "max_bytes": 100},
+    }
