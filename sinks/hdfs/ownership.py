@@ -50,10 +50,13 @@ class Ownership:
         if not records:
             return None
         *self._old_records, self._newest = records
+        for record in self._old_records:
+            retry(f"publishing the files of {record}", partial(self._publish_all, record))
         for file in retry("reading which files are open", self._open_files):
             self._end(file, retry)
-        for record in records:
-            retry(f"publishing the files of {record}", partial(self._publish_all, record))
+        retry(f"publishing the files of {self._newest}", partial(self._publish_all, self._newest))
+        # It was there all the time, so all that it tells of is done: a record to come need not tell of it again.
+        retry("proving ownership", self._prove)
         retry("removing old records", self._remove_old_records)
         return record_end(self._newest) + 1
 
@@ -79,7 +82,7 @@ class Ownership:
             self._old_records.append(self._newest)
         self._newest = record
         for path in files:
-            retry(f"publishing {path}", partial(self._publish, f"{self._own}/{record}/{flat(path)}", path))
+            retry(f"publishing {path}", partial(self._publish_own, path))
         if len(self._old_records) >= _OLD_RECORDS:
             retry("removing old records", self._remove_old_records)
 
@@ -167,6 +170,15 @@ class Ownership:
         """The newest record tells no longer of a file that has its final name."""
         mark = file.mark.partition("/")[0]
         self._client.delete(f"{self._own}/{self._newest}/{mark}", recursive=True)
+
+    def _prove(self) -> None:
+        """Raises Fenced when a later owner has taken the newest record."""
+        if not self._client.exists(f"{self._own}/{self._newest}"):
+            raise Fenced(f"{self._layout.partition}: {self._newest} was taken away by another owner")
+
+    def _publish_own(self, path: str) -> None:
+        if not self._publish(f"{self._own}/{self._newest}/{flat(path)}", path):
+            self._prove()  # that it was an earlier try that moved it
 
     def _publish(self, source: str, path: str) -> bool:
         """Moves a file to its place in the data folder; False when it was moved before.

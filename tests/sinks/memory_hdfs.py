@@ -32,7 +32,7 @@ class MemoryHdfs(HdfsClient):
     """before, after: called around each operation with its name; what they raise is what the caller sees.
 
     during: called when half of an append is done; interrupted: after it has raised, with the file and what was not
-    done.
+    done; changes: how often something may have changed.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class MemoryHdfs(HdfsClient):
         self.files: dict[str, File] = {}
         self.folders: set[str] = {"/"}
         self.late: list[Callable[[], Any]] = []
+        self.changes = 0
         self.before = before
         self.after = after
         self.during: Callable[[str], None] = lambda name: None
@@ -57,7 +58,9 @@ class MemoryHdfs(HdfsClient):
             if self.before(name) == LATE:
                 self.late.append(partial(attribute, *arguments, **options))
                 raise Retriable("no answer")
+            self.changes += name not in READING
             result = attribute(*arguments, **options)
+            self.changes += name not in READING
             self.after(name)
             return result
 

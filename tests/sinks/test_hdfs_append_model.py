@@ -1,0 +1,100 @@
+"""The commit protocol of append mode under every crash and under random schedules; see schedules.py.
+
+The code under test is all of it but the task: AppendPartition, Ownership and LeftOpen. Owners of flush mode are among
+those of append mode, as when the setting is changed.
+"""
+
+import random
+from functools import partial
+
+import pytest
+
+from sinks.errors import Fenced
+from sinks.hdfs import recovery
+from sinks.hdfs.append import AppendPartition, RollLimits
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.files import FileLayout
+from sinks.hdfs.naming import Folders
+from sinks.hdfs.ownership import Ownership
+from sinks.hdfs.writer import FlushPartition
+from sinks.records import Batch, Columns, Record
+from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.sinks.schedules import LAYOUT, RECORDS, Kafka, hasty_retry, killed_at_any_operation, survive
+
+
+class TwoFolders(Folders):
+    """Runs of three records go into one folder or the other."""
+
+    def __init__(self) -> None:
+        super().__init__("{folder}", time="kafka", zone="UTC")
+
+    def of(self, record: Record) -> str:
+        return f"folder={record.offset // 3 % 2}"
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "_LEASE_SECONDS", 0.0)
+
+
+def batch(first: int, end: int) -> Batch:
+    batch = Batch(LAYOUT.partition, first, 0, opened_at=0.0)
+    batch.add(Columns(range(first, end), [b"%d;" % offset for offset in range(first, end)], [0] * (end - first)), {})
+    return batch
+
+
+def consume(
+    hdfs: MemoryHdfs,
+    kafka: Kafka,
+    rng: random.Random,
+    *,
+    ownership_type: type[Ownership] = Ownership,
+    modes: tuple[str, ...] = ("append", "append", "append", "flush"),
+) -> None:
+    """What a process does: takes over, stores from where it is told, commits, closes; again when it is fenced."""
+    retry = hasty_retry()
+    while True:
+        committed = kafka.committed
+        ownership = ownership_type(hdfs, LAYOUT)
+        layout = HdfsTarget(path="/data").layout("json")
+        if rng.random() < 0.5:
+            layout = FileLayout(TwoFolders(), layout.names, layout.format)
+        limits = RollLimits(rng.choice([3, 10, 1000]), rng.choice([10, 10_000]), 5.0, rng.choice([1, 2]))
+        clock = iter(range(10_000)).__next__
+        try:
+            stored = ownership.take_over(retry)
+            position = committed or 0 if stored is None else max(stored, committed or 0)
+            if rng.choice(modes) == "append":
+                partition: AppendPartition | FlushPartition = AppendPartition(
+                    LAYOUT.partition, ownership, position, layout, lambda: None, limits, clock
+                )
+            else:
+                partition = FlushPartition(ownership, position, layout, lambda: None)
+            while position < RECORDS:
+                batches = []
+                for _ in range(rng.randint(1, 3)):
+                    end = min(position + rng.randint(1, 4), RECORDS)
+                    if end > position:
+                        batches.append(batch(position, end))
+                    position = end
+                partition.store(batches, retry)
+                kafka.committed = position
+                if rng.random() < 0.3:
+                    partition.rest(retry, leaving=False)
+            partition.rest(retry, leaving=True)
+        except Fenced:
+            continue
+        return
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_random_schedules_lose_nothing_and_repeat_nothing(block: int) -> None:
+    survive(range(block * 100, block * 100 + 100), consume)
+
+
+@pytest.mark.parametrize("lost_answer", [False, True])
+@pytest.mark.parametrize("modes", [("append",), ("append", "flush")])
+def test_killed_at_any_operation_the_next_owner_completes_each_record_once(
+    modes: tuple[str, ...], lost_answer: bool
+) -> None:
+    assert killed_at_any_operation(partial(consume, modes=modes), lost_answer=lost_answer) > 30
