@@ -21,11 +21,15 @@ LATE = "late"
 
 @dataclass(eq=False)
 class File:
-    """Whatever its name is. leased: someone writes it; cutting: HDFS works at it, and will for so many questions."""
+    """Whatever its name is.
+
+    leased: someone writes it; cutting: HDFS is at it, and will be for so many questions; cut_to: bytes that stay then.
+    """
 
     data: bytes
     leased: bool = False
     cutting: int = 0
+    cut_to: int = 0
 
 
 class MemoryHdfs(HdfsClient):
@@ -91,14 +95,14 @@ class MemoryHdfs(HdfsClient):
         file = self._file(path)
         if file.leased:
             raise Leased(path)
-        if file.cutting:
-            file.cutting -= 1
-            return not file.cutting
         if len(file.data) < length:
             raise Fatal(f"{path} has less than {length} bytes")
-        if len(file.data) > length:
-            file.data = file.data[:length]
-            file.cutting = 2
+        if len(file.data) > length and not file.cutting:
+            file.cutting, file.cut_to = 2, length
+        elif file.cutting:
+            file.cutting -= 1
+            if not file.cutting:
+                file.data = file.data[: file.cut_to]
         return not file.cutting
 
     def copy(self, source: str, length: int, destination: str) -> None:

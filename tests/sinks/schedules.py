@@ -145,7 +145,7 @@ class Schedule:
                 self._spawn()
             if self.rng.random() < 0.02 and self.kafka.committed:
                 self.kafka.committed = self.rng.randint(0, self.kafka.committed)
-            if self.rng.random() < 0.05:
+            if self.rng.random() < 0.1:
                 self._do_late()
             before = self.hdfs.changes
             self._move(favourite)
@@ -207,7 +207,7 @@ class Schedule:
             self._wait_for_turn()
             if self.rng.random() < 0.02:
                 raise Retriable("never arrived")
-            if operation not in READING and self.rng.random() < 0.02:
+            if operation not in READING and self.rng.random() < (0.2 if operation == "append" else 0.02):
                 return LATE
         return None
 

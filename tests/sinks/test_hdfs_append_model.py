@@ -5,21 +5,26 @@ those of append mode, as when the setting is changed.
 """
 
 import random
+from contextlib import suppress
 from functools import partial
 
 import pytest
 
-from sinks.errors import Fenced
-from sinks.hdfs import recovery
+from sinks.errors import Fenced, Retriable
+from sinks.hdfs import ownership, recovery
 from sinks.hdfs.append import AppendPartition, RollLimits
+from sinks.hdfs.client import Content, NotFound
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.files import FileLayout
+from sinks.hdfs.layout import OpenFile
 from sinks.hdfs.naming import Folders
 from sinks.hdfs.ownership import Ownership
+from sinks.hdfs.recovery import LeftOpen
 from sinks.hdfs.writer import FlushPartition
 from sinks.records import Batch, Columns, Record
+from sinks.retry import Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
-from tests.sinks.schedules import LAYOUT, RECORDS, Kafka, hasty_retry, killed_at_any_operation, survive
+from tests.sinks.schedules import LAYOUT, RECORDS, Kafka, finds, hasty_retry, killed_at_any_operation, survive
 
 
 class TwoFolders(Folders):
@@ -55,21 +60,21 @@ def consume(
     retry = hasty_retry()
     while True:
         committed = kafka.committed
-        ownership = ownership_type(hdfs, LAYOUT)
+        owner = ownership_type(hdfs, LAYOUT)
         layout = HdfsTarget(path="/data").layout("json")
         if rng.random() < 0.5:
             layout = FileLayout(TwoFolders(), layout.names, layout.format)
         limits = RollLimits(rng.choice([3, 10, 1000]), rng.choice([10, 10_000]), 5.0, rng.choice([1, 2]))
         clock = iter(range(10_000)).__next__
         try:
-            stored = ownership.take_over(retry)
+            stored = owner.take_over(retry)
             position = committed or 0 if stored is None else max(stored, committed or 0)
             if rng.choice(modes) == "append":
                 partition: AppendPartition | FlushPartition = AppendPartition(
-                    LAYOUT.partition, ownership, position, layout, lambda: None, limits, clock
+                    LAYOUT.partition, owner, position, layout, lambda: None, limits, clock
                 )
             else:
-                partition = FlushPartition(ownership, position, layout, lambda: None)
+                partition = FlushPartition(owner, position, layout, lambda: None)
             while position < RECORDS:
                 batches = []
                 for _ in range(rng.randint(1, 3)):
@@ -90,6 +95,102 @@ def consume(
 @pytest.mark.parametrize("block", range(10))
 def test_random_schedules_lose_nothing_and_repeat_nothing(block: int) -> None:
     survive(range(block * 100, block * 100 + 100), consume)
+
+
+class WithoutSecondLook(Ownership):
+    """Reads its records while a later owner may be taking them away."""
+
+    def _fence_others(self) -> list[str]:
+        for epoch in self._others():
+            self._absorb(f"{self._layout.committed}/{epoch}")
+        return sorted(self._client.names(self._own))
+
+
+class WithoutFence(Ownership):
+    """Takes the records of others, but leaves them able to commit."""
+
+    def _fence_others(self) -> list[str]:
+        for epoch in self._others():
+            for record in self._client.names(f"{self._layout.committed}/{epoch}"):
+                self._client.rename(f"{self._layout.committed}/{epoch}/{record}", f"{self._own}/{record}")
+        return sorted(self._client.names(self._own))
+
+
+class WithoutRecord(Ownership):
+    """Trusts Kafka's committed offset alone."""
+
+    def take_over(self, retry: Retry) -> int | None:
+        super().take_over(retry)
+        return None
+
+
+class WithoutProof(Ownership):
+    """Does not look whether the record that it has read was still its own."""
+
+    def _prove(self) -> None:
+        pass
+
+
+class AppendingAgain(Ownership):
+    """Repeats an append that did not work, or perhaps did."""
+
+    def append(self, file: OpenFile, data: Content, retry: Retry) -> None:
+        try:
+            retry("appending", lambda: self._client.append(f"{self._layout.data}/{file.path}", data))
+        except NotFound as error:
+            raise Fenced(file.path) from error
+
+
+class CuttingInPlace(LeftOpen):
+    """Cuts a file where its writer finds it."""
+
+    def _take_back(self) -> bool:
+        with suppress(NotFound, Retriable):
+            self._is_cut = self._client.truncate(self._place, self._file.length)
+        return super()._take_back()
+
+    def _cut(self) -> str:
+        return self._kept if self._is_cut else super()._cut()
+
+    _is_cut = False
+
+
+class WithoutCutting(LeftOpen):
+    """Takes a file as it is."""
+
+    def _cut(self) -> str:
+        return self._kept
+
+
+class IgnoringLeases(LeftOpen):
+    """Takes a file that someone is still writing as it is."""
+
+    def _copy(self) -> str:
+        return self._kept
+
+
+class NotWaiting(LeftOpen):
+    """Takes a file that HDFS is still cutting as it is."""
+
+    def _cut(self) -> str:
+        with suppress(Retriable):
+            return super()._cut()
+        return self._kept
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *(WithoutSecondLook, WithoutFence, WithoutRecord, WithoutProof, AppendingAgain),
+        *(CuttingInPlace, WithoutCutting, IgnoringLeases, NotWaiting),
+    ],
+)
+def test_the_model_finds_a_protocol_with_a_step_left_out(broken: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    if issubclass(broken, Ownership):
+        assert finds(range(3000), partial(consume, ownership_type=broken))
+    else:
+        monkeypatch.setattr(ownership, "LeftOpen", broken)
+        assert finds(range(3000), consume)
 
 
 @pytest.mark.parametrize("lost_answer", [False, True])
