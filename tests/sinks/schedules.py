@@ -17,6 +17,7 @@ from uuid import UUID
 from sinks.errors import Fatal, Retriable
 from sinks.hdfs.client import NotEmpty, NotFound
 from sinks.hdfs.layout import Layout, flat, unflat
+from sinks.hdfs.ownership import Ownership
 from sinks.records import Partition
 from sinks.retry import Backoff, Retry
 from tests.sinks.memory_hdfs import LATE, READING, File, MemoryHdfs
@@ -283,3 +284,33 @@ def killed_at_any_operation(live: Live, *, lost_answer: bool) -> int:
         kafka.committed = None
         live(hdfs, kafka, random.Random(operations))
         assert Truth(hdfs).seen == Counter(range(RECORDS)), f"killed at operation {operations}"
+
+
+# Protocols with a step left out, which schedules must find
+
+
+class WithoutSecondLook(Ownership):
+    """Reads its records while a later owner may be taking them away."""
+
+    def _fence_others(self) -> list[str]:
+        for epoch in self._others():
+            self._absorb(f"{self._layout.committed}/{epoch}")
+        return sorted(self._client.names(self._own))
+
+
+class WithoutFence(Ownership):
+    """Takes the records of others, but leaves them able to commit."""
+
+    def _fence_others(self) -> list[str]:
+        for epoch in self._others():
+            for record in self._client.names(f"{self._layout.committed}/{epoch}"):
+                self._client.rename(f"{self._layout.committed}/{epoch}/{record}", f"{self._own}/{record}")
+        return sorted(self._client.names(self._own))
+
+
+class WithoutRecord(Ownership):
+    """Trusts Kafka's committed offset alone."""
+
+    def take_over(self, retry: Retry) -> int | None:
+        super().take_over(retry)
+        return None

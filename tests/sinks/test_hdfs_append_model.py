@@ -7,6 +7,7 @@ those of append mode, as when the setting is changed.
 import random
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,18 @@ from sinks.hdfs.writer import FlushPartition
 from sinks.records import Batch, Columns, Record
 from sinks.retry import Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
-from tests.sinks.schedules import LAYOUT, RECORDS, Kafka, finds, hasty_retry, killed_at_any_operation, survive
+from tests.sinks.schedules import (
+    LAYOUT,
+    RECORDS,
+    Kafka,
+    WithoutFence,
+    WithoutRecord,
+    WithoutSecondLook,
+    finds,
+    hasty_retry,
+    killed_at_any_operation,
+    survive,
+)
 
 
 class TwoFolders(Folders):
@@ -66,15 +78,16 @@ def consume(
             layout = FileLayout(TwoFolders(), layout.names, layout.format)
         limits = RollLimits(rng.choice([3, 10, 1000]), rng.choice([10, 10_000]), 5.0, rng.choice([1, 2]))
         clock = iter(range(10_000)).__next__
+        callbacks: Any = {"check_identity": lambda: None, "published": lambda files: None}
         try:
             stored = owner.take_over(retry)
             position = committed or 0 if stored is None else max(stored, committed or 0)
             if rng.choice(modes) == "append":
                 partition: AppendPartition | FlushPartition = AppendPartition(
-                    LAYOUT.partition, owner, position, layout, lambda: None, limits, clock
+                    LAYOUT.partition, owner, position, layout, limits, **callbacks, clock=clock
                 )
             else:
-                partition = FlushPartition(owner, position, layout, lambda: None)
+                partition = FlushPartition(owner, position, layout, **callbacks)
             while position < RECORDS:
                 batches = []
                 for _ in range(rng.randint(1, 3)):
@@ -95,33 +108,6 @@ def consume(
 @pytest.mark.parametrize("block", range(10))
 def test_random_schedules_lose_nothing_and_repeat_nothing(block: int) -> None:
     survive(range(block * 100, block * 100 + 100), consume)
-
-
-class WithoutSecondLook(Ownership):
-    """Reads its records while a later owner may be taking them away."""
-
-    def _fence_others(self) -> list[str]:
-        for epoch in self._others():
-            self._absorb(f"{self._layout.committed}/{epoch}")
-        return sorted(self._client.names(self._own))
-
-
-class WithoutFence(Ownership):
-    """Takes the records of others, but leaves them able to commit."""
-
-    def _fence_others(self) -> list[str]:
-        for epoch in self._others():
-            for record in self._client.names(f"{self._layout.committed}/{epoch}"):
-                self._client.rename(f"{self._layout.committed}/{epoch}/{record}", f"{self._own}/{record}")
-        return sorted(self._client.names(self._own))
-
-
-class WithoutRecord(Ownership):
-    """Trusts Kafka's committed offset alone."""
-
-    def take_over(self, retry: Retry) -> int | None:
-        super().take_over(retry)
-        return None
 
 
 class WithoutProof(Ownership):

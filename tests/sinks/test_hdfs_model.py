@@ -9,12 +9,14 @@ import pytest
 from sinks.errors import Fenced
 from sinks.hdfs.client import Content, NotFound
 from sinks.hdfs.ownership import Ownership
-from sinks.retry import Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
     LAYOUT,
     RECORDS,
     Kafka,
+    WithoutFence,
+    WithoutRecord,
+    WithoutSecondLook,
     finds,
     hasty_retry,
     killed_at_any_operation,
@@ -60,37 +62,6 @@ def of(ownership_type: type[Ownership]) -> Callable[[MemoryHdfs, Kafka, random.R
 @pytest.mark.parametrize("block", range(10))
 def test_random_schedules_lose_nothing_and_repeat_nothing(block: int) -> None:
     survive(range(block * 100, block * 100 + 100), consume)
-
-
-class WithoutSecondLook(Ownership):
-    """Reads its records while a later owner may be taking them away."""
-
-    def _fence_others(self) -> list[str]:
-        for epoch in self._others():
-            self._absorb(f"{self._layout.committed}/{epoch}")
-        return sorted(self._client.names(self._own))
-
-
-class WithoutFence(Ownership):
-    """Finishes what others committed, but leaves them able to commit."""
-
-    def _fence_others(self) -> list[str]:
-        records = []
-        for epoch in self._client.names(self._layout.committed):
-            folder = f"{self._layout.committed}/{epoch}"
-            for record in self._client.names(folder):
-                for name in self._client.lengths(f"{folder}/{record}"):
-                    self._publish(f"{folder}/{record}/{name}", name)
-                records.append(record)
-        return sorted(records)
-
-
-class WithoutRecord(Ownership):
-    """Trusts Kafka's committed offset alone."""
-
-    def take_over(self, retry: Retry) -> int | None:
-        super().take_over(retry)
-        return None
 
 
 @pytest.mark.parametrize("broken", [WithoutSecondLook, WithoutFence, WithoutRecord])
