@@ -140,4 +140,5 @@ def build_writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) 
         files=target.layout(sink.event),
         topic_id=TopicIds(kafka),
         metrics=metrics,
+        roll=target.roll,
     )

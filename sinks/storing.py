@@ -11,19 +11,30 @@ from sinks.records import Batch
 class StoreQueue:
     """Batches of one partition on their way into the store, in their order.
 
-    pool: threads, shared by the partitions of a task; store: stores a group of consecutive batches, or raises; ordered:
-    one group at a time, else as many as the pool has threads for; group: the most batches that are stored together.
+    pool: threads, shared by the partitions of a task; store: stores a group of consecutive batches, or raises; rest: is
+    called, given whether the partition is left, when there is none, by `rest` of this queue; ordered: one group at a
+    time, else as many as the pool has threads for; group: the most batches that are stored together.
     """
 
-    def __init__(self, pool: Executor, store: Callable[[list[Batch]], None], *, ordered: bool, group: int) -> None:
+    def __init__(
+        self,
+        pool: Executor,
+        store: Callable[[list[Batch]], None],
+        rest: Callable[[bool], None],
+        *,
+        ordered: bool,
+        group: int,
+    ) -> None:
         self._pool = pool
         self._store = store
+        self._rest = rest
         self._ordered = ordered
         self._group = group
         self._waiting: deque[Batch] = deque()
         self._unfinished: deque[Batch] = deque()  # waiting, being stored, or stored after one that is not yet
         self._stored: set[int] = set()  # first offsets of batches in _unfinished that are stored
         self._working = 0
+        self._is_leaving = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
 
@@ -33,6 +44,14 @@ class StoreQueue:
             self._waiting.append(batch)
             self._unfinished.append(batch)
             if not (self._ordered and self._working):
+                self._working += 1
+                self._pool.submit(self._work)
+
+    def rest(self, *, leaving: bool = False) -> None:
+        """Has `rest` called if nothing is waiting or being stored; when leaving, as soon as nothing is any more."""
+        with self._changed:
+            self._is_leaving = leaving
+            if not self._working and self._error is None:
                 self._working += 1
                 self._pool.submit(self._work)
 
@@ -67,20 +86,24 @@ class StoreQueue:
         return not self._unfinished
 
     def _work(self) -> None:
-        """Stores one group; then another turn at the pool, behind other partitions."""
+        """Stores one group, or rests when there is none; then another turn at the pool, behind other partitions."""
         with self._changed:
             group = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
+            leaves = self._is_leaving and not group
         error: BaseException | None = None
         try:
-            if group and self._error is None:
+            if self._error is None and group:
                 self._store(group)
+            elif self._error is None:
+                self._rest(leaves)
         except BaseException as raised:  # noqa: BLE001 - handed to the owner thread by collect()
             error = raised
         with self._changed:
             if error is None and self._error is None:
                 self._stored.update(batch.first_offset for batch in group)
             self._error = self._error or error
-            if self._waiting and self._error is None and self._ordered:
+            is_more = self._waiting or (self._is_leaving and not leaves)
+            if is_more and self._error is None and self._ordered:
                 self._pool.submit(self._work)
             else:
                 self._working -= 1

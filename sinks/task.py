@@ -52,6 +52,7 @@ CONSUMER_REQUIRED = {
 _CONSUME_RECORDS = 2_000
 _RECORD_BYTES = 10_000
 _POLL_SECONDS = 0.1
+_REST_SECONDS = 1.0
 _ROOM_SECONDS = 0.01
 _PAUSE_AFTER_SECONDS = 1.0
 _COMMITTED_SECONDS = 5.0
@@ -150,6 +151,7 @@ class SinkTask:
         self._told = (clock(), 0)
         self._looked_at = clock()
         self._looks_in_vain = 0
+        self._rested = clock()
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set; then stores what was read, commits and leaves the group.
@@ -177,6 +179,7 @@ class SinkTask:
         self._put(self._read())
         self._open_assigned()
         self._submit_due()
+        self._rest()
         self._collect()
         self._look_around()
         self._tell_story()
@@ -319,9 +322,11 @@ class SinkTask:
             logger.debug("%s: seek %s: %s", self.name, assigned.partition, error.args[0].str())
             return
         self._consumer.resume([tp])
+        retry = self._retry(assigned)
         assigned.queue = StoreQueue(
             self._pool,
-            partial(self._store, assigned, writer, self._retry(assigned)),
+            partial(self._store, assigned, writer, retry),
+            lambda leaving: writer.rest(retry, leaving=leaving),
             ordered=self._writer.ordered,
             group=self._writer.group,
         )
@@ -351,6 +356,8 @@ class SinkTask:
         leaving = list(leaving)
         for assigned in leaving:
             self._submit(assigned)
+            if assigned.queue is not None:
+                assigned.queue.rest(leaving=True)
         deadline = self._clock() + self._settings.drain_seconds
         for assigned in leaving:
             if assigned.queue is not None:
@@ -402,6 +409,14 @@ class SinkTask:
                 pressed and assigned.queue is not None and assigned.queue.is_idle
             ):
                 self._submit(assigned)
+
+    def _rest(self) -> None:
+        """Lets the writer see to the partitions for which there is nothing to store."""
+        if self._clock() - self._rested >= _REST_SECONDS:
+            self._rested = self._clock()
+            for assigned in self._assigned.values():
+                if assigned.queue is not None:
+                    assigned.queue.rest()
 
     def _period(self) -> int:
         return self._settings.limits.period(self._wall_clock())

@@ -22,6 +22,12 @@ class PartitionWriter(Protocol):
         another owner took the partition over, Fatal when the sink must stop, Cancelled when the partition was given up.
         """
 
+    def rest(self, retry: Retry, *, leaving: bool) -> None:
+        """Called now and then while nothing waits to be stored; never during `store`. Closes what has been open long.
+
+        leaving: the partition is given up in good order: closes everything. Raises as `store`.
+        """
+
 
 class Writer(Protocol):
     """Stores the batches of one sink.

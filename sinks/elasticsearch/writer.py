@@ -108,6 +108,9 @@ class ElasticsearchPartition:
                 rejected += bulk.rejected
         return rejected
 
+    def rest(self, retry: Retry, *, leaving: bool) -> None:
+        """It keeps nothing open."""
+
     def _chunks(self, batch: Batch, rejected: list[Rejected]) -> Iterator[list["_Item"]]:
         chunk: list[_Item] = []
         size = 0

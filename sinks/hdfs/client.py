@@ -6,6 +6,7 @@ from functools import wraps
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
 import hdfs
+import hdfs.client
 import msgspec
 import requests
 from msgspec import Meta
@@ -22,8 +23,14 @@ _NEVER_BETTER = {
     "SecurityException",
     "UnsupportedOperationException",
     "IllegalArgumentException",
+    "HadoopIllegalArgumentException",
 }
 """Exceptions of the NameNode after which trying again does not help."""
+
+_LEASED = "AlreadyBeingCreatedException"
+
+# The package has no such operation; this is how it makes the ones that it has.
+_truncate = hdfs.client._Request("POST").to_method("TRUNCATE")
 
 
 class NotFound(Exception):
@@ -32,6 +39,10 @@ class NotFound(Exception):
 
 class NotEmpty(Exception):
     """The folder holds something."""
+
+
+class Leased(Retriable):
+    """Someone is writing the file, or has not been missed yet."""
 
 
 def _translated(method: Callable[P, R]) -> Callable[P, R]:
@@ -47,6 +58,8 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
                 raise NotFound(text) from error
             if kind == "PathIsNotEmptyDirectoryException":
                 raise NotEmpty(text) from error
+            if kind == _LEASED:
+                raise Leased(text) from error
             if kind in _NEVER_BETTER or "Authentication failure" in text:
                 raise Fatal(text) from error
             raise Retriable(text, reason=kind or "other") from error
@@ -107,6 +120,13 @@ Content = bytes | Chunks
 _JOINED_BYTES = 1024 * 1024
 """Up to so many bytes are sent at once: parts would only be more system calls."""
 
+_COPIED_BYTES = 1024 * 1024
+"""So many bytes of a file that is copied are held at a time."""
+
+
+def _sent(data: Content) -> Content:
+    return data if len(data) > _JOINED_BYTES else bytes(data)
+
 
 class HdfsClient:
     """The file operations that the sink needs. Every method may raise Retriable and Fatal.
@@ -123,7 +143,37 @@ class HdfsClient:
     def create(self, path: str, data: Content) -> None:
         """Writes a new file, and its parent folders where missing."""
         with self._metrics.upload(len(data)):
-            self._client.write(path, data=data if len(data) > _JOINED_BYTES else bytes(data), overwrite=False)
+            self._client.write(path, data=_sent(data), overwrite=False)
+
+    @_translated
+    def append(self, path: str, data: Content) -> None:
+        """Adds to a file. Raises NotFound.
+
+        After any other exception all of it, a part or nothing may have been added, or may be added later.
+        """
+        with self._metrics.upload(len(data)):
+            self._client.write(path, data=_sent(data), append=True)
+
+    @_translated
+    def truncate(self, path: str, length: int) -> bool:
+        """Cuts a file to a length in bytes; False while HDFS is still at it, and when it has to be asked again.
+
+        True says that nobody writes it, too. Raises NotFound, Leased while someone does, Fatal when it is shorter.
+        """
+        cut: bool = _truncate(self._client, path, newlength=length).json()["boolean"]
+        return cut
+
+    @_translated
+    def copy(self, source: str, length: int, destination: str) -> None:
+        """Writes the first bytes of a file, which may be one that is being written, into a new one. Raises NotFound."""
+        with self._client.read(source, length=length, chunk_size=_COPIED_BYTES) as parts:
+            self._client.write(destination, data=parts, overwrite=False)
+
+    @_translated
+    def length(self, path: str) -> int:
+        """The length of a file in bytes. Raises NotFound."""
+        length: int = self._client.status(path)["length"]
+        return length
 
     @_translated
     def checksum(self, path: str) -> dict[str, Any]:

@@ -1,13 +1,14 @@
 """Where an HDFS sink stores, and how."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from sinks.hdfs.append import RollLimits
+from sinks.hdfs.files import FileLayout
 from sinks.hdfs.formats import FORMATS, make_format
 from sinks.hdfs.naming import FileNames, Folders
-from sinks.hdfs.writer import FileLayout
 
 
 class HdfsTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="hdfs"):
@@ -17,6 +18,27 @@ class HdfsTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         str, Meta(pattern=r"^/.*[^/]$", description="The folder of its files; absolute, no slash at the end.")
     ]
     cluster: Annotated[str, Meta(description="The cluster of settings.HDFS.")] = "default"
+    mode: Annotated[
+        Literal["flush", "append"],
+        Meta(
+            description="flush: what is stored together (see `options`) becomes a file; append: it is added to a "
+            "growing file, whose name ends with `.open` until it is closed (see `roll_…`), JSON lines only."
+        ),
+    ] = "flush"
+    roll_records: Annotated[int, Meta(ge=1, description="Append mode: records of a file.")] = 1_000_000
+    roll_bytes: Annotated[int, Meta(ge=1024, description="Append mode: bytes of a file.")] = 128 * 1024 * 1024
+    roll_seconds: Annotated[
+        float, Meta(gt=0, description="Append mode: seconds that a file stays open, whether records come or not.")
+    ] = 3600.0
+    open_files: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Append mode: open files of a partition, each in another folder; the one written longest ago "
+            "is closed first.",
+        ),
+    ] = 4
     format: Annotated[
         str, Meta(description=f"{', '.join(FORMATS)}; gzip, zstd and snappy are JSON lines, compressed.")
     ] = "json"
@@ -37,9 +59,18 @@ class HdfsTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def layout(self, event: str) -> FileLayout:
         """What its files look like for a kind of event. Raises ValueError naming the key that is wrong."""
+        if self.mode == "append" and self.format != "json":
+            raise ValueError(f"mode append stores JSON lines only: format must be json, not {self.format}")
         format_ = make_format(self.format, event)
         folders = Folders(self.folders, time=self.time, zone=self.time_zone)
         return FileLayout(folders, FileNames(self.file_name, format_.extension), format_)
+
+    @property
+    def roll(self) -> RollLimits | None:
+        """When growing files are closed; None in flush mode."""
+        if self.mode == "flush":
+            return None
+        return RollLimits(self.roll_records, self.roll_bytes, self.roll_seconds, self.open_files)
 
     def __str__(self) -> str:
         return f"HDFS ({self.cluster}) {self.path}"

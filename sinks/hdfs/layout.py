@@ -1,8 +1,12 @@
 """Where an HDFS sink keeps what."""
 
+import re
 from dataclasses import dataclass
 
 from sinks.records import Partition
+
+OPEN = ".open"
+"""How the names of files that are still written end."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,35 @@ class Layout:
     def pending(self) -> str:
         """Holds one folder for each owner, and in it what is being uploaded."""
         return f"{self.topic}/{self.partition.number}/pending"
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A file that grows, as a commit record tells of it.
+
+    path: where it lies while it grows; final: where it lies once it is closed (both below the data folder); length: of
+    what is committed, in bytes.
+    """
+
+    path: str
+    final: str
+    length: int
+
+    @property
+    def mark(self) -> str:
+        """The folder in a commit record by which it tells of this file."""
+        return f"{flat(self.path)}.{self.length}/{flat(self.final)}"
+
+    @staticmethod
+    def is_mark(name: str) -> bool:
+        """Whether a name in a commit record is that of a mark; all others are files."""
+        return re.fullmatch(rf".+{re.escape(OPEN)}\.\d+", name) is not None
+
+    @classmethod
+    def of_mark(cls, name: str, final: str) -> "OpenFile":
+        """The file that a mark tells of, given the names of its two levels."""
+        path, _, length = name.rpartition(".")
+        return cls(unflat(path), unflat(final), int(length))
 
 
 def flat(path: str) -> str:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from events.event import parse_timestamp
+from sinks.hdfs.layout import OPEN
 from sinks.records import Partition, Record
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -101,6 +102,8 @@ class FileNames:
             raise ValueError(f"file_name {template!r} is not unique without {', '.join(sorted(missing))}")
         if "/" in template or template[0] in "._":
             raise ValueError(f"file_name {template!r} must be a name that readers see (no slash, no leading _ or .)")
+        if OPEN in template:
+            raise ValueError(f"file_name {template!r} must not look like that of a file that is still written ({OPEN})")
         patterns = {"topic": r"(?P<topic>[a-zA-Z0-9._-]+)", "partition": r"(?P<partition>\d+)"}
         patterns |= {key: rf"(?P<{key}>\d{{20}})" for key in ("start", "end")} | {"ext": re.escape(extension)}
         self._template = template
@@ -116,6 +119,11 @@ class FileNames:
             end=f"{end:020d}",
             ext=self._extension,
         )
+
+    @staticmethod
+    def make_open(partition: Partition, start: int) -> str:
+        """The name of a file that is still written, by its first offset."""
+        return f"{partition}-{start:020d}{OPEN}"
 
     def read(self, name: str) -> tuple[Partition, int, int] | None:
         """Partition, first and last offset of a name; None for a file that is none of this sink's."""

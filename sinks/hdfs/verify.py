@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from events.schema import Check, InvalidRecord
 from sinks.findings import Finding
 from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.files import FileLayout
 from sinks.hdfs.formats import as_line
-from sinks.hdfs.writer import FileLayout
 from sinks.records import Partition, Record
 
 

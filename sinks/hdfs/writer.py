@@ -1,65 +1,31 @@
-"""Stores each batch as HDFS files, one a folder, that appear when they are whole, exactly once."""
+"""Stores each batch as HDFS files, one a folder, that appear when they are whole, or in growing files; exactly once."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sinks.errors import Fatal
-from sinks.hdfs.client import Content, HdfsClient
-from sinks.hdfs.formats import Format, as_line
+from sinks.hdfs.append import AppendPartition, RollLimits
+from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout, flat, unflat
-from sinks.hdfs.naming import FileNames, Folders
 from sinks.hdfs.ownership import Ownership
 from sinks.metrics import SinkMetrics
-from sinks.records import Batch, Partition, Record, Rejected, Run
+from sinks.records import Batch, Partition, Rejected
 from sinks.retry import Retry
+from sinks.writer import PartitionWriter
 
 logger = logging.getLogger(__name__)
 
 _TOPIC_ID = "topic-id="
 
 
-@dataclass(frozen=True)
-class FileLayout:
-    """What the files of a sink look like."""
-
-    folders: Folders
-    names: FileNames
-    format: Format
-
-    def of(self, batch: Batch) -> Iterator[tuple[str, Callable[[], Content]]]:
-        """The files of a batch: path below the data folder, and what gives the content."""
-        if self.folders.is_flat:
-            if batch.runs:
-                lines = [line for run in batch.runs for line in _lines(run)]
-                yield self._file("", batch.partition, batch.runs[0].offsets[0], batch.runs[-1].offsets[-1], lines)
-            return
-        by_folder: dict[str, list[Record]] = {}
-        for record in batch.records:
-            by_folder.setdefault(self.folders.of(record), []).append(record)
-        for folder, records in by_folder.items():
-            lines = [as_line(record.value or b"") for record in records]
-            yield self._file(f"{folder}/", batch.partition, records[0].offset, records[-1].offset, lines)
-
-    def _file(
-        self, folder: str, partition: Partition, first: int, last: int, lines: list[bytes]
-    ) -> tuple[str, Callable[[], Content]]:
-        return folder + self.names.make(partition, first, last), partial(self.format.encode, lines)
-
-
-def _lines(run: Run) -> Sequence[bytes]:
-    """Its values as lines, several in one text where they are packed so."""
-    if run.lines is not None and b"\r" not in run.lines:
-        return [run.lines]
-    return [as_line(value or b"") for value in run.values]
-
-
 class HdfsWriter:
     """Files below `path`.
 
     files: into which folders, under which names and in which format; topic_id: gives Kafka's own identity of
-    a topic, by which one that was deleted and made again is told from the first; raises Retriable while Kafka is away.
+    a topic, by which one that was deleted and made again is told from the first; raises Retriable while Kafka is away;
+    roll: when growing files are closed (append mode), None for files that are written at once (flush mode).
     """
 
     ordered = True
@@ -74,6 +40,7 @@ class HdfsWriter:
         files: FileLayout,
         topic_id: Callable[[str], str],
         metrics: SinkMetrics | None = None,
+        roll: RollLimits | None = None,
     ) -> None:
         self._client = client
         self._path = path
@@ -81,8 +48,9 @@ class HdfsWriter:
         self._files = files
         self._topic_id = topic_id
         self._metrics = metrics or SinkMetrics()
+        self._roll = roll
 
-    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "HdfsPartition":
+    def open(self, partition: Partition, committed: int | None, retry: Retry) -> PartitionWriter:
         """Fences earlier owners; reading goes on after what HDFS holds, or where Kafka says if that is further."""
         layout = Layout(self._path, self._sink, partition)
         topic_id = retry("checking the topic's identity", lambda: self._identify(layout))
@@ -91,13 +59,22 @@ class HdfsWriter:
         if stored is not None and committed != stored:
             logger.info("%s: HDFS holds everything below offset %d, Kafka says %s", partition, stored, committed)
         resume_at = committed if stored is None else max(stored, committed or 0)
-        return HdfsPartition(
-            ownership,
-            resume_at,
-            self._files,
-            check_identity=lambda: self._check_identity(layout, topic_id),
-            published=partial(self._metrics.published, partition),
-        )
+
+        def check_identity() -> None:
+            self._check_identity(layout, topic_id)
+
+        published = partial(self._metrics.published, partition)
+        if self._roll is not None:
+            return AppendPartition(
+                partition,
+                ownership,
+                resume_at,
+                self._files,
+                self._roll,
+                check_identity=check_identity,
+                published=published,
+            )
+        return FlushPartition(ownership, resume_at, self._files, check_identity=check_identity, published=published)
 
     def close(self) -> None:
         """Closes the connections."""
@@ -123,8 +100,8 @@ class HdfsWriter:
             )
 
 
-class HdfsPartition:
-    """A partition that this process owns.
+class FlushPartition:
+    """A partition that this process owns, each batch of which is stored in files of its own.
 
     check_identity: raises Fatal when the topic is not the one that was opened; published: is told how many files were.
     """
@@ -153,3 +130,6 @@ class HdfsPartition:
             self._ownership.store(files, batches[0].first_offset, batches[-1].last_offset, retry)
             self._published(len(files))
         return []
+
+    def rest(self, retry: Retry, *, leaving: bool) -> None:
+        """Its files are all closed."""

@@ -5,30 +5,66 @@ tests/sinks/test_hdfs_contract.py runs one set of tests on it and on the real on
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from sinks.hdfs.client import Content, HdfsClient, NotEmpty, NotFound
+from sinks.errors import Fatal, Retriable
+from sinks.hdfs.client import Content, HdfsClient, Leased, NotEmpty, NotFound
+
+READING = {"checksum", "exists", "names", "lengths", "length"}
+OPERATIONS = {"create", "append", "truncate", "copy", "rename", "make_folders", "delete", *READING}
+
+LATE = "late"
+"""What `before` may return: the operation is put into `late`, and its caller told that there was no answer."""
+
+
+@dataclass(eq=False)
+class File:
+    """Whatever its name is.
+
+    leased: someone writes it; cutting: HDFS is at it, and will be for so many questions; cut_to: bytes that stay then.
+    """
+
+    data: bytes
+    leased: bool = False
+    cutting: int = 0
+    cut_to: int = 0
 
 
 class MemoryHdfs(HdfsClient):
-    """before, after: called around each operation with its name; what they raise is what the caller sees."""
+    """before, after: called around each operation with its name; what they raise is what the caller sees.
+
+    during: called when half of an append is done; interrupted: after it has raised, with the file and what was not
+    done; changes: how often something may have changed.
+    """
 
     def __init__(
-        self, before: Callable[[str], None] = lambda name: None, after: Callable[[str], None] = lambda name: None
+        self,
+        before: Callable[[str], Any] = lambda name: None,
+        after: Callable[[str], None] = lambda name: None,
     ) -> None:
-        self.files: dict[str, bytes] = {}
+        self.files: dict[str, File] = {}
         self.folders: set[str] = {"/"}
+        self.late: list[Callable[[], Any]] = []
+        self.changes = 0
         self.before = before
         self.after = after
+        self.during: Callable[[str], None] = lambda name: None
+        self.interrupted: Callable[[File, bytes], None] = lambda file, rest: setattr(file, "leased", False)
 
     def __getattribute__(self, name: str) -> Any:
         attribute = super().__getattribute__(name)
-        if name not in {"create", "checksum", "rename", "exists", "make_folders", "names", "lengths", "delete"}:
+        if name not in OPERATIONS:
             return attribute
 
         def operation(*arguments: Any, **options: Any) -> Any:
-            self.before(name)
+            if self.before(name) == LATE:
+                self.late.append(partial(attribute, *arguments, **options))
+                raise Retriable("no answer")
+            self.changes += name not in READING
             result = attribute(*arguments, **options)
+            self.changes += name not in READING
             self.after(name)
             return result
 
@@ -37,12 +73,48 @@ class MemoryHdfs(HdfsClient):
     def create(self, path: str, data: Content) -> None:
         self._make(_parent(path))
         assert path not in self.files, "the sink never writes a file twice"
-        self.files[path] = bytes(data)
+        self.files[path] = File(bytes(data))
+
+    def append(self, path: str, data: Content) -> None:
+        file = self._file(path)
+        if file.leased or file.cutting:
+            raise Leased(path)
+        file.leased = True
+        half = bytes(data)[: len(data) // 2]
+        rest = bytes(data)[len(half) :]
+        file.data += half
+        try:
+            self.during("append")
+        except BaseException:
+            self.interrupted(file, rest)
+            raise
+        file.data += rest
+        file.leased = False
+
+    def truncate(self, path: str, length: int) -> bool:
+        file = self._file(path)
+        if file.leased:
+            raise Leased(path)
+        if len(file.data) < length:
+            raise Fatal(f"{path} has less than {length} bytes")
+        if len(file.data) > length and not file.cutting:
+            file.cutting, file.cut_to = 2, length
+        elif file.cutting:
+            file.cutting -= 1
+            if not file.cutting:
+                file.data = file.data[: file.cut_to]
+        return not file.cutting
+
+    def copy(self, source: str, length: int, destination: str) -> None:
+        content = self._file(source).data[:length]
+        self._make(_parent(destination))
+        self.files[destination] = File(content)
+
+    def length(self, path: str) -> int:
+        return len(self._file(path).data)
 
     def checksum(self, path: str) -> dict[str, Any]:
-        if path not in self.files:
-            raise NotFound(path)
-        return {"bytes": hashlib.md5(self.files[path]).hexdigest()}
+        return {"bytes": hashlib.md5(self._file(path).data).hexdigest()}
 
     def rename(self, source: str, destination: str) -> bool:
         if destination in self.folders:
@@ -72,7 +144,7 @@ class MemoryHdfs(HdfsClient):
         return sorted(child.rpartition("/")[2] for child in children)
 
     def lengths(self, path: str) -> dict[str, int]:
-        return {p.rpartition("/")[2]: len(data) for p, data in self.files.items() if _parent(p) == path}
+        return {p.rpartition("/")[2]: len(file.data) for p, file in self.files.items() if _parent(p) == path}
 
     def delete(self, path: str, *, recursive: bool = False) -> bool:
         if not self._there(path):
@@ -90,12 +162,15 @@ class MemoryHdfs(HdfsClient):
         return [p for p in below if not any(part[0] in "_." for part in p.removeprefix(f"{path}/").split("/"))]
 
     def read(self, path: str) -> bytes:
-        if path not in self.files:
-            raise NotFound(path)
-        return self.files[path]
+        return self._file(path).data
 
     def close(self) -> None:
         pass
+
+    def _file(self, path: str) -> File:
+        if path not in self.files:
+            raise NotFound(path)
+        return self.files[path]
 
     def _there(self, path: str) -> bool:
         return path in self.files or path in self.folders

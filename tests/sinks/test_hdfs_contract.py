@@ -1,12 +1,18 @@
 """What the commit protocol relies on, shown on the real HDFS and on the one in memory alike."""
 
+import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from urllib.parse import urlsplit
 
+import hdfs as hdfs_package
 import pytest
 
-from sinks.hdfs.client import HdfsClient, HdfsCluster, NotEmpty, NotFound, connect
+from sinks.errors import Fatal
+from sinks.hdfs.client import HdfsClient, HdfsCluster, Leased, NotEmpty, NotFound, connect
 from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.support import wait_until
 
 
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.integration)])
@@ -102,3 +108,108 @@ def test_checksums_tell_the_same_content_from_another(hdfs: HdfsClient, root: st
     assert hdfs.checksum(f"{root}/a") != hdfs.checksum(f"{root}/c")
     with pytest.raises(NotFound):
         hdfs.checksum(f"{root}/none")
+
+
+def cut(hdfs: HdfsClient, path: str, length: int) -> bool:
+    """Whether it is cut; someone whose connection was closed may have the file for a moment more."""
+    try:
+        return hdfs.truncate(path, length)
+    except Leased:
+        return False
+
+
+def test_an_append_adds_to_the_end_and_needs_the_file(hdfs: HdfsClient, root: str) -> None:
+    hdfs.create(f"{root}/a", b"123")
+    hdfs.append(f"{root}/a", b"45")
+    assert (hdfs.length(f"{root}/a"), hdfs.read(f"{root}/a")) == (5, b"12345")
+    with pytest.raises(NotFound):
+        hdfs.append(f"{root}/none", b"1")
+    with pytest.raises(NotFound):
+        hdfs.length(f"{root}/none")
+
+
+def test_a_file_is_cut_after_a_while_and_can_then_be_added_to(hdfs: HdfsClient, root: str) -> None:
+    hdfs.create(f"{root}/a", b"12345")
+    assert hdfs.truncate(f"{root}/a", 5) is True
+    assert hdfs.truncate(f"{root}/a", 3) is False
+    wait_until(lambda: cut(hdfs, f"{root}/a", 3), what="the cut")
+    hdfs.append(f"{root}/a", b"6")
+    assert hdfs.read(f"{root}/a") == b"1236"
+
+
+def test_nothing_is_cut_to_more_than_there_is(hdfs: HdfsClient, root: str) -> None:
+    hdfs.create(f"{root}/a", b"12345")
+    with pytest.raises(Fatal):
+        hdfs.truncate(f"{root}/a", 6)
+    with pytest.raises(NotFound):
+        hdfs.truncate(f"{root}/none", 0)
+
+
+def test_the_first_bytes_of_a_file_can_be_copied(hdfs: HdfsClient, root: str) -> None:
+    hdfs.create(f"{root}/a", b"12345")
+    hdfs.copy(f"{root}/a", 3, f"{root}/folder/b")
+    assert hdfs.read(f"{root}/folder/b") == b"123"
+    with pytest.raises(NotFound):
+        hdfs.copy(f"{root}/none", 3, f"{root}/c")
+
+
+HalfAppended = Callable[[str, bytes], AbstractContextManager[None]]
+
+
+@pytest.fixture
+def half_appended(request: pytest.FixtureRequest, hdfs: HdfsClient) -> HalfAppended:
+    """Someone who has sent the first half of an append, and closes the connection at the end."""
+
+    @contextmanager
+    def in_memory(path: str, data: bytes) -> Iterator[None]:
+        file = hdfs.files[path]  # type: ignore[attr-defined]
+        file.data += data[: len(data) // 2]
+        file.leased = True
+        yield
+        file.leased = False
+
+    @contextmanager
+    def really(path: str, data: bytes) -> Iterator[None]:
+        client = hdfs_package.InsecureClient(request.getfixturevalue("stack").webhdfs_url, user="hdfs")
+        place = urlsplit(client._append(path).headers["location"])
+        with socket.create_connection((place.hostname, place.port)) as connection:
+            head = f"POST {place.path}?{place.query} HTTP/1.1\r\nHost: {place.netloc}\r\n"
+            head += f"Content-Type: application/octet-stream\r\nContent-Length: {len(data)}\r\n\r\n"
+            connection.sendall(head.encode() + data[: len(data) // 2])
+
+            def is_leased() -> bool:
+                try:
+                    hdfs.truncate(path, hdfs.length(path))
+                except Leased:
+                    return True
+                return False
+
+            wait_until(is_leased, what="the append")
+            yield
+
+    return in_memory if isinstance(hdfs, MemoryHdfs) else really
+
+
+def test_a_file_that_is_being_written_can_be_moved_and_read_but_not_cut(
+    hdfs: HdfsClient, root: str, half_appended: HalfAppended
+) -> None:
+    hdfs.create(f"{root}/a", b"12345")
+    with half_appended(f"{root}/a", b"6" * 1000):
+        assert hdfs.rename(f"{root}/a", f"{root}/b") is True
+        with pytest.raises(Leased):
+            hdfs.truncate(f"{root}/b", 5)
+        with pytest.raises(Leased):
+            hdfs.append(f"{root}/b", b"7")
+        with pytest.raises(NotFound):
+            hdfs.append(f"{root}/a", b"7")
+        hdfs.copy(f"{root}/b", 5, f"{root}/copy")
+    assert hdfs.read(f"{root}/copy") == b"12345"
+    wait_until(lambda: cut(hdfs, f"{root}/b", 5), what="the cut")
+    assert hdfs.read(f"{root}/b") == b"12345"
+
+
+def test_a_file_that_is_being_written_can_be_deleted(hdfs: HdfsClient, root: str, half_appended: HalfAppended) -> None:
+    hdfs.create(f"{root}/a", b"12345")
+    with half_appended(f"{root}/a", b"6" * 1000):
+        assert hdfs.delete(f"{root}/a") is True
+    assert not hdfs.exists(f"{root}/a")

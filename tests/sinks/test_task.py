@@ -111,6 +111,8 @@ class ListWriter:
         self.offsets += [record.offset for batch in batches for record in batch.records]
         return []
 
+    def rest(self, retry: Retry, *, leaving: bool) -> None: ...
+
     def close(self) -> None: ...
 
 

@@ -1,0 +1,187 @@
+"""The commit protocol of append mode under every crash and under random schedules; see schedules.py.
+
+The code under test is all of it but the task: AppendPartition, Ownership and LeftOpen. Owners of flush mode are among
+those of append mode, as when the setting is changed.
+"""
+
+import random
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import pytest
+
+from sinks.errors import Fenced, Retriable
+from sinks.hdfs import ownership, recovery
+from sinks.hdfs.append import AppendPartition, RollLimits
+from sinks.hdfs.client import Content, NotFound
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.files import FileLayout
+from sinks.hdfs.layout import OpenFile
+from sinks.hdfs.naming import Folders
+from sinks.hdfs.ownership import Ownership
+from sinks.hdfs.recovery import LeftOpen
+from sinks.hdfs.writer import FlushPartition
+from sinks.records import Batch, Columns, Record
+from sinks.retry import Retry
+from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.sinks.schedules import (
+    LAYOUT,
+    RECORDS,
+    Kafka,
+    WithoutFence,
+    WithoutRecord,
+    WithoutSecondLook,
+    finds,
+    hasty_retry,
+    killed_at_any_operation,
+    survive,
+)
+
+
+class TwoFolders(Folders):
+    """Runs of three records go into one folder or the other."""
+
+    def __init__(self) -> None:
+        super().__init__("{folder}", time="kafka", zone="UTC")
+
+    def of(self, record: Record) -> str:
+        return f"folder={record.offset // 3 % 2}"
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "_LEASE_SECONDS", 0.0)
+
+
+def batch(first: int, end: int) -> Batch:
+    batch = Batch(LAYOUT.partition, first, 0, opened_at=0.0)
+    batch.add(Columns(range(first, end), [b"%d;" % offset for offset in range(first, end)], [0] * (end - first)), {})
+    return batch
+
+
+def consume(
+    hdfs: MemoryHdfs,
+    kafka: Kafka,
+    rng: random.Random,
+    *,
+    ownership_type: type[Ownership] = Ownership,
+    modes: tuple[str, ...] = ("append", "append", "append", "flush"),
+) -> None:
+    """What a process does: takes over, stores from where it is told, commits, closes; again when it is fenced."""
+    retry = hasty_retry()
+    while True:
+        committed = kafka.committed
+        owner = ownership_type(hdfs, LAYOUT)
+        layout = HdfsTarget(path="/data").layout("json")
+        if rng.random() < 0.5:
+            layout = FileLayout(TwoFolders(), layout.names, layout.format)
+        limits = RollLimits(rng.choice([3, 10, 1000]), rng.choice([10, 10_000]), 5.0, rng.choice([1, 2]))
+        clock = iter(range(10_000)).__next__
+        callbacks: Any = {"check_identity": lambda: None, "published": lambda files: None}
+        try:
+            stored = owner.take_over(retry)
+            position = committed or 0 if stored is None else max(stored, committed or 0)
+            if rng.choice(modes) == "append":
+                partition: AppendPartition | FlushPartition = AppendPartition(
+                    LAYOUT.partition, owner, position, layout, limits, **callbacks, clock=clock
+                )
+            else:
+                partition = FlushPartition(owner, position, layout, **callbacks)
+            while position < RECORDS:
+                batches = []
+                for _ in range(rng.randint(1, 3)):
+                    end = min(position + rng.randint(1, 4), RECORDS)
+                    if end > position:
+                        batches.append(batch(position, end))
+                    position = end
+                partition.store(batches, retry)
+                kafka.committed = position
+                if rng.random() < 0.3:
+                    partition.rest(retry, leaving=False)
+            partition.rest(retry, leaving=True)
+        except Fenced:
+            continue
+        return
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_random_schedules_lose_nothing_and_repeat_nothing(block: int) -> None:
+    survive(range(block * 100, block * 100 + 100), consume)
+
+
+class WithoutProof(Ownership):
+    """Does not look whether the record that it has read was still its own."""
+
+    def _prove(self) -> None:
+        pass
+
+
+class AppendingAgain(Ownership):
+    """Repeats an append that did not work, or perhaps did."""
+
+    def append(self, file: OpenFile, data: Content, retry: Retry) -> None:
+        try:
+            retry("appending", lambda: self._client.append(f"{self._layout.data}/{file.path}", data))
+        except NotFound as error:
+            raise Fenced(file.path) from error
+
+
+class CuttingInPlace(LeftOpen):
+    """Cuts a file where its writer finds it."""
+
+    def _take_back(self) -> bool:
+        with suppress(NotFound, Retriable):
+            self._is_cut = self._client.truncate(self._place, self._file.length)
+        return super()._take_back()
+
+    def _cut(self) -> str:
+        return self._kept if self._is_cut else super()._cut()
+
+    _is_cut = False
+
+
+class WithoutCutting(LeftOpen):
+    """Takes a file as it is."""
+
+    def _cut(self) -> str:
+        return self._kept
+
+
+class IgnoringLeases(LeftOpen):
+    """Takes a file that someone is still writing as it is."""
+
+    def _copy(self) -> str:
+        return self._kept
+
+
+class NotWaiting(LeftOpen):
+    """Takes a file that HDFS is still cutting as it is."""
+
+    def _cut(self) -> str:
+        with suppress(Retriable):
+            return super()._cut()
+        return self._kept
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *(WithoutSecondLook, WithoutFence, WithoutRecord, WithoutProof, AppendingAgain),
+        *(CuttingInPlace, WithoutCutting, IgnoringLeases, NotWaiting),
+    ],
+)
+def test_the_model_finds_a_protocol_with_a_step_left_out(broken: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    if issubclass(broken, Ownership):
+        assert finds(range(3000), partial(consume, ownership_type=broken))
+    else:
+        monkeypatch.setattr(ownership, "LeftOpen", broken)
+        assert finds(range(3000), consume)
+
+
+@pytest.mark.parametrize("lost_answer", [False, True])
+@pytest.mark.parametrize("modes", [("append",), ("append", "flush")])
+def test_killed_at_any_operation_the_next_owner_completes_each_record_once(
+    modes: tuple[str, ...], lost_answer: bool
+) -> None:
+    assert killed_at_any_operation(partial(consume, modes=modes), lost_answer=lost_answer) > 30
