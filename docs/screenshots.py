@@ -18,7 +18,7 @@ def main() -> None:
         page.goto(SITE)
         page.get_by_label("name").fill("Ada")
         for color in ("green", "blue", "red"):
-            with page.expect_response(lambda answer: "/api/select" in answer.url):
+            with page.expect_response(lambda answer: "/api/events" in answer.url):
                 page.get_by_role("button", name=color).click()
         page.wait_for_load_state("networkidle")
         page.screenshot(path=IMAGES / "page.png")

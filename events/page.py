@@ -9,10 +9,6 @@ from django.views.decorators.http import require_safe
 from events.conf import events_settings
 from events.rules import MAX_TEXT
 
-ANSWER_SECONDS = 8
-"""How long the page waits for the endpoint's answer."""
-
-
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """The name field and a button for each colour of `EVENTS["colors"]`."""
@@ -24,7 +20,6 @@ def page(request: HttpRequest) -> HttpResponse:
             "colors": [(color, names.get(color.lower(), color)) for color in events_settings().colors],
             "languages": [get_language_info(code) for code in ("en", "ko")],
             "max_text": MAX_TEXT,
-            "answer_milliseconds": ANSWER_SECONDS * 1000,
             "texts": _script_texts(),
         },
     )
@@ -50,12 +45,17 @@ def _script_texts() -> dict[str, str]:
     return {
         "nameMissing": _("Please enter your name"),
         "sending": _("Sending…"),
+        "waiting": _("Waiting"),
         "received": _("Received"),
         "notReceived": _("Not received"),
+        "sendingLong": _("{color} is noted. Sending…"),
+        "offline": _("{color} is noted. You are offline: it will be sent when the connection is back."),
+        "busy": _("{color} is noted. The server can't take it yet: it will be sent again by itself."),
         "receivedLong": _("{color} was received. Thank you, {user}!"),
         "notReceivedLong": _("{color} was not received."),
-        "busy": _("The pipeline can't take events right now (503). Please try again in a moment."),
-        "unreachable": _("The server can't be reached. Please check the connection and try again."),
-        "noAnswer": _("The server gave no answer within {seconds} seconds."),
         "refused": _("The server said: {reason}"),
+        "dropped": _("Too many choices are waiting: this one, the oldest, was dropped."),
+        "ignored": _("Your browser asks not to be tracked, so nothing was kept."),
+        "stillWaiting": _("Waiting to be sent: {count}"),
+        "caughtUp": _("All that was waiting has been received."),
     }

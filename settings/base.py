@@ -208,6 +208,7 @@ CORS_ALLOWED_ORIGINS: list[str] = env.list("EVENTS_CORS_ORIGINS", [])
 CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
 CORS_ALLOW_METHODS = ["GET", "POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = [*default_headers, "content-encoding"]
+CORS_EXPOSE_HEADERS = ["Retry-After"]  # for collect.js on other sites
 
 # What the admin's statistics read at most; docs/settings.md lists the keys.
 CONSOLE: dict[str, Any] = {}

@@ -77,7 +77,7 @@ def test_a_click_becomes_one_line_and_one_document(
     before = datetime.now(UTC)
     page.goto(site)
     page.get_by_label("name").fill("김하늘 & <b>Ann</b>")
-    with page.expect_response(lambda response: "/api/select" in response.url) as answer:
+    with page.expect_response(lambda response: "/api/events" in response.url) as answer:
         page.get_by_role("button", name="green").click()
     assert answer.value.status == 202
     wait_until(lambda: hdfs_lines(stack, both_sinks), what="the line in HDFS")

@@ -22,13 +22,16 @@ class Web:
         self.port = choose_free(set())
         self.url = f"http://127.0.0.1:{self.port}"
         granian = str(Path(sys.executable).with_name("granian"))
-        self.process = Process(
-            [
-                *(granian, "--interface", "wsgi", "--workers", str(WORKERS), "--port", str(self.port)),
-                *("--blocking-threads", "8", *options, "pipeline.wsgi:application"),
-            ],
-            env,
-        )
+        self._env = env
+        self._command = [
+            *(granian, "--interface", "wsgi", "--workers", str(WORKERS), "--port", str(self.port)),
+            *("--blocking-threads", "8", *options, "pipeline.wsgi:application"),
+        ]
+        self.start()
+
+    def start(self) -> None:
+        """Starts it, or starts it again at the same address when it has ended; waits until it answers."""
+        self.process = Process(self._command, self._env)
         wait_until(self._answers, seconds=60, what=f"the web server:\n{self.process.text}")
 
     def workers(self) -> list[psutil.Process]:

@@ -1,4 +1,4 @@
-/* Sends each choice of a colour to the endpoint and says whether it was received. */
+/* Hands each choice of a colour to collect.js and says what becomes of it. */
 "use strict";
 
 (() => {
@@ -10,8 +10,8 @@
   const nameField = document.getElementById("user");
   const statusLine = document.getElementById("status");
   const recent = document.getElementById("recent");
+  const waitingLine = document.getElementById("waiting");
   const tiles = [...form.querySelectorAll(".tile")];
-  const timeout = Number(form.dataset.timeout);
 
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (whole, key) => values[key] ?? whole);
 
@@ -64,6 +64,8 @@
   // --- what the person sees
 
   function say(state, text) {
+    // The same text again would be read out again.
+    if (statusLine.textContent === text) return;
     statusLine.dataset.state = state;
     statusLine.textContent = text;
   }
@@ -89,33 +91,53 @@
     return row;
   }
 
-  // --- sending
+  // --- what becomes of a choice
 
-  /** Resolves to undefined when the event was received, otherwise to the reason as a text. */
-  async function send(color, user) {
-    const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), timeout);
-    try {
-      const query = new URLSearchParams({ color, user });
-      const response = await fetch(`${form.dataset.url}?${query}`, {
-        signal: abort.signal, cache: "no-store", headers: { Accept: "application/json" },
-      });
-      const answer = await response.json().catch(() => ({}));
-      if (abort.signal.aborted) return fill(texts.noAnswer, { seconds: timeout / 1000 });
-      if (response.status === 202 && answer.status === "accepted") return undefined;
-      if (response.status === 503) return texts.busy;
-      const reason = answer.errors ? Object.values(answer.errors).join(" ") : answer.detail;
-      return fill(texts.refused, { reason: reason || `HTTP ${response.status}` });
-    } catch {
-      return abort.signal.aborted ? fill(texts.noAnswer, { seconds: timeout / 1000 }) : texts.unreachable;
-    } finally {
-      clearTimeout(timer);
-    }
+  const STATES = { accepted: "received", waiting: "waiting", rejected: "failed", dropped: "failed", ignored: "failed" };
+  const PILLS = { waiting: texts.waiting, received: texts.received, failed: texts.notReceived };
+
+  const choices = new Map(); // by the id of the event
+  let latest; // the newest id
+
+  function show({ tile, row }, state, text) {
+    row.dataset.state = state;
+    row.querySelector(".outcome").textContent = text;
+    tile.dataset.state = state;
   }
 
-  let latest = 0;
+  function long(outcome, errors, { color, user }) {
+    if (outcome === "accepted") return fill(texts.receivedLong, { color, user });
+    if (outcome === "waiting") return fill(navigator.onLine ? texts.busy : texts.offline, { color });
+    const reason = errors ? fill(texts.refused, { reason: Object.values(errors).join(" ") }) : texts[outcome];
+    return `${fill(texts.notReceivedLong, { color })} ${reason}`;
+  }
 
-  async function choose(tile) {
+  /** How many wait, of this visit and of earlier ones. */
+  function countWaiting() {
+    const count = collect.waiting();
+    const wereWaiting = !waitingLine.hidden;
+    waitingLine.textContent = fill(texts.stillWaiting, { count });
+    waitingLine.hidden = count === 0;
+    if (wereWaiting && count === 0 && !latest) say("received", texts.caughtUp);
+  }
+
+  addEventListener("collect", ({ detail: { id, outcome, errors } }) => {
+    if (outcome === "waiting" || !waitingLine.hidden) countWaiting();
+    const choice = choices.get(id);
+    if (!choice) return;
+    const state = STATES[outcome];
+    const text = long(outcome, errors, choice);
+    show(choice, state, PILLS[state]);
+    choice.row.title = state === "failed" ? text : "";
+    if (state !== "waiting") choices.delete(id);
+    // The line tells of the newest choice alone.
+    if (id === latest) say(state, text);
+  });
+
+  // Another tab may have sent them.
+  addEventListener("storage", () => waitingLine.hidden || countWaiting());
+
+  function choose(tile) {
     const user = nameField.value.trim();
     nameField.setAttribute("aria-invalid", String(user === ""));
     if (user === "") {
@@ -123,27 +145,16 @@
       nameField.focus();
       return;
     }
-    const turn = ++latest;
     const color = tile.textContent;
-    const row = addRecent(tile, user);
-    const show = (state, text) => {
-      row.dataset.state = state;
-      row.querySelector(".outcome").textContent = text;
-      tile.dataset.state = state;
-    };
+    const choice = { tile, color, user, row: addRecent(tile, user) };
+    latest = collect("select-color", { colorName: tile.dataset.color, userName: user });
+    choices.set(latest, choice);
     document.documentElement.style.setProperty("--accent", tileColor(tile));
-    show("sending", texts.sending);
-    say("sending", texts.sending);
-
-    const failure = await send(tile.dataset.color, user);
-    show(failure ? "failed" : "received", failure ? texts.notReceived : texts.received);
-    if (failure) row.title = failure;
-    // An answer that arrives late stays in the list; the line tells of the newest choice.
-    if (turn !== latest) return;
-    if (failure) say("failed", `${fill(texts.notReceivedLong, { color })} ${failure}`);
-    else say("received", fill(texts.receivedLong, { color, user }));
+    show(choice, "sending", texts.sending);
+    say("sending", fill(texts.sendingLong, { color }));
   }
 
+  if (collect.waiting() > 0) countWaiting();
   tiles.forEach((tile) => tile.addEventListener("click", () => choose(tile)));
 
   form.addEventListener("submit", (event) => event.preventDefault());
