@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 from events.conf import events_settings
 from events.rules import MAX_TEXT
 
+
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """The name field and a button for each colour of `EVENTS["colors"]`."""
