@@ -16,7 +16,8 @@ class StackConfig:
 
     Ports that are not named here (other brokers, DataNodes, controllers) are chosen free and remembered in
     `data`. Heaps are JVM sizes such as "512m". `fast_close` sets the DataNodes' own HDFS client to ask again
-    after 5 ms instead of 400 ms when a file's last block is not reported yet.
+    after 5 ms instead of 400 ms when a file's last block is not reported yet. After `lease_seconds` the NameNode
+    closes a file whose writer is gone.
     """
 
     home: Path
@@ -31,6 +32,7 @@ class StackConfig:
     hdfs_heap: str = "512m"
     elasticsearch_heap: str = "1g"
     fast_close: bool = True
+    lease_seconds: int = 1200
 
     def __post_init__(self) -> None:
         if self.brokers < 1 or self.datanodes < 1:

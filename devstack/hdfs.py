@@ -50,7 +50,11 @@ def _namenode(config: StackConfig, rpc_port: int, datanodes: list[Server]) -> Se
 
     def prepare() -> None:
         _check_size(config)
-        _write_configuration(folder / "conf", config, rpc_port, {"dfs.namenode.name.dir": _uri(folder / "data")})
+        settings = {
+            "dfs.namenode.name.dir": _uri(folder / "data"),
+            "dfs.namenode.lease-hard-limit-sec": config.lease_seconds,
+        }
+        _write_configuration(folder / "conf", config, rpc_port, settings)
         formatted = folder / "formatted"
         if not formatted.exists():
             shutil.rmtree(folder / "data", ignore_errors=True)

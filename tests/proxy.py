@@ -130,11 +130,15 @@ class CuttingProxy:
     """Passes bytes on; closes both sides of a connection when so many bytes have gone to the server.
 
     upstream: host:port; allowed: how many bytes a connection may send, given its number (from 0); None for any number.
+    silent: whether a connection is closed in place of the server's last word, given its number.
     """
 
-    def __init__(self, upstream: str, allowed: Callable[[int], int | None]) -> None:
+    def __init__(
+        self, upstream: str, allowed: Callable[[int], int | None], silent: Callable[[int], bool] = lambda number: False
+    ) -> None:
         self._upstream = upstream.split(":")
         self._allowed = allowed
+        self._silent = silent
         self.cut = 0
         """Connections that were cut."""
 
@@ -157,7 +161,7 @@ class CuttingProxy:
                 client, _ = self._listener.accept()
                 server = socket.create_connection((self._upstream[0], int(self._upstream[1])))
                 threading.Thread(target=self._send, args=(client, server, self._allowed(number)), daemon=True).start()
-                threading.Thread(target=self._answer, args=(server, client), daemon=True).start()
+                threading.Thread(target=self._answer, args=(server, client, self._silent(number)), daemon=True).start()
 
     def _send(self, client: socket.socket, server: socket.socket, allowed: int | None) -> None:
         for data in _received(client):
@@ -170,9 +174,12 @@ class CuttingProxy:
             allowed = allowed - len(data) if allowed is not None else None
         _close(server)
 
-    def _answer(self, server: socket.socket, client: socket.socket) -> None:
+    def _answer(self, server: socket.socket, client: socket.socket, silent: bool) -> None:
         with contextlib.suppress(OSError):  # cut
             for data in _received(server):
+                if silent and not data.startswith(b"HTTP/1.1 100"):
+                    self.cut += 1
+                    break
                 client.sendall(data)
         _close(client)
 

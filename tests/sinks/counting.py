@@ -20,6 +20,8 @@ from devstack.stack import Stack
 from tests.sinks.sink_processes import SinkProcess
 from tests.support import event, hdfs_files, wait_until
 
+OPEN = ".open"
+
 
 def numbered_event(partition: int, offset: int) -> bytes:
     """The event that lies at this place in Kafka."""
@@ -72,7 +74,10 @@ def _delivered(error: object, message: object) -> None:
 
 
 class Store:
-    """The files of one HDFS sink, below `path`."""
+    """The files of one HDFS sink, below `path`, in folders by colour or in none.
+
+    Of a file that is open (append mode) only what the newest commit record tells of is stored.
+    """
 
     def __init__(self, stack: Stack, path: str) -> None:
         self._stack = stack
@@ -81,26 +86,37 @@ class Store:
 
     def ranges(self) -> dict[int, list[tuple[int, int]]]:
         """The first and last offsets of the visible files by partition, sorted; fails when two overlap."""
-        ranges = defaultdict(list)
-        try:
-            names = self._client.list(self.path)
-        except hdfs.HdfsError as error:
-            if error.exception != "FileNotFoundException":
-                raise
-            names = []
-        for name in names:
-            if not name.startswith("_"):
-                partition, first, last = _parsed(name)
-                ranges[partition].append((first, last))
-        for partition, found in ranges.items():
-            found.sort()
-            for (first, last), (following, end) in pairwise(found):
-                assert last < following, f"partition {partition}: visible twice: {first}-{last} and {following}-{end}"
-        return ranges
+        ranges: dict[int, list[tuple[int, int]]] = {}
+        for folder, files in self._files().items():
+            for partition, found in files.items():
+                found.sort()
+                for (first, last), (following, end) in pairwise(found):
+                    place = f"{folder}partition {partition}"
+                    assert last < following, f"{place}: visible twice: {first}-{last} and {following}-{end}"
+                ranges.setdefault(partition, []).extend(found)
+        return {partition: sorted(found) for partition, found in ranges.items()}
 
     def count(self) -> int:
         """How many records are visible, by the names of the files."""
-        return sum(last - first + 1 for found in self.ranges().values() for first, last in found)
+        self.ranges()
+        return sum(
+            len(_held(folder, first, last))
+            for folder, files in self._files().items()
+            for found in files.values()
+            for first, last in found
+        )
+
+    def open_files(self) -> dict[str, tuple[int, int]]:
+        """The last offset and the length that are committed of the open files, by path below the data folder."""
+        found: dict[str, tuple[int, int]] = {}
+        for committed in self._below(self._below(self._below(self._below([f"{self.path}/_sink"])))):
+            if committed.endswith("/committed"):
+                records = self._below(self._below([committed]))
+                newest = max(records, key=lambda path: path.rpartition("/")[2], default=None)
+                for path in self._below(self._below([newest])) if newest else ():
+                    name, _, length = path.split("/")[-2].rpartition(".")
+                    found[name.replace("%2F", "/")] = (_parsed(path.split("/")[-1].split("%2F")[-1])[2], int(length))
+        return found
 
     def wait_count(self, count: int, *, sinks: Sequence[SinkProcess] = (), seconds: float = 90.0) -> None:
         """Waits until so many records are visible; an HDFS that is away is waited for, but no sink may end."""
@@ -110,15 +126,61 @@ class Store:
     def check(self, stream: Stream) -> None:
         """Every record of the stream is there once, whole, in the file and line that its offset says; nothing else."""
         offsets = defaultdict(list)
-        for name, content in hdfs_files(self._stack, self.path).items():
-            partition, first, last = _parsed(name, stream.topic)
-            expected = b"".join(numbered_event(partition, offset) + b"\n" for offset in range(first, last + 1))
-            assert content == expected, f"{name} holds something else than its name says: {_difference(content)}"
-            offsets[partition] += range(first, last + 1)
+        open_files = self.open_files()
+        for path, content in hdfs_files(self._stack, self.path).items():
+            folder, name = _split(path)
+            if name.endswith(OPEN):
+                partition, first = _parsed_open(name, stream.topic)
+                last, length = open_files[path]
+                content = content[:length]
+            else:
+                partition, first, last = _parsed(name, stream.topic)
+            held = _held(folder, first, last)
+            expected = b"".join(numbered_event(partition, offset) + b"\n" for offset in held)
+            assert content == expected, f"{path} holds something else than its name says: {_difference(content)}"
+            offsets[partition] += held
         for partition, count in enumerate(stream.counts):
             found = sorted(offsets.pop(partition, []))
             assert found == list(range(count)), f"partition {partition}: {_wrong(found, count)}"
         assert not offsets
+
+    def _files(self) -> dict[str, dict[int, list[tuple[int, int]]]]:
+        """First and last offsets of the visible files by folder and partition; an open one that no record tells of yet
+        or any more is left out."""
+        files: dict[str, dict[int, list[tuple[int, int]]]] = {}
+        folders = [path.removeprefix(f"{self.path}/") + "/" for path in self._below([self.path])]
+        open_files: dict[str, tuple[int, int]] | None = None
+        for folder in ["", *(folder for folder in folders if not folder.startswith("_"))]:
+            of_folder = files.setdefault(folder, defaultdict(list))
+            for name, status in self._listed(f"{self.path}/{folder}".rstrip("/")):
+                if status["type"] == "DIRECTORY":
+                    continue
+                if not name.endswith(OPEN):
+                    partition, first, last = _parsed(name)
+                    of_folder[partition].append((first, last))
+                    continue
+                open_files = self.open_files() if open_files is None else open_files
+                if folder + name in open_files:
+                    partition, first = _parsed_open(name)
+                    of_folder[partition].append((first, open_files[folder + name][0]))
+        return files
+
+    def _below(self, folders: Sequence[str]) -> list[str]:
+        """The folders in folders."""
+        return [
+            f"{folder}/{name}"
+            for folder in folders
+            for name, status in self._listed(folder)
+            if status["type"] == "DIRECTORY"
+        ]
+
+    def _listed(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
+        try:
+            return list(self._client.list(folder, status=True))
+        except hdfs.HdfsError as error:
+            if error.exception != "FileNotFoundException":
+                raise
+            return []
 
     def leftovers(self) -> list[str]:
         """Files that the sink should have published or removed."""
@@ -196,6 +258,23 @@ def _parsed(name: str, topic: str | None = None) -> tuple[int, int, int]:
     match = re.fullmatch(r"(.+)-(\d+)-(\d{20})-(\d{20})\.log", name)
     assert match and (topic is None or match[1] == topic), f"what is {name}?"
     return int(match[2]), int(match[3]), int(match[4])
+
+
+def _parsed_open(name: str, topic: str | None = None) -> tuple[int, int]:
+    match = re.fullmatch(r"(.+)-(\d+)-(\d{20})\.open", name)
+    assert match and (topic is None or match[1] == topic), f"what is {name}?"
+    return int(match[2]), int(match[3])
+
+
+def _split(path: str) -> tuple[str, str]:
+    folder, slash, name = path.rpartition("/")
+    return folder + slash, name
+
+
+def _held(folder: str, first: int, last: int) -> list[int]:
+    """The offsets that belong into a file of a folder."""
+    color = folder.rstrip("/").encode()
+    return [offset for offset in range(first, last + 1) if not folder or b'"%s"' % color in numbered_event(0, offset)]
 
 
 def _difference(content: bytes) -> str:

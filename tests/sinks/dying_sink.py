@@ -30,7 +30,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-OPERATIONS = ("create", "checksum", "rename", "exists", "make_folders", "names", "lengths", "delete")
+from sinks.hdfs.client import Chunks, Content
+
+OPERATIONS = (
+    *("create", "append", "truncate", "copy", "rename", "delete", "make_folders"),
+    *("checksum", "exists", "names", "lengths", "length"),
+)
 
 logger = logging.getLogger("sinks.faults")
 
@@ -40,23 +45,37 @@ def step_of(operation: str, path: str, destination: str = "") -> str:
     area, below = _place(path)
     if operation == "create":
         return "upload"
+    if operation == "truncate":
+        return "cut"
+    if operation == "length":
+        return "check length"
     if operation == "lengths":
         return "check lengths" if area == "pending" else "list files of record"
     if operation == "rename":
-        if area == "pending":
-            return "commit"
-        return "take record" if _place(destination)[0] == "committed" else "publish"
+        return _renaming(area, below, *_place(destination))
     if operation == "make_folders":
-        return "begin epoch" if area == "committed" else "note topic" if "topic-id=" in path else "make folder"
+        if area:
+            return "begin epoch" if area == "committed" else "mark open"
+        return "note topic" if "topic-id=" in path else "make folder"
     if operation == "names":
         if area == "committed":
-            return "list records" if below else "list epochs"
+            return ("list epochs", "list records", "list open", "list open")[len(below)]
         return "list uploads" if area == "pending" else "read topic"
     if operation == "delete":
         if area == "pending":
             return "remove uploads"
-        return ("remove epoch", "remove record", "drop repeat")[len(below) - 1]
+        if len(below) == 3:
+            return "forget" if below[2].rpartition(".")[2].isdigit() else "remove copied"
+        return ("drop repeat", "remove epoch", "remove record")[len(below)]
     return operation
+
+
+def _renaming(area: str, below: list[str], area_after: str, below_after: list[str]) -> str:
+    if area_after == "":
+        return "publish" if area else "close"
+    if len(below_after) == 3:
+        return "settle" if area else "take back"
+    return "commit" if area == "pending" else "take record"
 
 
 def _place(path: str) -> tuple[str, list[str]]:
@@ -125,7 +144,7 @@ def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
         case "doze":
             return call.func(client, path, _interrupted(data, signal.SIGSTOP))
         case "tear":
-            return call.func(client, path, data[: len(data) // 2])
+            return call.func(client, path, bytes(data)[: len(data) // 2])
         case "slow":
             return call.func(client, path, _slowly(data, fault["seconds"]))
         case "refuse":
@@ -136,17 +155,27 @@ def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
     raise ValueError(fault)
 
 
-def _interrupted(data: bytes, number: signal.Signals) -> Iterator[bytes]:
-    yield data[: len(data) // 2]
-    os.kill(os.getpid(), number)
-    yield data[len(data) // 2 :]
+class _Parts(Chunks):
+    """Content that is sent in two or more parts, between which something happens."""
+
+    def __init__(self, data: Content, pieces: int, between: Callable[[], None]) -> None:
+        size = len(data) // pieces + 1
+        super().__init__([bytes(data)[begin : begin + size] for begin in range(0, len(data), size)])
+        self._between = between
+
+    def __iter__(self) -> Iterator[bytes]:
+        for number, part in enumerate(super().__iter__()):
+            if number:
+                self._between()
+            yield part
 
 
-def _slowly(data: bytes, seconds: float, pieces: int = 50) -> Iterator[bytes]:
-    size = len(data) // pieces + 1
-    for begin in range(0, len(data), size):
-        time.sleep(seconds / pieces)
-        yield data[begin : begin + size]
+def _interrupted(data: Content, number: signal.Signals) -> Content:
+    return _Parts(data, 2, lambda: os.kill(os.getpid(), number))
+
+
+def _slowly(data: Content, seconds: float, pieces: int = 50) -> Content:
+    return _Parts(data, pieces, lambda: time.sleep(seconds / pieces))
 
 
 def _run(job: dict[str, Any]) -> None:
@@ -154,7 +183,7 @@ def _run(job: dict[str, Any]) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from sinks.hdfs import ownership
+    from sinks.hdfs import client, ownership, recovery
     from sinks.hdfs.writer import HdfsWriter
 
     os.setsid()
@@ -167,6 +196,8 @@ def _run(job: dict[str, Any]) -> None:
     settings.ELASTICSEARCH_DSL = {"default": job["elasticsearch"]}
     HdfsWriter.group = job["files_per_commit"]
     ownership._OLD_RECORDS = job["old_records"]
+    recovery._LEASE_SECONDS = 1.0
+    client._JOINED_BYTES = -1  # so that the parts of a fault are sent one after the other
     _install(job["fault"])
     call_command({"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[job["entry"]["kind"]], sink=job["name"])
 

@@ -1,0 +1,105 @@
+"""What the fault tests of the HDFS sink share: a topic, sinks that store it, and the count of what they stored."""
+
+import contextlib
+import signal
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from devstack.stack import Stack
+from tests.sinks.counting import Store, Stream
+from tests.sinks.sink_processes import Nursery, SinkProcess
+from tests.support import event, produce, wait_until
+
+Case = TypeVar("Case")
+Result = TypeVar("Result")
+
+
+class Bench:
+    """A fresh topic, where a sink stores it, and the settings of that sink.
+
+    kafka: the stack whose brokers hold the topic, if not those of `stack`; target: what the targets of its sinks have
+    besides the path.
+    """
+
+    def __init__(
+        self,
+        stack: Stack,
+        nursery: Nursery,
+        *,
+        partitions: int = 1,
+        kafka: Stack | None = None,
+        replication: int = 1,
+        **target: Any,
+    ) -> None:
+        self.stack = stack
+        self.nursery = nursery
+        self.target = target
+        self.topic = f"f-{uuid.uuid4().hex[:8]}"
+        self._kafka = (kafka or stack).bootstrap_servers
+        self._topic = NewTopic(self.topic, partitions, replication)
+        self._make_topic()
+        self.stream = Stream(self._kafka, self.topic, partitions)
+
+    def _make_topic(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self._kafka})
+        admin.create_topics([self._topic])[self.topic].result(timeout=60)
+
+    def make_topic_again(self, count: int) -> None:
+        """Deletes the topic and makes one of the same name, with other records."""
+        admin = AdminClient({"bootstrap.servers": self._kafka})
+        admin.delete_topics([self.topic])[self.topic].result(timeout=60)
+        wait_until(lambda: self.topic not in admin.list_topics(timeout=10).topics, what="the topic gone")
+        self._make_topic()
+        produce(self.stack, self.topic, [event(number, userName="new") for number in range(count)], partition=0)
+
+    def store(self, case: object = "") -> Store:
+        return Store(self.stack, f"/t/{self.topic}/{case}" if case != "" else f"/t/{self.topic}")
+
+    def start(self, store: Store, *, group: str | None = None, **changes: Any) -> SinkProcess:
+        """A sink with one task, in a group of its own unless told otherwise."""
+        options = {"flush_records": 5, "flush_seconds": 0.3, "retry_seconds": 0.3, **changes.pop("options", {})}
+        process = {
+            key: changes.pop(key)
+            for key in ("fault", "files_per_commit", "old_records", "hdfs", "hdfs_timeout")
+            if key in changes
+        }
+        entry = {
+            "kind": "hdfs",
+            "topics": [self.topic],
+            "group": group or f"g-{uuid.uuid4().hex}",
+            "tasks": 1,
+            "target": {"path": store.path, **self.target, **changes.pop("target", {})},
+            "options": options,
+            "consumer": {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300},
+            **changes,
+        }
+        return self.nursery.start(entry, kafka=self._kafka, **process)
+
+    def finish(self, store: Store, sink: SinkProcess | None = None, **changes: Any) -> None:
+        """A sink (a new one unless given) stores the rest and stops; then every record must be there once."""
+        sink = sink or self.start(store, **changes)
+        sink.wait_for(": reads ")
+        store.wait_count(sum(self.stream.counts), sinks=[sink])
+        assert sink.stop() == 0, sink.text[-4000:]
+        store.check(self.stream)
+
+
+def each(cases: Iterable[Case], run: Callable[[Case], Result], *, at_a_time: int = 3) -> list[Result]:
+    """Runs cases side by side: they mostly wait for Kafka and HDFS."""
+    with ThreadPoolExecutor(at_a_time) as pool:
+        return list(pool.map(run, cases))
+
+
+def wait_killed(sink: SinkProcess, store: Store, records: int) -> str | None:
+    """Waits until the sink has died of its fault; the step at which it did, None when it has stored all before."""
+    while sink.is_running:
+        if "fault:" not in sink.text and store.count() >= records:
+            with contextlib.suppress(AssertionError):
+                sink.wait(1)  # there may be steps after the last record's
+            sink.kill()
+    assert sink.code == -signal.SIGKILL, sink.text[-4000:]
+    return sink.text.rpartition("fault: kill: ")[2].strip() if "fault:" in sink.text else None
