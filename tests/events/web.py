@@ -29,6 +29,7 @@ class Web:
             ],
             env,
         )
+        # A SIGTERM that meets a worker before it has started is lost.
         wait_until(self._answers, seconds=60, what=f"the web server:\n{self.process.text}")
 
     def workers(self) -> list[psutil.Process]:
@@ -37,6 +38,8 @@ class Web:
 
     def _answers(self) -> bool:
         assert self.process.is_running(), self.process.text
+        if self.process.text.count("Started worker-") < WORKERS:
+            return False
         try:
             return status_of(self.url) == 200
         except OSError:
