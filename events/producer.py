@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakMethod
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -77,7 +78,13 @@ class EventProducer:
     def __init__(self, config: Mapping[str, Any], *, away_seconds: float, keep: Keep | None = None) -> None:
         options = {**DEFAULTS, **config}
         self._outage = Outage(logger, "events wait for it")
-        self._producer = Producer({**options, "error_cb": self._note_error}, logger=client_logger("events.librdkafka"))
+        # A cycle of references would leave the end of a closed client to the garbage collector, perhaps in a forked
+        # child, where it hangs.
+        note_error = WeakMethod(self._note_error)
+        self._producer = Producer(
+            {**options, "error_cb": lambda error: (note := note_error()) and note(error)},
+            logger=client_logger("events.librdkafka"),
+        )
         linger = options.get("queue.buffering.max.ms", options["linger.ms"])  # the same option by its older name
         self._patience = away_seconds + float(linger) / 1000
         self._away_reason = f"Kafka has taken no event for {away_seconds:g} s"
@@ -187,6 +194,7 @@ class EventProducer:
             # Fails each of them, so that it is kept elsewhere, or counted and logged.
             self._producer.purge()
             self._producer.flush(_CLOSE_SECONDS)
+        self._keep = None
         return undelivered
 
     def _refusal(self, reason: str) -> KafkaUnavailable:

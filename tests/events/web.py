@@ -32,6 +32,7 @@ class Web:
     def start(self) -> None:
         """Starts it, or starts it again at the same address when it has ended; waits until it answers."""
         self.process = Process(self._command, self._env)
+        # A SIGTERM that meets a worker before it has started is lost.
         wait_until(self._answers, seconds=60, what=f"the web server:\n{self.process.text}")
 
     def workers(self) -> list[psutil.Process]:
@@ -40,6 +41,8 @@ class Web:
 
     def _answers(self) -> bool:
         assert self.process.is_running(), self.process.text
+        if self.process.text.count("Started worker-") < WORKERS:
+            return False
         try:
             return status_of(self.url) == 200
         except OSError:
