@@ -1,0 +1,26 @@
+"""The addresses of the console's pages, below admin/console/."""
+
+from django.urls import path
+
+from pipeline.console.access import PRODUCE, console_view
+from pipeline.console.topics import views as topics
+
+app_name = "console"
+
+_TOPIC = "topics/<slug:cluster>/<str:name>/"
+_RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
+
+urlpatterns = [
+    path("topics/", console_view(topics.index), name="topics"),
+    path("topics/<slug:cluster>/", console_view(topics.topics_panel), name="topics_panel"),
+    path(_TOPIC, console_view(topics.topic), name="topic"),
+    path(f"{_TOPIC}partitions/", console_view(topics.partitions_panel), name="topic_partitions"),
+    path(f"{_TOPIC}groups/", console_view(topics.groups_panel), name="topic_groups"),
+    path(f"{_TOPIC}settings/", console_view(topics.settings_panel), name="topic_settings"),
+    path(f"{_TOPIC}messages/", console_view(topics.messages_panel), name="topic_messages"),
+    path(f"{_TOPIC}tail/", console_view(topics.tail), name="topic_tail"),
+    path(f"{_TOPIC}produce/", console_view(topics.produce_view, permission=PRODUCE), name="topic_produce"),
+    path(_RECORD, console_view(topics.message), name="topic_message"),
+    path(f"{_RECORD}record/", console_view(topics.message_panel), name="topic_record"),
+    path(f"{_RECORD}value/", console_view(topics.message_value), name="topic_value"),
+]
