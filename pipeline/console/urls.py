@@ -3,12 +3,14 @@
 from django.urls import path
 
 from pipeline.console.access import PRODUCE, console_view
+from pipeline.console.files import views as files
 from pipeline.console.topics import views as topics
 
 app_name = "console"
 
 _TOPIC = "topics/<slug:cluster>/<str:name>/"
 _RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
+_FILES = "files/<str:sink>/"
 
 urlpatterns = [
     path("topics/", console_view(topics.index), name="topics"),
@@ -23,4 +25,12 @@ urlpatterns = [
     path(_RECORD, console_view(topics.message), name="topic_message"),
     path(f"{_RECORD}record/", console_view(topics.message_panel), name="topic_record"),
     path(f"{_RECORD}value/", console_view(topics.message_value), name="topic_value"),
+    path("files/", console_view(files.index), name="files"),
+    path(_FILES, console_view(files.folder), name="folder"),
+    path(f"{_FILES}summary/", console_view(files.summary_panel), name="folder_summary"),
+    path(f"{_FILES}list/", console_view(files.folder_panel), name="folder_list"),
+    path(f"{_FILES}file/", console_view(files.file), name="file"),
+    path(f"{_FILES}preview/", console_view(files.preview_panel), name="file_preview"),
+    path(f"{_FILES}download/", console_view(files.download_view), name="file_download"),
+    path(f"{_FILES}find/<str:topic>/<int:partition>/<int:offset>/", console_view(files.find), name="file_of_record"),
 ]

@@ -10,7 +10,8 @@ from pytest_django import Settings
 from devstack.stack import Stack
 from events import conf as events_conf
 from pipeline import conf
-from pipeline.console import guard
+from pipeline.console import guard, sending
+from pipeline.console.files import folders
 from sinks import config as sinks_config
 from tests.pipeline.conftest import staff
 
@@ -20,6 +21,8 @@ def _console_is_made_anew() -> Iterator[None]:
     yield
     conf.console_settings.cache_clear()
     guard.guard.cache_clear()
+    sending._places.cache_clear()
+    folders.forget_clients()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from pipeline import conf
+from tests.console.support import shown
 from tests.support import committed_offsets, event, produce, set_topic
 
 pytestmark = [pytest.mark.integration]
@@ -24,13 +25,6 @@ Operator = Callable[..., Client]
 def url(topic: str, path: str = "") -> str:
     """An address of a topic's page."""
     return f"/admin/console/topics/default/{topic}/{path}"
-
-
-def shown(client: Client, address: str) -> str:
-    """The text of a panel."""
-    answer = client.get(address).json()
-    assert "error" not in answer, answer
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", answer["html"])))
 
 
 def offsets(client: Client, address: str) -> list[tuple[int, int]]:
