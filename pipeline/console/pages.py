@@ -29,6 +29,7 @@ class Page:
 PAGES = (
     Page("admin:events_selectcolorevent_changelist", _("Statistics")),
     Page("console:topics", _("Topics")),
+    Page("console:documents", _("Documents")),
     Page("console:files", _("Files")),
 )
 

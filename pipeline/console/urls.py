@@ -3,6 +3,7 @@
 from django.urls import path
 
 from pipeline.console.access import PRODUCE, console_view
+from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
 from pipeline.console.topics import views as topics
 
@@ -11,6 +12,7 @@ app_name = "console"
 _TOPIC = "topics/<slug:cluster>/<str:name>/"
 _RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
 _FILES = "files/<str:sink>/"
+_DOCUMENTS = "documents/<str:sink>/"
 
 urlpatterns = [
     path("topics/", console_view(topics.index), name="topics"),
@@ -25,6 +27,14 @@ urlpatterns = [
     path(_RECORD, console_view(topics.message), name="topic_message"),
     path(f"{_RECORD}record/", console_view(topics.message_panel), name="topic_record"),
     path(f"{_RECORD}value/", console_view(topics.message_value), name="topic_value"),
+    path("documents/", console_view(documents.index), name="documents"),
+    path(_DOCUMENTS, console_view(documents.page), name="documents_of"),
+    path(f"{_DOCUMENTS}histogram/", console_view(documents.histogram_panel), name="documents_histogram"),
+    path(f"{_DOCUMENTS}hits/", console_view(documents.hits_panel), name="documents_hits"),
+    path(f"{_DOCUMENTS}fields/", console_view(documents.fields_panel), name="documents_fields"),
+    path(f"{_DOCUMENTS}export/", console_view(documents.export), name="documents_export"),
+    path(f"{_DOCUMENTS}document/", console_view(documents.document), name="document"),
+    path(f"{_DOCUMENTS}source/", console_view(documents.document_panel), name="document_panel"),
     path("files/", console_view(files.index), name="files"),
     path(_FILES, console_view(files.folder), name="folder"),
     path(f"{_FILES}summary/", console_view(files.summary_panel), name="folder_summary"),
