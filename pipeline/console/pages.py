@@ -31,6 +31,7 @@ PAGES = (
     Page("console:topics", _("Topics")),
     Page("console:documents", _("Documents")),
     Page("console:files", _("Files")),
+    Page("console:dead_letters", _("Dead letters")),
 )
 
 

@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from pipeline.console.access import PRODUCE, console_view
+from pipeline.console.access import PRODUCE, REPLAY, console_view
+from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
 from pipeline.console.topics import views as topics
@@ -13,6 +14,8 @@ _TOPIC = "topics/<slug:cluster>/<str:name>/"
 _RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
 _FILES = "files/<str:sink>/"
 _DOCUMENTS = "documents/<str:sink>/"
+_LETTERS = "dead-letters/<str:sink>/"
+_LETTER = f"{_LETTERS}<str:topic>/<int:partition>/<int:offset>/"
 
 urlpatterns = [
     path("topics/", console_view(topics.index), name="topics"),
@@ -43,4 +46,11 @@ urlpatterns = [
     path(f"{_FILES}preview/", console_view(files.preview_panel), name="file_preview"),
     path(f"{_FILES}download/", console_view(files.download_view), name="file_download"),
     path(f"{_FILES}find/<str:topic>/<int:partition>/<int:offset>/", console_view(files.find), name="file_of_record"),
+    path("dead-letters/", console_view(dead_letters.index), name="dead_letters"),
+    path(_LETTERS, console_view(dead_letters.reason), name="letters"),
+    path(f"{_LETTERS}reasons/", console_view(dead_letters.reasons_panel), name="reasons_panel"),
+    path(f"{_LETTERS}list/", console_view(dead_letters.letters_panel), name="letters_panel"),
+    path(f"{_LETTERS}act/", console_view(dead_letters.act, permission=REPLAY), name="letters_act"),
+    path(_LETTER, console_view(dead_letters.letter), name="letter"),
+    path(f"{_LETTER}bytes/", console_view(dead_letters.letter_panel), name="letter_panel"),
 ]
