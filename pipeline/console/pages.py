@@ -32,6 +32,7 @@ PAGES = (
     Page("console:documents", _("Documents")),
     Page("console:files", _("Files")),
     Page("console:dead_letters", _("Dead letters")),
+    Page("console:practice", _("Practice")),
 )
 
 

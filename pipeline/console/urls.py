@@ -6,6 +6,7 @@ from pipeline.console.access import PRODUCE, REPLAY, console_view
 from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
+from pipeline.console.practice import views as practice
 from pipeline.console.topics import views as topics
 
 app_name = "console"
@@ -53,4 +54,8 @@ urlpatterns = [
     path(f"{_LETTERS}act/", console_view(dead_letters.act, permission=REPLAY), name="letters_act"),
     path(_LETTER, console_view(dead_letters.letter), name="letter"),
     path(f"{_LETTER}bytes/", console_view(dead_letters.letter_panel), name="letter_panel"),
+    path("practice/", console_view(practice.index), name="practice"),
+    path("practice/group/", console_view(practice.group_panel), name="practice_group"),
+    path("practice/read/", console_view(practice.read_panel), name="practice_read"),
+    path("practice/act/", console_view(practice.act, permission=PRODUCE), name="practice_act"),
 ]
