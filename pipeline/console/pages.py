@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
 
+class NotThere(Exception):
+    """What a panel is to show does not exist; the text says so to people."""
+
+
 @dataclass(frozen=True)
 class Page:
     """An entry of the navigation. url: the name of its address."""
@@ -64,12 +68,15 @@ def panel_response(
 ) -> JsonResponse:
     """A panel as JSON: `html`, made by the template from what `read` gives, and what `data` takes from it.
 
-    A server that can't be read is an answer, too: status 200 with `error`. ValueError is a mistake in the query.
+    A server that can't be read, and a thing that is not there, are answers, too: status 200 with `error`. ValueError is
+    a mistake in the query.
     """
     try:
         context = read()
     except ServerError as error:
         return JsonResponse({"error": {"server": error.server, "text": error.text}})
+    except NotThere as error:
+        return JsonResponse({"error": {"server": "", "text": str(error)}})
     except ValueError as error:
         return JsonResponse({"error": {"server": "", "text": str(error)}}, status=400)
     html = render_to_string(f"admin/console/{template}", dict(context), request)

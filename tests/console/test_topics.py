@@ -86,7 +86,8 @@ def test_records_are_found_by_partition_offset_time_and_text_and_paged(
     assert offsets(client, url(topic, "messages/?q=USER-4&from=oldest")) == [(0, 4)]
     assert offsets(client, url(topic, "messages/?from=time&time=2020-01-01T00:00&partition=2")) == [(2, 0), (2, 1)]
     assert offsets(client, url(topic, "messages/?from=time&time=2099-01-01T00:00")) == []
-    for wrong, text in (("from=never", "from"), ("partition=9", "no partition 9"), ("time=x&from=time", "no time")):
+    assert "no partition 9" in client.get(url(topic, "messages/?partition=9")).json()["error"]["text"]
+    for wrong, text in (("from=never", "from"), ("partition=x", "whole number"), ("time=x&from=time", "no time")):
         answer = client.get(url(topic, f"messages/?{wrong}"))
         assert answer.status_code == 400
         assert text in answer.json()["error"]["text"]

@@ -122,6 +122,7 @@ def fields_panel(request: HttpRequest, sink: str) -> JsonResponse:
     def read() -> Mapping[str, Any]:
         query = parse_query(request.GET.dict())
         sample, fields = search.top_values(target, query)
+        fields.sort(key=lambda field: not field.values)
         return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
 
     return panel_response(request, "documents/fields.html", read)

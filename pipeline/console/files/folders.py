@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
+from pipeline.console.pages import NotThere
 from pipeline.errors import ServerAway, ServerError
 from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig, sinks
@@ -42,13 +43,13 @@ def server_name(target: HdfsTarget) -> str:
 
 @contextmanager
 def browsing(target: HdfsTarget) -> Iterator[HdfsBrowser]:
-    """HDFS for a bounded read. Raises ServerError when it does not answer, ValueError when a path is not there."""
+    """HDFS for a bounded read. Raises ServerError when it does not answer, NotThere when a path is not there."""
     name = server_name(target)
     with guard().read(name):
         try:
             yield _browser(target.cluster)
         except NotFound as error:
-            raise ValueError(_("There is no such file or folder.")) from error
+            raise NotThere(_("There is no such file or folder.")) from error
         except Retriable as error:
             raise (ServerAway if error.reason == "unreachable" else ServerError)(name, str(error)) from error
         except Fatal as error:
@@ -63,7 +64,7 @@ def file_names(sink: SinkConfig, target: HdfsTarget) -> FileNames:
 def find_file(sink: SinkConfig, target: HdfsTarget, folder: str, partition: Partition, offset: int) -> str | None:
     """The path, below the sink's folder, of the file that holds an offset; None when it is not in that folder.
 
-    Raises ServerError, and ValueError where there is no such folder.
+    Raises ServerError, and NotThere where there is no such folder.
     """
     names = file_names(sink, target)
     path, after = inside(target, folder), ""

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET
 from pipeline.conf import console_settings
 from pipeline.console.files.folders import browsing, file_names, find_file, hdfs_sinks, inside, list_folder
 from pipeline.console.files.preview import NoPreview, preview
-from pipeline.console.pages import page_response, panel_response
+from pipeline.console.pages import NotThere, page_response, panel_response
 from pipeline.console.sending import download
 from pipeline.console.topics.browse import one_message
 from pipeline.errors import ServerError
@@ -118,7 +118,7 @@ def preview_panel(request: HttpRequest, sink: str) -> JsonResponse:
         with browsing(target) as browser:
             status = browser.status(inside(target, path))
             if status.is_folder:
-                raise ValueError(_("This is a folder."))
+                raise NotThere(_("This is a folder."))
             try:
                 found = preview(
                     browser,
@@ -148,7 +148,7 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
 
     try:
         return download(path.rpartition("/")[2], "application/octet-stream", begin)
-    except ValueError as error:
+    except NotThere as error:
         raise Http404(str(error)) from error
 
 
@@ -161,9 +161,7 @@ def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: in
     try:
         path = _find(config, target, Partition(topic, partition), offset)
         text = _("No file of this sink holds the record, yet or any more.")
-    except ServerError as error:
-        path, text = None, str(error)
-    except ValueError as error:
+    except (ServerError, NotThere) as error:
         path, text = None, str(error)
     if path is not None:
         return HttpResponseRedirect(f"{_url('file', sink)}?{urlencode({'path': path})}")
@@ -186,7 +184,7 @@ def _find(config: SinkConfig, target: HdfsTarget, partition: Partition, offset: 
         # Which folder a record is in depends on the record alone.
         message = one_message(config.kafka, partition.topic, partition.number, offset)
         if message is None:
-            raise ValueError(_("The record is no longer in Kafka, so the folder of its file is not known."))
+            raise NotThere(_("The record is no longer in Kafka, so the folder of its file is not known."))
         below = layout.folders.of(Record(offset, message.value, message.timestamp or 0, message.key, None))
     return find_file(config, target, below, partition, offset)
 

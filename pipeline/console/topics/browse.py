@@ -12,7 +12,9 @@ from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
+from pipeline.console.pages import NotThere
 from pipeline.console.topics.messages import Bounds, Reading, StoppedBy, TopicMessage, read_messages
+from pipeline.errors import ServerError
 from pipeline.kafka_reads import PartitionOffsets, offsets_at, read_offsets, server_name
 
 Start = Literal["newest", "oldest", "offset", "time"]
@@ -87,7 +89,7 @@ def time_of(text: str) -> int:
 
 
 def browse(cluster: str, topic: str, query: Query) -> Found:
-    """The records that a query asks for: the newest first, or from its start on. Raises ServerError, ValueError."""
+    """The records that a query asks for: the newest first, or from its start on. Raises ServerError, NotThere."""
     with guard().read(server_name(cluster)):
         parts, errors = _parts(cluster, topic, query.partition)
         firsts = {part.partition: cast("int", part.first) for part in parts}
@@ -177,7 +179,7 @@ def newer(cluster: str, topic: str, cursor: Mapping[int, int]) -> tuple[Found, i
 
 
 def one_message(cluster: str, topic: str, partition: int, offset: int) -> TopicMessage | None:
-    """A record by its place; None when Kafka has none there (any more, or yet). Raises ServerError."""
+    """A record by its place; None when Kafka has none there (any more, or yet). Raises ServerError, NotThere."""
     conf = console_settings()
     with guard().read(server_name(cluster)):
         [part, *_], _errors = _parts(cluster, topic, partition)
@@ -205,18 +207,18 @@ def read_cursor(text: str) -> dict[int, int]:
 
 
 def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[PartitionOffsets], list[str]]:
-    """The partitions with known offsets, and what is wrong with others. Raises ValueError where there are none."""
+    """The partitions with known offsets, and what is wrong with others. Raises NotThere where there are none."""
     timeout = console_settings().kafka_timeout_seconds
     offsets = read_offsets(cluster, topics=[topic], groups={}, timeout=timeout).topics.get(topic)
     if offsets is None:
-        raise ValueError(_("There is no topic of this name."))
+        raise NotThere(_("There is no topic of this name."))
     chosen = [part for part in offsets if partition in (None, part.partition)]
     if not chosen:
-        raise ValueError(_("This topic has no partition {number}.").format(number=partition))
+        raise NotThere(_("This topic has no partition {number}.").format(number=partition))
     errors = [f"{part.partition}: {part.error}" for part in chosen if part.error is not None]
     known = [part for part in chosen if part.error is None]
     if not known:
-        raise ValueError(", ".join(errors))
+        raise ServerError(server_name(cluster), ", ".join(errors))
     return known, errors
 
 

@@ -18,7 +18,7 @@ from events.event import EVENT_TYPES
 from pipeline.conf import console_settings
 from pipeline.console.access import PRODUCE
 from pipeline.console.audit import audited
-from pipeline.console.pages import page_response, panel_response
+from pipeline.console.pages import NotThere, page_response, panel_response
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
 from pipeline.console.topics.browse import (
@@ -280,7 +280,7 @@ def message_value(request: HttpRequest, cluster: str, name: str, partition: int,
         found: TopicMessage | None = one_message(cluster, name, partition, offset)
     except ServerError as error:
         return HttpResponse(str(error), status=503, content_type="text/plain; charset=utf-8")
-    except ValueError as error:
+    except NotThere as error:
         raise Http404(str(error)) from error
     if found is None:
         raise Http404("Kafka has no record there")
