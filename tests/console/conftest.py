@@ -13,7 +13,9 @@ from pipeline import conf
 from pipeline.console import guard, sending
 from pipeline.console.files import folders
 from sinks import config as sinks_config
-from tests.pipeline.conftest import staff
+from tests.pipeline.conftest import staff, viewer
+
+__all__ = ["viewer"]
 
 
 @pytest.fixture(autouse=True)
