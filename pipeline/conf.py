@@ -28,6 +28,38 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     partitions: Annotated[
         int, Meta(ge=1, le=10_000, description="Partitions of one topic that are listed; totals count all of them.")
     ] = 200
+    hdfs_timeout_seconds: Annotated[
+        float, Meta(gt=0, le=60, description="The longest wait for an answer of HDFS, in seconds.")
+    ] = 5.0
+    reads_at_once: Annotated[
+        int, Meta(ge=1, le=100, description="Reads of one server that one process of the website makes at a time.")
+    ] = 6
+    away_seconds: Annotated[
+        float, Meta(ge=0, le=300, description="Seconds for which a server that did not answer is not asked again.")
+    ] = 5.0
+    records: Annotated[int, Meta(ge=1, le=500, description="Records, documents and files on one page.")] = 50
+    search_records: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="Records of a topic that one search looks at.")
+    ] = 20_000
+    search_bytes: Annotated[
+        int, Meta(ge=1024, le=1024**3, description="Bytes of a topic that one search looks at.")
+    ] = 32 * 1024 * 1024
+    search_seconds: Annotated[
+        float, Meta(gt=0, le=25, description="Seconds that one search of a topic takes at most.")
+    ] = 5.0
+    preview_bytes: Annotated[
+        int, Meta(ge=1024, le=16 * 1024 * 1024, description="Bytes of a record or of a text file that are shown.")
+    ] = 64 * 1024
+    decoded_bytes: Annotated[
+        int, Meta(ge=1024, le=1024**3, description="Bytes of a compressed, Parquet or Avro file that is previewed.")
+    ] = 16 * 1024 * 1024
+    export_rows: Annotated[int, Meta(ge=1, le=10_000_000, description="Documents of one export.")] = 100_000
+    downloads_at_once: Annotated[
+        int, Meta(ge=1, le=100, description="Downloads and exports that one process of the website sends at a time.")
+    ] = 2
+    practice_topic: Annotated[
+        str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of the practice page.")
+    ] = "practice"
 
 
 @cache

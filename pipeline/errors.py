@@ -11,3 +11,7 @@ class ServerError(Exception):
         super().__init__(f"{server}: {text}")
         self.server = server
         self.text = text
+
+
+class ServerAway(ServerError):
+    """It did not answer at all: asking again at once would only wait again."""

@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from events.conf import kafka_cluster
 from events.forking import never_destroy
-from pipeline.errors import ServerError
+from pipeline.errors import ServerAway
 
 Partition = tuple[str, int]
 """Topic and partition number."""
@@ -69,14 +69,9 @@ def read_offsets(
     answer; an error of one partition or group stands in its place.
     """
     config = kafka_cluster(cluster)
-    server = f"Kafka ({config['bootstrap.servers']})"
     deadline = time.monotonic() + timeout
-    try:
-        client = _admin(config)
-        # The list of all topics: asking for one by name could create it.
-        known = client.list_topics(timeout=_left(deadline)).topics
-    except KafkaException as error:
-        raise ServerError(server, _text(error)) from error
+    client = admin_client(config)
+    known = read_topics(cluster, timeout=timeout)
     partitions = {topic: sorted(known[topic].partitions) for topic in topics if topic in known}
     wanted = {
         group: [(topic, n) for topic in read for n in partitions.get(topic, [])] for group, read in groups.items()
@@ -94,7 +89,39 @@ def read_offsets(
     )
 
 
-def _admin(config: dict[str, Any]) -> AdminClient:
+def read_topics(cluster: str, *, timeout: float) -> dict[str, Any]:
+    """All topics of a cluster by name, as librdkafka's TopicMetadata; timeout: in seconds. Raises ServerAway."""
+    config = kafka_cluster(cluster)
+    try:
+        # The list of all topics: asking for one by name could create it.
+        return dict(admin_client(config).list_topics(timeout=timeout).topics)
+    except KafkaException as error:
+        raise ServerAway(server_name(cluster), error_text(error)) from error
+
+
+def offsets_at(
+    cluster: str, topic: str, partitions: Iterable[int], milliseconds: int, *, timeout: float
+) -> dict[int, int | None]:
+    """The offset of each partition's first record of that time or later, None when there is none.
+
+    milliseconds: since the epoch; timeout: in seconds. Raises ServerAway.
+    """
+    deadline = time.monotonic() + timeout
+    client = admin_client(kafka_cluster(cluster))
+    futures = _ask_offsets(client, {topic: list(partitions)}, OffsetSpec.for_timestamp(milliseconds), deadline)
+    try:
+        found = {number: future.result(_left(deadline)).offset for (_, number), future in futures.items()}
+    except (KafkaException, FutureTimeoutError) as error:
+        raise ServerAway(server_name(cluster), error_text(error)) from error
+    return {number: offset if offset >= 0 else None for number, offset in found.items()}
+
+
+def server_name(cluster: str) -> str:
+    """A cluster's name for people."""
+    return f"Kafka ({kafka_cluster(cluster)['bootstrap.servers']})"
+
+
+def admin_client(config: dict[str, Any]) -> AdminClient:
     """The client of this process for a cluster, made at its first use, so after a server's fork."""
     with _lock:
         if (key := _key(config)) not in _admins:
@@ -134,7 +161,7 @@ def _partition(first: "Future[Any]", end: "Future[Any]", number: int, deadline: 
     try:
         offsets = first.result(_left(deadline)).offset, end.result(_left(deadline)).offset
     except (KafkaException, FutureTimeoutError) as error:
-        return PartitionOffsets(number, None, None, _text(error))
+        return PartitionOffsets(number, None, None, error_text(error))
     if min(offsets) < 0:  # what librdkafka answers for a request that timed out
         return PartitionOffsets(number, None, None, _NO_ANSWER)
     return PartitionOffsets(number, *offsets)
@@ -155,7 +182,7 @@ def _read_group(config: dict[str, Any], group: str, wanted: list[Partition], dea
     try:
         answer: list[TopicPartition] = _consumer(config, group).committed(partitions, timeout=_left(deadline))
     except KafkaException as error:
-        return GroupOffsets(error=_text(error))
+        return GroupOffsets(error=error_text(error))
     return GroupOffsets({(p.topic, p.partition): p.offset for p in answer if p.error is None and p.offset >= 0})
 
 
@@ -163,7 +190,8 @@ def _left(deadline: float) -> float:
     return max(_LEAST_SECONDS, deadline - time.monotonic())
 
 
-def _text(error: Exception) -> str:
+def error_text(error: Exception) -> str:
+    """What Kafka says went wrong; KafkaException, or a future's timeout."""
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
     return _NO_ANSWER

@@ -248,7 +248,7 @@ def _execute(search: Any) -> dict[str, Any]:
         # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
         return search.execute().to_dict()  # type: ignore[no-any-return]
     except ApiError as error:
-        raise ServerError(_server(), _reason(error)) from error
+        raise ServerError(_server(), reason_of(error)) from error
     except TransportError as error:
         raise ServerError(_server(), error.message) from error
 
@@ -258,7 +258,7 @@ def _server() -> str:
     return f"Elasticsearch ({', '.join(node.base_url for node in client.transport.node_pool.all())})"
 
 
-def _reason(error: ApiError) -> str:
+def reason_of(error: ApiError) -> str:
     """Elasticsearch's own words: the reason of the root cause, else of the error, else its status."""
     details = error.body.get("error") if isinstance(error.body, dict) else None
     if not isinstance(details, dict):

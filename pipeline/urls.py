@@ -12,6 +12,7 @@ handler500 = "events.api.server_error"
 urlpatterns = [
     path("", include("events.urls")),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/console/", include("pipeline.console.urls")),
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=f"/{settings.STATIC_URL.strip('/')}/events/icon.svg")),
 ]

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "events",
     "sinks",
     "pipeline",
+    "pipeline.console",
     "django_elasticsearch_dsl",
     "rest_framework",
     "corsheaders",

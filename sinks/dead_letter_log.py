@@ -1,5 +1,7 @@
 """Reads the dead letters of a sink back from their topic."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sinks.config import SinkConfig
@@ -8,7 +10,9 @@ from sinks.log_reader import LogReader
 from sinks.records import Partition, Record
 
 REPLAYED = "dlq.replayed"
-"""The header of a note in the same topic that the record of an origin was replayed, with where to."""
+"""The header of a note in the same topic that an origin's record was replayed, with where to, or was discarded."""
+
+_REASON = 120
 
 Origin = tuple[Partition, int]
 """Partition and offset of a record."""
@@ -33,20 +37,30 @@ def read_letters(sink: SinkConfig, reader: LogReader) -> dict[Origin, StoredLett
 
     Raises Retriable when Kafka does not answer.
     """
+    partitions = (partition for topic in sink.dead_letter_topics for partition in reader.partitions(topic))
+    records = (record for partition in partitions for record in reader.read(partition, *reader.bounds(partition)))
+    return letters_in(records, sink=sink.name)
+
+
+def letters_in(records: Iterable[Record], *, sink: str) -> dict[Origin, StoredLetter]:
+    """The dead letters of a sink among the records of its dead-letter topics, without those that were dealt with."""
     letters: dict[Origin, StoredLetter] = {}
     replayed: set[Origin] = set()
-    for topic in sink.dead_letter_topics:
-        for partition in reader.partitions(topic):
-            for record in reader.read(partition, *reader.bounds(partition)):
-                headers = dict(record.headers or ())
-                if headers.get("dlq.sink") != sink.name.encode():
-                    continue  # several sinks may share the topic
-                origin = _origin(headers)
-                if REPLAYED in headers:
-                    replayed.add(origin)
-                else:
-                    letters.setdefault(origin, _letter(origin, record, headers))
+    for record in records:
+        headers = dict(record.headers or ())
+        if headers.get("dlq.sink") != sink.encode():
+            continue  # several sinks may share the topic
+        origin = _origin(headers)
+        if REPLAYED in headers:
+            replayed.add(origin)
+        else:
+            letters.setdefault(origin, _letter(origin, record, headers))
     return {origin: letter for origin, letter in letters.items() if origin not in replayed}
+
+
+def kind_of(reason: str) -> str:
+    """What many reasons have in common: without their numbers, which are offsets, columns and values."""
+    return re.sub(r"\d+", "#", reason)[:_REASON]
 
 
 def _origin(headers: dict[str, bytes]) -> Origin:

@@ -41,6 +41,10 @@ class Replayer:
         """Notes that the records are in the store. Raises Retriable."""
         self._transact(letters, to="sink")
 
+    def discard(self, letters: Iterable[StoredLetter]) -> None:
+        """Notes that nobody wants the records any more; their bytes stay until Kafka deletes them. Raises Retriable."""
+        self._transact(letters, to="nowhere")
+
     def _transact(self, letters: Iterable[StoredLetter], *, to: str) -> None:
         def transact() -> None:
             self._producer.begin_transaction()

@@ -1,9 +1,10 @@
 """The one place that talks to HDFS: WebHDFS by the hdfs package, every answer looked at, every call with a timeout."""
 
 import http
+import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from functools import wraps
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
 import hdfs
 import hdfs.client
@@ -31,6 +32,9 @@ _LEASED = "AlreadyBeingCreatedException"
 
 # The package has no such operation; this is how it makes the ones that it has.
 _truncate = hdfs.client._Request("POST").to_method("TRUNCATE")
+
+
+_list_batch = hdfs.client._Request("GET").to_method("LISTSTATUS_BATCH")  # the package lacks it
 
 
 class NotFound(Exception):
@@ -273,3 +277,66 @@ def connect(cluster: HdfsCluster, *, connections: int, metrics: SinkMetrics | No
             raise ValueError(f"auth is kerberos, which needs the package requests-kerberos ({error})") from error
         return HdfsClient(KerberosClient(cluster.url, max_concurrency=connections, **options), session, metrics)
     return HdfsClient(hdfs.InsecureClient(cluster.url, user=cluster.user, **options), session, metrics)
+
+
+class FileStatus(NamedTuple):
+    """An entry of a folder. length: in bytes, 0 for a folder; modified: milliseconds since 1970."""
+
+    name: str
+    is_folder: bool
+    length: int
+    modified: int
+    owner: str
+    replication: int
+
+
+class HdfsBrowser:
+    """Reads for people, each bounded. Every method may raise NotFound, Retriable and Fatal."""
+
+    def __init__(self, client: HdfsClient) -> None:
+        self._client = client._client
+
+    @_translated
+    def status(self, path: str) -> FileStatus:
+        """A file or folder."""
+        return _file_status(posixpath.basename(path), self._client.status(path))
+
+    @_translated
+    def listing(self, path: str, *, after: str = "") -> tuple[list[FileStatus], int]:
+        """The entries of a folder by name after `after`, as many as the NameNode gives at once, and how many follow."""
+        options = {"startafter": after} if after else {}
+        answer = _list_batch(self._client, path, **options).json()["DirectoryListing"]
+        found = answer["partialListing"]["FileStatuses"]["FileStatus"]
+        return [_file_status(one["pathSuffix"], one) for one in found], int(answer["remainingEntries"])
+
+    @_translated
+    def summary(self, path: str) -> tuple[int, int, int]:
+        """Files, folders (itself is one) and bytes below a folder."""
+        summary = self._client.content(path)
+        return summary["fileCount"], summary["directoryCount"], summary["length"]
+
+    @_translated
+    def part(self, path: str, offset: int, length: int) -> bytes:
+        """Up to `length` bytes of a file from `offset` on."""
+        if not length:
+            return b""
+        with self._client.read(path, offset=offset, length=length) as reader:
+            content: bytes = reader.read(length)
+        return content
+
+    @_translated
+    def open(self, path: str) -> requests.Response:
+        """A file as an HTTP answer whose content is read by `iter_content`; to be closed."""
+        answer: requests.Response = self._client._open(path)
+        return answer
+
+
+def _file_status(name: str, status: dict[str, Any]) -> FileStatus:
+    return FileStatus(
+        name=name,
+        is_folder=status["type"] == "DIRECTORY",
+        length=status["length"],
+        modified=status["modificationTime"],
+        owner=status["owner"],
+        replication=status["replication"],
+    )

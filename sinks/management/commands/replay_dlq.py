@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from events.conf import kafka_cluster
 from sinks.build import build_writer
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import StoredLetter, read_letters
+from sinks.dead_letter_log import StoredLetter, kind_of, read_letters
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Fatal, Retriable
 from sinks.log_reader import LogReader
@@ -93,8 +93,7 @@ class Command(BaseCommand):
         self.stdout.write(f"{done} dead letters replayed, {len(letters) - done} left")
 
     def _list(self, letters: list[StoredLetter]) -> None:
-        # Without their numbers, which are offsets, columns and values, many reasons are one.
-        reasons = Counter((letter.origin[0].topic, re.sub(r"\d+", "#", letter.reason)[:_REASON]) for letter in letters)
+        reasons = Counter((letter.origin[0].topic, kind_of(letter.reason)) for letter in letters)
         for (topic, reason), count in reasons.most_common():
             self.stdout.write(f"{topic}: {count} x {reason}")
 

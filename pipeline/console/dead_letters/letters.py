@@ -1,0 +1,140 @@
+"""Bounded reads of a sink's dead letters, and what operators do with them: replay or discard."""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+from django.utils.translation import gettext as _
+
+from events.conf import kafka_cluster
+from pipeline.conf import console_settings
+from pipeline.console.guard import guard
+from pipeline.console.topics.messages import Bounds, TopicMessage, read_messages
+from pipeline.errors import ServerError
+from pipeline.kafka_reads import read_offsets, server_name
+from sinks.config import SinkConfig
+from sinks.dead_letter_log import Origin, StoredLetter, kind_of, letters_in
+from sinks.errors import Retriable
+from sinks.records import Record
+from sinks.replay import Replayer
+
+_AT_A_TIME = 100
+"""Letters of one transaction."""
+
+
+@dataclass(frozen=True)
+class Letters:
+    """Dead letters, the newest last. is_complete: whether all records of their topics were read, notes included."""
+
+    found: dict[Origin, StoredLetter]
+    is_complete: bool
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Letters of a topic with one kind of reason; newest: when the newest of these records was written (ms)."""
+
+    topic: str
+    kind: str
+    count: int
+    newest: int
+
+
+def read_letters(sink: SinkConfig) -> Letters:
+    """The dead letters of a sink; when there are more records than may be read, the newest. Raises ServerError."""
+    conf = console_settings()
+    is_complete = True
+    records: list[Record] = []
+    with guard().read(server_name(sink.kafka)):
+        topics = sink.dead_letter_topics
+        offsets = read_offsets(sink.kafka, topics=topics, groups={}, timeout=conf.kafka_timeout_seconds).topics
+        for topic, parts in offsets.items():
+            each = max(1, conf.search_records // (len(parts) * len(offsets)))
+            ranges = {}
+            for part in parts:
+                if part.first is None or part.end is None:
+                    raise ServerError(server_name(sink.kafka), f"{topic} {part.partition}: {part.error}")
+                ranges[part.partition] = (max(part.first, part.end - each), part.end)
+                is_complete &= ranges[part.partition][0] == part.first
+            bounds = Bounds(conf.search_records, conf.search_bytes // len(offsets), conf.search_seconds)
+            reading = read_messages(sink.kafka, topic, ranges, bounds=bounds, keep=conf.search_records)
+            is_complete &= reading.stopped_by == "end"
+            records += [_record(message) for message in sorted(reading.messages, key=lambda m: m.timestamp or 0)]
+    return Letters(letters_in(records, sink=sink.name), is_complete)
+
+
+def reasons(letters: Letters) -> list[Reason]:
+    """The letters by topic and kind of reason, the most frequent first."""
+    groups: dict[tuple[str, str], list[StoredLetter]] = {}
+    for letter in letters.found.values():
+        groups.setdefault((letter.origin[0].topic, kind_of(letter.reason)), []).append(letter)
+    found = [
+        Reason(topic, kind, len(group), max(letter.record.timestamp for letter in group))
+        for (topic, kind), group in groups.items()
+    ]
+    return sorted(found, key=lambda reason: (-reason.count, reason.topic, reason.kind))
+
+
+def chosen(
+    letters: Letters, *, topic: str = "", kind: str = "", origins: Collection[Origin] | None = None
+) -> list[StoredLetter]:
+    """Those of a topic and a kind of reason (empty: of all), and of these origins when they are given."""
+    return [
+        letter
+        for origin, letter in letters.found.items()
+        if topic in ("", origin[0].topic)
+        and kind in ("", kind_of(letter.reason))
+        and (origins is None or origin in origins)
+    ]
+
+
+def replay(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Origin] | None) -> tuple[int, int]:
+    """Sends letters back to the topics that they came from, each once, whoever else replays.
+
+    Returns how many, and how many were too large for the dead-letter topic and so can't be. Raises ServerError.
+    """
+    with _replaying(sink) as (replayer, letters):
+        found = chosen(letters, topic=topic, kind=kind, origins=origins)
+        whole = [letter for letter in found if letter.is_whole]
+        for part in _parts(whole):
+            replayer.to_topic(part)
+    return len(whole), len(found) - len(whole)
+
+
+def discard(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Origin] | None) -> int:
+    """Notes that letters are not wanted any more; returns how many. Raises ServerError."""
+    with _replaying(sink) as (replayer, letters):
+        found = chosen(letters, topic=topic, kind=kind, origins=origins)
+        for part in _parts(found):
+            replayer.discard(part)
+    return len(found)
+
+
+@contextmanager
+def _replaying(sink: SinkConfig) -> Iterator[tuple[Replayer, Letters]]:
+    """Begins a replay, after which no other one can do the letters that are read then."""
+    name = server_name(sink.kafka)
+    read_letters(sink)  # a server that is away is told of before the replay waits for it for long
+    replayer = Replayer(kafka_cluster(sink.kafka), sink=sink.name, letters_of=sink.dead_letters_of)
+    try:
+        replayer.begin()
+        letters = read_letters(sink)
+        if not letters.is_complete:
+            # A letter whose note was not read would be replayed twice.
+            text = _("There are more dead letters than are read here; use the command {command}.")
+            raise ServerError(name, text.format(command=f"manage.py replay_dlq --sink {sink.name}"))
+        yield replayer, letters
+    except Retriable as error:
+        raise ServerError(name, str(error)) from error
+
+
+def _parts(letters: list[StoredLetter]) -> Iterator[list[StoredLetter]]:
+    rest = iter(letters)
+    while part := list(islice(rest, _AT_A_TIME)):
+        yield part
+
+
+def _record(message: TopicMessage) -> Record:
+    headers = [(name, value or b"") for name, value in message.headers]
+    return Record(message.offset, message.value, message.timestamp or 0, message.key, headers or None)

@@ -1,0 +1,230 @@
+"""The pages of dead letters: by reason, one reason's letters, one letter, replaying and discarding them."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages as notes
+from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from pipeline.conf import console_settings
+from pipeline.console.access import REPLAY
+from pipeline.console.audit import audited
+from pipeline.console.dead_letters import letters
+from pipeline.console.pages import page_response, panel_response
+from pipeline.console.payload import one_line, payload
+from pipeline.console.topics.browse import number_of
+from pipeline.errors import ServerError
+from sinks.config import SinkConfig, sinks
+from sinks.dead_letter_log import Origin, StoredLetter
+from sinks.records import Partition
+
+PAGE = "console:dead_letters"
+_IN_LIST = 300
+_SELECTED = 1_000
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponseBase:
+    """A panel for each sink."""
+    return page_response(request, "dead_letters/index.html", page=PAGE, title=_("Dead letters"), sinks=sinks().values())
+
+
+@require_GET
+def reasons_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """The dead letters of a sink by topic and reason."""
+    config = _sink(sink)
+
+    def read() -> Mapping[str, Any]:
+        found = letters.read_letters(config)
+        rows = [
+            (reason, f"{_url('letters', sink)}?{urlencode({'topic': reason.topic, 'reason': reason.kind})}")
+            for reason in letters.reasons(found)
+        ]
+        return {"rows": rows, "total": len(found.found), "is_complete": found.is_complete, "sink": config}
+
+    return panel_response(request, "dead_letters/reasons.html", read)
+
+
+@require_GET
+def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """The page of one reason's letters."""
+    config = _sink(sink)
+    query = {name: request.GET.get(name, "") for name in ("topic", "reason", "page")}
+    return page_response(
+        request,
+        "dead_letters/reason.html",
+        page=PAGE,
+        title=query["reason"] or _("All dead letters"),
+        sink=config,
+        url=f"{_url('letters_panel', sink)}?{urlencode(query)}",
+    )
+
+
+@require_GET
+def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """One reason's letters, to be chosen."""
+    config = _sink(sink)
+    topic, kind = request.GET.get("topic", ""), request.GET.get("reason", "")
+
+    def read() -> Mapping[str, Any]:
+        page = number_of(request.GET.get("page", ""), _("Page")) or 0
+        count = console_settings().records
+        found = letters.read_letters(config)
+        fitting = letters.chosen(found, topic=topic, kind=kind)[::-1]
+        shown = fitting[page * count : (page + 1) * count]
+        query = {"topic": topic, "reason": kind}
+        further = urlencode({**query, "page": page + 1}) if len(fitting) > (page + 1) * count else None
+        return {
+            "sink": config,
+            "topic": topic,
+            "reason": kind,
+            "total": len(fitting),
+            "rows": [_row(sink, letter) for letter in shown],
+            "older": further and f"?{further}",
+            "is_complete": found.is_complete,
+            "may_replay": request.user.has_perm(REPLAY),
+        }
+
+    return panel_response(request, "dead_letters/letters.html", read)
+
+
+@require_GET
+def letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> HttpResponseBase:
+    """A letter's page."""
+    config = _sink(sink)
+    return page_response(
+        request,
+        "dead_letters/letter.html",
+        page=PAGE,
+        title=f"{topic}-{partition}-{offset}",
+        sink=config,
+        url=_url("letter_panel", sink, topic, partition, offset),
+    )
+
+
+@require_GET
+def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> JsonResponse:
+    """A letter: its reason, its origin and its bytes."""
+    config = _sink(sink)
+    limit = console_settings().preview_bytes
+
+    def read() -> Mapping[str, Any]:
+        origin = (Partition(topic, partition), offset)
+        found = letters.read_letters(config).found.get(origin)
+        if found is None:
+            return {"letter": None}
+        return {
+            "letter": found,
+            "topic": topic,
+            "partition": partition,
+            "offset": offset,
+            "cluster": config.kafka,
+            "key": payload(found.record.key, limit=limit),
+            "value": payload(found.record.value, limit=limit),
+            "headers": [(name, one_line(value, limit=2000)) for name, value in found.record.headers or ()],
+        }
+
+    return panel_response(request, "dead_letters/bytes.html", read)
+
+
+@require_POST
+def act(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """Replays or discards: the selected letters, or all of a topic and reason; asks before it does."""
+    config = _sink(sink)
+    action, topic, kind = (request.POST.get(name, "") for name in ("action", "topic", "reason"))
+    is_all = request.POST.get("scope") == "all"
+    try:
+        origins = None if is_all else _origins(request.POST.getlist("letter"))
+    except ValueError as error:
+        return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
+    if action not in ("replay", "discard"):
+        return HttpResponseBadRequest("action", content_type="text/plain")
+    back = f"{_url('letters', sink)}?{urlencode({'topic': topic, 'reason': kind})}"
+    if origins is not None and not origins:
+        notes.warning(request, _("No dead letter was selected."))
+        return HttpResponseRedirect(back)
+    try:
+        if request.POST.get("confirmed") == "yes":
+            return _do(request, config, action, topic, kind, origins)
+        found = letters.chosen(letters.read_letters(config), topic=topic, kind=kind, origins=origins)
+    except ServerError as error:
+        notes.error(request, str(error))
+        return HttpResponseRedirect(back)
+    topics = {one.origin[0].topic for one in found}
+    return page_response(
+        request,
+        "dead_letters/confirm.html",
+        page=PAGE,
+        title=_("Replay dead letters?") if action == "replay" else _("Discard dead letters?"),
+        sink=config,
+        action=action,
+        topic=topic,
+        reason=kind,
+        scope="all" if is_all else "selected",
+        selected=request.POST.getlist("letter") if not is_all else [],
+        count=len(found),
+        topics=sorted(topics),
+        readers=[one.name for one in sinks().values() if topics & set(one.topics)],
+        back=back,
+    )
+
+
+def _do(
+    request: HttpRequest, config: SinkConfig, action: str, topic: str, kind: str, origins: set[Origin] | None
+) -> HttpResponseBase:
+    which = f"{len(origins)} selected" if origins is not None else f"all of topic {topic or '*'}, reason {kind or '*'}"
+    with audited(request, f"dead letters of {config.name}", f"{action} {which}") as logged:
+        if action == "replay":
+            done, left = letters.replay(config, topic=topic, kind=kind, origins=origins)
+            notes.success(request, _("{n} dead letters were replayed.").format(n=done))
+            if left:
+                notes.warning(
+                    request, _("{n} were too large for the dead-letter topic and can’t be replayed.").format(n=left)
+                )
+        else:
+            done = letters.discard(config, topic=topic, kind=kind, origins=origins)
+            notes.success(request, _("{n} dead letters were discarded.").format(n=done))
+        logged.done(f"{done} done")
+    return HttpResponseRedirect(_url("dead_letters"))
+
+
+def _row(sink: str, found: StoredLetter) -> dict[str, Any]:
+    partition, offset = found.origin
+    return {
+        "letter": found,
+        "id": f"{partition.topic}/{partition.number}/{offset}",
+        "partition": partition,
+        "offset": offset,
+        "value": one_line(found.record.value, limit=_IN_LIST),
+        "url": _url("letter", sink, partition.topic, partition.number, offset),
+    }
+
+
+def _origins(ids: list[str]) -> set[Origin]:
+    """The origins of a form's checkboxes. Raises ValueError."""
+    if len(ids) > _SELECTED:
+        raise ValueError(f"more than {_SELECTED} letters")
+    origins = set()
+    for id in ids:
+        topic, _slash, place = id.partition("/")
+        partition, offset = (number_of(part, "letter") for part in (*place.split("/"), "", "")[:2])
+        if partition is None or offset is None:
+            raise ValueError(f"letter {id!r}")
+        origins.add((Partition(topic, partition), offset))
+    return origins
+
+
+def _sink(name: str) -> SinkConfig:
+    found = sinks().get(name)
+    if found is None:
+        raise Http404("there is no sink of this name")
+    return found
+
+
+def _url(name: str, *args: Any) -> str:
+    return reverse(f"console:{name}", args=args)

@@ -1,0 +1,251 @@
+"""Bounded searches of a sink's documents, and their export."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain, islice
+from typing import Any
+
+from django.utils import timezone
+from elasticsearch import Elasticsearch, helpers
+from elasticsearch.dsl.connections import connections
+from elasticsearch.exceptions import ApiError, TransportError
+
+from pipeline.conf import console_settings
+from pipeline.console.documents.query import DocumentQuery
+from pipeline.console.guard import guard
+from pipeline.errors import ServerAway, ServerError
+from pipeline.statistics import reason_of
+from pipeline.time_range import to_milliseconds
+from sinks.config import SinkConfig, sinks
+from sinks.elasticsearch.config import ElasticsearchTarget
+
+WINDOW = 10_000
+"""Elasticsearch's own bound: documents that can be paged to (index.max_result_window)."""
+
+_SAMPLE = 2_000
+"""Documents of each shard from which top values are counted."""
+_FIELDS = 20
+_TOP = 5
+_EXPORT_AT_ONCE = 1_000
+
+_COUNTED = {"keyword", "boolean", "long", "integer", "short", "byte", "double", "float", "ip", "constant_keyword"}
+_GROUPS = {"object", "nested"}
+
+
+@dataclass(frozen=True)
+class StoredDocument:
+    """A document; time: in milliseconds since the epoch, None where it has none."""
+
+    index: str
+    id: str
+    time: int | None
+    source: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One interval of the histogram, in milliseconds since the epoch."""
+
+    start: int
+    end: int
+    count: int
+
+
+@dataclass(frozen=True)
+class TopValues:
+    """The most frequent values of a field in a sample."""
+
+    field: str
+    values: list[tuple[Any, int]]
+
+
+def elasticsearch_sinks() -> dict[str, tuple[SinkConfig, ElasticsearchTarget]]:
+    """The sinks that store in Elasticsearch, by name."""
+    return {name: (sink, sink.target) for name, sink in sinks().items() if isinstance(sink.target, ElasticsearchTarget)}
+
+
+def time_field(target: ElasticsearchTarget) -> str:
+    """The field that holds the documents' time."""
+    return "timestamp" if target.time == "kafka" else target.time
+
+
+def histogram(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, list[Bar]]:
+    """How many documents fit, and when they were; without a time range no bars. Raises ServerError."""
+    aggregations = {}
+    if query.range is not None:
+        field = time_field(target)
+        aggregations["bars"] = {
+            "date_histogram": {
+                "field": field,
+                "fixed_interval": f"{query.range.interval // timedelta(seconds=1)}s",
+                "time_zone": timezone.get_current_timezone_name(),
+                "min_doc_count": 0,
+                "extended_bounds": {
+                    "min": to_milliseconds(query.range.start),
+                    "max": to_milliseconds(query.range.end) - 1,
+                },
+                "format": "epoch_millis",
+            }
+        }
+    answer = _search(target, query, size=0, track_total_hits=True, aggregations=aggregations)
+    total = int(answer["hits"]["total"]["value"])
+    if query.range is None or "aggregations" not in answer:
+        return total, []
+    width = query.range.interval // timedelta(milliseconds=1)
+    buckets = answer["aggregations"]["bars"]["buckets"]
+    return total, [Bar(bucket["key"], bucket["key"] + width, bucket["doc_count"]) for bucket in buckets]
+
+
+def documents(target: ElasticsearchTarget, query: DocumentQuery, *, count: int) -> tuple[list[StoredDocument], bool]:
+    """A page of the newest documents, and whether another can follow. Raises ServerError."""
+    begin = query.page * count
+    if begin + count > WINDOW:
+        return [], False
+    answer = _search(target, query, from_=begin, size=count + 1, **_newest_first(target), track_total_hits=False)
+    found = [_document(target, hit) for hit in answer["hits"]["hits"]]
+    return found[:count], len(found) > count and begin + 2 * count <= WINDOW
+
+
+def document(target: ElasticsearchTarget, index: str, id: str) -> StoredDocument | None:
+    """A document of one of the sink's indices; None when it is not there. Raises ServerError."""
+    wanted = {"bool": {"filter": [{"ids": {"values": [id]}}, {"term": {"_index": index}}]}}
+    with _server(target) as client:
+        answer = client.search(
+            index=target.readers, query=wanted, size=1, ignore_unavailable=True, docvalue_fields=_time_value(target)
+        )
+    hits = answer["hits"]["hits"]
+    return _document(target, hits[0]) if hits else None
+
+
+def top_values(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, list[TopValues]]:
+    """The fields that can be counted, with their most frequent values in a sample of some documents.
+
+    Raises ServerError.
+    """
+    fields = [name for name, kinds in _field_types(target).items() if kinds <= _COUNTED][:_FIELDS]
+    aggregations = {
+        "sample": {
+            "sampler": {"shard_size": _SAMPLE},
+            "aggs": {str(place): {"terms": {"field": name, "size": _TOP}} for place, name in enumerate(fields)},
+        }
+    }
+    answer = _search(target, query, size=0, track_total_hits=False, aggregations=aggregations)
+    sample = answer.get("aggregations", {}).get("sample")
+    if sample is None:
+        return 0, []
+    found = []
+    for place, name in enumerate(fields):
+        buckets = sample[str(place)]["buckets"]
+        values = [(bucket.get("key_as_string", bucket["key"]), bucket["doc_count"]) for bucket in buckets]
+        found.append(TopValues(name, values))
+    return sample["doc_count"], found
+
+
+def columns(target: ElasticsearchTarget) -> list[str]:
+    """The fields of the documents, those of objects with dots; a field's second form (`.keyword`) is left out.
+
+    Raises ServerError.
+    """
+    types = _field_types(target)
+    return [
+        name for name in types if not (types.get(name.rpartition(".")[0], _GROUPS) - _GROUPS or types[name] & _GROUPS)
+    ]
+
+
+def export(target: ElasticsearchTarget, query: DocumentQuery, *, rows: int) -> Iterator[StoredDocument]:
+    """Up to `rows` documents, the newest first. Its first part is read at once, which may raise ServerError."""
+    body = {"query": _filter(target, query), **_newest_first(target)}
+    with _server(target) as client:
+        hits = helpers.scan(
+            client,
+            query=body,
+            index=target.readers,
+            size=min(rows, _EXPORT_AT_ONCE),
+            scroll="2m",
+            preserve_order=True,
+            ignore_unavailable=True,
+        )
+        first = list(islice(hits, 1))
+    return (_document(target, hit) for hit in islice(chain(first, hits), rows))
+
+
+def record_of(sink: SinkConfig, target: ElasticsearchTarget, id: str) -> tuple[str, int, int] | None:
+    """Topic, partition and offset of the record that a document was made of, where its id tells."""
+    match = re.fullmatch(r"(.+)-(\d{1,9})-(\d{1,18})", id)
+    if target.id == "key" or match is None or match[1] not in sink.topics:
+        return None
+    return match[1], int(match[2]), int(match[3])
+
+
+def flattened(source: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A document's values by their names with dots."""
+    flat: dict[str, Any] = {}
+    for name, value in source.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _field_types(target: ElasticsearchTarget) -> dict[str, set[str]]:
+    with _server(target) as client:
+        answer = client.field_caps(index=target.readers, fields="*", ignore_unavailable=True, filters="-metadata")
+    return {name: set(kinds) for name, kinds in sorted(answer["fields"].items())}
+
+
+def _search(target: ElasticsearchTarget, query: DocumentQuery, **options: Any) -> dict[str, Any]:
+    with _server(target) as client:
+        # A missing index answers as an empty one; a shard that fails is an error rather than a number too small.
+        answer: Any = client.search(
+            index=target.readers,
+            query=_filter(target, query),
+            ignore_unavailable=True,
+            allow_partial_search_results=False,
+            **options,
+        )
+    return dict(answer)
+
+
+def _filter(target: ElasticsearchTarget, query: DocumentQuery) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    if query.range is not None:
+        bounds = {"gte": to_milliseconds(query.range.start), "lt": to_milliseconds(query.range.end)}
+        parts.append({"range": {time_field(target): {**bounds, "format": "epoch_millis"}}})
+    if query.text:
+        # A wildcard at a word's beginning would look at every word of the index.
+        words = {"query": query.text, "default_operator": "AND", "allow_leading_wildcard": False, "lenient": True}
+        parts.append({"query_string": words})
+    return {"bool": {"filter": parts}} if parts else {"match_all": {}}
+
+
+def _newest_first(target: ElasticsearchTarget) -> dict[str, Any]:
+    order = {time_field(target): {"order": "desc", "unmapped_type": "date"}}
+    return {"sort": [order], "docvalue_fields": _time_value(target)}
+
+
+def _time_value(target: ElasticsearchTarget) -> list[dict[str, str]]:
+    return [{"field": time_field(target), "format": "epoch_millis"}]
+
+
+def _document(target: ElasticsearchTarget, hit: Mapping[str, Any]) -> StoredDocument:
+    values = hit.get("fields", {}).get(time_field(target))
+    milliseconds = int(values[0]) if values and str(values[0]).lstrip("-").isdigit() else None
+    return StoredDocument(hit["_index"], hit["_id"], milliseconds, hit.get("_source") or {})
+
+
+@contextmanager
+def _server(target: ElasticsearchTarget) -> Iterator[Elasticsearch]:
+    timeout = console_settings().elasticsearch_timeout_seconds
+    connected = connections.get_connection(target.cluster)
+    name = f"Elasticsearch ({', '.join(node.base_url for node in connected.transport.node_pool.all())})"
+    with guard().read(name):
+        try:
+            yield connected.options(request_timeout=timeout, max_retries=0)
+        except ApiError as error:
+            raise ServerError(name, reason_of(error)) from error
+        except TransportError as error:
+            raise ServerAway(name, error.message) from error

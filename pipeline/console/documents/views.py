@@ -1,0 +1,242 @@
+"""The pages of documents: search with a histogram and top values, one document, exports."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from pipeline.conf import console_settings
+from pipeline.console.documents import search
+from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse_query
+from pipeline.console.files.folders import hdfs_sinks
+from pipeline.console.pages import page_response, panel_response
+from pipeline.console.payload import payload
+from pipeline.console.sending import download
+from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds
+from sinks.config import SinkConfig
+from sinks.elasticsearch.config import ElasticsearchTarget
+
+PAGE = "console:documents"
+_COLUMNS = 6
+_CELL = 200
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponseBase:
+    """Leads to the documents of the first sink."""
+    first = next(iter(search.elasticsearch_sinks()), None)
+    if first is None:
+        return page_response(request, "documents/none.html", page=PAGE, title=_("Documents"))
+    return HttpResponseRedirect(_url("documents_of", first))
+
+
+@require_GET
+def page(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """The search page; its panels get the same query."""
+    config, target = _sink(sink)
+    given = request.GET.dict()
+    query = urlencode(given)
+    chosen = "" if given.get("from") or given.get("to") else given.get("range") or DEFAULT_SPAN
+    spans = [(key, span.label, key == chosen) for key, span in SPANS.items()]
+    return page_response(
+        request,
+        "documents/index.html",
+        page=PAGE,
+        title=_("Documents"),
+        sink=config,
+        target=target,
+        sinks=list(search.elasticsearch_sinks()),
+        query=given,
+        spans=[*spans, (ALL, _("All time"), chosen == ALL)],
+        urls={name: f"{_url(f'documents_{name}', sink)}?{query}" for name in ("histogram", "hits", "fields", "export")},
+        export_rows=console_settings().export_rows,
+        time_field=search.time_field(target),
+    )
+
+
+@require_GET
+def histogram_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """How many documents fit, and when they were."""
+    _config, target = _sink(sink)
+
+    def read() -> Mapping[str, Any]:
+        query = parse_query(request.GET.dict())
+        total, bars = search.histogram(target, query)
+        most = max((bar.count for bar in bars), default=0)
+        rows = [
+            {
+                "bar": bar,
+                "height": round(100 * bar.count / most, 2) if most else 0,
+                "top": round(100 - 100 * bar.count / most, 2) if most else 100,
+                "link": "?" + query.with_values(**{"range": "", "from": _iso(bar.start), "to": _iso(bar.end)}),
+            }
+            for bar in bars
+        ]
+        return {"total": total, "rows": rows, "most": most, "query": query}
+
+    return panel_response(request, "documents/histogram.html", read)
+
+
+@require_GET
+def hits_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """A page of documents."""
+    config, target = _sink(sink)
+
+    def read() -> Mapping[str, Any]:
+        query = parse_query(request.GET.dict())
+        found, has_more = search.documents(target, query, count=console_settings().records)
+        time = search.time_field(target)
+        names = list(dict.fromkeys(name for one in found for name in one.source if name != time))[:_COLUMNS]
+        return {
+            "names": names,
+            "rows": [
+                {
+                    "document": one,
+                    "cells": [_cell(one.source.get(name)) for name in names],
+                    "link": f"{_url('document', config.name)}?{urlencode({'index': one.index, 'id': one.id})}",
+                }
+                for one in found
+            ],
+            "newer": f"?{query.with_values(page=str(query.page - 1))}" if query.page else None,
+            "older": f"?{query.with_values(page=str(query.page + 1))}" if has_more else None,
+        }
+
+    return panel_response(request, "documents/hits.html", read)
+
+
+@require_GET
+def fields_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """Fields with their most frequent values."""
+    _config, target = _sink(sink)
+
+    def read() -> Mapping[str, Any]:
+        query = parse_query(request.GET.dict())
+        sample, fields = search.top_values(target, query)
+        fields.sort(key=lambda field: not field.values)
+        return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
+
+    return panel_response(request, "documents/fields.html", read)
+
+
+@require_GET
+def document(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """A document's page."""
+    config, _target = _sink(sink)
+    id = request.GET.get("id", "")
+    url = f"{_url('document_panel', sink)}?{urlencode({'index': request.GET.get('index', ''), 'id': id})}"
+    return page_response(request, "documents/document.html", page=PAGE, title=id, sink=config, url=url)
+
+
+@require_GET
+def document_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """A document, and where its record is in Kafka and in HDFS."""
+    config, target = _sink(sink)
+
+    def read() -> Mapping[str, Any]:
+        found = search.document(target, request.GET.get("index", ""), request.GET.get("id", ""))
+        if found is None:
+            return {"document": None}
+        record = search.record_of(config, target, found.id)
+        files = []
+        if record is not None:
+            files = [
+                (name, _url("file_of_record", name, *record))
+                for name, (reader, _folder) in hdfs_sinks().items()
+                if reader.kafka == config.kafka and record[0] in reader.topics
+            ]
+        return {
+            "document": found,
+            "values": sorted((name, _cell(value)) for name, value in search.flattened(found.source).items()),
+            "json": payload(msgspec.json.encode(found.source), limit=console_settings().preview_bytes),
+            "record_url": record and _url("topic_message", config.kafka, *record),
+            "files": files,
+        }
+
+    return panel_response(request, "documents/source.html", read)
+
+
+@require_GET
+def export(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """The documents that fit, as CSV or as JSON lines."""
+    _config, target = _sink(sink)
+    rows = console_settings().export_rows
+    is_csv = request.GET.get("format") != "ndjson"
+    try:
+        query = parse_query(request.GET.dict())
+    except ValueError as error:
+        raise Http404(str(error)) from error
+
+    def begin() -> tuple[Iterator[bytes], Callable[[], None]]:
+        names = search.columns(target) if is_csv else []
+        found = search.export(target, query, rows=rows)
+        return (_csv(found, names) if is_csv else _ndjson(found)), lambda: None
+
+    if is_csv:
+        return download(f"{target.readers}.csv", "text/csv; charset=utf-8", begin)
+    return download(f"{target.readers}.ndjson", "application/x-ndjson", begin)
+
+
+def _csv(found: Iterator[search.StoredDocument], names: list[str]) -> Iterator[bytes]:
+    line = io.StringIO()
+    writer = csv.writer(line)
+    writer.writerow(["_index", "_id", *names])
+    for one in found:
+        flat = search.flattened(one.source)
+        writer.writerow([one.index, _plain(one.id), *(_plain(flat.get(name)) for name in names)])
+        if line.tell() > 64 * 1024:
+            yield line.getvalue().encode()
+            line.seek(0)
+            line.truncate()
+    yield line.getvalue().encode()
+
+
+def _ndjson(found: Iterator[search.StoredDocument]) -> Iterator[bytes]:
+    for one in found:
+        yield msgspec.json.encode({"_index": one.index, "_id": one.id, "_source": one.source}) + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """A cell that no spreadsheet takes for a formula."""
+    if isinstance(value, list | dict):
+        value = msgspec.json.encode(value).decode()
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def _cell(value: Any) -> str | None:
+    if value is None:
+        return None
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
+
+
+def _values(query: DocumentQuery, field: search.TopValues) -> list[dict[str, Any]]:
+    return [
+        {"value": value, "count": count, "link": "?" + query.with_values(q=narrowed(query.text, field.field, value))}
+        for value, count in field.values
+    ]
+
+
+def _iso(milliseconds: int) -> str:
+    """A time as a form's field has it, in the reader's zone."""
+    return timezone.localtime(from_milliseconds(str(milliseconds))).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _sink(name: str) -> tuple[SinkConfig, ElasticsearchTarget]:
+    found = search.elasticsearch_sinks().get(name)
+    if found is None:
+        raise Http404("there is no Elasticsearch sink of this name")
+    return found
+
+
+def _url(name: str, *args: Any) -> str:
+    return reverse(f"console:{name}", args=args)

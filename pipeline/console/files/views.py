@@ -1,0 +1,229 @@
+"""The pages of files: the sinks' folders, a folder, a file with its first and last lines, downloads. All read-only."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import requests
+from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from pipeline.conf import console_settings
+from pipeline.console.files.folders import browsing, file_names, find_file, hdfs_sinks, inside, list_folder
+from pipeline.console.files.preview import NoPreview, preview
+from pipeline.console.pages import NotThere, page_response, panel_response
+from pipeline.console.sending import download
+from pipeline.console.topics.browse import one_message
+from pipeline.errors import ServerError
+from sinks.config import SinkConfig
+from sinks.hdfs.client import FileStatus
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.naming import FileNames
+from sinks.records import Partition, Record
+
+PAGE = "console:files"
+_CHUNK = 256 * 1024
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The folders of the sinks."""
+    return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=hdfs_sinks().values())
+
+
+@require_GET
+def summary_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """How much lies below a sink's folder."""
+    _config, target = _sink(sink)
+
+    def read() -> Mapping[str, Any]:
+        with browsing(target) as browser:
+            files, folders, size = browser.summary(target.path)
+        return {"files": files, "folders": folders - 1, "size": size}
+
+    return panel_response(request, "files/summary.html", read)
+
+
+@require_GET
+def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """A folder's page."""
+    config, target = _sink(sink)
+    path = _path(request, target)
+    query = urlencode({"path": path, "after": request.GET.get("after", "")})
+    return page_response(
+        request,
+        "files/folder.html",
+        page=PAGE,
+        title=path.rpartition("/")[2] or target.path,
+        sink=config,
+        target=target,
+        crumbs=_crumbs(path),
+        url=f"{_url('folder_list', sink)}?{query}",
+    )
+
+
+@require_GET
+def folder_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """The entries of a folder."""
+    config, target = _sink(sink)
+    path = _path(request, target)
+    after = request.GET.get("after", "")
+
+    def read() -> Mapping[str, Any]:
+        entries, has_more = list_folder(target, path, after=after, count=console_settings().records)
+        names = file_names(config, target)
+        rows = [_row(sink, path, entry, names) for entry in entries]
+        following = urlencode({"path": path, "after": entries[-1].name}) if entries and has_more else None
+        return {
+            "rows": rows,
+            "following": following and f"{_url('folder', sink)}?{following}",
+            "files": sum(not entry.is_folder for entry in entries),
+            "size": sum(entry.length for entry in entries),
+            "is_page": bool(after or has_more),
+        }
+
+    return panel_response(request, "files/list.html", read)
+
+
+@require_GET
+def file(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """A file's page."""
+    config, target = _sink(sink)
+    path = _path(request, target)
+    return page_response(
+        request,
+        "files/file.html",
+        page=PAGE,
+        title=path.rpartition("/")[2],
+        sink=config,
+        target=target,
+        crumbs=_crumbs(path)[:-1],
+        url=f"{_url('file_preview', sink)}?{urlencode({'path': path})}",
+        download_url=f"{_url('file_download', sink)}?{urlencode({'path': path})}",
+    )
+
+
+@require_GET
+def preview_panel(request: HttpRequest, sink: str) -> JsonResponse:
+    """What is known of a file, and its first and last lines."""
+    config, target = _sink(sink)
+    path = _path(request, target)
+
+    def read() -> Mapping[str, Any]:
+        conf = console_settings()
+        found, reason = None, ""
+        with browsing(target) as browser:
+            status = browser.status(inside(target, path))
+            if status.is_folder:
+                raise NotThere(_("This is a folder."))
+            try:
+                found = preview(
+                    browser,
+                    inside(target, path),
+                    status.length,
+                    text_bytes=conf.preview_bytes,
+                    decoded_bytes=conf.decoded_bytes,
+                )
+            except NoPreview as error:
+                reason = str(error)
+        row = _row(sink, path.rpartition("/")[0], status, file_names(config, target))
+        return {"row": row, "preview": found, "reason": reason, "cluster": config.kafka}
+
+    return panel_response(request, "files/preview.html", read)
+
+
+@require_GET
+def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """A file as it is."""
+    _config, target = _sink(sink)
+    path = _path(request, target)
+
+    def begin() -> tuple[Iterator[bytes], Callable[[], None]]:
+        with browsing(target) as browser:
+            answer: requests.Response = browser.open(inside(target, path))
+        return answer.iter_content(_CHUNK), answer.close
+
+    try:
+        return download(path.rpartition("/")[2], "application/octet-stream", begin)
+    except NotThere as error:
+        raise Http404(str(error)) from error
+
+
+@require_GET
+def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> HttpResponseBase:
+    """Leads to the file that holds a record."""
+    config, target = _sink(sink)
+    if topic not in config.topics:
+        raise Http404("the sink does not read this topic")
+    try:
+        path = _find(config, target, Partition(topic, partition), offset)
+        text = _("No file of this sink holds the record, yet or any more.")
+    except (ServerError, NotThere) as error:
+        path, text = None, str(error)
+    if path is not None:
+        return HttpResponseRedirect(f"{_url('file', sink)}?{urlencode({'path': path})}")
+    return page_response(
+        request,
+        "files/missing.html",
+        page=PAGE,
+        title=_("The file of {record}").format(record=f"{topic}-{partition}-{offset}"),
+        sink=config,
+        target=target,
+        text=text,
+        crumbs=[],
+    )
+
+
+def _find(config: SinkConfig, target: HdfsTarget, partition: Partition, offset: int) -> str | None:
+    layout = target.layout(config.event)
+    below = ""
+    if not layout.folders.is_flat:
+        # Which folder a record is in depends on the record alone.
+        message = one_message(config.kafka, partition.topic, partition.number, offset)
+        if message is None:
+            raise NotThere(_("The record is no longer in Kafka, so the folder of its file is not known."))
+        below = layout.folders.of(Record(offset, message.value, message.timestamp or 0, message.key, None))
+    return find_file(config, target, below, partition, offset)
+
+
+def _sink(name: str) -> tuple[SinkConfig, HdfsTarget]:
+    found = hdfs_sinks().get(name)
+    if found is None:
+        raise Http404("there is no HDFS sink of this name")
+    return found
+
+
+def _path(request: HttpRequest, target: HdfsTarget) -> str:
+    """The path of the query, below the sink's folder; one that leads elsewhere is not found."""
+    path = request.GET.get("path", "")
+    try:
+        inside(target, path)
+    except ValueError as error:
+        raise Http404(str(error)) from error
+    return path
+
+
+def _row(sink: str, path: str, entry: FileStatus, names: FileNames) -> dict[str, Any]:
+    query = urlencode({"path": f"{path}/{entry.name}" if path else entry.name})
+    row: dict[str, Any] = {
+        "entry": entry,
+        "url": f"{_url('folder' if entry.is_folder else 'file', sink)}?{query}",
+        "is_hidden": entry.name.startswith(("_", ".")),
+    }
+    if not entry.is_folder and (read := names.read(entry.name)) is not None:
+        partition, first, last = read
+        row |= {"partition": partition, "first": first, "last": last, "records": last - first + 1}
+    return row
+
+
+def _crumbs(path: str) -> list[tuple[str, str]]:
+    """Each folder of a path with the query that leads to it."""
+    parts = path.split("/") if path else []
+    return [(part, urlencode({"path": "/".join(parts[: number + 1])})) for number, part in enumerate(parts)]
+
+
+def _url(name: str, *args: Any) -> str:
+    return reverse(f"console:{name}", args=args)

@@ -1,0 +1,83 @@
+"""The console's pages, in the order of its navigation, and how a page and a panel of it are answered."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin
+from django.http import HttpRequest, JsonResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from pipeline.conf import console_settings
+from pipeline.errors import ServerError
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+
+class NotThere(Exception):
+    """What a panel is to show does not exist; the text says so to people."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """An entry of the navigation. url: the name of its address."""
+
+    url: str
+    title: "_StrPromise"
+
+
+PAGES = (
+    Page("admin:events_selectcolorevent_changelist", _("Statistics")),
+    Page("console:topics", _("Topics")),
+    Page("console:documents", _("Documents")),
+    Page("console:files", _("Files")),
+    Page("console:dead_letters", _("Dead letters")),
+    Page("console:practice", _("Practice")),
+)
+
+
+def page_response(request: HttpRequest, template: str, *, page: str, title: Any, **context: Any) -> TemplateResponse:
+    """A page of the console; its panels are filled by a script.
+
+    template: below templates/admin/console/; page: the `url` of its entry in PAGES.
+    """
+    return TemplateResponse(
+        request,
+        f"admin/console/{template}",
+        {
+            **admin.site.each_context(request),
+            "title": title,
+            "current_page": page,
+            "refresh_seconds": console_settings().refresh_seconds,
+            "time_zone": timezone.get_current_timezone_name(),
+            **context,
+        },
+    )
+
+
+def panel_response(
+    request: HttpRequest,
+    template: str,
+    read: Callable[[], Mapping[str, Any]],
+    *,
+    data: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {},
+) -> JsonResponse:
+    """A panel as JSON: `html`, made by the template from what `read` gives, and what `data` takes from it.
+
+    A server that can't be read, and a thing that is not there, are answers, too: status 200 with `error`. ValueError is
+    a mistake in the query.
+    """
+    try:
+        context = read()
+    except ServerError as error:
+        return JsonResponse({"error": {"server": error.server, "text": error.text}})
+    except NotThere as error:
+        return JsonResponse({"error": {"server": "", "text": str(error)}})
+    except ValueError as error:
+        return JsonResponse({"error": {"server": "", "text": str(error)}}, status=400)
+    html = render_to_string(f"admin/console/{template}", dict(context), request)
+    return JsonResponse({"html": html, **data(context)})

@@ -1,0 +1,98 @@
+"""What the practice page does with its own topic and consumer group."""
+
+from collections.abc import Mapping
+from concurrent.futures import TimeoutError as FutureTimeoutError
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import NewTopic
+
+from events.conf import events_settings, kafka_cluster
+from pipeline.conf import console_settings
+from pipeline.console.guard import guard
+from pipeline.console.topics.describe import progress_of
+from pipeline.console.topics.messages import Bounds, Reading, read_messages
+from pipeline.errors import ServerAway, ServerError
+from pipeline.kafka_reads import admin_client, error_text, read_offsets, server_name
+
+GROUP = "console-practice"
+PARTITIONS = 3
+AT_A_TIME = 5
+"""Records of each partition that one reading takes."""
+
+
+def create_topic(cluster: str) -> bool:
+    """Makes the practice topic; False when it is there already. Raises ServerError."""
+    conf, timeout = console_settings(), console_settings().kafka_timeout_seconds
+    new = NewTopic(conf.practice_topic, PARTITIONS, events_settings().topic_replication)
+    with guard().read(server_name(cluster)):
+        [future] = admin_client(kafka_cluster(cluster)).create_topics([new], request_timeout=timeout).values()
+        try:
+            future.result(timeout + 1)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+                return False
+            raise ServerError(server_name(cluster), error_text(error)) from error
+        except FutureTimeoutError as error:
+            raise ServerAway(server_name(cluster), error_text(error)) from error
+    return True
+
+
+def consume(cluster: str) -> tuple[dict[int, int], dict[int, int]]:
+    """Lets the practice group go on by some records: commits where it then is.
+
+    Returns where it was and where it is, by partition. Raises ServerError.
+    """
+    topic = console_settings().practice_topic
+    [group] = progress_of(cluster, topic, {GROUP: GROUP})
+    if group.error is not None:
+        raise ServerError(server_name(cluster), group.error)
+    firsts, ends = _offsets(cluster, topic)
+    begun = {number: firsts[number] if part.committed is None else part.committed for number, part in group.parts}
+    begun = {number: min(max(offset, firsts[number]), ends[number]) for number, offset in begun.items()}
+    reached = {number: min(offset + AT_A_TIME, ends[number]) for number, offset in begun.items()}
+    _commit(cluster, topic, reached)
+    return begun, reached
+
+
+def start_over(cluster: str) -> None:
+    """Lets the practice group begin again at the first records. Raises ServerError."""
+    topic = console_settings().practice_topic
+    firsts, _ends = _offsets(cluster, topic)
+    _commit(cluster, topic, firsts)
+
+
+def read_between(cluster: str, begun: Mapping[int, int], reached: Mapping[int, int]) -> Reading:
+    """The records between two places of the practice group. Raises ServerError."""
+    conf = console_settings()
+    ranges = {n: (first, min(reached.get(n, first), first + AT_A_TIME)) for n, first in begun.items()}
+    bounds = Bounds(AT_A_TIME * len(ranges), conf.search_bytes, conf.search_seconds)
+    with guard().read(server_name(cluster)):
+        return read_messages(cluster, conf.practice_topic, ranges, bounds=bounds, keep=AT_A_TIME * len(ranges) + 1)
+
+
+def _offsets(cluster: str, topic: str) -> tuple[dict[int, int], dict[int, int]]:
+    with guard().read(server_name(cluster)):
+        timeout = console_settings().kafka_timeout_seconds
+        parts = read_offsets(cluster, topics=[topic], groups={}, timeout=timeout).topics.get(topic, [])
+    for part in parts:
+        if part.error is not None:
+            raise ServerError(server_name(cluster), part.error)
+    return {p.partition: p.first or 0 for p in parts}, {p.partition: p.end or 0 for p in parts}
+
+
+def _commit(cluster: str, topic: str, offsets: Mapping[int, int]) -> None:
+    if not offsets:
+        return
+    with guard().read(server_name(cluster)):
+        consumer = Consumer({**kafka_cluster(cluster), "group.id": GROUP, "enable.auto.commit": False, "log_level": 0})
+        places = [TopicPartition(topic, number, offset) for number, offset in offsets.items()]
+        try:
+            # A commit waits without a bound of its own for the group's coordinator; asking for offsets has one.
+            consumer.committed(places, timeout=console_settings().kafka_timeout_seconds)
+            for place in consumer.commit(offsets=places, asynchronous=False):
+                if place.error is not None:
+                    raise ServerError(server_name(cluster), place.error.str())
+        except KafkaException as error:
+            raise ServerAway(server_name(cluster), error_text(error)) from error
+        finally:
+            consumer.close()

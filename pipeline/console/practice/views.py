@@ -1,0 +1,121 @@
+"""The practice page: the first exercises with Kafka, on a topic of their own."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages as notes
+from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from events.conf import events_settings, kafka_cluster
+from pipeline.conf import console_settings
+from pipeline.console.access import PRODUCE
+from pipeline.console.audit import audited
+from pipeline.console.pages import page_response, panel_response
+from pipeline.console.payload import one_line
+from pipeline.console.practice import exercises
+from pipeline.console.topics.browse import read_cursor, write_cursor
+from pipeline.console.topics.describe import progress_of
+from pipeline.console.topics.views import ProduceForm, produce_form
+from pipeline.errors import ServerError
+
+PAGE = "console:practice"
+_JSON = '{"colorName": "blue", "userName": "kim"}'
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The exercises."""
+    text = ProduceForm(initial={"kind": "text", "value": "hello"}, auto_id="text_%s")
+    return _page(request, text, ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s"))
+
+
+def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpResponseBase:
+    query = urlencode({name: request.GET.get(name, "") for name in ("begun", "reached")})
+    return page_response(
+        request,
+        "practice/index.html",
+        page=PAGE,
+        title=_("Practice"),
+        cluster=_cluster(),
+        topic=console_settings().practice_topic,
+        brokers=kafka_cluster(_cluster())["bootstrap.servers"],
+        partitions=exercises.PARTITIONS,
+        group=exercises.GROUP,
+        at_a_time=exercises.AT_A_TIME,
+        text_form=text,
+        json_form=json,
+        has_read="begun" in request.GET,
+        read_url=f"{reverse('console:practice_read')}?{query}",
+        may_produce=request.user.has_perm(PRODUCE),
+    )
+
+
+@require_GET
+def group_panel(request: HttpRequest) -> JsonResponse:
+    """How far the practice group is."""
+
+    def read() -> Mapping[str, Any]:
+        groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
+        return {"groups": [(group, group.parts, 0) for group in groups]}
+
+    return panel_response(request, "topics/groups.html", read)
+
+
+@require_GET
+def read_panel(request: HttpRequest) -> JsonResponse:
+    """The records that the last reading took."""
+
+    def read() -> Mapping[str, Any]:
+        begun, reached = (read_cursor(request.GET.get(name, "")) for name in ("begun", "reached"))
+        reading = exercises.read_between(_cluster(), begun, reached)
+        found = sorted(reading.messages, key=lambda message: (message.partition, message.offset))
+        return {
+            "cluster": _cluster(),
+            "topic": console_settings().practice_topic,
+            "rows": [
+                {"message": one, "key": one_line(one.key, limit=300), "value": one_line(one.value, limit=300)}
+                for one in found
+            ],
+        }
+
+    return panel_response(request, "practice/read.html", read)
+
+
+@require_POST
+def act(request: HttpRequest) -> HttpResponseBase:
+    """Makes the topic, produces, reads on, or starts over."""
+    action = request.POST.get("action", "")
+    if action in ("text", "json"):
+        return _produce(request, action)
+    cluster, topic, query = _cluster(), console_settings().practice_topic, ""
+    try:
+        with audited(request, f"topic {topic} ({cluster})", f"practice: {action[:20]}"):
+            if action == "create" and not exercises.create_topic(cluster):
+                notes.warning(request, _("The topic is there already."))
+            elif action == "read":
+                begun, reached = exercises.consume(cluster)
+                query = f"?{urlencode({'begun': write_cursor(begun), 'reached': write_cursor(reached)})}#read-title"
+            elif action == "again":
+                exercises.start_over(cluster)
+    except ServerError as error:
+        notes.error(request, str(error))
+    return HttpResponseRedirect(reverse("console:practice") + query)
+
+
+def _produce(request: HttpRequest, kind: str) -> HttpResponseBase:
+    form = ProduceForm(request.POST, auto_id=f"{kind}_%s")
+    if form.is_valid() and produce_form(request, _cluster(), console_settings().practice_topic, form):
+        return HttpResponseRedirect(reverse("console:practice"))
+    other = ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s")
+    if kind == "text":
+        return _page(request, form, other)
+    return _page(request, ProduceForm(initial={"kind": "text", "value": "hello"}, auto_id="text_%s"), form)
+
+
+def _cluster() -> str:
+    return events_settings().kafka

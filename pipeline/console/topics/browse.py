@@ -1,0 +1,276 @@
+"""Which records of a topic an operator asked for, and reading them."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, cast
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from pipeline.conf import console_settings
+from pipeline.console.guard import guard
+from pipeline.console.pages import NotThere
+from pipeline.console.topics.messages import Bounds, Reading, StoppedBy, TopicMessage, read_messages
+from pipeline.errors import ServerError
+from pipeline.kafka_reads import PartitionOffsets, offsets_at, read_offsets, server_name
+
+Start = Literal["newest", "oldest", "offset", "time"]
+STARTS: tuple[Start, ...] = ("newest", "oldest", "offset", "time")
+
+_MOST_OF_ALL = 5_000
+"""Records that are read of all partitions together to show one page of them."""
+_WINDOW = 4_000
+"""Offsets that a search for the newest looks at in one go."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to show.
+
+    partition: one, or all; start: where; offset, time (ms): for those starts; text: to search for; cursor: partition ->
+    the offset at which an earlier page of the same query ended.
+    """
+
+    partition: int | None = None
+    start: Start = "newest"
+    offset: int = 0
+    time: int = 0
+    text: str = ""
+    cursor: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A page of records. ends: where newer ones begin; following: the cursor of the query's next page, if any."""
+
+    messages: list[TopicMessage]
+    ends: Mapping[int, int]
+    following: Mapping[int, int] | None
+    reading: Reading
+    errors: list[str]
+
+
+def parse_query(query: Mapping[str, str]) -> Query:
+    """The query of a page's address. Raises ValueError saying what is wrong with it."""
+    start = query.get("from") or "newest"
+    if start not in STARTS:
+        raise ValueError(_("“from” must be one of {names}.").format(names=", ".join(STARTS)))
+    return Query(
+        partition=number_of(query.get("partition", ""), _("Partition")),
+        start=start,
+        offset=number_of(query.get("offset", ""), _("Offset")) or 0,
+        time=time_of(query["time"]) if start == "time" and query.get("time") else 0,
+        text=query.get("q", "").strip(),
+        cursor=read_cursor(query.get("cursor", "")),
+    )
+
+
+def number_of(text: str, name: str) -> int | None:
+    """A whole number of a query, None for none. Raises ValueError."""
+    if not text.strip():
+        return None
+    if not (text.strip().isascii() and text.strip().isdecimal() and len(text) < 19):
+        raise ValueError(_("{name} must be a whole number, not “{text}”.").format(name=name, text=text[:50]))
+    return int(text)
+
+
+def time_of(text: str) -> int:
+    """A time as a form's field gives it (in the reader's zone), in milliseconds since the epoch. Raises ValueError."""
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is None:
+            moment = timezone.make_aware(moment)
+        return int(moment.timestamp() * 1000)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(_("“{text}” is no time.").format(text=text[:50])) from error
+
+
+def browse(cluster: str, topic: str, query: Query) -> Found:
+    """The records that a query asks for: the newest first, or from its start on. Raises ServerError, NotThere."""
+    with guard().read(server_name(cluster)):
+        parts, errors = _parts(cluster, topic, query.partition)
+        firsts = {part.partition: cast("int", part.first) for part in parts}
+        ends = {part.partition: cast("int", part.end) for part in parts}
+        if query.start == "newest":
+            tops = {n: max(firsts[n], min(end, query.cursor.get(n, end))) for n, end in ends.items()}
+            reading, looked_from = _backwards(cluster, topic, query.text, firsts, tops)
+            messages = sorted(reading.messages, key=_age, reverse=True)[: console_settings().records]
+            following = _before(messages, tops, looked_from, is_cut=len(reading.messages) > len(messages))
+            has_more = any(following[n] > firsts[n] for n in ends)
+        else:
+            starts = {**_starts(cluster, topic, query, parts)}
+            starts = {n: max(start, query.cursor.get(n, 0)) for n, start in starts.items()}
+            reading = _forwards(cluster, topic, query.text, starts, ends)
+            messages = sorted(reading.messages, key=_age)[: console_settings().records]
+            following = _after(messages, starts, reading, is_cut=len(reading.messages) > len(messages))
+            has_more = any(following[n] < ends[n] for n in ends)
+    return Found(messages, ends, following if has_more else None, reading, errors)
+
+
+def _forwards(cluster: str, topic: str, text: str, starts: Mapping[int, int], ends: Mapping[int, int]) -> Reading:
+    conf = console_settings()
+    if text:
+        bounds = Bounds(conf.search_records, conf.search_bytes, conf.search_seconds)
+        ranges = {n: (starts[n], end) for n, end in ends.items()}
+        return read_messages(cluster, topic, ranges, bounds=bounds, keep=conf.records, wanted=_contains(text))
+    each = _each(len(ends))
+    ranges = {n: (starts[n], min(end, starts[n] + each)) for n, end in ends.items()}
+    bounds = Bounds(_MOST_OF_ALL, conf.search_bytes, conf.search_seconds)
+    return read_messages(cluster, topic, ranges, bounds=bounds, keep=_MOST_OF_ALL)
+
+
+def _backwards(
+    cluster: str, topic: str, text: str, firsts: Mapping[int, int], tops: Mapping[int, int]
+) -> tuple[Reading, dict[int, int]]:
+    """Reads windows of offsets below `tops`, the highest first; also gives where the last window began."""
+    conf = console_settings()
+    wanted = _contains(text) if text else None
+    each = max(1, _WINDOW // len(tops)) if text else _each(len(tops))
+    deadline = time.monotonic() + conf.search_seconds
+    left = Bounds(conf.search_records if text else _MOST_OF_ALL, conf.search_bytes, conf.search_seconds)
+    messages: list[TopicMessage] = []
+    records = size = 0
+    highs = dict(tops)
+    while True:
+        lows = {n: max(firsts[n], high - each) for n, high in highs.items()}
+        ranges = {n: (lows[n], high) for n, high in highs.items()}
+        part = read_messages(cluster, topic, ranges, bounds=left, keep=_MOST_OF_ALL, wanted=wanted)
+        messages += part.messages
+        records, size = records + part.records, size + part.bytes
+        stopped_by: StoppedBy = part.stopped_by
+        left = Bounds(left.records - part.records, left.bytes - part.bytes, deadline - time.monotonic())
+        if stopped_by == "end":
+            highs = lows
+            if all(lows[n] <= firsts[n] for n in lows):
+                break
+            if len(messages) >= conf.records or not text:
+                stopped_by = "found"
+            elif left.seconds <= 0:
+                stopped_by = "seconds"
+        if stopped_by != "end":
+            break
+    return Reading(messages, {}, records, size, stopped_by), highs
+
+
+def _each(partitions: int) -> int:
+    """How many records of each partition are read for one page."""
+    return min(console_settings().records, max(1, _MOST_OF_ALL // max(1, partitions)))
+
+
+def newer(cluster: str, topic: str, cursor: Mapping[int, int]) -> tuple[Found, int]:
+    """The records after a cursor, the newest first, and how many were left out for they were too many.
+
+    Raises ServerError.
+    """
+    conf = console_settings()
+    with guard().read(server_name(cluster)):
+        parts, errors = _parts(cluster, topic, None)
+        ends = {part.partition: cast("int", part.end) for part in parts if part.partition in cursor}
+        each = max(1, conf.records * 4 // max(1, len(ends)))
+        ranges = {n: (max(min(cursor[n], end), end - each), end) for n, end in ends.items()}
+        skipped = sum(max(0, first - cursor[n]) for n, (first, _end) in ranges.items())
+        bounds = Bounds(_MOST_OF_ALL, conf.search_bytes, conf.search_seconds)
+        reading = read_messages(cluster, topic, ranges, bounds=bounds, keep=_MOST_OF_ALL)
+    following = {**cursor, **reading.following}
+    return Found(sorted(reading.messages, key=_age, reverse=True), following, None, reading, errors), skipped
+
+
+def one_message(cluster: str, topic: str, partition: int, offset: int) -> TopicMessage | None:
+    """A record by its place; None when Kafka has none there (any more, or yet). Raises ServerError, NotThere."""
+    conf = console_settings()
+    with guard().read(server_name(cluster)):
+        [part, *_], _errors = _parts(cluster, topic, partition)
+        if part.first is None or part.end is None or not part.first <= offset < part.end:
+            return None
+        bounds = Bounds(1, conf.search_bytes, conf.kafka_timeout_seconds)
+        reading = read_messages(cluster, topic, {partition: (offset, offset + 1)}, bounds=bounds, keep=1)
+    return next(iter(reading.messages), None)
+
+
+def write_cursor(cursor: Mapping[int, int]) -> str:
+    """A cursor as the text of an address: "0:120,1:33"."""
+    return ",".join(f"{number}:{offset}" for number, offset in sorted(cursor.items()))
+
+
+def read_cursor(text: str) -> dict[int, int]:
+    """The cursor of a text. Raises ValueError."""
+    cursor = {}
+    for part in filter(None, text.split(",")):
+        number, _colon, offset = part.partition(":")
+        if not (number.isascii() and number.isdecimal() and offset.isascii() and offset.isdecimal() and len(part) < 30):
+            raise ValueError(_("The cursor can’t be read."))
+        cursor[int(number)] = int(offset)
+    return cursor
+
+
+def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[PartitionOffsets], list[str]]:
+    """The partitions with known offsets, and what is wrong with others. Raises NotThere where there are none."""
+    timeout = console_settings().kafka_timeout_seconds
+    offsets = read_offsets(cluster, topics=[topic], groups={}, timeout=timeout).topics.get(topic)
+    if offsets is None:
+        raise NotThere(_("There is no topic of this name."))
+    chosen = [part for part in offsets if partition in (None, part.partition)]
+    if not chosen:
+        raise NotThere(_("This topic has no partition {number}.").format(number=partition))
+    errors = [f"{part.partition}: {part.error}" for part in chosen if part.error is not None]
+    known = [part for part in chosen if part.error is None]
+    if not known:
+        raise ServerError(server_name(cluster), ", ".join(errors))
+    return known, errors
+
+
+def _starts(cluster: str, topic: str, query: Query, parts: list[PartitionOffsets]) -> dict[int, int]:
+    """From where each partition may be read."""
+    if query.start == "time":
+        numbers = [part.partition for part in parts]
+        found = offsets_at(cluster, topic, numbers, query.time, timeout=console_settings().kafka_timeout_seconds)
+        return {part.partition: _or(found[part.partition], part.end) for part in parts}
+    wanted = query.offset if query.start == "offset" else 0
+    return {part.partition: min(max(wanted, part.first or 0), part.end or 0) for part in parts}
+
+
+def _or(offset: int | None, end: int | None) -> int:
+    return offset if offset is not None else end or 0
+
+
+def _before(
+    messages: list[TopicMessage], tops: Mapping[int, int], looked_from: Mapping[int, int], *, is_cut: bool
+) -> dict[int, int]:
+    """Where the page of older records ends: below what is shown, or below all that was looked at."""
+    following = dict(tops if is_cut else looked_from)
+    if is_cut:
+        for message in messages:
+            following[message.partition] = min(following[message.partition], message.offset)
+    return following
+
+
+def _after(
+    messages: list[TopicMessage], starts: Mapping[int, int], reading: Reading, *, is_cut: bool
+) -> dict[int, int]:
+    """Where the page of further records begins: after what is shown, or after all that was looked at."""
+    if not is_cut:
+        return {**starts, **reading.following}
+    following = dict(starts)
+    for message in messages:
+        following[message.partition] = max(following[message.partition], message.offset + 1)
+    return following
+
+
+def _age(message: TopicMessage) -> tuple[int, int, int]:
+    return message.timestamp or 0, message.offset, message.partition
+
+
+def _contains(text: str) -> Callable[[TopicMessage], bool]:
+    """Whether a record has the text in its key, value or a header; capital and small letters are the same."""
+    # JSON may have it in another spelling: "\\u00eb" for "ë".
+    needles = {text.casefold(), json.dumps(text)[1:-1].casefold()}
+
+    def is_wanted(message: TopicMessage) -> bool:
+        parts = [message.value, message.key, *(value for _, value in message.headers)]
+        texts = [part.decode(errors="replace") for part in parts if part] + [name for name, _ in message.headers]
+        return any(needle in text.casefold() for text in texts for needle in needles)
+
+    return is_wanted

@@ -1,0 +1,200 @@
+"""What a cluster says of its topics: partitions and their replicas, offsets, settings."""
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import ConfigResource, ConfigSource
+
+from events.conf import events_settings, kafka_cluster
+from pipeline.conf import console_settings
+from pipeline.console.guard import guard
+from pipeline.errors import ServerAway
+from pipeline.kafka_reads import PartitionOffsets, admin_client, error_text, read_offsets, read_topics, server_name
+from pipeline.lag import Progress, progress, total_lag
+from sinks.config import SinkConfig, sinks
+
+_MAX_PARTITIONS = 2000
+"""Of one page: beyond, topics are listed without their records."""
+
+
+@dataclass(frozen=True)
+class TopicSummary:
+    """A topic in the list.
+
+    replicas: of each partition, the fewest; lacking: partitions with a replica that is not in sync; records: between
+    first and end offsets, None when not known; used_by: what the pipeline does with it.
+    """
+
+    name: str
+    partitions: int
+    replicas: int
+    lacking: int
+    records: int | None
+    is_internal: bool
+    sinks: tuple[str, ...]
+    is_events: bool
+    is_dead_letters: bool
+
+
+@dataclass(frozen=True)
+class PartitionState:
+    """A partition: who has it, and which offsets it holds. leader: None without one; lacking: replicas not in sync."""
+
+    offsets: PartitionOffsets
+    leader: int | None
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+    @property
+    def records(self) -> int | None:
+        """Offsets that it holds."""
+        return records_of(self.offsets)
+
+    @property
+    def lacking(self) -> tuple[int, ...]:
+        """Replicas that are not in sync."""
+        return tuple(replica for replica in self.replicas if replica not in self.in_sync)
+
+
+@dataclass(frozen=True)
+class GroupProgress:
+    """A sink on a topic: its parts by partition number, and their sum; error: why they are not known."""
+
+    sink: str
+    group: str
+    parts: list[tuple[int, Progress]]
+    lag: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class TopicSetting:
+    """A setting of a topic; is_own: set for this topic, and not the broker's or Kafka's default."""
+
+    name: str
+    value: str
+    is_own: bool
+
+
+def topic_names(cluster: str) -> dict[str, Any]:
+    """The topics of a cluster, guarded. Raises ServerError."""
+    with guard().read(server_name(cluster)):
+        return read_topics(cluster, timeout=console_settings().kafka_timeout_seconds)
+
+
+def list_topics(cluster: str) -> list[TopicSummary]:
+    """All topics of a cluster, those of the pipeline first. Raises ServerError."""
+    conf = console_settings()
+    with guard().read(server_name(cluster)):
+        known = read_topics(cluster, timeout=conf.kafka_timeout_seconds)
+        counted = _counted(known)
+        offsets = read_offsets(cluster, topics=counted, groups={}, timeout=conf.kafka_timeout_seconds).topics
+    events = events_settings()
+    readers = [sink for sink in sinks().values() if sink.kafka == cluster]
+    dead = {topic for sink in readers for topic in sink.dead_letter_topics}
+    found = [
+        TopicSummary(
+            name=name,
+            partitions=len(topic.partitions),
+            replicas=min((len(part.replicas) for part in topic.partitions.values()), default=0),
+            lacking=sum(len(part.isrs) < len(part.replicas) for part in topic.partitions.values()),
+            records=_sum(records_of(part) for part in offsets[name]) if name in offsets else None,
+            is_internal=name.startswith("__"),
+            sinks=tuple(sink.name for sink in readers if name in sink.topics),
+            is_events=(cluster, name) == (events.kafka, events.topic),
+            is_dead_letters=name in dead,
+        )
+        for name, topic in known.items()
+    ]
+    return sorted(found, key=lambda t: (t.is_internal, not t.is_events, not t.sinks, not t.is_dead_letters, t.name))
+
+
+def partition_states(cluster: str, topic: str) -> list[PartitionState]:
+    """The partitions of a topic; none when it does not exist. Raises ServerError."""
+    conf = console_settings()
+    with guard().read(server_name(cluster)):
+        known = read_topics(cluster, timeout=conf.kafka_timeout_seconds).get(topic)
+        if known is None:
+            return []
+        offsets = read_offsets(cluster, topics=[topic], groups={}, timeout=conf.kafka_timeout_seconds)
+    states = []
+    for part in offsets.topics.get(topic, []):
+        about = known.partitions[part.partition]
+        leader = about.leader if about.leader >= 0 else None
+        states.append(PartitionState(part, leader, tuple(about.replicas), tuple(about.isrs)))
+    return states
+
+
+def group_progress(cluster: str, topic: str, configs: Iterable[SinkConfig] | None = None) -> list[GroupProgress]:
+    """The sinks that read a topic (or those given), and how far they are. Raises ServerError."""
+    readers = list(sinks().values()) if configs is None else list(configs)
+    readers = [sink for sink in readers if sink.kafka == cluster and topic in sink.topics]
+    return progress_of(cluster, topic, {sink.name: sink.group for sink in readers})
+
+
+def progress_of(cluster: str, topic: str, groups: dict[str, str]) -> list[GroupProgress]:
+    """How far groups (name for people -> group) are in a topic. Raises ServerError."""
+    if not groups:
+        return []
+    with guard().read(server_name(cluster)):
+        found = read_offsets(
+            cluster,
+            topics=[topic],
+            groups={group: [topic] for group in groups.values()},
+            timeout=console_settings().kafka_timeout_seconds,
+        )
+    entries = []
+    for name, group in groups.items():
+        committed = found.groups[group]
+        parts = [
+            (
+                part.partition,
+                progress(first=part.first, end=part.end, committed=committed.committed.get((topic, part.partition))),
+            )
+            for part in found.topics.get(topic, [])
+        ]
+        known = [] if committed.error else parts
+        entries.append(GroupProgress(name, group, known, total_lag([part for _, part in known]), committed.error))
+    return entries
+
+
+def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:
+    """A topic's settings, its own first; secrets are left out by Kafka. Raises ServerError."""
+    timeout = console_settings().kafka_timeout_seconds
+    deadline = time.monotonic() + timeout
+    with guard().read(server_name(cluster)):
+        client = admin_client(kafka_cluster(cluster))
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        [future] = client.describe_configs([resource], request_timeout=timeout).values()
+        try:
+            entries = future.result(max(0.1, deadline - time.monotonic()))
+        except (KafkaException, FutureTimeoutError) as error:
+            raise ServerAway(server_name(cluster), error_text(error)) from error
+    own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+    found = [TopicSetting(e.name, "" if e.value is None else str(e.value), e.source == own) for e in entries.values()]
+    return sorted(found, key=lambda setting: (not setting.is_own, setting.name))
+
+
+def records_of(part: PartitionOffsets) -> int | None:
+    """How many offsets a partition holds, None when not known."""
+    return None if part.first is None or part.end is None else part.end - part.first
+
+
+def _counted(known: dict[str, Any]) -> list[str]:
+    """The topics whose offsets are asked for: as many as have _MAX_PARTITIONS together."""
+    counted, partitions = [], 0
+    for name in sorted(known, key=lambda name: (name.startswith("__"), name)):
+        partitions += len(known[name].partitions)
+        if partitions > _MAX_PARTITIONS:
+            break
+        counted.append(name)
+    return counted
+
+
+def _sum(parts: Iterable[int | None]) -> int | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None

@@ -1,0 +1,141 @@
+"""Bounded reads of a topic's records for operators: they join no consumer group and commit nothing."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from events.conf import kafka_cluster
+from pipeline.errors import ServerAway
+from pipeline.kafka_reads import error_text, server_name
+
+StoppedBy = Literal["end", "records", "bytes", "seconds", "found"]
+
+_OPTIONS: dict[str, Any] = {
+    "group.id": "console",  # librdkafka wants a name; without subscribing nobody joins a group
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "earliest",  # what was deleted since the offsets were read is left out
+    "fetch.queue.backoff.ms": 10,
+    "fetch.message.max.bytes": 1024 * 1024,
+    "queued.max.messages.kbytes": 8 * 1024,
+    "log_level": 0,
+}
+_BATCH = 500
+_WAIT_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class TopicMessage:
+    """A record as Kafka has it; timestamp: milliseconds since the epoch, None when it has none."""
+
+    partition: int
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of key and value."""
+        return len(self.key or b"") + len(self.value or b"")
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one read looks at, at most; the first bound that is reached ends it."""
+
+    records: int
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read. following: partition -> the offset after the last record that was looked at."""
+
+    messages: list[TopicMessage]
+    following: dict[int, int]
+    records: int
+    bytes: int
+    stopped_by: StoppedBy
+
+
+def read_messages(
+    cluster: str,
+    topic: str,
+    ranges: Mapping[int, tuple[int, int]],
+    *,
+    bounds: Bounds,
+    keep: int,
+    wanted: Callable[[TopicMessage], bool] | None = None,
+) -> Reading:
+    """Reads partitions, each from an offset up to another (excluded), and keeps the first records that are wanted.
+
+    ranges: partition -> (first, end); keep: how many records; wanted: takes all when missing.
+    Raises ServerAway when Kafka gives nothing at all in time.
+    """
+    left = {number: end for number, (first, end) in ranges.items() if first < end}
+    following = {number: first for number, (first, _) in ranges.items()}
+    found: list[TopicMessage] = []
+    records = size = 0
+    stopped_by: StoppedBy = "end"
+    deadline = time.monotonic() + bounds.seconds
+    consumer = Consumer({**kafka_cluster(cluster), **_OPTIONS})
+    try:
+        consumer.assign([TopicPartition(topic, number, following[number]) for number in left])
+        while left and stopped_by == "end":
+            if time.monotonic() >= deadline:
+                if not records:
+                    raise ServerAway(server_name(cluster), f"no record within {bounds.seconds:g} s")
+                stopped_by = "seconds"
+            for message in consumer.consume(_BATCH, timeout=_WAIT_SECONDS):
+                number = message.partition()
+                if message.error() is not None:
+                    if message.error().code() != KafkaError._PARTITION_EOF:
+                        raise ServerAway(server_name(cluster), message.error().str())
+                    left.pop(number, None)
+                    continue
+                if number not in left:
+                    continue
+                if message.offset() < left[number]:
+                    following[number] = message.offset() + 1
+                    records += 1
+                    taken = _message(message)
+                    size += taken.size
+                    if wanted is None or wanted(taken):
+                        found.append(taken)
+                if message.offset() + 1 >= left[number]:
+                    del left[number]
+                if stop := _bound(bounds, records, size, len(found) >= keep):
+                    stopped_by = stop if left else "end"
+                    break
+    except KafkaException as error:
+        raise ServerAway(server_name(cluster), error_text(error)) from error
+    finally:
+        consumer.close()
+    return Reading(found, following, records, size, stopped_by)
+
+
+def _bound(bounds: Bounds, records: int, size: int, is_full: bool) -> StoppedBy | None:
+    if is_full:
+        return "found"
+    if records >= bounds.records:
+        return "records"
+    return "bytes" if size >= bounds.bytes else None
+
+
+def _message(message: Message) -> TopicMessage:
+    kind, milliseconds = message.timestamp()
+    return TopicMessage(
+        partition=message.partition(),
+        offset=message.offset(),
+        timestamp=milliseconds if kind else None,
+        key=message.key(),
+        value=message.value(),
+        headers=tuple(message.headers() or ()),
+    )

@@ -1,0 +1,81 @@
+"""Produces one record that an operator typed, and waits until Kafka has it."""
+
+from dataclasses import dataclass
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from django.utils.translation import gettext as _
+
+from events.conf import kafka_cluster
+from pipeline.conf import console_settings
+from pipeline.console.guard import guard
+from pipeline.errors import ServerAway, ServerError
+from pipeline.kafka_reads import error_text, server_name
+
+Headers = list[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class NewRecord:
+    """partition: None lets Kafka's partitioner choose."""
+
+    value: bytes
+    key: bytes | None = None
+    partition: int | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def check_json(text: str) -> bytes:
+    """The text as a record's value. Raises ValueError when it is not JSON."""
+    try:
+        return bytes(msgspec.json.format(text.encode(), indent=-1))
+    except msgspec.DecodeError as error:
+        raise ValueError(_("This is not JSON: {error}").format(error=error)) from error
+
+
+def read_headers(text: str) -> tuple[tuple[str, bytes], ...]:
+    """Headers from lines of "name: value". Raises ValueError."""
+    headers = []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        name, colon, value = line.partition(":")
+        if not colon or not name.strip():
+            raise ValueError(_("A header must be a line “name: value”, not “{text}”.").format(text=line[:50]))
+        headers.append((name.strip(), value.strip().encode()))
+    return tuple(headers)
+
+
+def produce(cluster: str, topic: str, record: NewRecord) -> tuple[int, int]:
+    """Returns partition and offset of the record. Raises ServerError when Kafka has not taken it in time."""
+    timeout = console_settings().kafka_timeout_seconds
+    name = server_name(cluster)
+    outcome: list[tuple[KafkaError | None, Message]] = []
+    with guard().read(name):
+        # Its own timeout ends before the wait for it, so that what is reported as failed is not sent later.
+        producer = Producer(
+            {
+                **kafka_cluster(cluster),
+                "acks": "all",
+                "enable.idempotence": True,
+                "message.timeout.ms": int(timeout * 1000),
+                "log_level": 0,
+            }
+        )
+        chosen = {} if record.partition is None else {"partition": record.partition}
+        try:
+            producer.produce(
+                topic,
+                record.value,
+                key=record.key,
+                headers=list(record.headers) or None,
+                on_delivery=lambda *answer: outcome.append(answer),
+                **chosen,
+            )
+        except KafkaException as error:
+            raise ServerError(name, error_text(error)) from error
+        producer.flush(timeout + 1)
+        if not outcome:
+            raise ServerAway(name, f"no answer within {timeout:g} s")
+        failure, message = outcome[0]
+        if failure is not None:
+            raise ServerError(name, failure.str())
+    return message.partition(), message.offset()

@@ -1,0 +1,347 @@
+"""The pages of topics: the list, one topic with its records, one record, and producing one."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from django import forms
+from django.contrib import messages as notes
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_GET, require_POST
+
+from events.conf import events_settings
+from events.event import EVENT_TYPES
+from pipeline.conf import console_settings
+from pipeline.console.access import PRODUCE
+from pipeline.console.audit import audited
+from pipeline.console.pages import NotThere, page_response, panel_response
+from pipeline.console.payload import one_line, payload
+from pipeline.console.topics import describe
+from pipeline.console.topics.browse import (
+    STARTS,
+    Found,
+    browse,
+    newer,
+    one_message,
+    parse_query,
+    read_cursor,
+    write_cursor,
+)
+from pipeline.console.topics.messages import TopicMessage
+from pipeline.console.topics.produce import NewRecord, check_json, produce, read_headers
+from pipeline.errors import ServerError
+from sinks.config import TOPIC, sinks
+
+PAGE = "console:topics"
+_IN_LIST = 300
+"""Characters of a value in a list."""
+_MOST_ROWS = 500
+"""Rows that a live tail keeps."""
+
+
+class ProduceForm(forms.Form):
+    """A record to produce."""
+
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=[("json", "JSON"), ("text", gettext_lazy("Text"))])
+    partition = forms.IntegerField(label=gettext_lazy("Partition"), required=False, min_value=0)
+    key = forms.CharField(label=gettext_lazy("Key"), required=False, max_length=10_000, strip=False)
+    headers = forms.CharField(
+        label=gettext_lazy("Headers (“name: value” lines)"),
+        required=False,
+        max_length=10_000,
+        widget=forms.Textarea(attrs={"rows": 2}),
+    )
+    value = forms.CharField(
+        label=gettext_lazy("Value"), max_length=500_000, strip=False, widget=forms.Textarea(attrs={"rows": 5})
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Puts the record together."""
+        data = super().clean() or {}
+        if self.errors:
+            return data
+        for field, read in (("value", self._value), ("headers", self._headers)):
+            try:
+                data[field] = read(data[field])
+            except ValueError as error:
+                self.add_error(field, str(error))
+        return data
+
+    def record(self) -> NewRecord:
+        """The record of a valid form."""
+        data = self.cleaned_data
+        key = data["key"].encode() if data["key"] else None
+        return NewRecord(data["value"], key, data["partition"], data["headers"])
+
+    def _value(self, text: str) -> bytes:
+        return check_json(text) if self.cleaned_data["kind"] == "json" else text.encode()
+
+    @staticmethod
+    def _headers(text: str) -> tuple[tuple[str, bytes], ...]:
+        return read_headers(text)
+
+
+def clusters() -> list[str]:
+    """The clusters that the pipeline uses, that of events first."""
+    return list(dict.fromkeys([events_settings().kafka, *(sink.kafka for sink in sinks().values())]))
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The page with the topics of each cluster."""
+    return page_response(request, "topics/index.html", page=PAGE, title=_("Topics"), clusters=clusters())
+
+
+@require_GET
+def topics_panel(request: HttpRequest, cluster: str) -> JsonResponse:
+    """The topics of a cluster."""
+    _check_cluster(cluster)
+    return panel_response(
+        request, "topics/list.html", lambda: {"cluster": cluster, "topics": describe.list_topics(cluster)}
+    )
+
+
+@require_GET
+def topic(request: HttpRequest, cluster: str, name: str) -> HttpResponseBase:
+    """A topic's page."""
+    _check(cluster, name)
+    return _topic_page(request, cluster, name, ProduceForm(initial={"kind": "json", "value": _example()}))
+
+
+def _topic_page(
+    request: HttpRequest, cluster: str, name: str, form: ProduceForm, *, is_open: bool = False
+) -> HttpResponseBase:
+    query = request.GET.dict() if request.method == "GET" else {}
+    return page_response(
+        request,
+        "topics/topic.html",
+        page=PAGE,
+        title=name,
+        cluster=cluster,
+        topic=name,
+        several_clusters=len(clusters()) > 1,
+        query=query,
+        starts=_starts(query.get("from") or "newest"),
+        messages_url=_url("topic_messages", cluster, name) + "?" + urlencode(query),
+        form=form,
+        is_form_open=is_open,
+        may_produce=request.user.has_perm(PRODUCE),
+        read_by=[sink.name for sink in sinks().values() if sink.kafka == cluster and name in sink.topics],
+    )
+
+
+@require_GET
+def partitions_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+    """Partitions with leader, replicas and offsets."""
+    _check(cluster, name)
+    limit = console_settings().partitions
+
+    def read() -> Mapping[str, Any]:
+        states = describe.partition_states(cluster, name)
+        counts = [state.records for state in states if state.records is not None]
+        return {
+            "cluster": cluster,
+            "topic": name,
+            "partitions": states[:limit],
+            "count": len(states),
+            "left": max(0, len(states) - limit),
+            "records": sum(counts) if counts else None,
+        }
+
+    return panel_response(request, "topics/partitions.html", read)
+
+
+@require_GET
+def groups_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+    """The sinks' consumer groups with their lag."""
+    _check(cluster, name)
+    limit = console_settings().partitions
+
+    def read() -> Mapping[str, Any]:
+        groups = describe.group_progress(cluster, name)
+        return {"groups": [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]}
+
+    return panel_response(request, "topics/groups.html", read)
+
+
+@require_GET
+def settings_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+    """The topic's settings."""
+    _check(cluster, name)
+    return panel_response(request, "topics/settings.html", lambda: {"settings": describe.topic_settings(cluster, name)})
+
+
+@require_GET
+def messages_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+    """The records that the query asks for."""
+    _check(cluster, name)
+    given = request.GET.dict()
+
+    def read() -> Mapping[str, Any]:
+        query = parse_query(given)
+        found = browse(cluster, name, query)
+        chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
+        following = None
+        if found.following is not None:
+            page = urlencode({**given, "cursor": write_cursor(found.following)})
+            following = f"{_url('topic', cluster, name)}?{page}#messages-title"
+        return {
+            **rows(cluster, name, found),
+            "query": query,
+            "following": following,
+            "conf": console_settings(),
+            "tail": f"{_url('topic_tail', cluster, name)}?",
+            "cursor": write_cursor(chosen),
+            "most": _MOST_ROWS,
+            "can_tail": query.start == "newest" and not query.text and not query.cursor,
+        }
+
+    return panel_response(request, "topics/messages.html", read)
+
+
+@require_GET
+def tail(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+    """The records after `cursor`: rows, and the cursor after them."""
+    _check(cluster, name)
+
+    def read() -> Mapping[str, Any]:
+        found, skipped = newer(cluster, name, read_cursor(request.GET.get("cursor", "")))
+        return {**rows(cluster, name, found), "cursor": write_cursor(found.ends), "skipped": skipped}
+
+    return panel_response(
+        request, "topics/rows.html", read, data=lambda read: {key: read[key] for key in ("cursor", "skipped")}
+    )
+
+
+def rows(cluster: str, name: str, found: Found) -> dict[str, Any]:
+    """What the template of records' rows needs."""
+    return {
+        "cluster": cluster,
+        "topic": name,
+        "reading": found.reading,
+        "errors": found.errors,
+        "rows": [
+            {
+                "message": message,
+                "key": one_line(message.key, limit=_IN_LIST),
+                "value": one_line(message.value, limit=_IN_LIST),
+            }
+            for message in found.messages
+        ],
+    }
+
+
+@require_GET
+def message(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> HttpResponseBase:
+    """One record's page."""
+    _check(cluster, name)
+    return page_response(
+        request,
+        "topics/message.html",
+        page=PAGE,
+        title=f"{name}-{partition}-{offset}",
+        cluster=cluster,
+        topic=name,
+        partition=partition,
+        offset=offset,
+        before=offset - 1 if offset else None,
+    )
+
+
+@require_GET
+def message_panel(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> JsonResponse:
+    """One record: headers, key and value."""
+    _check(cluster, name)
+    limit = console_settings().preview_bytes
+
+    def read() -> Mapping[str, Any]:
+        found = one_message(cluster, name, partition, offset)
+        return {
+            "message": found,
+            "cluster": cluster,
+            "topic": name,
+            "headers": [(title, one_line(value, limit=2000)) for title, value in (found.headers if found else ())],
+            "key": payload(found.key if found else None, limit=limit),
+            "value": payload(found.value if found else None, limit=limit),
+        }
+
+    return panel_response(request, "topics/record.html", read)
+
+
+@require_GET
+def message_value(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> HttpResponse:
+    """A record's value as it is, to be saved."""
+    _check(cluster, name)
+    try:
+        found: TopicMessage | None = one_message(cluster, name, partition, offset)
+    except ServerError as error:
+        return HttpResponse(str(error), status=503, content_type="text/plain; charset=utf-8")
+    except NotThere as error:
+        raise Http404(str(error)) from error
+    if found is None:
+        raise Http404("Kafka has no record there")
+    answer = HttpResponse(found.value or b"", content_type="application/octet-stream")
+    answer.headers["Content-Disposition"] = f'attachment; filename="{name}-{partition}-{offset}.bin"'
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+@require_POST
+def produce_view(request: HttpRequest, cluster: str, name: str) -> HttpResponseBase:
+    """Produces the form's record and shows where it is."""
+    _check(cluster, name)
+    form = ProduceForm(request.POST)
+    if form.is_valid() and (place := produce_form(request, cluster, name, form)):
+        return HttpResponseRedirect(_url("topic_message", cluster, name, *place))
+    return _topic_page(request, cluster, name, form, is_open=True)
+
+
+def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceForm) -> tuple[int, int] | None:
+    """Produces the record of a valid form, logged; None, with the error in the form, when it failed."""
+    record = form.record()
+    try:
+        if name not in describe.topic_names(cluster):
+            raise ServerError(name, _("There is no topic of this name."))
+        with audited(request, f"topic {name} ({cluster})", f"produce {len(record.value)} bytes") as action:
+            partition, offset = produce(cluster, name, record)
+            action.done(f"partition {partition}, offset {offset}")
+    except ServerError as error:
+        form.add_error(None, str(error))
+        return None
+    notes.success(
+        request,
+        _("The record is in partition {partition} at offset {offset}.").format(partition=partition, offset=offset),
+    )
+    return partition, offset
+
+
+def _check(cluster: str, name: str) -> None:
+    _check_cluster(cluster)
+    if not TOPIC.fullmatch(name):
+        raise Http404("this can be no topic's name")
+
+
+def _check_cluster(cluster: str) -> None:
+    if cluster not in clusters():
+        raise Http404("the pipeline uses no such cluster")
+
+
+def _url(name: str, *args: Any) -> str:
+    return reverse(f"console:{name}", args=args)
+
+
+def _starts(chosen: str) -> list[tuple[str, str, bool]]:
+    labels = {"newest": _("Newest"), "oldest": _("Oldest"), "offset": _("From an offset"), "time": _("From a time")}
+    return [(start, labels[start], start == chosen) for start in STARTS]
+
+
+def _example() -> str:
+    """An event of the first kind, to begin with."""
+    fields = next(iter(EVENT_TYPES.values())).__struct_fields__
+    values = {"timestamp": "2026-11-20T10:15:30.123+0900", "userAgent": "console", "colorName": "blue"}
+    pairs = ", ".join(f'"{field}": "{values.get(field, "test")}"' for field in fields)
+    return f"{{{pairs}}}"

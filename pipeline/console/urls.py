@@ -1,0 +1,61 @@
+"""The addresses of the console's pages, below admin/console/."""
+
+from django.urls import path
+
+from pipeline.console.access import PRODUCE, REPLAY, console_view
+from pipeline.console.dead_letters import views as dead_letters
+from pipeline.console.documents import views as documents
+from pipeline.console.files import views as files
+from pipeline.console.practice import views as practice
+from pipeline.console.topics import views as topics
+
+app_name = "console"
+
+_TOPIC = "topics/<slug:cluster>/<str:name>/"
+_RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
+_FILES = "files/<str:sink>/"
+_DOCUMENTS = "documents/<str:sink>/"
+_LETTERS = "dead-letters/<str:sink>/"
+_LETTER = f"{_LETTERS}<str:topic>/<int:partition>/<int:offset>/"
+
+urlpatterns = [
+    path("topics/", console_view(topics.index), name="topics"),
+    path("topics/<slug:cluster>/", console_view(topics.topics_panel), name="topics_panel"),
+    path(_TOPIC, console_view(topics.topic), name="topic"),
+    path(f"{_TOPIC}partitions/", console_view(topics.partitions_panel), name="topic_partitions"),
+    path(f"{_TOPIC}groups/", console_view(topics.groups_panel), name="topic_groups"),
+    path(f"{_TOPIC}settings/", console_view(topics.settings_panel), name="topic_settings"),
+    path(f"{_TOPIC}messages/", console_view(topics.messages_panel), name="topic_messages"),
+    path(f"{_TOPIC}tail/", console_view(topics.tail), name="topic_tail"),
+    path(f"{_TOPIC}produce/", console_view(topics.produce_view, permission=PRODUCE), name="topic_produce"),
+    path(_RECORD, console_view(topics.message), name="topic_message"),
+    path(f"{_RECORD}record/", console_view(topics.message_panel), name="topic_record"),
+    path(f"{_RECORD}value/", console_view(topics.message_value), name="topic_value"),
+    path("documents/", console_view(documents.index), name="documents"),
+    path(_DOCUMENTS, console_view(documents.page), name="documents_of"),
+    path(f"{_DOCUMENTS}histogram/", console_view(documents.histogram_panel), name="documents_histogram"),
+    path(f"{_DOCUMENTS}hits/", console_view(documents.hits_panel), name="documents_hits"),
+    path(f"{_DOCUMENTS}fields/", console_view(documents.fields_panel), name="documents_fields"),
+    path(f"{_DOCUMENTS}export/", console_view(documents.export), name="documents_export"),
+    path(f"{_DOCUMENTS}document/", console_view(documents.document), name="document"),
+    path(f"{_DOCUMENTS}source/", console_view(documents.document_panel), name="document_panel"),
+    path("files/", console_view(files.index), name="files"),
+    path(_FILES, console_view(files.folder), name="folder"),
+    path(f"{_FILES}summary/", console_view(files.summary_panel), name="folder_summary"),
+    path(f"{_FILES}list/", console_view(files.folder_panel), name="folder_list"),
+    path(f"{_FILES}file/", console_view(files.file), name="file"),
+    path(f"{_FILES}preview/", console_view(files.preview_panel), name="file_preview"),
+    path(f"{_FILES}download/", console_view(files.download_view), name="file_download"),
+    path(f"{_FILES}find/<str:topic>/<int:partition>/<int:offset>/", console_view(files.find), name="file_of_record"),
+    path("dead-letters/", console_view(dead_letters.index), name="dead_letters"),
+    path(_LETTERS, console_view(dead_letters.reason), name="letters"),
+    path(f"{_LETTERS}reasons/", console_view(dead_letters.reasons_panel), name="reasons_panel"),
+    path(f"{_LETTERS}list/", console_view(dead_letters.letters_panel), name="letters_panel"),
+    path(f"{_LETTERS}act/", console_view(dead_letters.act, permission=REPLAY), name="letters_act"),
+    path(_LETTER, console_view(dead_letters.letter), name="letter"),
+    path(f"{_LETTER}bytes/", console_view(dead_letters.letter_panel), name="letter_panel"),
+    path("practice/", console_view(practice.index), name="practice"),
+    path("practice/group/", console_view(practice.group_panel), name="practice_group"),
+    path("practice/read/", console_view(practice.read_panel), name="practice_read"),
+    path("practice/act/", console_view(practice.act, permission=PRODUCE), name="practice_act"),
+]

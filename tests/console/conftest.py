@@ -1,0 +1,61 @@
+"""Fixtures of the console's sub-pages: operators with some permissions, and settings that point at a fresh topic."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from pytest_django import Settings
+
+from devstack.stack import Stack
+from events import conf as events_conf
+from pipeline import conf
+from pipeline.console import guard, sending
+from pipeline.console.files import folders
+from sinks import config as sinks_config
+from tests.pipeline.conftest import staff, viewer
+
+__all__ = ["viewer"]
+
+
+@pytest.fixture(autouse=True)
+def _console_is_made_anew() -> Iterator[None]:
+    yield
+    conf.console_settings.cache_clear()
+    guard.guard.cache_clear()
+    sending._places.cache_clear()
+    folders.forget_clients()
+
+
+@pytest.fixture
+def console(servers: Stack, topic: str, settings: Settings) -> Stack:
+    """The console shows `topic` of the stack, and two sinks that have read nothing; there is no index."""
+    settings.EVENTS = {**settings.EVENTS, "topic": topic}
+    settings.SINKS = {
+        "hdfs": {"kind": "hdfs", "topics": [topic], "group": f"{topic}-hdfs", "target": {"path": f"/{topic}"}},
+        "elasticsearch": {
+            "kind": "elasticsearch",
+            "topics": [topic],
+            "group": f"{topic}-es",
+            "target": {"index": topic},
+        },
+    }
+    events_conf.events_settings.cache_clear()
+    sinks_config.sinks.cache_clear()
+    return servers
+
+
+@pytest.fixture
+def operator(db: None) -> Callable[..., Client]:
+    """Gives the browser of a staff member who may see events, and what else is named: produce, control, replay."""
+
+    def sign_in(*permissions: str) -> Client:
+        user = staff("-".join(["operator", *permissions]), may_see=True)
+        user.user_permissions.add(
+            *Permission.objects.filter(content_type__app_label="console", codename__in=permissions)
+        )
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return sign_in

@@ -1,0 +1,161 @@
+"""Who may open the console's pages, what the pages are made of, and what a server that hangs can do to them."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern
+
+from pipeline.console import payload as payloads
+from pipeline.console.guard import Guard
+from pipeline.console.urls import urlpatterns
+from pipeline.errors import ServerAway, ServerError
+from tests.pipeline.conftest import staff
+
+Operator = Callable[..., Client]
+
+
+def address(pattern: URLPattern) -> str:
+    """An address that the pattern takes."""
+    path = re.sub(r"<int:\w+>", "0", str(pattern.pattern))
+    for name, value in (("cluster", "default"), ("sink", "hdfs")):
+        path = re.sub(rf"<\w+:{name}>", value, path)
+    return "/admin/console/" + re.sub(r"<\w+:\w+>", "select-color", path)
+
+
+ADDRESSES = [address(pattern) for pattern in urlpatterns]
+POSTS = [one for one in ADDRESSES if one.endswith(("/act/", "/produce/"))]
+PAGES = [
+    f"/admin/console/{name}/" for name in ("topics", "documents/elasticsearch", "files", "dead-letters", "practice")
+]
+PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/default/select-color/0/0/"]
+PAGES += ["/admin/console/files/hdfs/", "/admin/console/files/hdfs/file/?path=x", "/admin/console/dead-letters/hdfs/"]
+
+
+@pytest.mark.django_db
+def test_anonymous_is_sent_to_the_login_and_plain_staff_is_refused(client: Client) -> None:
+    assert len(ADDRESSES) > 30
+    for one in ADDRESSES:
+        for ask in (client.get, client.post):
+            assert ask(one).headers["Location"].startswith("/admin/login/?next="), one
+    client.force_login(staff("plain", may_see=False))
+    for one in ADDRESSES:
+        assert client.get(one).status_code == 403, one
+        assert client.post(one).status_code == 403, one
+
+
+def test_each_action_needs_its_own_permission_and_a_token(operator: Operator) -> None:
+    assert len(POSTS) == 3
+    viewer, everything = operator(), operator("control", "produce", "replay")
+    others = {"produce": operator("control", "replay"), "replay": operator("control", "produce")}
+    strict = Client(enforce_csrf_checks=True)
+    strict.cookies = everything.cookies
+    for one in POSTS:
+        other = others["replay" if "letters" in one else "produce"]
+        assert viewer.post(one).status_code == 403
+        assert other.post(one).status_code == 403
+        assert strict.post(one).status_code == 403
+        assert everything.get(one).status_code == 405
+
+
+def test_permissions_without_seeing_events_open_nothing(client: Client, db: None) -> None:
+    from django.contrib.auth.models import Permission
+
+    user = staff("half", may_see=False)
+    user.user_permissions.add(*Permission.objects.filter(content_type__app_label="console"))
+    client.force_login(user)
+    assert {client.get(one).status_code for one in ADDRESSES} == {403}
+
+
+def test_pages_work_under_a_policy_without_anything_inline(operator: Operator) -> None:
+    client = operator("produce", "replay")
+    for one in PAGES:
+        answer = client.get(one)
+        assert answer.status_code == 200, one
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        page = answer.content.decode()
+        assert not re.search(r"<style|\sstyle=|\son\w+=", page), one
+        assert all("src=" in attributes or "json" in attributes for attributes in re.findall(r"<script([^>]*)>", page))
+        assert 'aria-current="page"' in page, one
+
+
+def test_what_does_not_exist_is_not_found(operator: Operator) -> None:
+    client = operator()
+    for path in (
+        "topics/other/",
+        "topics/default/a%20b/",
+        "documents/hdfs/",
+        "files/elasticsearch/",
+        "dead-letters/x/",
+    ):
+        assert client.get(f"/admin/console/{path}").status_code == 404, path
+
+
+def test_servers_that_are_away_are_an_answer_and_no_failure(operator: Operator) -> None:
+    client = operator()
+    for path, server in (
+        ("topics/default/", "Kafka (localhost:1)"),
+        ("documents/elasticsearch/hits/", "Elasticsearch (http://localhost:1)"),
+        ("files/hdfs/list/", "HDFS (http://localhost:1)"),
+    ):
+        answer = client.get(f"/admin/console/{path}")
+        assert answer.status_code == 200
+        assert answer.json()["error"]["server"] == server
+    assert client.get("/admin/console/files/hdfs/download/?path=x").status_code == 503
+    assert client.get("/admin/console/documents/elasticsearch/export/").status_code == 503
+
+
+def test_a_server_that_was_away_is_not_asked_again_for_some_seconds() -> None:
+    now = [0.0]
+    guard = Guard(at_once=2, remember_seconds=5.0, clock=lambda: now[0])
+    asked: list[str] = []
+
+    def read(server: str, error: Exception | None = None) -> None:
+        with guard.read(server):
+            asked.append(server)
+            if error is not None:
+                raise error
+
+    with pytest.raises(ServerAway):
+        read("a", ServerAway("a", "no answer"))
+    with pytest.raises(ServerError, match="no answer"):
+        read("a")
+    read("b")
+    assert asked == ["a", "b"]
+    now[0] = 5.1
+    read("a")
+    with pytest.raises(ServerError):
+        read("a", ServerError("a", "wrong query"))
+    read("a")  # it did answer
+
+
+def test_only_a_few_reads_of_a_server_go_on_at_a_time() -> None:
+    guard = Guard(at_once=2, remember_seconds=5.0)
+    with guard.read("a"), guard.read("a"):
+        with pytest.raises(ServerError, match="2 reads"), guard.read("a"):
+            pass
+        with guard.read("b"):
+            pass
+    with guard.read("a"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "text"),
+    [
+        (None, "null", ""),
+        (b"", "empty", ""),
+        (b'{"a":1}', "json", '{\n  "a": 1\n}'),
+        (b"{nope", "text", "{nope"),
+        ("ü".encode() * 6, "text", "üüüüü"),
+        (b"\xff\x00", "binary", f"00000000  {'ff 00':<48} ··"),
+    ],
+)
+def test_bytes_for_people(value: Any, kind: str, text: str) -> None:
+    found = payloads.payload(value, limit=11)
+    assert (found.kind, found.text) == (kind, text)
+    assert found.size == len(value or b"")
+    assert found.is_cut == (found.size > 11)

@@ -1,0 +1,171 @@
+"""A headless Chromium goes through the console's pages on the real servers, and finds them stopped."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+from django.contrib.auth.models import Permission
+from playwright.sync_api import Page, expect
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from devstack.stack import Stack
+from pipeline import conf
+from sinks import config as sinks_config
+from tests.console.test_dead_letters import bury
+from tests.console.test_files import name_of, write
+from tests.pipeline.conftest import index_events, staff
+from tests.support import event, produce
+
+pytestmark = [pytest.mark.integration, pytest.mark.browser]
+
+expect.set_options(timeout=15_000)
+
+CONSOLE = "/admin/console"
+HOSTILE = '<img src=x onerror="document.title=`hacked`">'
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def sign_in(
+    page: Page, console: Stack, live_server: LiveServer, transactional_db: None, settings: Settings, topic: str
+) -> Callable[..., Page]:
+    """Signs an operator with all permissions in; pages are refreshed every second."""
+    settings.CONSOLE = {"refresh_seconds": 1, "practice_topic": f"{topic}-practice", "away_seconds": 1}
+    conf.console_settings.cache_clear()
+    user = staff("operator", may_see=True)
+    user.user_permissions.add(*Permission.objects.filter(content_type__app_label="console"))
+
+    def sign() -> Page:
+        page.goto(f"{live_server.url}/admin/login/?next={CONSOLE}/topics/")
+        page.fill("#id_username", "operator")
+        page.fill("#id_password", "secret")
+        page.click("[type=submit]")
+        expect(page.locator(".console-nav")).to_be_visible()
+        return page
+
+    return sign
+
+
+@pytest.fixture
+def problems(page: Page) -> list[str]:
+    """What the browser complained of, such as a breach of the policy."""
+    seen: list[str] = []
+    page.on("console", lambda message: seen.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: seen.append(str(error)))
+    return seen
+
+
+def check_page(page: Page) -> None:
+    """Fails for what axe-core finds wrong for people with a keyboard, a screen reader or weak eyes."""
+    expect(page.locator("[aria-busy]")).to_have_count(0)
+    page.evaluate(AXE)  # by the debugger, which the page's policy does not bind
+    found: dict[str, Any] = page.evaluate("axe.run(document.getElementById('console'))")
+    shown = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
+    assert shown == [], json.dumps(shown, indent=1)
+
+
+def test_an_operator_goes_through_the_pages(
+    sign_in: Callable[..., Page],
+    problems: list[str],
+    console: Stack,
+    topic: str,
+    index: str,
+    settings: Settings,
+    live_server: LiveServer,
+) -> None:
+    entry = settings.SINKS["elasticsearch"]
+    settings.SINKS = {**settings.SINKS, "elasticsearch": {**entry, "target": {"index": index}}}
+    sinks_config.sinks.cache_clear()
+    produce(console, topic, [event(number, userName=HOSTILE) for number in range(5)], partition=0)
+    write(console, f"/{topic}/{name_of(topic, 0, 4)}", event(0, userName=HOSTILE) + b"\n")
+    index_events(index, [{"userName": HOSTILE, "colorName": HOSTILE} for _ in range(3)])
+    bury(console, topic, [(number, HOSTILE.encode(), HOSTILE) for number in range(2)])
+    page = sign_in()
+
+    page.get_by_role("link", name=topic, exact=True).click()
+    expect(page.locator("#partitions caption")).to_have_text("3 partitions, 5 records")
+    expect(page.locator("#groups")).to_contain_text("no commit yet")
+    expect(page.locator("#messages tbody tr")).to_have_count(5)
+    check_page(page)
+    page.get_by_role("button", name="Live").click()
+    produce(console, topic, [b"from the other side"], partition=1)
+    expect(page.locator("#messages tbody tr").first).to_contain_text("from the other side")
+    page.get_by_label("With this text").fill("OTHER side")
+    page.get_by_label("With this text").press("Enter")
+    expect(page.locator("#messages tbody tr")).to_have_count(1)
+    page.get_by_text("Open the form").click()
+    page.get_by_label("Value", exact=True).fill('{"typed": "here"}')
+    page.get_by_role("button", name="Produce").click()
+    expect(page.locator("#record pre").first).to_contain_text('"typed": "here"')
+    check_page(page)
+
+    page.get_by_role("link", name="Documents").click()
+    expect(page.locator("#hits tbody tr")).to_have_count(3)
+    expect(page.locator("#histogram")).to_contain_text("3 documents")
+    expect(page.locator("#fields").get_by_role("link", name=HOSTILE).first).to_be_visible()
+    check_page(page)
+    page.locator("#hits tbody a").first.click()
+    expect(page.locator("#document pre")).to_contain_text("onerror")
+    check_page(page)
+
+    page.get_by_role("link", name="Files", exact=True).click()
+    expect(page.locator("#sink-hdfs")).to_contain_text("Files")
+    page.get_by_role("link", name=f"Open /{topic}").click()
+    page.get_by_role("link", name=name_of(topic, 0, 4)).click()
+    expect(page.locator("#file pre")).to_contain_text("<img src=x")
+    check_page(page)
+
+    page.get_by_role("link", name="Dead letters", exact=True).click()
+    page.locator("#letters-hdfs tbody a").first.click()
+    expect(page.locator("#letters tbody tr")).to_have_count(2)
+    check_page(page)
+    page.get_by_label("Select all of this page").check()
+    page.get_by_role("button", name="Discard").click()
+    check_page(page)
+    page.get_by_role("button", name="Yes, discard them").click()
+    expect(page.locator(".messagelist")).to_contain_text("2 dead letters were discarded")
+    expect(page.locator("#letters-hdfs")).to_contain_text("No dead letters")
+
+    page.get_by_role("link", name="Practice").click()
+    page.get_by_role("button", name="Make the topic").click()
+    expect(page.locator("#partitions caption")).to_have_text("3 partitions, 0 records")
+    page.get_by_role("button", name="Produce").first.click()
+    expect(page.locator("#partitions caption")).to_have_text("3 partitions, 1 records")
+    page.get_by_role("button", name="Read on").click()
+    expect(page.locator("#read tbody tr")).to_have_count(1)
+    expect(page.locator("#group caption")).to_contain_text("lag 0")
+    check_page(page)
+    page.emulate_media(color_scheme="dark")
+    check_page(page)
+    assert "hacked" not in page.title()
+    assert page.locator("#console img").count() == 0
+    assert problems == []
+
+
+def test_stopped_servers_show_their_errors_and_come_back(
+    sign_in: Callable[..., Page], console: Stack, topic: str, live_server: LiveServer
+) -> None:
+    page = sign_in()
+    produce(console, topic, [event(0)])
+    stopped = [console.kafka[0], console.namenode, console.elasticsearch]
+    for server in stopped:
+        server.kill()
+    try:
+        for path, panel, words in (
+            (f"topics/default/{topic}/", "#partitions", "Kafka (127.0.0.1"),
+            ("files/hdfs/", "#folder", "HDFS (http"),
+            ("documents/elasticsearch/", "#histogram", "Elasticsearch (http"),
+            ("dead-letters/", "#letters-hdfs", "Kafka (127.0.0.1"),
+        ):
+            page.goto(f"{live_server.url}{CONSOLE}/{path}")
+            error = page.locator("section.console-panel", has=page.locator(panel)).locator(".console-error").first
+            expect(error).to_contain_text(words, timeout=30_000)
+            check_page(page)
+    finally:
+        console.up()
+    page.goto(f"{live_server.url}{CONSOLE}/topics/default/{topic}/")
+    expect(page.locator("#partitions caption")).to_contain_text("1 records", timeout=60_000)

@@ -1,0 +1,127 @@
+"""The pages of dead letters on a real Kafka: looking, replaying once, discarding."""
+
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Producer
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from pytest_django import Settings
+
+from devstack.stack import Stack
+from pipeline import conf
+from tests.console.support import shown
+from tests.support import end_offsets, event, produce, read_topic
+
+pytestmark = [pytest.mark.integration]
+
+Operator = Callable[..., Client]
+LETTERS = "/admin/console/dead-letters/"
+HDFS = f"{LETTERS}hdfs/"
+
+
+def bury(stack: Stack, topic: str, letters: list[tuple[int, bytes, str]], *, sink: str = "hdfs") -> None:
+    """Writes dead letters (offset, value, reason) as a sink does."""
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for offset, value, reason in letters:
+        headers = {"dlq.reason": reason, "dlq.sink": sink, "dlq.topic": topic, "dlq.partition": "0"}
+        headers |= {"dlq.offset": str(offset), "dlq.timestamp": "1763000000000"}
+        producer.produce(f"{topic}.dlq", value, headers=[("own", b"1"), *headers.items()])
+    assert producer.flush(30) == 0
+
+
+@pytest.fixture
+def buried(console: Stack, topic: str) -> Stack:
+    """Four dead letters of the HDFS sink with two kinds of reasons, and one of another sink."""
+    bury(
+        console,
+        topic,
+        [
+            (1, b"<b>no", "bad at byte 7"),
+            (2, b"{}", "bad at byte 9"),
+            (3, b"\xff\x00", "not UTF-8"),
+            (4, b"x", "bad at byte 1"),
+        ],
+    )
+    bury(console, topic, [(1, b"es", "es")], sink="elasticsearch")
+    return console
+
+
+def act(client: Client, action: str, topic: str, *, letters: list[int] | None = None, reason: str = "", **more: str):
+    """Posts what the form posts."""
+    data = {"action": action, "topic": topic, "reason": reason, "confirmed": "yes", **more}
+    data |= {"scope": "all"} if letters is None else {"letter": [f"{topic}/0/{offset}" for offset in letters]}
+    return client.post(f"{HDFS}act/", data)
+
+
+def test_letters_are_listed_by_reason_and_shown_byte_for_byte(buried: Stack, topic: str, operator: Operator) -> None:
+    client = operator()
+    text = shown(client, f"{HDFS}reasons/")
+    assert f"bad at byte # {topic} 3" in text
+    assert f"not UTF-# {topic} 1" in text
+    page = client.get(f"{HDFS}list/?reason=bad at byte %23&topic={topic}").json()["html"]
+    assert [f"{topic}-0-{n}" in page for n in (1, 2, 3, 4)] == [True, True, False, True]
+    assert "&lt;b&gt;no" in page
+    assert "<b>no" not in page
+    assert 'name="letter"' not in page
+    text = shown(client, f"{HDFS}{topic}/0/3/bytes/")
+    assert "ff 00" in text
+    assert "own 1" in text
+    assert "no such dead letter" in shown(client, f"{HDFS}{topic}/0/9/bytes/")
+    assert "es" in shown(client, f"{LETTERS}elasticsearch/reasons/")
+
+
+def test_those_who_may_replay_each_letter_once(buried: Stack, topic: str, operator: Operator) -> None:
+    assert act(operator(), "replay", topic).status_code == 403
+    assert end_offsets(buried, topic) == [0, 0, 0]
+    client = operator("replay")
+    confirm = client.post(
+        f"{HDFS}act/", {"action": "replay", "scope": "all", "topic": topic, "reason": "bad at byte #"}
+    )
+    assert "3 dead letters" in confirm.content.decode()
+    assert "elasticsearch, hdfs" in confirm.content.decode() or "hdfs, elasticsearch" in confirm.content.decode()
+    assert sum(end_offsets(buried, topic)) == 0, "nothing happens before it is confirmed"
+    act(client, "replay", topic, letters=[2])
+    act(client, "replay", topic, letters=[2, 3])
+    act(client, "replay", topic, reason="bad at byte #")
+    act(client, "replay", topic)
+    records = read_topic(buried, topic, 4)
+    assert sorted(record.value() for record in records) == [b"<b>no", b"x", b"{}", b"\xff\x00"]
+    assert all(record.headers() == [("own", b"1")] for record in records)
+    assert "No dead letters" in shown(client, f"{HDFS}reasons/")
+    assert "es" in shown(client, f"{LETTERS}elasticsearch/reasons/")
+    done = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
+    assert done[0] == "replay 1 selected: 1 done"
+    assert [text.rpartition(": ")[2] for text in done] == ["1 done", "1 done", "2 done", "0 done"]
+
+
+def test_discarded_letters_are_gone_and_never_replayed(buried: Stack, topic: str, operator: Operator) -> None:
+    client = operator("replay")
+    act(client, "discard", topic, letters=[1, 2])
+    assert "bad at byte # " + topic + " 1" in shown(client, f"{HDFS}reasons/")
+    act(client, "replay", topic)
+    assert sorted(record.value() for record in read_topic(buried, topic, 2)) == [b"x", b"\xff\x00"]
+    assert LogEntry.objects.order_by("pk")[0].change_message == "discard 2 selected: 2 done"
+
+
+def test_what_can_not_be_read_whole_is_not_replayed(
+    buried: Stack, topic: str, operator: Operator, settings: Settings
+) -> None:
+    settings.CONSOLE = {"search_records": 3}
+    conf.console_settings.cache_clear()
+    client = operator("replay")
+    assert "more records than are read here" in shown(client, f"{HDFS}reasons/")
+    answer = client.post(f"{HDFS}act/", {"action": "replay", "scope": "all", "confirmed": "yes"}, follow=True)
+    assert "replay_dlq --sink hdfs" in answer.content.decode()
+    assert sum(end_offsets(buried, topic)) == 0
+    assert "failed" in LogEntry.objects.get().change_message
+
+
+def test_wrong_forms_change_nothing(console: Stack, topic: str, operator: Operator) -> None:
+    produce(console, topic, [event(0)])
+    client = operator("replay")
+    assert act(client, "burn", topic).status_code == 400
+    assert act(client, "replay", topic, letters=[]).status_code == 302
+    assert client.post(f"{HDFS}act/", {"action": "replay", "letter": "nonsense"}).status_code == 400
+    assert client.get(f"{HDFS}act/").status_code == 405
+    assert not LogEntry.objects.exists()

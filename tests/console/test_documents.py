@@ -1,0 +1,130 @@
+"""The pages of documents on a real Elasticsearch."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from devstack.stack import Stack
+from pipeline import conf
+from pipeline.console.documents.query import narrowed, parse_query
+from sinks import config as sinks_config
+from tests.console.support import shown
+from tests.pipeline.conftest import index_events
+
+Operator = Callable[..., Client]
+DOCUMENTS = "/admin/console/documents/elasticsearch/"
+HOSTILE = '<img src=x onerror="alert(1)">'
+
+
+@pytest.fixture
+def stored(console: Stack, topic: str, index: str, settings: Settings) -> str:
+    """Seven documents of one minute ago in the sink's index, which is returned."""
+    entry = settings.SINKS["elasticsearch"]
+    settings.SINKS = {**settings.SINKS, "elasticsearch": {**entry, "target": {"index": index}}}
+    settings.CONSOLE = {"records": 4}
+    conf.console_settings.cache_clear()
+    sinks_config.sinks.cache_clear()
+    colors = ["red", "red", "red", "blue", "blue", "green", "green"]
+    users = ["kim", "lee", "kim lee", HOSTILE, "=1+1", 'a"b\\c', "x"]
+    index_events(index, [{"colorName": c, "userName": u} for c, u in zip(colors, users, strict=True)])
+    return index
+
+
+def found(client: Client, query: str) -> str:
+    """The documents' panel for a query."""
+    return shown(client, f"{DOCUMENTS}hits/?{urlencode({'q': query})}")
+
+
+@pytest.mark.integration
+def test_documents_are_counted_listed_and_paged(stored: str, operator: Operator) -> None:
+    client = operator()
+    assert "7 documents" in shown(client, f"{DOCUMENTS}histogram/")
+    assert "2 documents" in shown(client, f"{DOCUMENTS}histogram/?q=colorName:blue")
+    assert "7 documents" in shown(client, f"{DOCUMENTS}histogram/?range=all")
+    first, second = (shown(client, f"{DOCUMENTS}hits/?page={page}") for page in (0, 1))
+    ids = {f"topic-0-{number}" for number in range(7)}
+    assert {id for id in ids if id in first} | {id for id in ids if id in second} == ids
+    assert "Older" in first
+    assert "Older" not in second
+    page = client.get(f"{DOCUMENTS}hits/").json()["html"] + client.get(f"{DOCUMENTS}hits/?page=1").json()["html"]
+    assert "<img" not in page
+    assert "&lt;img" in page
+    assert "0 documents" in shown(client, f"{DOCUMENTS}histogram/?from=2020-01-01T00:00&to=2020-01-02T00:00")
+
+
+@pytest.mark.integration
+def test_a_value_of_a_field_narrows_the_query_whatever_it_holds(stored: str, operator: Operator) -> None:
+    client = operator()
+    text = shown(client, f"{DOCUMENTS}fields/")
+    assert "colorName red 42.9% blue 28.6%" in text
+    for number, user in enumerate(["kim", "lee", "kim lee", HOSTILE, "=1+1", 'a"b\\c']):
+        text = found(client, narrowed("colorName:(red OR blue OR green)", "userName", user))
+        assert [n for n in range(7) if f"topic-0-{n}" in text] == [number], user
+
+
+@pytest.mark.integration
+def test_a_query_that_can_not_be_read_is_elasticsearchs_own_error(stored: str, operator: Operator) -> None:
+    client = operator()
+    for query, words in (("colorName:(", "Failed to parse"), ("*im", "Failed to parse")):
+        answer = client.get(f"{DOCUMENTS}hits/?{urlencode({'q': query})}").json()
+        assert words in answer["error"]["text"], answer
+        assert answer["error"]["server"].startswith("Elasticsearch (http")
+    # … which is no reason to leave the server alone.
+    assert "topic-0-3" in found(client, "colorName:blue")
+    assert client.get(f"{DOCUMENTS}hits/?from=x").status_code == 400
+
+
+@pytest.mark.integration
+def test_a_document_leads_to_its_record_and_its_file(
+    stored: str, operator: Operator, topic: str, settings: Settings
+) -> None:
+    from elasticsearch.dsl.connections import connections
+
+    connections.get_connection().index(index=stored, id=f"{topic}-2-7", document={"a": {"b": 1}}, refresh=True)
+    client = operator()
+    page = client.get(f"{DOCUMENTS}source/?index={stored}&id={topic}-2-7").json()["html"]
+    assert f"/admin/console/topics/default/{topic}/2/7/" in page
+    assert f"/admin/console/files/hdfs/find/{topic}/2/7/" in page
+    assert "a.b" in page
+    assert "Its Kafka record" not in client.get(f"{DOCUMENTS}source/?index={stored}&id=topic-0-0").json()["html"]
+    assert "no such document" in shown(client, f"{DOCUMENTS}source/?index=other&id=topic-0-0")
+
+
+@pytest.mark.integration
+def test_an_export_holds_what_fits_and_no_formulas(stored: str, operator: Operator, settings: Settings) -> None:
+    client = operator()
+    answer = client.get(f"{DOCUMENTS}export/?q=colorName:blue&format=csv")
+    assert answer.headers["Content-Type"] == "text/csv; charset=utf-8"
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))  # type: ignore[attr-defined]
+    assert {row["userName"] for row in rows} == {HOSTILE, "'=1+1"}
+    assert set(rows[0]) == {"_index", "_id", "timestamp", "colorName", "userName", "userAgent"} | {
+        name for name in rows[0] if name.startswith("agent.")
+    }
+    answer = client.get(f"{DOCUMENTS}export/?format=ndjson")
+    lines = b"".join(answer.streaming_content).splitlines()  # type: ignore[attr-defined]
+    assert {json.loads(line)["_id"] for line in lines} == {f"topic-0-{number}" for number in range(7)}
+    settings.CONSOLE = {"export_rows": 3}
+    conf.console_settings.cache_clear()
+    answer = client.get(f"{DOCUMENTS}export/?format=ndjson")
+    assert len(b"".join(answer.streaming_content).splitlines()) == 3  # type: ignore[attr-defined]
+    assert client.get(f"{DOCUMENTS}export/?q=colorName:(").status_code == 503
+
+
+@pytest.mark.integration
+def test_a_missing_index_is_an_empty_one(console: Stack, operator: Operator) -> None:
+    client = operator()
+    for panel in ("histogram", "hits", "fields"):
+        assert "No document" in shown(client, f"{DOCUMENTS}{panel}/")
+
+
+def test_a_range_must_be_one() -> None:
+    for wrong in ({"from": "2026-01-02T00:00", "to": "2026-01-01T00:00"}, {"to": "2026-01-01T00:00"}, {"range": "x"}):
+        with pytest.raises(ValueError):
+            parse_query(wrong)
+    assert parse_query({"range": "all"}).range is None

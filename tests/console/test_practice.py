@@ -1,0 +1,64 @@
+"""The practice page on a real Kafka: a person goes through its exercises."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from devstack.stack import Stack
+from pipeline import conf
+from pipeline.console.practice.exercises import GROUP
+from tests.console.support import shown
+from tests.support import wait_until
+
+pytestmark = [pytest.mark.integration]
+
+PRACTICE = "/admin/console/practice/"
+
+
+@pytest.fixture
+def practice(console: Stack, topic: str, settings: Settings) -> str:
+    """The name of a practice topic that is not there yet."""
+    settings.CONSOLE = {"practice_topic": f"{topic}-practice"}
+    conf.console_settings.cache_clear()
+    return f"{topic}-practice"
+
+
+def test_the_exercises(practice: str, operator: Callable[..., Client]) -> None:
+    partitions = f"/admin/console/topics/default/{practice}/partitions/"
+    client = operator("produce")
+    assert "no topic of this name" in shown(client, partitions)
+
+    def do(action: str, **form: str) -> str:
+        answer = client.post(f"{PRACTICE}act/", {"action": action, **form}, follow=True)
+        assert answer.status_code == 200
+        return str(urlsplit(answer.redirect_chain[-1][0]).query if answer.redirect_chain else answer.content.decode())
+
+    do("create")
+    wait_until(lambda: "3 partitions, 0 records" in shown(client, partitions), what="the topic")
+    for number in range(7):
+        do("text", kind="text", value=f"hello {number}", partition="1")
+    do("json", kind="json", value='{"a": 1}', partition="0")
+    assert "This is not JSON" in do("json", kind="json", value="{a")
+    assert "3 partitions, 8 records" in shown(client, partitions)
+    text = shown(client, f"{PRACTICE}group/")
+    assert f"{GROUP} · group {GROUP} · lag 8" in text
+    assert text.count("no commit yet") == 3
+    read = shown(client, f"{PRACTICE}read/?{do('read')}")
+    assert "hello 4" in read
+    assert "hello 5" not in read
+    assert "lag 2" in shown(client, f"{PRACTICE}group/")
+    assert "hello 5" in shown(client, f"{PRACTICE}read/?{do('read')}")
+    assert "lag 0" in shown(client, f"{PRACTICE}group/")
+    assert "nothing new" in shown(client, f"{PRACTICE}read/?{do('read')}")
+    do("again")
+    assert "lag 8" in shown(client, f"{PRACTICE}group/")
+
+
+def test_only_those_who_may_produce_practise(practice: str, operator: Callable[..., Client]) -> None:
+    client = operator()
+    page = client.get(PRACTICE).content.decode()
+    assert "You may not produce records" in page
+    assert client.post(f"{PRACTICE}act/", {"action": "create"}).status_code == 403
