@@ -20,6 +20,24 @@ def _django() -> WSGIHandler:
 DOORS = {"view": _django, "lane": lambda: Lane(_django())}
 
 
+def call(application: Any, environ: dict[str, Any]) -> tuple[str, list[tuple[str, str]], bytes]:
+    """What a web server gets of a WSGI application: status, headers, body."""
+    answered: list[Any] = []
+    # As Django's own test client: connections to the database belong to the test.
+    request_started.disconnect(close_old_connections)
+    request_finished.disconnect(close_old_connections)
+    try:
+        result = application(environ, lambda status, headers: answered.append((status, headers)))
+        body = b"".join(result)
+        if hasattr(result, "close"):
+            result.close()
+    finally:
+        request_started.connect(close_old_connections)
+        request_finished.connect(close_old_connections)
+    ((status, headers),) = answered
+    return status, headers, body
+
+
 class Client(test.Client):
     """Django's test client on a WSGI application: that of `door`, which a fixture sets."""
 
@@ -35,19 +53,7 @@ class _Server:
         self._application = application
 
     def __call__(self, environ: dict[str, Any]) -> HttpResponse:
-        answered: list[Any] = []
-        # As Django's own test client: connections to the database belong to the test.
-        request_started.disconnect(close_old_connections)
-        request_finished.disconnect(close_old_connections)
-        try:
-            result = self._application(environ, lambda status, headers: answered.append((status, headers)))
-            body = b"".join(result)
-            if hasattr(result, "close"):
-                result.close()
-        finally:
-            request_started.connect(close_old_connections)
-            request_finished.connect(close_old_connections)
-        ((status, headers),) = answered
+        status, headers, body = call(self._application, environ)
         response = HttpResponse(body, status=int(status.partition(" ")[0]), reason=status.partition(" ")[2])
         del response.headers["Content-Type"]
         for name, value in headers:

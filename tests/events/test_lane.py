@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from events import lane as lane_module
 from events.lane import Lane
+from tests.events.doors import call
 from tests.events.fakes import FakeDelivery
 
 Answered = tuple[str, list[tuple[str, str]], bytes]
@@ -46,10 +47,7 @@ def environ(
 
 def ask(application: Any, request: dict[str, Any]) -> Answered:
     """Status, headers without their order, body."""
-    answered: list[Any] = []
-    result = application(request, lambda status, headers: answered.append((status, headers)))
-    body = b"".join(result)
-    ((status, headers),) = answered
+    status, headers, body = call(application, request)
     return status, sorted(headers), body
 
 
