@@ -21,6 +21,7 @@ from pipeline.errors import ServerError
 from sinks.config import SinkConfig
 from sinks.hdfs.client import FileStatus
 from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.layout import OPEN
 from sinks.hdfs.naming import FileNames
 from sinks.records import Partition, Record
 
@@ -212,6 +213,7 @@ def _row(sink: str, path: str, entry: FileStatus, names: FileNames) -> dict[str,
         "entry": entry,
         "url": f"{_url('folder' if entry.is_folder else 'file', sink)}?{query}",
         "is_hidden": entry.name.startswith(("_", ".")),
+        "is_open": not entry.is_folder and OPEN in entry.name,
     }
     if not entry.is_folder and (read := names.read(entry.name)) is not None:
         partition, first, last = read
