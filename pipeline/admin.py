@@ -1,6 +1,7 @@
 """The admin's entry "Events": the statistics page and the JSON addresses of its panels."""
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
@@ -8,13 +9,18 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import translation
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from events.models import SelectColorEvent
-from pipeline.errors import ServerError
-from pipeline.page import page_context
-from pipeline.panels import PANELS
-from pipeline.time_range import parse_time_range
+from pipeline.conf import console_settings
+from pipeline.console.access import CONTENT_SECURITY_POLICY
+from pipeline.live import Question, live_reads
+from pipeline.page import SINKS, page_context
+from pipeline.panels import PANELS, sinks
+from pipeline.panels.panel import Panel
+from pipeline.time_range import RANGE_KEYS, TimeRange, parse_time_range
 
 admin.site.site_header = _("Web activity pipeline")
 admin.site.site_title = _("Web activity pipeline")
@@ -42,7 +48,7 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         view = self.admin_site.admin_view
         return [
             path("", view(self.changelist_view), name="events_selectcolorevent_changelist"),
-            path("panels/<slug:panel_id>/", view(self.panel_view), name="events_selectcolorevent_panel"),
+            path("panels/", view(self.panels_view), name="events_selectcolorevent_panels"),
         ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
@@ -55,26 +61,43 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             **page_context(request.GET.dict()),
             **(extra_context or {}),
         }
-        return TemplateResponse(request, "admin/events/selectcolorevent/statistics.html", context)
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY}
+        return TemplateResponse(request, "admin/events/selectcolorevent/statistics.html", context, headers=headers)
 
-    def panel_view(self, request: HttpRequest, panel_id: str) -> HttpResponse:
-        """The data of one panel.
+    def panels_view(self, request: HttpRequest) -> HttpResponse:
+        """The data of all panels, or of those named by `panel`: {id: data}.
 
-        A server that can't be read is an answer of this page and no failure of it: status 200 with `error`.
+        A server that can't be read is an answer of this page and no failure of it: `error` in its panel's place; null
+        for what is still being read, which a later request finds.
         """
         self._check_permission(request)
-        panel = PANELS.get(panel_id)
-        if panel is None:
-            raise Http404(f"there is no panel {panel_id}")
+        ids = request.GET.getlist("panel") or [*PANELS, SINKS]
+        if unknown := set(ids) - {*PANELS, SINKS}:
+            raise Http404(f"there is no panel {', '.join(sorted(unknown))}")
+        query = request.GET.dict()
         try:
-            time_range = parse_time_range(request.GET.dict(), now=datetime.now(UTC))
+            time_range = parse_time_range(query, now=datetime.now(UTC))
         except ValueError as error:
             return JsonResponse({"error": {"server": "", "text": str(error)}}, status=400)
-        try:
-            return JsonResponse(panel.read(time_range))
-        except ServerError as error:
-            return JsonResponse({"error": {"server": error.server, "text": error.text}})
+        chosen = tuple(query.get(key) for key in RANGE_KEYS)
+        questions = {
+            panel.id: Question(
+                (panel.id, get_language(), chosen if panel.ranged else None),
+                panel.server,
+                partial(_read, panel, time_range, get_language()),
+            )
+            for panel in (PANELS[id] for id in ids if id in PANELS)
+        }
+        answers = live_reads().answers(questions, wait_seconds=console_settings().wait_seconds)
+        if SINKS in ids:
+            answers[SINKS] = sinks.read(answers.get("topics"))
+        return JsonResponse(answers)
 
     def _check_permission(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):
             raise PermissionDenied
+
+
+def _read(panel: Panel, time_range: TimeRange, language: str) -> dict[str, Any]:
+    with translation.override(language):  # the reader's, on a thread that serves many
+        return panel.read(time_range)

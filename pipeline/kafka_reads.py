@@ -99,6 +99,17 @@ def read_topics(cluster: str, *, timeout: float) -> dict[str, Any]:
         raise ServerAway(server_name(cluster), error_text(error)) from error
 
 
+def count_brokers(cluster: str, *, timeout: float) -> int:
+    """How many brokers a cluster has; timeout: in seconds. Raises ServerAway."""
+    deadline = time.monotonic() + timeout
+    client = admin_client(kafka_cluster(cluster))
+    try:
+        nodes = client.describe_cluster(request_timeout=_left(deadline)).result(_left(deadline)).nodes
+    except (KafkaException, FutureTimeoutError) as error:
+        raise ServerAway(server_name(cluster), error_text(error)) from error
+    return len(nodes)
+
+
 def offsets_at(
     cluster: str, topic: str, partitions: Iterable[int], milliseconds: int, *, timeout: float
 ) -> dict[int, int | None]:

@@ -9,8 +9,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
-from pipeline.panels import PANELS
+from pipeline.panels import PANELS, services, top_browsers
 from pipeline.time_range import DEFAULT_SPAN, SPANS, parse_time_range
+
+SINKS = "sinks"
+"""The panel that the database fills."""
+
+SYSTEMS = "top-systems"
+"""The panel that shows another part of the top browsers' data."""
 
 
 def page_context(query: Mapping[str, str]) -> dict[str, Any]:
@@ -20,20 +26,21 @@ def page_context(query: Mapping[str, str]) -> dict[str, Any]:
     except ValueError:
         query = {}
     chosen = query.get("range") or DEFAULT_SPAN
+    titles = {**{panel.id: panel.title for panel in PANELS.values()}, SINKS: _("Sinks"), SYSTEMS: _("Top systems")}
     return {
         "spans": [{"key": key, "label": span.label, "is_chosen": key == chosen} for key, span in SPANS.items()],
         "panels": {
-            panel.id.replace("-", "_"): {
-                "id": panel.id,
-                "title": panel.title,
-                "url": reverse("admin:events_selectcolorevent_panel", args=[panel.id]),
-            }
-            for panel in PANELS.values()
+            id.replace("-", "_"): {"id": id, "title": title, "source": top_browsers.PANEL.id if id == SYSTEMS else ""}
+            for id, title in titles.items()
         },
+        "services": services.PANELS,
         "time_zone": timezone.get_current_timezone_name(),
         "config": {
             "range": chosen,
             "end": int(query["end"]) if query.get("end") else None,
+            "from": query.get("from") or None,
+            "to": query.get("to") or None,
+            "panelsUrl": reverse("admin:events_selectcolorevent_panels"),
             "timeZone": timezone.get_current_timezone_name(),
             "refreshSeconds": console_settings().refresh_seconds,
             "texts": script_texts(),
@@ -56,6 +63,7 @@ def script_texts() -> dict[str, str]:
         "share": _("Share"),
         "user": _("User"),
         "browser": _("Browser"),
+        "system": _("System"),
         "color": _("Colour"),
         "userAgent": _("User agent"),
         "record": _("Record"),
@@ -72,6 +80,8 @@ def script_texts() -> dict[str, str]:
         "emptyRange": _("No events in this time range."),
         "newestIs": _("The newest event is from {time}."),
         "goToNewest": _("Go to newest"),
+        "between": _("Showing events from {from} to {to}."),
+        "now": _("now"),
         "until": _("Showing events up to {time}."),
         "backToNow": _("Back to now"),
         "usersTotal": _("{n} users in all."),
@@ -94,6 +104,24 @@ def script_texts() -> dict[str, str]:
         "morePartitions": _("{n} more partitions are counted but not listed."),
         "group": _("consumer group {group}"),
         "cluster": _("cluster {cluster}"),
+        "sink": _("Sink"),
+        "state": _("State"),
+        "threads": _("Threads"),
+        "partitions": _("Partitions"),
+        "recordsPerSecond": _("Records/s"),
+        "behind": _("Behind"),
+        "lastWrite": _("Last write"),
+        "lastError": _("Last error"),
+        "noSinks": _("SINKS has no entry."),
+        "running": _("running"),
+        "isPaused": _("paused"),
+        "backingOff": _("backing off"),
+        "failed": _("failed"),
+        "stopped": _("stopped at {time}"),
+        "silent": _("not heard since {time}"),
+        "neverHeard": _("not running"),
+        "pauseAsked": _("a pause is asked for"),
+        "away": _("away"),
         "notAnswering": _("{server} can’t be read"),
         "requestFailed": _("This site did not answer as expected (status {status})."),
         "requestTimeout": _("This site did not answer within {n} s."),

@@ -10,8 +10,9 @@ from django.utils import timezone
 from elasticsearch.dsl.connections import connections
 from elasticsearch.exceptions import ApiError, TransportError
 
-from pipeline.browsers import BrowserCount, count_browsers
-from pipeline.errors import ServerError
+from pipeline.browsers import AgentCount, count_agents
+from pipeline.console.guard import guard
+from pipeline.errors import ServerAway, ServerError
 from pipeline.time_range import TimeRange, to_milliseconds
 from sinks.config import sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -67,7 +68,7 @@ class TopUsers:
 
 @dataclass(frozen=True)
 class TopBrowsers:
-    """Browsers by the number of their events.
+    """Browsers, and the systems that they run on, by the number of their events.
 
     agents: how many different user agents there are (about); agents_read: how many were read, the most frequent first;
     events_read: the events that these sent, of `total`.
@@ -77,7 +78,8 @@ class TopBrowsers:
     agents: int
     agents_read: int
     events_read: int
-    browsers: list[BrowserCount]
+    browsers: list[AgentCount]
+    systems: list[AgentCount]
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,7 @@ def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
 
 
 def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float) -> TopBrowsers:
-    """The `top` browsers: as the sink has stored them, else parsed from the `agents` most frequent user agents.
+    """The `top` browsers and systems: as stored by the sink, else parsed from the `agents` most frequent user agents.
 
     Raises ServerError.
     """
@@ -147,7 +149,7 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float
     answer = _execute(search[:0])
     found = answer.get("aggregations")
     if found is None:
-        return TopBrowsers(0, 0, 0, 0, [])
+        return TopBrowsers(0, 0, 0, 0, [], [])
     read = [(bucket["key"], bucket["doc_count"]) for bucket in found["agents"]["buckets"]]
     return TopBrowsers(
         total=_total(answer),
@@ -155,7 +157,8 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float
         agents=max(found["different"]["value"], len(read)),
         agents_read=len(read),
         events_read=sum(count for _, count in read),
-        browsers=count_browsers(read)[:top],
+        browsers=count_agents(read, lambda agent: agent.browser)[:top],
+        systems=count_agents(read, lambda agent: agent.os)[:top],
     )
 
 
@@ -164,23 +167,29 @@ def _stored_browsers(time_range: TimeRange, *, top: int, timeout: float) -> TopB
     search.aggs.metric("different", "cardinality", field="userAgent.keyword", precision_threshold=_PRECISION)
     # Documents from before the sink stored it have no agent.
     read = search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
-    read.bucket("browsers", "terms", field=f"{FIELD}.browser", size=top)
-    read.bucket("unknown", "missing", field=f"{FIELD}.browser")
+    for name in ("browser", "os"):
+        read.bucket(name, "terms", field=f"{FIELD}.{name}", size=top)
+        read.bucket(f"no {name}", "missing", field=f"{FIELD}.{name}")
     answer = _execute(search[:0])
     found = answer.get("aggregations")
     if found is None:
-        return TopBrowsers(0, 0, 0, 0, [])
+        return TopBrowsers(0, 0, 0, 0, [], [])
     agents, read = found["different"]["value"], found["read"]
-    browsers = [BrowserCount(bucket["key"], bucket["doc_count"]) for bucket in read["browsers"]["buckets"]]
-    if unknown := read["unknown"]["doc_count"]:
-        browsers.append(BrowserCount(None, unknown))
     return TopBrowsers(
         total=_total(answer),
         agents=agents,
         agents_read=agents,
         events_read=read["doc_count"],
-        browsers=sorted(browsers, key=lambda browser: -browser.count)[:top],
+        browsers=_stored_agents(read, "browser")[:top],
+        systems=_stored_agents(read, "os")[:top],
     )
+
+
+def _stored_agents(found: dict[str, Any], name: str) -> list[AgentCount]:
+    counts = [AgentCount(bucket["key"], bucket["doc_count"]) for bucket in found[name]["buckets"]]
+    if unknown := found[f"no {name}"]["doc_count"]:
+        counts.append(AgentCount(None, unknown))
+    return sorted(counts, key=lambda one: -one.count)
 
 
 def newest_events(time_range: TimeRange, *, count: int, timeout: float) -> list[StoredEvent]:
@@ -244,13 +253,14 @@ def _bars(time_range: TimeRange) -> dict[str, Any]:
 
 
 def _execute(search: Any) -> dict[str, Any]:
-    try:
-        # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
-        return search.execute().to_dict()  # type: ignore[no-any-return]
-    except ApiError as error:
-        raise ServerError(_server(), reason_of(error)) from error
-    except TransportError as error:
-        raise ServerError(_server(), error.message) from error
+    with guard().read(_server()):
+        try:
+            # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
+            return search.execute().to_dict()  # type: ignore[no-any-return]
+        except ApiError as error:
+            raise ServerError(_server(), reason_of(error)) from error
+        except TransportError as error:
+            raise ServerAway(_server(), error.message) from error
 
 
 def _server() -> str:

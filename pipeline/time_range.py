@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -45,6 +46,11 @@ SPANS: Mapping[str, Span] = {
 }
 DEFAULT_SPAN = "1h"
 
+RANGE_KEYS = ("range", "end", "from", "to")
+"""The keys of a query string that choose a time range."""
+
+LONGEST = timedelta(days=3660)
+
 
 @dataclass(frozen=True)
 class TimeRange:
@@ -69,10 +75,13 @@ def choose_interval(length: timedelta) -> timedelta:
 
 
 def parse_time_range(query: Mapping[str, str], *, now: datetime) -> TimeRange:
-    """The range that a query string names: `range`, a key of SPANS, and `end` in epoch milliseconds (default: now).
+    """The range that a query string names.
 
-    Raises ValueError saying what is wrong with it.
+    `from` and `to`, as 2026-11-20T10:15 in the site's time zone; or `range`, a key of SPANS, and `end` in epoch
+    milliseconds (default: now). Raises ValueError saying what is wrong with it.
     """
+    if query.get("from") or query.get("to"):
+        return _custom(query.get("from") or "", query.get("to") or "", now)
     key = query.get("range") or DEFAULT_SPAN
     span = SPANS.get(key)
     if span is None:
@@ -82,6 +91,23 @@ def parse_time_range(query: Mapping[str, str], *, now: datetime) -> TimeRange:
         return TimeRange(end - span.length, end, choose_interval(span.length))
     except OverflowError as error:
         raise ValueError("end is too early") from error
+
+
+def _custom(begin: str, end: str, now: datetime) -> TimeRange:
+    start = _moment("from", begin)
+    stop = _moment("to", end) if end else now
+    if not timedelta() < stop - start <= LONGEST:
+        raise ValueError("from must be before to, by ten years at most")
+    return TimeRange(start, stop, choose_interval(stop - start))
+
+
+def _moment(name: str, text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+        # To UTC: a moment near the end of all time has no name in some zone.
+        return (timezone.make_aware(moment) if timezone.is_naive(moment) else moment).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must be a time such as 2026-11-20T10:15") from error
 
 
 def from_milliseconds(text: str) -> datetime:

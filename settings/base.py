@@ -5,6 +5,7 @@ docs/configuration.md describes every variable read here (a test keeps it comple
 
 import logging
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 from zoneinfo import available_timezones
@@ -16,6 +17,8 @@ from environs import Env, EnvError
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Env()
+
+VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
 
 def _json(name: str) -> dict[str, Any]:
@@ -83,8 +86,15 @@ TEMPLATES = [
     },
 ]
 
-# Only Django's own tables (users, sessions, permissions): events never reach SQL.
+# Users, sessions, permissions, and how the sinks are doing: events never reach SQL.
 DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / '.devstack' / 'admin.sqlite3'}")}
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    # The web server and the sinks write to it: they wait for each other for a moment instead of failing.
+    DATABASES["default"].setdefault("OPTIONS", {}).update(
+        transaction_mode="IMMEDIATE",
+        timeout=10,
+        init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+    )
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -212,7 +222,7 @@ CORS_ALLOW_HEADERS = [*default_headers, "content-encoding"]
 CORS_EXPOSE_HEADERS = ["Retry-After"]  # for collect.js on other sites
 
 # What the admin's statistics read at most; docs/settings.md lists the keys.
-CONSOLE: dict[str, Any] = {}
+CONSOLE: dict[str, Any] = _json("CONSOLE")
 
 # --- Sinks ------------------------------------------------------------------------------------------------
 

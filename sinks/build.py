@@ -13,6 +13,7 @@ from events.kafka_log import Outage, client_logger
 from events.producer import EventProducer, check_options
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig
+from sinks.control import Control
 from sinks.dead_letters import PRODUCER_OPTIONS, DeadLetters
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -35,7 +36,8 @@ logger = logging.getLogger(__name__)
 class Sink:
     """The parts of a sink.
 
-    tasks: not started; writer, producer: of dead letters; both are shared by the tasks, to be closed after them.
+    tasks: not started; writer, producer: of dead letters; both are shared by the tasks, to be closed after them;
+    control: tells the tasks what operators want.
     """
 
     tasks: list[SinkTask]
@@ -43,6 +45,7 @@ class Sink:
     producer: EventProducer
     metrics: SinkMetrics
     status: SinkStatus
+    control: Control
 
 
 def build_sink(sink: SinkConfig) -> Sink:
@@ -55,6 +58,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
     producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"))
     check = sink.check()
+    control = Control()
     budget = MemoryBudget(options.buffer_bytes)
     task_settings = TaskSettings(
         topics=sink.topics,
@@ -75,12 +79,13 @@ def build_sink(sink: SinkConfig) -> Sink:
             budget=budget,
             settings=task_settings,
             metrics=metrics,
+            control=control,
             outage=outage,
         )
         tasks.append(task)
     status = SinkStatus(sink.name, [task.status for task in tasks], budget)
     metrics.registry.register(status)
-    return Sink(tasks, writer, producer, metrics, status)
+    return Sink(tasks, writer, producer, metrics, status, control)
 
 
 def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sinks.build import Sink, build_sink
 from sinks.config import SinkConfig, sinks
+from sinks.heartbeat import Heartbeat
 from sinks.monitor import monitor_app, serve
 from sinks.runner import Runner
 
@@ -22,6 +23,9 @@ _GC_THRESHOLDS = (100_000, 20, 100)
 
 _MALLOC_ARENA_MAX = -8
 """M_ARENA_MAX of glibc's malloc.h."""
+
+_DATABASE_SECONDS = 3.0
+"""How long the first and the last heartbeat are waited for."""
 
 _LEAVING_SECONDS = 5.0
 """What leaving the group and closing connections may take after everything is stored."""
@@ -66,9 +70,12 @@ class SinkCommand(BaseCommand):
             sink.group,
             sink.target,
         )
+        heartbeat = Heartbeat(sink.name, parts.status.status, parts.control, every_seconds=sink.heartbeat_seconds)
+        heartbeat.start(wait_seconds=_DATABASE_SECONDS)
         code = Runner(sink.name, parts.tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()
         parts.writer.close()
         parts.producer.close(_LEAVING_SECONDS)
+        heartbeat.stop(wait_seconds=_DATABASE_SECONDS)
         logging.shutdown()
         sys.stdout.flush()
         os._exit(code)  # threads that still wait for a server's answer must not hold the process

@@ -90,6 +90,10 @@ class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = "{topic}.dlq"
     consumer: Annotated[dict[str, Any], Meta(description="librdkafka options of its consumers.")] = {}
     options: Annotated[SinkOptions, Meta(description="How it batches.")] = SinkOptions()
+    heartbeat_seconds: Annotated[
+        float,
+        Meta(ge=0.5, le=60, description="Seconds between two reports of its processes to the project's database."),
+    ] = 5.0
     metrics_port: Annotated[
         Annotated[int, Meta(ge=1, le=65535)] | None,
         Meta(description="The port on which its process serves metrics and status, 1 to 65535; none by default."),

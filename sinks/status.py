@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple, get_args
@@ -20,14 +21,30 @@ State = Literal["opening", "running", "paused", "backing off", "failed"]
 UNHEALTHY_SECONDS = 5.0
 """What backs off for so long makes the sink unhealthy; a single failed try does not."""
 
+MEMORY, OPERATOR = "memory", "operator"
+"""Why a partition is paused."""
+
+_KEPT_ERRORS = 10
+_ERROR_LENGTH = 500
+
+
+class RecentError(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that failed for the first time since it had worked. where: a task or a partition."""
+
+    moment: datetime
+    where: str
+    text: str
+
 
 class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     """A partition that a task owns, at a moment.
 
     healthy: False when it failed, or has backed off for UNHEALTHY_SECONDS; reason, tries: why, and how often it has
-    tried; position: of the next record to be read; stored: every record below it is stored; committed: what Kafka was
-    told; end: after the last record in Kafka; lag: records between `stored` (until it is open: `committed`) and `end`,
-    None while one of them is not known, as before a group's first commit.
+    tried, or why it is paused: MEMORY, OPERATOR; held: an operator has paused it, whatever its state; position: of the
+    next record to be read; stored: every record below it is stored; committed: what Kafka was told; end: after the last
+    record in Kafka; lag: records between `stored` (until it is open: `committed`) and `end`, None while one of them is
+    not known, as before a group's first commit; records: stored since this task owns it; last_write: when, None before
+    the first.
     """
 
     topic: str
@@ -38,15 +55,23 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     healthy: bool
     reason: str
     tries: int
+    held: bool = False
     position: int | None = None
     stored: int | None = None
     committed: int | None = None
     end: int | None = None
     lag: int | None = None
+    records: int = 0
+    last_write: datetime | None = None
+
+    @property
+    def done(self) -> int | None:
+        """Every record below this offset is stored, as far as is known."""
+        return self.committed if self.stored is None else self.stored
 
 
 class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A task, at a moment: running, backing off while Kafka is away, or failed."""
+    """A task, at a moment: running, backing off while Kafka is away, or failed. errors: its latest, oldest first."""
 
     task: str
     state: State
@@ -54,15 +79,17 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     healthy: bool
     reason: str
     tries: int
+    errors: list[RecentError] = []
 
 
 class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A sink's process, at a moment. buffered_bytes: read and not stored yet."""
+    """A sink's process, at a moment. buffered_bytes: read and not stored yet; records: stored since it began."""
 
     sink: str
     healthy: bool
     since: datetime
     buffered_bytes: int
+    records: int
     tasks: list[TaskReport]
     partitions: list[PartitionReport]
 
@@ -84,9 +111,9 @@ class _CurrentState:
         self._troubles: dict[int, _Since] = {}  # of each thread, from the first failure of its step
         self._failure: _Since | None = None
 
-    def set(self, state: State) -> None:
+    def set(self, state: State, reason: str = "") -> None:
         with self._lock:
-            self._calm = _Since(state, self._wall_clock())
+            self._calm = _Since(state, self._wall_clock(), reason)
 
     def back_off(self, reason: str, tries: int) -> None:
         thread = threading.get_ident()
@@ -123,31 +150,60 @@ class _Offsets(NamedTuple):
     end: int | None = None
 
 
+class _Tally:
+    """What is remembered of a task when its partitions have moved elsewhere."""
+
+    def __init__(self, wall_clock: Callable[[], float]) -> None:
+        self._wall_clock = wall_clock
+        self.errors: deque[RecentError] = deque(maxlen=_KEPT_ERRORS)
+        self.records = 0
+
+    def note(self, where: str, text: str) -> None:
+        moment = datetime.fromtimestamp(self._wall_clock(), UTC)
+        self.errors.append(RecentError(moment=moment, where=where, text=text[:_ERROR_LENGTH]))
+
+
 class PartitionStatus:
     """Is told what happens to a partition, by every thread that works for it; counts it as well.
 
-    wall_clock: seconds since 1970.
+    wall_clock: seconds since 1970; tally: of its task.
     """
 
-    def __init__(self, partition: Partition, metrics: SinkMetrics, wall_clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        partition: Partition,
+        metrics: SinkMetrics,
+        wall_clock: Callable[[], float] = time.time,
+        tally: _Tally | None = None,
+    ) -> None:
         self._partition = partition
         self._metrics = metrics
+        self._wall_clock = wall_clock
+        self._tally = tally or _Tally(wall_clock)
         self._state = _CurrentState("opening", wall_clock)
         self._offsets = _Offsets()
+        self._held = False
+        self._records = 0
+        self._last_write: datetime | None = None
         metrics.add_partition(partition)
 
     def running(self) -> None:
         """It is open and read."""
+        self._held = False
         self._state.set("running")
 
-    def paused(self) -> None:
-        """Reading has stopped for want of memory."""
-        self._metrics.paused(self._partition)
-        self._state.set("paused")
+    def paused(self, why: str) -> None:
+        """Reading has stopped; why: for want of MEMORY, or by an OPERATOR."""
+        if why == MEMORY:
+            self._metrics.paused(self._partition)
+        self._held = why == OPERATOR
+        self._state.set("paused", why)
 
     def backing_off(self, what: str, error: Retriable, tries: int) -> None:
         """The step of this thread failed so often, and is repeated."""
         self._metrics.retried(self._partition, error.reason)
+        if tries == 1:
+            self._tally.note(str(self._partition), f"{what}: {error}")
         self._state.back_off(f"{what}: {error}", tries)
 
     def goes_on(self) -> None:
@@ -165,6 +221,9 @@ class PartitionStatus:
     def stored(self, batch: Batch) -> None:
         """A batch is stored."""
         self._metrics.stored(self._partition, batch.count, batch.size)
+        self._records += batch.count
+        self._tally.records += batch.count
+        self._last_write = datetime.fromtimestamp(self._wall_clock(), UTC)
 
     def dead_letters(self, rejected: Sequence[Rejected]) -> None:
         """Dead letters have arrived."""
@@ -185,6 +244,9 @@ class PartitionStatus:
             partition=self._partition.number,
             task=task,
             **self._state.report(),
+            held=self._held,
+            records=self._records,
+            last_write=self._last_write,
             **offsets._asdict(),
             lag=None if offsets.end is None or done is None else max(0, offsets.end - done),
         )
@@ -198,12 +260,13 @@ class TaskStatus:
         self._metrics = metrics
         self._wall_clock = wall_clock
         self._state = _CurrentState("running", wall_clock)
+        self._tally = _Tally(wall_clock)
         self._has_failed = False
         self._partitions: dict[Partition, PartitionStatus] = {}
 
     def assign(self, partition: Partition) -> PartitionStatus:
         """The task owns a partition from now on."""
-        status = PartitionStatus(partition, self._metrics, self._wall_clock)
+        status = PartitionStatus(partition, self._metrics, self._wall_clock, self._tally)
         self._partitions[partition] = status
         return status
 
@@ -214,6 +277,8 @@ class TaskStatus:
 
     def kafka_away(self, why: str, tries: int) -> None:
         """Kafka was asked in vain so often."""
+        if tries == 1:
+            self._tally.note(self._name, why)
         self._state.back_off(why, tries)
 
     def kafka_back(self) -> None:
@@ -224,13 +289,19 @@ class TaskStatus:
         """The task has ended by an error, and its partitions with it."""
         self._has_failed = True
         why = str(error) or type(error).__name__
+        self._tally.note(self._name, why)
         self._state.fail(why)
         for status in self._partitions.values():
             status.failed(why)
 
     def report(self) -> TaskReport:
         """What it is doing."""
-        return TaskReport(task=self._name, **self._state.report())
+        return TaskReport(task=self._name, **self._state.report(), errors=list(self._tally.errors))
+
+    @property
+    def records(self) -> int:
+        """Records that it has stored."""
+        return self._tally.records
 
     def partitions(self) -> list[PartitionReport]:
         """Its partitions."""
@@ -264,6 +335,7 @@ class SinkStatus(Collector):
             healthy=all(task.healthy for task in tasks) and all(partition.healthy for partition in partitions),
             since=self._since,
             buffered_bytes=self._budget.used,
+            records=sum(task.records for task in self._tasks),
             tasks=tasks,
             partitions=sorted(partitions, key=lambda partition: (partition.topic, partition.partition)),
         )

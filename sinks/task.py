@@ -18,13 +18,14 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from events.kafka_log import Outage
 from events.schema import Check
+from sinks.control import Control, Outcome, Restart
 from sinks.dead_letters import DeadLetters
 from sinks.errors import Fatal, Fenced
 from sinks.memory import MemoryBudget
 from sinks.metrics import SinkMetrics
 from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected
 from sinks.retry import Backoff, Retry
-from sinks.status import PartitionStatus, TaskStatus
+from sinks.status import MEMORY, OPERATOR, PartitionStatus, TaskStatus
 from sinks.storing import StoreQueue
 from sinks.writer import PartitionWriter, Writer
 
@@ -84,8 +85,9 @@ class TaskSettings:
 class _Assigned:
     """A partition that this task owns, from its assignment until it is revoked, lost or fenced.
 
-    queue: there as soon as the partition is open and read; position: records below this offset were read; fell_back:
-    the consumer has given one of those again; stored: every record below this offset is stored.
+    queue: there as soon as the partition is open and read; paused: why it is not read now (MEMORY, OPERATOR), or
+    empty; position: records below this offset were read; fell_back: the consumer has given one of those again; stored:
+    every record below this offset is stored.
     """
 
     partition: Partition
@@ -93,7 +95,7 @@ class _Assigned:
     cancelled: threading.Event = field(default_factory=threading.Event)
     opening: Future[PartitionWriter] | None = None
     queue: StoreQueue | None = None
-    paused: bool = False
+    paused: str = ""
     batch: Batch | None = None
     position: int = 0
     fell_back: bool = False
@@ -109,9 +111,9 @@ class SinkTask:
     """Moves records of the topics to the writer until it is stopped.
 
     name: for the log; make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed, that
-    tells the callback the outcome of each commit; check: tells which records can be stored; budget:
-    shared by the tasks of the process; outage: is told by the consumer when Kafka goes away; clock: monotonic seconds;
-    wall_clock: seconds since 1970. `status` tells what the task is doing.
+    tells the callback the outcome of each commit; check: tells which records can be stored; budget: shared by the
+    tasks of the process; control: what operators want; outage: is told by the consumer when Kafka goes away; clock:
+    monotonic seconds; wall_clock: seconds since 1970. `status` tells what the task is doing.
     """
 
     def __init__(
@@ -125,6 +127,7 @@ class SinkTask:
         budget: MemoryBudget,
         settings: TaskSettings,
         metrics: SinkMetrics | None = None,
+        control: Control | None = None,
         outage: Outage | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -137,6 +140,7 @@ class SinkTask:
         self._budget = budget
         self._settings = settings
         self._metrics = metrics or SinkMetrics()
+        self._control = control or Control()
         self._outage = outage or Outage(logger, "the sink waits for it")
         self.status = TaskStatus(name, self._metrics, wall_clock)
         self._clock = clock
@@ -177,6 +181,7 @@ class SinkTask:
     def run_once(self) -> None:
         """Reads what there is, starts storing what is due, commits what is stored."""
         self._put(self._read())
+        self._restart_asked()
         self._open_assigned()
         self._submit_due()
         self._rest()
@@ -189,14 +194,14 @@ class SinkTask:
     def _read(self) -> list[Message]:
         if not self._budget.pressed:
             self._pressed_since = None
-            self._resume()
+            self._pause_and_resume(is_pressed=False)
         elif self._pressed_since is None or self._clock() - self._pressed_since < _PAUSE_AFTER_SECONDS:
             # Paused, librdkafka would drop what it has fetched: for a moment it is cheaper to let it wait.
             self._pressed_since = self._pressed_since or self._clock()
             time.sleep(_ROOM_SECONDS)
             return []
         else:
-            self._pause()
+            self._pause_and_resume(is_pressed=True)
         messages: list[Message] = self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)
         return messages
 
@@ -493,24 +498,63 @@ class SinkTask:
                     return
                 time.sleep(_COMMIT_AGAIN_SECONDS)
 
-    # Keeping within memory
+    # Pausing, for want of memory or because an operator asks for it
 
-    def _pause(self) -> None:
-        partitions = [a for a in self._assigned.values() if a.queue is not None and not a.paused]
-        if partitions:
+    def _pause_and_resume(self, *, is_pressed: bool) -> None:
+        changes: dict[str, list[_Assigned]] = {}
+        for assigned in self._assigned.values():
+            if assigned.queue is not None:
+                why = OPERATOR if self._control.is_paused(assigned.partition) else MEMORY if is_pressed else ""
+                if why != assigned.paused:
+                    changes.setdefault(why, []).append(assigned)
+        for why, partitions in changes.items():
+            self._change_pause(why, partitions)
+
+    def _change_pause(self, why: str, partitions: list[_Assigned]) -> None:
+        places = [TopicPartition(*assigned.partition) for assigned in partitions]
+        if not why:
+            self._consumer.resume(places)
+        else:
+            self._consumer.pause(places)
+        if why == MEMORY:
             logger.info("%s: pauses, %d bytes wait to be stored", self.name, self._budget.used)
-            self._consumer.pause([TopicPartition(*assigned.partition) for assigned in partitions])
-            for assigned in partitions:
-                assigned.paused = True
-                assigned.status.paused()
-
-    def _resume(self) -> None:
-        partitions = [a for a in self._assigned.values() if a.queue is not None and a.paused]
-        if partitions:
-            self._consumer.resume([TopicPartition(*assigned.partition) for assigned in partitions])
-            for assigned in partitions:
-                assigned.paused = False
+        elif why == OPERATOR or OPERATOR in {assigned.paused for assigned in partitions}:
+            names = ", ".join(str(assigned.partition) for assigned in partitions)
+            logger.info("%s: an operator %s %s", self.name, "pauses" if why else "resumes", names)
+        for assigned in partitions:
+            assigned.paused = why
+            if why:
+                assigned.status.paused(why)
+            else:
                 assigned.status.running()
+
+    # Going back because an operator asks for it
+
+    def _restart_asked(self) -> None:
+        for assigned in list(self._assigned.values()):
+            if assigned.queue is not None and (wish := self._control.take_restart(assigned.partition)) is not None:
+                self._control.done(Outcome(wish.number, self._restart(assigned, wish)))
+
+    def _restart(self, assigned: _Assigned, wish: Restart) -> str:
+        """Stores what was read, commits the earlier offset and opens the partition anew; says why not, if not."""
+        self._drain([assigned])
+        if assigned.stored is None or wish.offset > assigned.stored:
+            error = f"offset {wish.offset} is not below {assigned.stored}: records would be left out"
+        else:
+            error = self._commit_earlier(TopicPartition(*assigned.partition, wish.offset))
+        # Also after an error: what draining has given up must be read again.
+        self._take_over_again(assigned)
+        logger.warning(
+            "%s: an operator restarts %s at %d%s", self.name, wish.partition, wish.offset, error and f": {error}"
+        )
+        return error
+
+    def _commit_earlier(self, place: TopicPartition) -> str:
+        try:
+            self._consumer.commit(offsets=[place], asynchronous=False)
+        except KafkaException as error:
+            return f"Kafka: {error.args[0].str()}"
+        return ""
 
     # Telling what it does
 
@@ -522,12 +566,12 @@ class SinkTask:
         self._looked_at = now
         if self._outage.is_away:
             self._ask_kafka()
+        is_answering = not self._outage.is_away
         for assigned in self._assigned.values():
+            end = self._end(assigned) if is_answering else None
+            is_answering = is_answering and end is not None  # one that hangs is not asked for each partition
             assigned.status.progress(
-                position=assigned.position,
-                stored=assigned.stored,
-                committed=assigned.committed,
-                end=None if self._outage.is_away else self._end(assigned),
+                position=assigned.position, stored=assigned.stored, committed=assigned.committed, end=end
             )
 
     def _ask_kafka(self) -> None:

@@ -32,6 +32,7 @@ class Page:
 
 PAGES = (
     Page("admin:events_selectcolorevent_changelist", _("Statistics")),
+    Page("console:sinks", _("Sinks")),
     Page("console:topics", _("Topics")),
     Page("console:documents", _("Documents")),
     Page("console:files", _("Files")),

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from pipeline.console.access import PRODUCE, REPLAY, console_view
+from pipeline.console.access import CONTROL, PRODUCE, REPLAY, console_view
 from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
 from pipeline.console.practice import views as practice
+from pipeline.console.sinks import views as sinks
 from pipeline.console.topics import views as topics
 
 app_name = "console"
@@ -19,6 +20,12 @@ _LETTERS = "dead-letters/<str:sink>/"
 _LETTER = f"{_LETTERS}<str:topic>/<int:partition>/<int:offset>/"
 
 urlpatterns = [
+    path("sinks/", console_view(sinks.index), name="sinks"),
+    path("sinks/overview/", console_view(sinks.overview_panel), name="sinks_overview"),
+    path("sinks/<str:name>/", console_view(sinks.sink), name="sink"),
+    path("sinks/<str:name>/processes/", console_view(sinks.processes_panel), name="sink_processes"),
+    path("sinks/<str:name>/partitions/", console_view(sinks.partitions_panel), name="sink_partitions"),
+    path("sinks/<str:name>/control/", console_view(sinks.control, permission=CONTROL), name="sink_control"),
     path("topics/", console_view(topics.index), name="topics"),
     path("topics/<slug:cluster>/", console_view(topics.topics_panel), name="topics_panel"),
     path(_TOPIC, console_view(topics.topic), name="topic"),

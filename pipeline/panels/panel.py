@@ -1,8 +1,8 @@
-"""What a panel of the statistics page is: a name and a bounded read."""
+"""What a panel of the main page is: a name and a bounded read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.time_range import TimeRange
 
@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Panel:
-    """A part of the page with a JSON address of its own.
+    """A part of the page with data of its own.
 
-    read: returns what JSON can hold and what the script of the same id draws; raises ServerError.
+    read: returns what JSON can hold and what the script of the same id draws; raises ServerError. server: which one it
+    asks; ranged: whether it depends on the time range.
     """
 
     id: str
     title: "_StrPromise"
     read: Callable[[TimeRange], dict[str, Any]]
+    server: Literal["elasticsearch", "kafka", "hdfs"] = "elasticsearch"
+    ranged: bool = True

@@ -8,8 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from events.conf import events_settings
 from pipeline.conf import console_settings
+from pipeline.console.guard import guard
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, read_offsets
+from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets, read_offsets, server_name
 from pipeline.lag import Progress, progress, total_lag
 from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange
@@ -36,12 +37,13 @@ def read(_time_range: TimeRange) -> dict[str, Any]:
     for cluster in clusters:
         own = [topic for topic in topics if topic.cluster == cluster]
         try:
-            offsets = read_offsets(
-                cluster,
-                topics=[topic.name for topic in own],
-                groups=_groups(own),
-                timeout=conf.kafka_timeout_seconds,
-            )
+            with guard().read(server_name(cluster)):
+                offsets = read_offsets(
+                    cluster,
+                    topics=[topic.name for topic in own],
+                    groups=_groups(own),
+                    timeout=conf.kafka_timeout_seconds,
+                )
         except ServerError as error:
             errors.append(error)
             entries += [_unknown(topic, error) for topic in own]
@@ -92,9 +94,16 @@ def topic_entry(topic: PipelineTopic, offsets: ClusterOffsets, *, limit: int) ->
         **_entry(topic),
         "exists": True,
         "partition_count": len(rows),
+        "records": _records(partitions),
         "partitions": rows[:limit],
         "sinks": {sink.name: _sink_entry(offsets.groups[sink.group], parts[sink.name]) for sink in topic.sinks},
     }
+
+
+def _records(partitions: list[PartitionOffsets]) -> int | None:
+    """How many offsets the topic holds, None when that is not known of all partitions."""
+    counts = [None if p.end is None or p.first is None else p.end - p.first for p in partitions]
+    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def _sink_entry(group: GroupOffsets, parts: list[Progress]) -> dict[str, Any]:
@@ -113,6 +122,7 @@ def _entry(topic: PipelineTopic) -> dict[str, Any]:
         "exists": False,
         "error": None,
         "partition_count": 0,
+        "records": None,
         "partitions": [],
         "sinks": {sink.name: {"error": None, "lag": None, "uncommitted": 0} for sink in topic.sinks},
     }
@@ -131,4 +141,4 @@ def _groups(topics: Iterable[PipelineTopic]) -> dict[str, list[str]]:
     return groups
 
 
-PANEL = Panel("topics", _("Topics and sinks"), read)
+PANEL = Panel("topics", _("Topics and partitions"), read, server="kafka", ranged=False)

@@ -132,6 +132,14 @@ def _sent(data: Content) -> Content:
     return data if len(data) > _JOINED_BYTES else bytes(data)
 
 
+class NameNode(NamedTuple):
+    """What a NameNode says of itself. data_nodes: how many live."""
+
+    version: str
+    data_nodes: int
+    is_in_safe_mode: bool
+
+
 class HdfsClient:
     """The file operations that the sink needs. Every method may raise Retriable and Fatal.
 
@@ -248,6 +256,18 @@ class HdfsClient:
         """Deletes a file or folder; False when it was not there. Raises NotEmpty unless recursive."""
         deleted: bool = self._client.delete(path, recursive=recursive, skip_trash=True)
         return deleted
+
+    @_translated
+    def name_node(self, url: str) -> NameNode:
+        """What the NameNode at `url` says of itself, by its JMX page, which WebHDFS's port serves, too."""
+        query = {"qry": "Hadoop:service=NameNode,name=NameNodeInfo"}
+        answer = self._session.get(f"{url}/jmx", params=query, timeout=self._client._timeout)
+        answer.raise_for_status()
+        beans = answer.json()["beans"]
+        if not beans:
+            raise Retriable("HDFS: the NameNode is starting", reason="unreachable")
+        bean = beans[0]
+        return NameNode(bean["SoftwareVersion"], len(msgspec.json.decode(bean["LiveNodes"])), bool(bean["Safemode"]))
 
     def close(self) -> None:
         """Closes the connections."""

@@ -14,16 +14,23 @@ from pytest_django import Settings
 from devstack.stack import Stack
 from events import conf as events_conf
 from events.event import format_timestamp
-from pipeline import conf
+from pipeline import conf, live
+from pipeline.console import guard
 from sinks import config as sinks_config
+from tests.support import wait_until
 
 PAGE = "/admin/events/selectcolorevent/"
 PANELS = ("events-over-time", "top-users", "top-browsers", "newest", "topics")
 
 
 def panel_url(panel: str, query: str = "") -> str:
-    """The address of a panel's data."""
-    return f"{PAGE}panels/{panel}/{query}"
+    """The address of a panel's data; query: further parameters."""
+    return f"{PAGE}panels/?panel={panel}&{query}"
+
+
+def panel_data(client: Client, panel: str, query: str = "") -> Any:
+    """A panel's data, as soon as its server has answered."""
+    return wait_until(lambda: client.get(panel_url(panel, query)).json()[panel], what=f"the panel {panel}")
 
 
 def staff(name: str, *, may_see: bool) -> User:
@@ -43,14 +50,19 @@ def viewer(db: None) -> Client:
 
 
 @pytest.fixture(autouse=True)
-def _console_settings_are_read_anew() -> Iterator[None]:
+def _console_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)  # what a test has just changed is seen at once
     yield
     conf.console_settings.cache_clear()
+    guard.guard.cache_clear()
+    live.live_reads.cache_clear()
 
 
 @pytest.fixture
 def console(servers: Stack, topic: str, index: str, settings: Settings) -> Stack:
-    """The console shows `topic` and `index` of the stack, and two sinks that have read nothing."""
+    """The console shows `topic` and `index` of the stack, and two sinks that have read nothing; it forgets failures."""
+    settings.CONSOLE = {"away_seconds": 0}
+    conf.console_settings.cache_clear()
     settings.EVENTS = {**settings.EVENTS, "topic": topic}
     settings.SINKS = {
         "hdfs": {"kind": "hdfs", "topics": [topic], "group": f"{topic}-hdfs", "target": {"path": f"/{topic}"}},

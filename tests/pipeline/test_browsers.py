@@ -2,7 +2,7 @@
 
 import time
 
-from pipeline.browsers import BrowserCount, count_browsers
+from pipeline.browsers import AgentCount, count_agents
 from sinks.user_agents import agent_of
 
 CHROME = (
@@ -30,7 +30,12 @@ def test_an_agent_that_names_no_browser_is_unknown() -> None:
 
 def test_versions_of_a_browser_are_added_up() -> None:
     agents = [(CHROME.format(130), 5), (FIREFOX, 7), (CHROME.format(131), 3), ("?", 1), ("", 1)]
-    assert count_browsers(agents) == [BrowserCount("Chrome", 8), BrowserCount("Firefox", 7), BrowserCount(None, 2)]
+    assert count_agents(agents, lambda agent: agent.browser) == [
+        AgentCount("Chrome", 8),
+        AgentCount("Firefox", 7),
+        AgentCount(None, 2),
+    ]
+    assert count_agents(agents, lambda agent: agent.os)[:2] == [AgentCount("Windows", 8), AgentCount("Linux", 7)]
 
 
 def test_agents_that_lie_beside_the_project_are_named_as_they_are_there(user_agents: list[str]) -> None:

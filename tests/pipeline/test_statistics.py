@@ -13,7 +13,7 @@ from devstack.stack import Stack
 from events.event import format_timestamp
 from pipeline import conf
 from sinks.config import sinks
-from tests.pipeline.conftest import PANELS, index_events, panel_url
+from tests.pipeline.conftest import PANELS, index_events, panel_data
 from tests.support import event, produce
 
 pytestmark = [pytest.mark.integration]
@@ -43,7 +43,7 @@ def test_bars_are_filled_with_zeros_and_add_up(
             for color, age in [("red", 1), ("red", 1), ("blue", 5), ("red", 14), ("green", 50), ("red", 50_000)]
         ],
     )
-    data = viewer.get(panel_url("events-over-time", f"?range={span}")).json()
+    data = panel_data(viewer, "events-over-time", f"range={span}")
     expected = {"15m": 4, "30d": 5}[span]
     assert data["total"] == expected
     assert sum(data["counts"]) == expected
@@ -67,7 +67,7 @@ def test_colours_beyond_the_bound_are_counted_together(
     conf.console_settings.cache_clear()
     colors = ["red"] * 4 + ["teal"] * 3 + ["pink"] * 2 + ["<b>"]
     index_events(index, [{"colorName": color, "userName": "a"} for color in colors])
-    data = viewer.get(panel_url("events-over-time")).json()
+    data = panel_data(viewer, "events-over-time")
     assert [(one["color"], sum(one["counts"])) for one in data["series"]] == [("red", 4), ("teal", 3)]
     assert sum(data["others"]) == 3
 
@@ -79,17 +79,18 @@ def test_top_users_and_browsers(console: Stack, index: str, viewer: Client, sett
     users = ["민지"] * 6 + ["bob"] * 4 + ["eve"] * 3
     pairs = zip(agents, users, strict=True)
     index_events(index, [{"colorName": "red", "userName": user, "userAgent": agent} for agent, user in pairs])
-    assert viewer.get(panel_url("top-users")).json() == {
+    assert panel_data(viewer, "top-users") == {
         "total": 13,
         "users": 3,
         "top": [{"user": "민지", "count": 6}, {"user": "bob", "count": 4}],
     }
-    assert viewer.get(panel_url("top-browsers")).json() == {
+    assert panel_data(viewer, "top-browsers") == {
         "total": 13,
         "agents": 4,
         "agents_read": 3,
         "events_read": 11,
-        "browsers": [{"browser": "curl", "count": 6}, {"browser": "Firefox", "count": 5}],
+        "browsers": [{"name": "curl", "count": 6}, {"name": "Firefox", "count": 5}],
+        "systems": [{"name": None, "count": 6}, {"name": "Linux", "count": 5}],
     }
 
 
@@ -100,15 +101,20 @@ def test_top_browsers_are_those_that_the_sink_has_stored(
     settings.SINKS["elasticsearch"]["target"]["user_agent_field"] = "userAgent"
     conf.console_settings.cache_clear()
     sinks.cache_clear()
-    agents = [{"browser": "Firefox", "bot": False}] * 2 + [{"browser": "curl", "bot": False}] + [{"bot": False}] * 3
+    agents = (
+        [{"browser": "Firefox", "os": "Linux", "bot": False}] * 2
+        + [{"browser": "curl", "bot": False}]
+        + [{"bot": False}] * 3
+    )
     events = [{"colorName": "red", "userName": "a", "agent": agent} for agent in agents]
     index_events(index, [*events, {"colorName": "red", "userName": "a"}])  # the last one from before they were stored
-    assert viewer.get(panel_url("top-browsers")).json() == {
+    assert panel_data(viewer, "top-browsers") == {
         "total": 7,
         "agents": 1,
         "agents_read": 1,
         "events_read": 6,
-        "browsers": [{"browser": None, "count": 3}, {"browser": "Firefox", "count": 2}],
+        "browsers": [{"name": None, "count": 3}, {"name": "Firefox", "count": 2}],
+        "systems": [{"name": None, "count": 4}, {"name": "Linux", "count": 2}],
     }
 
 
@@ -128,7 +134,7 @@ def test_newest_events_are_bounded_and_come_as_they_are_stored(
             {"timestamp": stamps[2], "colorName": "green"},
         ],
     )
-    first, second = viewer.get(panel_url("newest")).json()["events"]
+    first, second = panel_data(viewer, "newest")["events"]
     assert (first["id"], first["color"], first["user"]) == ("topic-0-1", "blue", hostile)
     assert first["timestamp"] == int(datetime.fromisoformat(stamps[1]).timestamp() * 1000 + 0.5)
     assert len(first["user_agent"]) == 300
@@ -136,27 +142,27 @@ def test_newest_events_are_bounded_and_come_as_they_are_stored(
 
 
 def test_no_index_and_no_documents_are_an_empty_state(console: Stack, viewer: Client, settings: Settings) -> None:
-    empty = viewer.get(panel_url("events-over-time")).json()
+    empty = panel_data(viewer, "events-over-time")
     settings.SINKS["elasticsearch"]["target"]["index"] = "not-there"
     sinks.cache_clear()
-    missing = viewer.get(panel_url("events-over-time")).json()
+    missing = panel_data(viewer, "events-over-time")
     for data in (empty, missing):
         assert "error" not in data
         assert (data["total"], data["newest"]) == (0, None)
     assert sum(empty["counts"]) == 0
     assert missing["index"] == "not-there"
-    assert viewer.get(panel_url("top-users")).json() == {"total": 0, "users": 0, "top": []}
-    assert viewer.get(panel_url("top-browsers")).json()["browsers"] == []
-    assert viewer.get(panel_url("newest")).json() == {"events": []}
+    assert panel_data(viewer, "top-users") == {"total": 0, "users": 0, "top": []}
+    assert panel_data(viewer, "top-browsers")["browsers"] == []
+    assert panel_data(viewer, "newest") == {"events": []}
 
 
 def test_an_empty_range_names_the_newest_event_and_can_go_to_it(console: Stack, index: str, viewer: Client) -> None:
     past = datetime.now().astimezone() - timedelta(days=400)
     index_events(index, [{"timestamp": format_timestamp(past), "colorName": "red", "userName": "a"}])
-    data = viewer.get(panel_url("events-over-time")).json()
+    data = panel_data(viewer, "events-over-time")
     assert data["total"] == 0
     assert abs(data["newest"] - past.timestamp() * 1000) <= 1
-    there = viewer.get(panel_url("events-over-time", f"?range=15m&end={data['newest'] + 1}")).json()
+    there = panel_data(viewer, "events-over-time", f"range=15m&end={data['newest'] + 1}")
     assert there["total"] == 1
 
 
@@ -168,7 +174,7 @@ def test_an_index_without_the_mapping_shows_elasticsearchs_own_words(
     connections.get_connection().indices.create(index=wrong, mappings=mappings)
     settings.SINKS["elasticsearch"]["target"]["index"] = wrong
     sinks.cache_clear()
-    error = viewer.get(panel_url("top-users")).json()["error"]
+    error = panel_data(viewer, "top-users")["error"]
     assert error["server"] == f"Elasticsearch ({console.elasticsearch_url})"
     assert "userName" in error["text"]
 
@@ -178,7 +184,7 @@ def test_offsets_and_lag_are_kafkas(console: Stack, topic: str, viewer: Client) 
         produce(console, topic, [event(number) for number in range(count)], partition=partition)
     commit(console, f"{topic}-hdfs", topic, {0: 7, 1: 4})
     commit(console, f"{topic}-es", topic, {0: 12})
-    data = viewer.get(panel_url("topics")).json()
+    data = panel_data(viewer, "topics")
     assert [sink["name"] for sink in data["sinks"]] == ["hdfs", "elasticsearch"]
     events, dead = data["topics"]
     assert [(part["first"], part["end"]) for part in events["partitions"]] == [(0, 10), (0, 4), (0, 0)]
@@ -197,14 +203,32 @@ def test_elasticsearch_stopped_shows_its_error_while_topics_go_on(console: Stack
     console.elasticsearch.kill()
     try:
         for panel in PANELS[:4]:
-            error = viewer.get(panel_url(panel)).json()["error"]
+            error = panel_data(viewer, panel)["error"]
             assert error["server"] == f"Elasticsearch ({console.elasticsearch_url})"
             assert "refused" in error["text"]
-        assert viewer.get(panel_url("topics")).json()["topics"][0]["exists"]
+        assert panel_data(viewer, "topics")["topics"][0]["exists"]
     finally:
         console.elasticsearch.start()
         console.elasticsearch.wait_ready()
-    assert viewer.get(panel_url("events-over-time")).json()["total"] == 1
+    assert panel_data(viewer, "events-over-time")["total"] == 1
+
+
+def test_servers_tell_their_version_or_their_error(console: Stack, viewer: Client) -> None:
+    [kafka] = panel_data(viewer, "service-kafka")["services"]
+    assert (kafka["name"], kafka["detail"], kafka["error"]) == ("Kafka", "1 brokers", None)
+    [elasticsearch] = panel_data(viewer, "service-elasticsearch")["services"]
+    assert elasticsearch["version"].startswith("9.")
+    [hdfs] = panel_data(viewer, "service-hdfs")["services"]
+    assert (hdfs["version"], hdfs["error"]) == ("3.5.0", None)
+    assert "1 DataNodes" in hdfs["detail"]
+    console.elasticsearch.kill()
+    try:
+        [elasticsearch] = panel_data(viewer, "service-elasticsearch")["services"]
+        assert elasticsearch["version"] is None
+        assert "refused" in elasticsearch["error"]
+    finally:
+        console.elasticsearch.start()
+        console.elasticsearch.wait_ready()
 
 
 def test_a_server_that_does_not_answer_costs_its_timeout_and_no_more(
@@ -217,7 +241,7 @@ def test_a_server_that_does_not_answer_costs_its_timeout_and_no_more(
     try:
         for panel in PANELS:
             started = time.monotonic()
-            assert "error" in viewer.get(panel_url(panel)).json()
+            assert "error" in panel_data(viewer, panel)
             assert time.monotonic() - started < 2.0
     finally:
         for server in (console.elasticsearch, *console.kafka):
@@ -227,14 +251,14 @@ def test_a_server_that_does_not_answer_costs_its_timeout_and_no_more(
 def test_offsets_are_read_again_after_kafka_was_restarted(console: Stack, topic: str, viewer: Client) -> None:
     produce(console, topic, [event(0)], partition=0)
     commit(console, f"{topic}-hdfs", topic, {0: 1})
-    before = viewer.get(panel_url("topics")).json()
+    before = panel_data(viewer, "topics")
     for broker in console.kafka:
         broker.kill()
-    assert "Kafka" in viewer.get(panel_url("topics")).json()["error"]["server"]
+    assert "Kafka" in panel_data(viewer, "topics")["error"]["server"]
     for broker in console.kafka:
         broker.start()
         broker.wait_ready()
     deadline = time.monotonic() + 30
-    while (after := viewer.get(panel_url("topics")).json()) != before:
+    while (after := panel_data(viewer, "topics")) != before:
         assert time.monotonic() < deadline, after
         time.sleep(0.5)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 
 from pipeline.time_range import SPANS, TimeRange, choose_interval, parse_time_range, to_milliseconds
 
@@ -54,3 +55,28 @@ def test_what_is_no_range_is_refused(query: dict[str, str]) -> None:
 
 def test_an_excluded_end_is_rounded_up_to_whole_milliseconds() -> None:
     assert to_milliseconds(NOW) == 1795169730124
+
+
+def test_a_custom_range_is_in_the_zone_of_the_site() -> None:
+    now = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+    with timezone.override("Asia/Seoul"):
+        found = parse_time_range({"from": "2026-11-20T10:15", "to": "2026-11-20T11:15"}, now=now)
+        open_end = parse_time_range({"from": "2026-11-20T20:00"}, now=now)
+    assert found.start == datetime(2026, 11, 20, 1, 15, tzinfo=UTC)
+    assert found.end == datetime(2026, 11, 20, 2, 15, tzinfo=UTC)
+    assert (found.interval, open_end.end) == (timedelta(minutes=1), now)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "yesterday"},
+        {"to": "2026-11-20T10:15"},
+        {"from": "2026-11-20T10:15", "to": "2026-11-20T10:15"},
+        {"from": "0001-01-01T00:00", "to": "2026-11-20T10:15"},
+        {"from": "9999-12-31T23:59"},
+    ],
+)
+def test_a_custom_range_that_is_none_is_refused(query: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"from|to"):
+        parse_time_range(query, now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))

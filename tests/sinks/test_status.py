@@ -17,7 +17,7 @@ from sinks.metrics import SinkMetrics
 from sinks.monitor import monitor_app
 from sinks.records import Batch, Columns, Partition
 from sinks.retry import Backoff, Retry
-from sinks.status import PartitionStatus, SinkStatus, TaskStatus
+from sinks.status import MEMORY, OPERATOR, PartitionStatus, SinkStatus, TaskStatus
 from tests.support import event
 
 PARTITION = Partition("clicks", 1)
@@ -83,15 +83,15 @@ def test_a_partition_is_in_one_state_since_a_moment(sink: Sink) -> None:
     sink.partition.running()
     assert sink.state() == ("running", 1_001, "", 0)
     sink.clock.now = 1_002
-    sink.partition.paused()
-    assert sink.state() == ("paused", 1_002, "", 0)
+    sink.partition.paused(MEMORY)
+    assert sink.state() == ("paused", 1_002, "memory", 0)
     for tries in (1, 2):
         sink.clock.now += 10
         sink.partition.backing_off("uploading 0-9", AWAY, tries)
     assert sink.state() == ("backing off", 1_012, "uploading 0-9: connection refused", 2)
     sink.clock.now = 1_030
     sink.partition.goes_on()
-    assert sink.state() == ("paused", 1_030, "", 0)
+    assert sink.state() == ("paused", 1_030, "memory", 0)
     assert sink.sample("sink_pauses_total", **LABELS) == 1
     assert sink.sample("sink_partition_state", **LABELS, state="paused") == 1
     assert sink.sample("sink_partition_state", **LABELS, state="backing off") == 0
@@ -107,6 +107,33 @@ def test_a_partition_backs_off_until_the_last_of_its_steps_works(sink: Sink) -> 
     assert sink.state() == ("backing off", 1_000, "bulk 1: connection refused", 1)
     sink.partition.goes_on()
     assert sink.state() == ("backing off", 1_005, "bulk 2: connection refused", 1)
+
+
+def test_an_operators_pause_is_told_apart_from_one_for_memory(sink: Sink) -> None:
+    sink.partition.running()
+    sink.partition.paused(OPERATOR)
+    assert sink.state() == ("paused", 1_000, "operator", 0)
+    sink.partition.backing_off("bulk 1", AWAY, 1)
+    (partition,) = sink.status.status().partitions
+    assert (partition.state, partition.held) == ("backing off", True)
+    assert sink.sample("sink_pauses_total", **LABELS) == 0
+
+
+def test_recent_errors_and_writes_are_told_also_when_the_partition_has_moved(sink: Sink) -> None:
+    sink.partition.running()
+    for tries in (1, 2):
+        sink.partition.backing_off("bulk 1", AWAY, tries)
+    sink.clock.now = 1_007
+    sink.partition.goes_on()
+    sink.partition.stored(batch(3))
+    (partition,) = sink.status.status().partitions
+    assert (partition.records, partition.last_write and partition.last_write.timestamp()) == (3, 1_007)
+    sink.task.leave(PARTITION)
+    report = sink.status.status()
+    assert report.records == 3
+    assert [(error.moment.timestamp(), error.where, error.text) for error in report.tasks[0].errors] == [
+        (1_000, "clicks-1", "bulk 1: connection refused")
+    ]
 
 
 def test_retries_are_shown_and_counted_by_reason(sink: Sink) -> None:

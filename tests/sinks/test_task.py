@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from events.kafka_log import Outage
 from events.schema import check_for
+from sinks.control import Control, Outcome, Restart
 from sinks.dead_letters import DeadLetters
 from sinks.errors import Fatal
 from sinks.memory import MemoryBudget
@@ -60,13 +61,17 @@ class FakeConsumer:
         self.committed_offset = 0
         self.end = 0
         self.is_away = False
+        self.is_paused = False
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
         on_assign(self, [TopicPartition(*PARTITION)])
         self._revoke = on_revoke
 
     def consume(self, _: int, timeout: float) -> list[FakeMessage]:
-        return [FakeMessage(offset) for offset in self.script.pop(0)] if self.script and self.seeks else []
+        return [FakeMessage(offset) for offset in self.script.pop(0)] if self._has_more() else []
+
+    def _has_more(self) -> bool:
+        return bool(self.script and self.seeks and not self.is_paused)
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         return [TopicPartition(*PARTITION, -1001) for _ in partitions]
@@ -86,9 +91,11 @@ class FakeConsumer:
 
     def incremental_assign(self, _: list[TopicPartition]) -> None: ...
 
-    def pause(self, _: list[TopicPartition]) -> None: ...
+    def pause(self, _: list[TopicPartition]) -> None:
+        self.is_paused = True
 
-    def resume(self, _: list[TopicPartition]) -> None: ...
+    def resume(self, _: list[TopicPartition]) -> None:
+        self.is_paused = False
 
     def close(self) -> None:
         self._revoke(self, [TopicPartition(*PARTITION)])
@@ -208,3 +215,76 @@ def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
     with pytest.raises(Fatal):
         task.run(threading.Event())
     assert [(p.state, p.reason) for p in task.status.partitions()] == [("failed", "permission denied")]
+
+
+class CommittedWriter(ListWriter):
+    """Goes on where Kafka says, as the writer of Elasticsearch does."""
+
+    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "ListWriter":
+        self.resume_at = committed
+        return self
+
+
+class RememberingConsumer(FakeConsumer):
+    """Knows what was committed, and gives the records of a partition from where it was sought to."""
+
+    def __init__(self, end: int) -> None:
+        super().__init__([])
+        self.end = end
+        self.committed_offset = 10
+
+    def consume(self, _: int, timeout: float) -> list[FakeMessage]:
+        if self.is_paused or not self.seeks or self.seeks[-1] >= self.end:
+            return []
+        first, self.seeks[-1] = self.seeks[-1], self.end
+        return [FakeMessage(offset) for offset in range(first, self.end)]
+
+    def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        return [TopicPartition(*PARTITION, self.committed_offset)]
+
+
+def test_a_partition_that_an_operator_pauses_is_not_read_until_it_is_resumed() -> None:
+    control = Control()
+    control.want_paused([PARTITION], everything=False)
+    consumer, writer = RememberingConsumer(20), CommittedWriter(None)
+    task = make_task(consumer, writer, control=control)
+    with running(task):
+        wait_until(lambda: [p.reason for p in task.status.partitions()] == ["operator"], what="the pause")
+        assert consumer.is_paused
+        assert writer.offsets == []
+        control.want_paused([], everything=True)
+        control.want_paused([], everything=False)
+        wait_until(lambda: writer.offsets == list(range(10, 20)), what="everything stored")
+        assert [(p.state, p.held) for p in task.status.partitions()] == [("running", False)]
+
+
+def test_a_restart_stores_the_earlier_records_again_and_is_done_once() -> None:
+    control = Control()
+    consumer, writer = RememberingConsumer(20), CommittedWriter(None)
+    with running(make_task(consumer, writer, control=control)):
+        wait_until(lambda: consumer.committed_offset == 20, what="everything committed")
+        wish = Restart(7, PARTITION, 12)
+        control.want_restarts([wish])
+        wait_until(lambda: len(writer.offsets) == 18, what="the repeat")
+        assert writer.offsets == [*range(10, 20), *range(12, 20)]
+        assert control.outcomes() == [Outcome(7)]
+        control.want_restarts([wish])
+        wait_until(lambda: consumer.committed_offset == 20, what="the commit after the repeat")
+        control.want_restarts([Restart(8, PARTITION, 21)])
+        wait_until(lambda: len(control.outcomes()) == 2, what="the refusal")
+    assert len(writer.offsets) == 18
+    assert control.outcomes()[1].error == "offset 21 is not below 20: records would be left out"
+
+
+def test_a_paused_partition_that_is_restarted_stays_paused() -> None:
+    control = Control()
+    control.want_paused([], everything=True)
+    consumer, writer = RememberingConsumer(20), CommittedWriter(None)
+    task = make_task(consumer, writer, control=control)
+    with running(task):
+        control.want_restarts([Restart(1, PARTITION, 5)])
+        wait_until(lambda: control.outcomes() == [Outcome(1)], what="the restart")
+        wait_until(lambda: [p.held for p in task.status.partitions()] == [True], what="the pause")
+        assert (consumer.committed_offset, writer.offsets) == (5, [])
+        control.want_paused([], everything=False)
+        wait_until(lambda: writer.offsets == list(range(5, 20)), what="everything from there on")

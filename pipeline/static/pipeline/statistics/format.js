@@ -44,3 +44,10 @@ export function formatInterval(milliseconds) {
     const [name, unit] = units.find(([, length]) => milliseconds % length === 0) ?? units.at(-1);
     return text(name, { n: formatCount(milliseconds / unit) });
 }
+
+// Seconds in the largest unit that fits, rounded.
+export function formatSeconds(seconds) {
+    const units = [["days", 86400], ["hours", 3600], ["minutes", 60], ["seconds", 1]];
+    const [name, unit] = units.find(([, length]) => seconds >= length) ?? units.at(-1);
+    return text(name, { n: formatCount(seconds / unit) });
+}

@@ -1,60 +1,83 @@
-// The statistics page: which time range is shown, and when its panels are read.
+// The main page: which time range is shown, and when its panels are read.
 import { chartPanel } from "./chart_panel.js";
 import { config, formatTime, text } from "./format.js";
 import { Panel } from "./panel.js";
+import { Poll } from "./poll.js";
 import { newestPanel } from "./newest_panel.js";
-import { topBrowsersPanel, topUsersPanel } from "./top_panels.js";
+import { servicePanel } from "./services_panel.js";
+import { sinksPanel } from "./sinks_panel.js";
+import { topBrowsersPanel, topSystemsPanel, topUsersPanel } from "./top_panels.js";
 import { topicsPanel } from "./topics_panel.js";
 
-const state = { range: config.range, end: config.end, isPaused: false };
+const state = { range: config.range, end: config.end, from: config.from, to: config.to, isPaused: false };
 
 const draw = {
-    "events-over-time": chartPanel({ goTo: (end) => choose(state.range, end) }),
+    "events-over-time": chartPanel({ goTo: (end) => choose({ range: state.range, end }) }),
     "top-users": topUsersPanel,
     "top-browsers": topBrowsersPanel,
+    "top-systems": topSystemsPanel,
     "newest": newestPanel,
     "topics": topicsPanel,
+    "sinks": sinksPanel,
+    "service-kafka": servicePanel,
+    "service-hdfs": servicePanel,
+    "service-elasticsearch": servicePanel,
 };
 
-const panels = Array.from(document.querySelectorAll("[data-panel]"), (section) => new Panel(section, {
-    draw: draw[section.dataset.panel],
+const panels = Array.from(
+    document.querySelectorAll("[data-panel]"),
+    (section) => new Panel(section, draw[section.dataset.panel]),
+);
+
+const poll = new Poll({
+    url: config.panelsUrl,
     query,
     everySeconds: config.refreshSeconds,
-    onUpdate: showUpdated,
-}));
+    onAnswer: ({ answers, problem }) => {
+        const box = document.getElementById("stats-problem");
+        box.hidden = !problem;
+        box.textContent = problem ?? "";
+        if (answers) {
+            panels.forEach((panel) => panel.show(answers[panel.source]));
+            showUpdated();
+        }
+    },
+});
 
 function query() {
-    const parameters = new URLSearchParams({ range: state.range });
-    if (state.end !== null) {
-        parameters.set("end", state.end);
+    if (state.from) {
+        return new URLSearchParams({ from: state.from, ...(state.to ? { to: state.to } : {}) });
     }
-    return parameters;
+    return new URLSearchParams({ range: state.range, ...(state.end === null ? {} : { end: state.end }) });
 }
 
-function choose(range, end = null) {
-    state.range = range;
-    state.end = end;
+// choice: {range, end} or {from, to}; an end that is null is now.
+function choose({ range = config.range, end = null, from = null, to = null }) {
+    Object.assign(state, { range, end, from, to });
     history.replaceState(null, "", `?${query()}`);
     showChoice();
-    panels.forEach((panel) => panel.restart());
+    poll.restart();
 }
 
 function showChoice() {
     for (const link of document.querySelectorAll("[data-range]")) {
-        if (link.dataset.range === state.range) {
+        if (!state.from && link.dataset.range === state.range) {
             link.setAttribute("aria-current", "true");
         } else {
             link.removeAttribute("aria-current");
         }
     }
     const fixed = document.getElementById("stats-fixed");
-    fixed.hidden = state.end === null;
-    if (state.end !== null) {
+    fixed.hidden = state.end === null && !state.from;
+    if (!fixed.hidden) {
         const back = document.createElement("button");
         back.type = "button";
         back.textContent = text("backToNow");
-        back.addEventListener("click", () => choose(state.range));
-        fixed.replaceChildren(text("until", { time: formatTime(state.end) }), " ", back);
+        back.addEventListener("click", () => choose({ range: state.range }));
+        const shown = state.from
+            ? text("between", { from: state.from.replace("T", " "), to: state.to?.replace("T", " ") || text("now") })
+            : text("until", { time: formatTime(state.end) });
+        fixed.replaceChildren(shown, " ", back);
     }
 }
 
@@ -64,16 +87,25 @@ function showUpdated() {
 }
 
 function follow() {
-    const isLive = !state.isPaused && document.visibilityState === "visible";
-    panels.forEach((panel) => (isLive ? panel.start() : panel.stop()));
+    if (!state.isPaused && document.visibilityState === "visible") {
+        poll.start();
+    } else {
+        poll.stop();
+    }
 }
 
 document.querySelector(".stats-spans").addEventListener("click", (event) => {
     const link = event.target.closest("[data-range]");
     if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey) {
         event.preventDefault();
-        choose(link.dataset.range);
+        choose({ range: link.dataset.range });
     }
+});
+
+document.getElementById("stats-custom").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const { from, to } = Object.fromEntries(new FormData(event.target));
+    choose({ range: state.range, from, to });
 });
 
 document.getElementById("stats-pause").addEventListener("click", (event) => {

@@ -1,4 +1,4 @@
-// Top users and top browsers: tables whose rows carry a bar of their share.
+// Top users, browsers and systems: tables whose rows carry a bar of their share.
 import { el, empty, number, table } from "./dom.js";
 import { formatCount, formatShare, text } from "./format.js";
 
@@ -18,8 +18,7 @@ export function topBrowsersPanel(part, data) {
     if (data === null) {
         return;
     }
-    const rows = data.browsers.map(({ browser, count }) => ({ name: browser, count }));
-    part("table").replaceChildren(rows.length ? topTable(text("browser"), rows, data.total) : empty(text("emptyRange")));
+    drawAgents(part, text("browser"), data.browsers, data.total);
     const values = {
         n: formatCount(data.agents),
         read: formatCount(data.agents_read),
@@ -28,6 +27,16 @@ export function topBrowsersPanel(part, data) {
     };
     const isPartial = data.agents > data.agents_read || data.events_read < data.total;
     part("note").textContent = data.total ? text(isPartial ? "agentsSome" : "agentsAll", values) : "";
+}
+
+export function topSystemsPanel(part, data) {
+    if (data !== null) {
+        drawAgents(part, text("system"), data.systems, data.total);
+    }
+}
+
+function drawAgents(part, label, rows, total) {
+    part("table").replaceChildren(rows.length ? topTable(label, rows, total) : empty(text("emptyRange")));
 }
 
 // rows: [{name, count}], a null name is an unknown one.

@@ -4,6 +4,7 @@ import { formatCount, text } from "./format.js";
 
 export function topicsPanel(part, data) {
     drawLagTile(data);
+    drawDeadLettersTile(data);
     if (data === null) {
         return;
     }
@@ -128,4 +129,13 @@ function drawLagTile(data) {
     if (uncommitted) {
         tile.append(el("small", { class: "stats-mark" }, text("noCommits", { n: formatCount(uncommitted) })));
     }
+}
+
+// What the dead-letter topics hold.
+function drawDeadLettersTile(data) {
+    const counts = data?.topics.filter((topic) => topic.is_dead_letters).map((topic) => topic.records) ?? [];
+    const known = counts.filter((count) => count !== null);
+    document.getElementById("tile-dead-letters").textContent = known.length
+        ? formatCount(known.reduce((sum, count) => sum + count, 0))
+        : "–";
 }

@@ -1,0 +1,162 @@
+"""The main page's poll, with many documents and 500 partitions: how long one request for all panels takes."""
+
+import random
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.core.management import call_command
+from django.test import Client, override_settings
+from django.utils import timezone
+from elasticsearch import Elasticsearch
+from elasticsearch.dsl.connections import connections
+
+from bench.report import Figure, Report
+from devstack.stack import Stack
+from events.event import format_timestamp
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.setup import prepare
+from sinks.models import SinkLag, SinkProcess
+from sinks.status import PartitionReport, SinkReport, TaskReport
+from sinks.user_agents import adding_agent
+
+DOCUMENTS = 500_000
+PARTITIONS = 500
+DAYS = 30
+POLLS = 10
+SAMPLES = 240
+
+_BULK = 5_000
+_TOPIC = "bench-console"
+
+
+def run(stack: Stack, report: Report, scale: float) -> None:
+    """--scale 20 is 10,000,000 documents, some minutes and 2 GB."""
+    count = int(DOCUMENTS * scale)
+    sinks = {
+        "hdfs": {"kind": "hdfs", "topics": [_TOPIC], "target": {"path": "/bench"}},
+        "elasticsearch": {
+            "kind": "elasticsearch",
+            "topics": [_TOPIC],
+            "target": {"index": _TOPIC, "replicas": 0, "user_agent_field": "userAgent"},
+        },
+    }
+    elasticsearch: dict[str, Any] = {"default": {"hosts": [stack.elasticsearch_url], "request_timeout": 60}}
+    with override_settings(
+        KAFKA={"default": {"bootstrap.servers": stack.bootstrap_servers}},
+        HDFS={"default": {"url": stack.webhdfs_url, "user": "hdfs", "timeout_seconds": 30.0}},
+        ELASTICSEARCH_DSL=elasticsearch,
+        EVENTS={**settings.EVENTS, "topic": _TOPIC},
+        SINKS=sinks,
+        CONSOLE={"wait_seconds": 30, "elasticsearch_timeout_seconds": 30},
+    ):
+        connections.configure(**elasticsearch)
+        call_command("migrate", verbosity=0)
+        _fill_kafka(stack, list(sinks))
+        _fill_database(list(sinks))
+        _fill_index(stack, count)
+        client = Client()
+        client.force_login(User.objects.create_superuser("bench"))
+        for span in ("15m", "24h", "30d"):
+            seconds = [_poll(client, span) for _ in range(POLLS)]
+            name = f"polls of {span}, {count:,} documents, {PARTITIONS} partitions"
+            median, worst = statistics.median(seconds), max(seconds)
+            report.add(Figure(name, 1 / median, "polls/s", detail=f"median {median:.3f} s, worst {worst:.3f} s"))
+
+
+def _poll(client: Client, span: str) -> float:
+    """Seconds of one request."""
+    time.sleep(1.1)  # what another page has just asked is not read again
+    started = time.perf_counter()
+    answer = client.get(f"/admin/events/selectcolorevent/panels/?range={span}").json()
+    seconds = time.perf_counter() - started
+    wrong = {name: panel for name, panel in answer.items() if panel is None or "error" in panel}
+    if wrong:
+        raise RuntimeError(f"not read: {wrong}")
+    return seconds
+
+
+def _fill_kafka(stack: Stack, sinks: list[str]) -> None:
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    topics = [NewTopic(_TOPIC, PARTITIONS, 1), NewTopic(f"{_TOPIC}.dlq", 3, 1)]
+    for future in admin.create_topics(topics, request_timeout=60).values():
+        future.result()
+    for sink in sinks:
+        consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": f"sink-{sink}"})
+        consumer.commit(offsets=[TopicPartition(_TOPIC, n, 0) for n in range(PARTITIONS)], asynchronous=False)
+        consumer.close()
+
+
+def _fill_database(sinks: list[str]) -> None:
+    now = timezone.now()
+    common: dict[str, Any] = {"state": "running", "since": now, "healthy": True, "reason": "", "tries": 0}
+    partitions = [
+        PartitionReport(
+            topic=_TOPIC, partition=n, task="bench/0", position=0, stored=0, committed=0, end=0, lag=0, **common
+        )
+        for n in range(PARTITIONS)
+    ]
+    parts = msgspec.json.encode([(_TOPIC, n, 123_456_789, 123_456_000) for n in range(PARTITIONS)]).decode()
+    for sink in sinks:
+        found = SinkReport(
+            sink=sink,
+            healthy=True,
+            since=now,
+            buffered_bytes=0,
+            records=0,
+            tasks=[TaskReport(task="bench/0", **common)],
+            partitions=partitions,
+        )
+        SinkProcess.objects.create(
+            sink=sink,
+            host="bench",
+            pid=1,
+            started=now,
+            version="0",
+            heard_at=now + timedelta(hours=1),
+            report=msgspec.json.encode(found).decode(),
+        )
+        SinkLag.objects.bulk_create(
+            SinkLag(sink=sink, sampled_at=now - timedelta(seconds=15 * n), parts=parts) for n in range(SAMPLES)
+        )
+
+
+def _fill_index(stack: Stack, count: int) -> None:
+    with Elasticsearch(stack.elasticsearch_url, request_timeout=120, connections_per_node=3) as client:
+        prepare(client, ElasticsearchTarget(index=_TOPIC, replicas=0), event="select-color")
+        client.indices.put_settings(index=_TOPIC, settings={"refresh_interval": "-1"})
+        with ThreadPoolExecutor(3) as pool:
+            for answer in pool.map(lambda body: client.bulk(index=_TOPIC, operations=body), _bodies(count)):
+                if answer["errors"]:
+                    raise RuntimeError("a document was refused")
+        client.indices.refresh(index=_TOPIC)
+
+
+def _bodies(count: int) -> Iterator[list[bytes]]:
+    """Bulk requests of events of the last days, of 10,000 users with 300 user agents; the later, the more."""
+    chance = random.Random(7)
+    now = timezone.localtime()
+    moments = [format_timestamp(now - timedelta(minutes=n)).encode() for n in range(DAYS * 24 * 60)]
+    add_agent = adding_agent("userAgent")
+    tails = [
+        add_agent(
+            b'{"timestamp":"@","userAgent":"Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) '
+            b'Chrome/%d.0.0.0 Safari/537.36","colorName":"%s","userName":"user-%d"}'
+            % (n % 300, (b"red", b"yellow", b"green", b"blue")[n % 4], n % 10_000)
+        ).partition(b"@")[2]
+        for n in range(12_000)
+    ]
+    for begin in range(0, count, _BULK):
+        operations: list[bytes] = []
+        for _ in range(min(_BULK, count - begin)):
+            moment = moments[int(len(moments) * chance.random() ** 2)]
+            operations += (b'{"index":{}}', b'{"timestamp":"%b%b' % (moment, chance.choice(tails)))
+        yield operations

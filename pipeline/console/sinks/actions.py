@@ -1,0 +1,136 @@
+"""What operators can ask of a sink: to pause, to resume, and to read a partition again from an earlier offset."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from pipeline.console.sinks.progress import PartitionProgress, partition_progress, try_progress
+from pipeline.errors import ServerError
+from pipeline.heartbeats import HeardSink
+from pipeline.kafka_reads import Partition
+from sinks.config import SinkConfig
+from sinks.models import ALL_PARTITIONS, SinkPause, SinkRestart
+
+Kind = Literal["pause", "resume", "restart"]
+
+_MAX_OFFSET = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is asked. partition: None for the whole sink; offset: of a restart, None while it is not chosen."""
+
+    sink: SinkConfig
+    kind: Kind
+    partition: Partition | None
+    offset: int | None = None
+
+    @property
+    def place(self) -> str:
+        """The partition for people, empty for the whole sink."""
+        return f"{self.partition[0]}-{self.partition[1]}" if self.partition else ""
+
+    @property
+    def logged(self) -> str:
+        """What the log says of it."""
+        to = "" if self.offset is None else f" from offset {self.offset}"
+        return f"{self.kind} {self.place or 'all partitions'}{to}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an action would do, as far as can be said now.
+
+    row: the partition; error: why Kafka can't be asked; repeated: records that a restart would store again, at most;
+    refusal: why it can't be done; command: what does it instead, from a shell.
+    """
+
+    row: PartitionProgress | None = None
+    error: ServerError | None = None
+    repeated: int | None = None
+    refusal: str = ""
+    command: str = ""
+
+
+def parse(sink: SinkConfig, query: Mapping[str, str]) -> Action:
+    """The action that a query names: action, topic and partition, offset. Raises ValueError."""
+    kind = query.get("action", "")
+    if kind not in get_args(Kind):
+        raise ValueError(f"there is no action {kind!r}")
+    topic, number, offset = query.get("topic", ""), query.get("partition", ""), query.get("offset", "")
+    partition = (topic, int(number)) if topic else None
+    if partition is not None and (topic not in sink.topics or partition[1] < 0):
+        raise ValueError(f"{sink.name} does not read {topic}-{number}")
+    if kind == "restart" and partition is None:
+        raise ValueError("a restart is of one partition")
+    if offset and not 0 <= int(offset) <= _MAX_OFFSET:
+        raise ValueError(f"{offset} is no offset")
+    return Action(sink, kind, partition, int(offset) if offset and kind == "restart" else None)  # type: ignore[arg-type]
+
+
+def plan(action: Action, heard: HeardSink) -> Plan:
+    """The dry run: asks Kafka, changes nothing."""
+    if action.partition is None:
+        return Plan()
+    offsets, error = try_progress([action.sink])[action.sink.name]
+    rows = partition_progress(heard, offsets)
+    row = next((row for row in rows if (row.topic, row.partition) == action.partition), None)
+    if action.kind != "restart":
+        return Plan(row, error)
+    if row is None or error is not None:
+        return Plan(row, error, refusal=_("Kafka does not tell how far the sink is."))
+    command = ""
+    if action.sink.kind == "hdfs":
+        to = "OFFSET" if action.offset is None else action.offset
+        command = f"python manage.py rewind_hdfs --sink {action.sink.name} --partition {action.place} --to {to}"
+    if action.offset is None:
+        return Plan(row, command=command)
+    return Plan(row, None, _repeated(row, action.offset), _refusal(row, action.offset), command)
+
+
+def carry_out(action: Action, heard: HeardSink, *, asked_by: str) -> str:
+    """Writes the wish down for the sink to find; returns why not, if not."""
+    name = action.sink.name
+    if action.kind == "restart":
+        return plan(action, heard).refusal or _ask_restart(action, asked_by)
+    with transaction.atomic():
+        wanted = SinkPause.objects.filter(sink=name)
+        if action.partition is not None:
+            topic, number = action.partition
+            wanted = wanted.filter(topic=topic, partition=number)
+        else:
+            topic, number = "", ALL_PARTITIONS
+        wanted.delete()  # resuming all takes the pauses of single partitions back, and a pause of all covers them
+        if action.kind == "pause":
+            SinkPause.objects.create(sink=name, topic=topic, partition=number, asked_by=asked_by)
+    return ""
+
+
+def _ask_restart(action: Action, asked_by: str) -> str:
+    if action.sink.kind != "elasticsearch" or action.partition is None or action.offset is None:
+        return _("Only a partition of an Elasticsearch sink can be restarted here.")
+    topic, number = action.partition
+    place = {"sink": action.sink.name, "topic": topic, "partition": number}
+    with transaction.atomic():
+        SinkRestart.objects.filter(**place, done_at=None).delete()  # the latest wish counts
+        SinkRestart.objects.create(**place, offset=action.offset, asked_by=asked_by)
+    return ""
+
+
+def _repeated(row: PartitionProgress, offset: int) -> int | None:
+    return None if row.committed is None else max(0, row.committed - offset)
+
+
+def _refusal(row: PartitionProgress, offset: int) -> str:
+    if row.committed is None:
+        return _("The sink has not committed anything of this partition yet.")
+    if offset >= row.committed:
+        return _(
+            "Offset {offset} is not below {committed}, where the sink is: going forward would leave records out."
+        ).format(offset=offset, committed=row.committed)
+    if row.first is not None and offset < row.first:
+        return _("Kafka has no records before offset {first} any more.").format(first=row.first)
+    return ""

@@ -1,0 +1,110 @@
+"""How far a sink is on each partition: what Kafka says, joined with what the sink itself says."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from django.utils import timezone
+
+from pipeline.conf import console_settings
+from pipeline.console.guard import guard
+from pipeline.errors import ServerError
+from pipeline.heartbeats import Delay, HeardSink, read_delays
+from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server_name
+from pipeline.lag import State as LagState
+from pipeline.lag import progress
+from sinks.config import SinkConfig
+from sinks.status import PartitionReport
+
+
+@dataclass(frozen=True)
+class PartitionProgress:
+    """A partition. report: of its owner, None when nobody owns it; lag: records, never negative, None when not known.
+
+    lag_state: "none" without a commit; delay: how long it is behind, None when it is not or nothing is known.
+    """
+
+    topic: str
+    partition: int
+    report: PartitionReport | None
+    first: int | None
+    end: int | None
+    committed: int | None
+    lag: int | None
+    lag_state: LagState
+    delay: Delay | None = None
+
+    @property
+    def position(self) -> int | None:
+        """Of the next record to be read, None when nobody reads; the owner tells it now and then."""
+        if self.report is None:
+            return None
+        return max((offset for offset in (self.report.position, self.committed) if offset is not None), default=None)
+
+
+def partition_progress(
+    sink: HeardSink, offsets: ClusterOffsets | None, *, now: datetime | None = None
+) -> list[PartitionProgress]:
+    """All partitions that Kafka or the sink knows; offsets: None while Kafka is away, then the sink's word counts.
+
+    Raises ServerError when the database does not answer.
+    """
+    now = now or timezone.now()
+    ends: dict[Partition, tuple[int | None, int | None]] = {}
+    committed: Mapping[Partition, int] = {}
+    if offsets is not None:
+        committed = offsets.groups[sink.config.group].committed
+        ends = {(topic, p.partition): (p.first, p.end) for topic, parts in offsets.topics.items() for p in parts}
+    rows = []
+    for place in sorted({*ends, *sink.partitions}):
+        report = sink.partitions.get(place)
+        first, end = ends.get(place, (None, None))
+        done = committed.get(place)
+        if end is None and report is not None:
+            end, done = report.end, report.done
+        found = progress(first=first, end=end, committed=done)
+        rows.append(PartitionProgress(*place, report, first, end, done, found.lag, found.state))
+    behind = {(row.topic, row.partition): row.committed or row.first or 0 for row in rows if row.lag}
+    delays = read_delays(sink.config.name, behind, now)
+    return [replace(row, delay=delays.get((row.topic, row.partition))) for row in rows]
+
+
+def try_progress(configs: Iterable[SinkConfig]) -> dict[str, tuple[ClusterOffsets | None, ServerError | None]]:
+    """For each sink by name the offsets of its topics and group, or why they are not known. Reads each cluster once."""
+    clusters: dict[str, list[SinkConfig]] = {}
+    for config in configs:
+        clusters.setdefault(config.kafka, []).append(config)
+    found: dict[str, tuple[ClusterOffsets | None, ServerError | None]] = {}
+    for cluster, own in clusters.items():
+        try:
+            with guard().read(server_name(cluster)):
+                offsets = read_offsets(
+                    cluster,
+                    topics={topic for config in own for topic in config.topics},
+                    groups={config.group: config.topics for config in own},
+                    timeout=console_settings().kafka_timeout_seconds,
+                )
+        except ServerError as error:
+            found |= {config.name: (None, error) for config in own}
+        else:
+            found |= {config.name: _of_sink(config, offsets) for config in own}
+    return found
+
+
+def _of_sink(config: SinkConfig, offsets: ClusterOffsets) -> tuple[ClusterOffsets | None, ServerError | None]:
+    refused = offsets.groups[config.group].error
+    if refused is not None:
+        return None, ServerError(f"Kafka: {config.group}", refused)
+    own = {topic: partitions for topic, partitions in offsets.topics.items() if topic in config.topics}
+    return ClusterOffsets(own, offsets.groups), None
+
+
+def total_lag(rows: list[PartitionProgress]) -> int | None:
+    """The sum of what is known, None when nothing is."""
+    known = [row.lag for row in rows if row.lag is not None]
+    return sum(known) if known else None
+
+
+def longest_delay(rows: list[PartitionProgress]) -> Delay | None:
+    """Of the partition that is behind for the longest time."""
+    return max((row.delay for row in rows if row.delay), key=lambda delay: delay.seconds, default=None)

@@ -1,0 +1,138 @@
+"""The page of the sinks, the page of one of them, and what operators may do with it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponseRedirect
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from pipeline.conf import console_settings
+from pipeline.console.access import CONTROL
+from pipeline.console.audit import audited
+from pipeline.console.pages import page_response, panel_response
+from pipeline.console.sinks import actions
+from pipeline.console.sinks.chart import lag_chart
+from pipeline.console.sinks.progress import longest_delay, partition_progress, total_lag, try_progress
+from pipeline.errors import ServerError
+from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history
+from pipeline.kafka_reads import ClusterOffsets
+from sinks.config import SinkConfig, sinks
+
+PAGE = "console:sinks"
+
+_COMMANDS = {
+    "hdfs": "python manage.py run_hdfs_sink --sink {}",
+    "elasticsearch": "python manage.py run_es_sink --sink {}",
+}
+
+
+def index(request: HttpRequest) -> HttpResponseBase:
+    """All sinks at a glance."""
+    return page_response(request, "sinks/index.html", page=PAGE, title=_("Sinks"))
+
+
+def overview_panel(request: HttpRequest) -> HttpResponseBase:
+    """A row for each configured sink."""
+    return panel_response(request, "sinks/overview.html", _overview)
+
+
+def sink(request: HttpRequest, name: str) -> HttpResponseBase:
+    """A sink's page."""
+    config = _config(name)
+    return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config)
+
+
+def processes_panel(request: HttpRequest, name: str) -> HttpResponseBase:
+    """A sink's state, processes, errors and lag over time."""
+    config = _config(name)
+    return panel_response(request, "sinks/processes.html", lambda: _processes(request, config))
+
+
+def partitions_panel(request: HttpRequest, name: str) -> HttpResponseBase:
+    """A sink's partitions."""
+    config = _config(name)
+    return panel_response(request, "sinks/partitions.html", lambda: _partitions(request, config))
+
+
+def control(request: HttpRequest, name: str) -> HttpResponseBase:
+    """Asks for confirmation of an action (GET), then does it (POST)."""
+    config = _config(name)
+    try:
+        action = actions.parse(config, request.POST if request.method == "POST" else request.GET)
+    except ValueError as error:
+        raise Http404(str(error)) from error
+    back = reverse("console:sink", args=[name])
+    heard = read_heartbeats([config])[0]
+    if request.method != "POST":
+        plan = actions.plan(action, heard)
+        return page_response(
+            request, "sinks/control.html", page=PAGE, title=name, sink=config, action=action, plan=plan, heard=heard
+        )
+    with audited(request, f"sink {name}", action.logged) as log:
+        refusal = actions.carry_out(action, heard, asked_by=request.user.get_username())
+        log.done(refusal or "asked for")
+    if refusal:
+        messages.error(request, refusal)
+    else:
+        messages.success(request, _("Asked for. The sink confirms it with its next heartbeat."))
+    return HttpResponseRedirect(back)
+
+
+def _config(name: str) -> SinkConfig:
+    config = sinks().get(name)
+    if config is None:
+        raise Http404(f"SINKS has no entry {name}")
+    return config
+
+
+def _overview() -> Mapping[str, Any]:
+    known = try_progress(sinks().values())
+    return {"rows": [_row(heard, *known[heard.config.name]) for heard in read_heartbeats(sinks().values())]}
+
+
+def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None) -> dict[str, Any]:
+    partitions = partition_progress(heard, offsets)
+    return {
+        "sink": heard,
+        "error": error,
+        "lag": total_lag(partitions),
+        "uncommitted": sum(row.lag_state == "none" for row in partitions),
+        "delay": longest_delay(partitions),
+    }
+
+
+def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
+    heard = read_heartbeats([config])[0]
+    return {
+        "sink": heard,
+        "may_control": request.user.has_perm(CONTROL),
+        "chart": lag_chart(read_lag_history(config.name).total(), width=600, height=90),
+        "command": _COMMANDS[config.kind].format(config.name),
+    }
+
+
+def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
+    heard = read_heartbeats([config])[0]
+    history = read_lag_history(config.name)
+    offsets, error = try_progress([config])[config.name]
+    rows = partition_progress(heard, offsets)
+    shown = rows[: console_settings().partitions]
+    return {
+        "sink": heard,
+        "error": error,
+        "may_control": request.user.has_perm(CONTROL),
+        "rows": [
+            {
+                "progress": row,
+                "chart": lag_chart(history.of((row.topic, row.partition)), width=90, height=20),
+                "wants_pause": heard.wants_pause((row.topic, row.partition)),
+                "is_paused_alone": (row.topic, row.partition) in heard.pauses,
+                "is_pending": (row.topic, row.partition) in heard.pending,
+            }
+            for row in shown
+        ],
+        "left_out": len(rows) - len(shown),
+    }

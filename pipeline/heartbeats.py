@@ -1,0 +1,253 @@
+"""What the running sinks last told the database, and what operators want of them, for each configured sink."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Literal
+
+import msgspec
+from django.db import Error, connection
+from django.utils import timezone
+
+from pipeline.errors import ServerError
+from pipeline.kafka_reads import Partition
+from sinks.config import SinkConfig
+from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
+from sinks.status import PartitionReport, RecentError, SinkReport, TaskReport
+
+SILENT_BEATS = 3
+LEAST_SILENCE = timedelta(seconds=10)
+
+ProcessState = Literal["running", "stopped", "silent"]
+SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "silent", "never heard"]
+
+_Parts = msgspec.json.Decoder(list[tuple[str, int, int, int]])
+
+
+@dataclass(frozen=True)
+class HeardProcess:
+    """A process of a sink. state: "silent" when it neither beats any more nor said goodbye."""
+
+    host: str
+    pid: int
+    version: str
+    started: datetime
+    heard_at: datetime
+    state: ProcessState
+    records_per_second: float
+    report: SinkReport
+
+
+@dataclass(frozen=True)
+class HeardSink:
+    """A configured sink with its processes, pauses and the latest wishes to go back, newest first.
+
+    processes: the living ones; the one that was heard last, when none lives; and those that fell silent.
+    """
+
+    config: SinkConfig
+    processes: list[HeardProcess]
+    pauses: Mapping[Partition | None, SinkPause] = field(default_factory=dict)
+    restarts: list[SinkRestart] = field(default_factory=list)
+
+    @cached_property
+    def living(self) -> list[HeardProcess]:
+        """The processes that beat."""
+        return [process for process in self.processes if process.state == "running"]
+
+    @cached_property
+    def partitions(self) -> dict[Partition, PartitionReport]:
+        """What the living processes say of each partition that they own."""
+        return {(p.topic, p.partition): p for process in self.living for p in process.report.partitions}
+
+    @cached_property
+    def state(self) -> SinkState:
+        """The most urgent thing about it."""
+        if not self.processes:
+            return "never heard"
+        if not self.living:
+            return "silent" if any(process.state == "silent" for process in self.processes) else "stopped"
+        reports = [process.report for process in self.living]
+        state: SinkState
+        for state in ("failed", "backing off"):
+            if any(part.state == state for report in reports for part in _parts(report)):
+                return state
+        if self.partitions and all(part.held for part in self.partitions.values()):
+            return "paused"
+        return "running"
+
+    @property
+    def heard_at(self) -> datetime | None:
+        """When it was heard last."""
+        return max((process.heard_at for process in self.processes), default=None)
+
+    @property
+    def records_per_second(self) -> float:
+        """Of all living processes."""
+        return sum(process.records_per_second for process in self.living)
+
+    @property
+    def tasks(self) -> int:
+        """Consumer threads of all living processes."""
+        return sum(len(process.report.tasks) for process in self.living)
+
+    @property
+    def last_write(self) -> datetime | None:
+        """When a living process stored last."""
+        return max((part.last_write for part in self.partitions.values() if part.last_write), default=None)
+
+    @property
+    def troubles(self) -> int:
+        """How many tasks and partitions fail or back off now."""
+        parts = [part for process in self.living for part in _parts(process.report)]
+        return sum(part.state in ("failed", "backing off") for part in parts)
+
+    @property
+    def errors(self) -> list[RecentError]:
+        """The latest errors of its processes, the newest first."""
+        found = [e for process in self.processes for task in process.report.tasks for e in task.errors]
+        return sorted(found, key=lambda error: error.moment, reverse=True)
+
+    def wants_pause(self, partition: Partition) -> bool:
+        """Whether operators want a partition to be paused."""
+        return None in self.pauses or partition in self.pauses
+
+    @property
+    def pending(self) -> list[Partition]:
+        """Partitions whose owner has not done yet what operators want."""
+        return [place for place, part in self.partitions.items() if part.held != self.wants_pause(place)]
+
+
+@dataclass(frozen=True)
+class Delay:
+    """How long a sink is behind. bound: "≤" or "≥" where the samples do not tell exactly."""
+
+    seconds: float
+    bound: Literal["", "≤", "≥"] = ""
+
+
+class LagHistory:
+    """The lag of a sink over time. samples: (moment, [(topic, partition, end, stored), …]), oldest first."""
+
+    def __init__(self, samples: Iterable[tuple[datetime, list[tuple[str, int, int, int]]]]) -> None:
+        self._moments: list[datetime] = []
+        self._totals: list[int] = []
+        self._parts: dict[Partition, list[tuple[datetime, int, int]]] = defaultdict(list)
+        latest: dict[Partition, int] = {}
+        for moment, parts in samples:
+            for topic, number, end, stored in parts:
+                self._parts[topic, number].append((moment, end, stored))
+                latest[topic, number] = max(0, end - stored)
+            self._moments.append(moment)
+            self._totals.append(sum(latest.values()))
+
+    def total(self) -> list[tuple[datetime, int]]:
+        """The lag of all partitions at each moment."""
+        return list(zip(self._moments, self._totals, strict=True))
+
+    def of(self, partition: Partition) -> list[tuple[datetime, int]]:
+        """The lag of a partition at each moment."""
+        return [(moment, max(0, end - stored)) for moment, end, stored in self._parts.get(partition, ())]
+
+
+def delays(
+    newest_first: Iterable[tuple[datetime, str]], done: Mapping[Partition, int], now: datetime
+) -> dict[Partition, Delay]:
+    """How long the first record at or after each offset of `done` has been in Kafka, by samples of SinkLag.
+
+    Looks no further back than it needs to; a partition without samples is left out.
+    """
+    since: dict[Partition, datetime] = {}
+    found: dict[Partition, Delay] = {}
+    left = dict(done)
+    for moment, parts in newest_first:
+        for topic, number, end, _ in _Parts.decode(parts):
+            place = topic, number
+            if place not in left:
+                continue
+            if end > left[place]:
+                since[place] = moment
+                continue
+            del left[place]
+            if place in since:
+                found[place] = Delay((now - since[place]).total_seconds())
+            else:  # it came after the newest sample
+                found[place] = Delay((now - moment).total_seconds(), "≤")
+        if not left:
+            break
+    return found | {place: Delay((now - since[place]).total_seconds(), "≥") for place in left if place in since}
+
+
+def read_delays(sink: str, done: Mapping[Partition, int], now: datetime) -> dict[Partition, Delay]:
+    """How long each of these partitions of a sink is behind. Raises ServerError when the database does not answer."""
+    rows = SinkLag.objects.filter(sink=sink).order_by("-sampled_at").values_list("sampled_at", "parts")
+    try:
+        return delays(rows.iterator(chunk_size=8), done, now) if done else {}
+    except Error as error:
+        raise _database_error(error) from error
+
+
+def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:
+    """Each sink of `configs` in their order. Raises ServerError when the database does not answer."""
+    now = now or timezone.now()
+    configs = list(configs)
+    try:
+        names = [config.name for config in configs]
+        rows = list(SinkProcess.objects.filter(sink__in=names).order_by("host", "pid"))
+        pauses = list(SinkPause.objects.filter(sink__in=names))
+        restarts = list(SinkRestart.objects.filter(sink__in=names).order_by("-pk")[:50])
+    except Error as error:
+        raise _database_error(error) from error
+    return [
+        HeardSink(
+            config,
+            _shown([_process(row, config, now) for row in rows if row.sink == config.name]),
+            {
+                None if pause.partition == ALL_PARTITIONS else (pause.topic, pause.partition): pause
+                for pause in pauses
+                if pause.sink == config.name
+            },
+            [restart for restart in restarts if restart.sink == config.name],
+        )
+        for config in configs
+    ]
+
+
+def read_lag_history(sink: str) -> LagHistory:
+    """The lag of a sink for as long as it is kept. Raises ServerError when the database does not answer."""
+    try:
+        rows = list(SinkLag.objects.filter(sink=sink).order_by("sampled_at").values_list("sampled_at", "parts"))
+    except Error as error:
+        raise _database_error(error) from error
+    return LagHistory((moment, _Parts.decode(parts)) for moment, parts in rows)
+
+
+def _parts(report: SinkReport) -> list[TaskReport | PartitionReport]:
+    return [*report.tasks, *report.partitions]
+
+
+def _process(row: SinkProcess, config: SinkConfig, now: datetime) -> HeardProcess:
+    silence = max(LEAST_SILENCE, SILENT_BEATS * timedelta(seconds=config.heartbeat_seconds))
+    state: ProcessState = "stopped" if row.stopped else "silent" if now - row.heard_at > silence else "running"
+    try:
+        report = msgspec.json.decode(row.report, type=SinkReport)
+    except msgspec.ValidationError:  # written by another version
+        report = SinkReport(
+            sink=row.sink, healthy=False, since=row.started, buffered_bytes=0, records=0, tasks=[], partitions=[]
+        )
+    return HeardProcess(
+        row.host, row.pid, row.version, row.started, row.heard_at, state, row.records_per_second, report
+    )
+
+
+def _shown(processes: list[HeardProcess]) -> list[HeardProcess]:
+    if any(process.state == "running" for process in processes):
+        return [process for process in processes if process.state != "stopped"]
+    last = max((process.heard_at for process in processes), default=None)
+    return [process for process in processes if process.state == "silent" or process.heard_at == last]
+
+
+def _database_error(error: Error) -> ServerError:
+    return ServerError(f"{connection.display_name} ({connection.settings_dict['NAME']})", str(error))

@@ -1,0 +1,98 @@
+"""Reads for pages that ask every few seconds: a server that is slow or away holds no thread of the website.
+
+Each server's reads go on a few threads of their own; who asks waits a moment and finds what is late later.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from pipeline.errors import ServerError
+
+logger = logging.getLogger(__name__)
+
+Answer = dict[str, Any]
+"""What JSON can hold; `error` where the server could not be read."""
+
+THREADS = 4
+"""Reads of one server that go on at a time; fewer than the guard lets through."""
+
+FRESH_SECONDS = 1.0
+"""An answer so young is given to whoever asks the same."""
+
+FORGOTTEN_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """Something to read. key: what is the same for the same question; server: whose threads read it."""
+
+    key: Hashable
+    server: str
+    read: Callable[[], Answer]
+
+
+class _Asked:
+    """A read under way or done; was_given: somebody has its answer."""
+
+    def __init__(self, future: "Future[Answer]", at: float) -> None:
+        self.future = future
+        self.at = at
+        self.was_given = False
+
+
+class LiveReads:
+    """Answers questions of several pages with one read each. clock: monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+        self._asked: dict[Hashable, _Asked] = {}
+
+    def answers(self, questions: Mapping[str, Question], *, wait_seconds: float) -> dict[str, Answer | None]:
+        """The answer to each question by its name, None to those that are still being read after so many seconds."""
+        with self._lock:
+            self._forget()
+            asked = {name: self._ask(question) for name, question in questions.items()}
+        wait([read.future for read in asked.values()], timeout=wait_seconds)
+        found: dict[str, Answer | None] = {}
+        for name, read in asked.items():
+            read.was_given = read.was_given or read.future.done()
+            found[name] = read.future.result() if read.future.done() else None
+        return found
+
+    def _ask(self, question: Question) -> _Asked:
+        asked = self._asked.get(question.key)
+        if asked is None or (asked.was_given and self._clock() - asked.at > FRESH_SECONDS):
+            pool = self._pools.get(question.server)
+            if pool is None:
+                pool = self._pools[question.server] = ThreadPoolExecutor(THREADS, f"read-{question.server}")
+            asked = self._asked[question.key] = _Asked(pool.submit(_read, question.read), self._clock())
+        return asked
+
+    def _forget(self) -> None:
+        now = self._clock()
+        for key in [key for key, asked in self._asked.items() if now - asked.at > FORGOTTEN_SECONDS]:
+            del self._asked[key]
+
+
+def _read(read: Callable[[], Answer]) -> Answer:
+    try:
+        return read()
+    except ServerError as error:
+        return {"error": {"server": error.server, "text": error.text}}
+    except Exception as error:  # a mistake in one panel must not take the others from the page
+        logger.exception("a panel could not be read")
+        return {"error": {"server": "Django", "text": f"{type(error).__name__}; the log of the website has more"}}
+
+
+@cache
+def live_reads() -> LiveReads:
+    """The reads of this process, made at their first use, so after a server's fork."""
+    return LiveReads()

@@ -1,0 +1,89 @@
+// Asks for the data of all panels with one request, again and again while it is started.
+import { text } from "./format.js";
+
+const TIMEOUT_SECONDS = 30;
+const LATE_SECONDS = 0.5;
+
+export class Poll {
+    #url;
+    #query;
+    #everySeconds;
+    #onAnswer;
+    #isLive = false;
+    #timer = null;
+    #request = null;
+
+    // query(): the parameters; onAnswer({answers} or {problem}): panels by id, or why there are none.
+    constructor({ url, query, everySeconds, onAnswer }) {
+        this.#url = url;
+        this.#query = query;
+        this.#everySeconds = everySeconds;
+        this.#onAnswer = onAnswer;
+    }
+
+    // Asks now, and then again after each answer.
+    start() {
+        if (!this.#isLive) {
+            this.#isLive = true;
+            this.#read();
+        }
+    }
+
+    // Asks no more.
+    stop() {
+        this.#isLive = false;
+        this.#cancel();
+    }
+
+    // Asks now with another query, also when stopped.
+    restart() {
+        this.#cancel();
+        this.#read();
+    }
+
+    #cancel() {
+        clearTimeout(this.#timer);
+        this.#request?.abort();
+        this.#request = null;
+    }
+
+    async #read() {
+        const request = new AbortController();
+        this.#request = request;
+        const { isFinal, ...answer } = await fetchJson(`${this.#url}?${this.#query()}`, request.signal);
+        if (this.#request !== request) {
+            return; // cancelled: a later request shows its own answer
+        }
+        this.#request = null;
+        this.#onAnswer(answer);
+        // What was late is asked for soon, also on a page that is paused: it was asked for before.
+        const isLate = Object.values(answer.answers ?? {}).includes(null);
+        if ((this.#isLive || isLate) && !isFinal) {
+            this.#timer = setTimeout(() => this.#read(), (isLate ? LATE_SECONDS : this.#everySeconds) * 1000);
+        }
+    }
+}
+
+// Resolves to {answers} or {problem}, and `isFinal` when asking again is of no use; never rejects.
+async function fetchJson(url, cancelled) {
+    const timeout = AbortSignal.timeout(TIMEOUT_SECONDS * 1000);
+    try {
+        const response = await fetch(url, {
+            signal: AbortSignal.any([cancelled, timeout]),
+            headers: { Accept: "application/json" },
+        });
+        if (response.redirected) {
+            return { problem: text("signedOut"), isFinal: true };
+        }
+        if (response.status === 403) {
+            return { problem: text("forbidden"), isFinal: true };
+        }
+        if (!response.headers.get("Content-Type")?.startsWith("application/json")) {
+            return { problem: text("requestFailed", { status: response.status }) };
+        }
+        const answers = await response.json();
+        return response.ok ? { answers } : { problem: answers.error.text, isFinal: true };
+    } catch {
+        return { problem: timeout.aborted ? text("requestTimeout", { n: TIMEOUT_SECONDS }) : text("requestLost") };
+    }
+}

@@ -1,0 +1,76 @@
+"""What operators want of a running sink: partitions that are not to be read for now, and offsets to go back to."""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sinks.records import Partition
+
+
+@dataclass(frozen=True)
+class Restart:
+    """A wish that a partition be read again from an offset. number: tells one wish from another."""
+
+    number: int
+    partition: Partition
+    offset: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a wish; error: why it was refused, empty when reading went back."""
+
+    number: int
+    error: str = ""
+
+
+class Control:
+    """Hands the wishes, which one thread fetches, to the tasks, and what became of them back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._all_paused = False
+        self._paused: frozenset[Partition] = frozenset()
+        self._asked: dict[Partition, Restart] = {}
+        self._taken: set[int] = set()
+        self._outcomes: list[Outcome] = []
+
+    def want_paused(self, partitions: Iterable[Partition], *, everything: bool) -> None:
+        """From now on these partitions are to be paused, or all, and no others."""
+        with self._lock:
+            self._all_paused, self._paused = everything, frozenset(partitions)
+
+    def is_paused(self, partition: Partition) -> bool:
+        """Whether a partition is to be paused."""
+        return self._all_paused or partition in self._paused
+
+    def want_restarts(self, restarts: Iterable[Restart]) -> None:
+        """These are the wishes that nobody has fulfilled; one that was taken already is not taken again."""
+        with self._lock:
+            self._asked = {wish.partition: wish for wish in restarts if wish.number not in self._taken}
+
+    def take_restart(self, partition: Partition) -> Restart | None:
+        """The wish for a partition, for its owner to fulfil."""
+        if partition not in self._asked:
+            return None
+        with self._lock:
+            wish = self._asked.pop(partition, None)
+            if wish is not None:
+                self._taken.add(wish.number)
+            return wish
+
+    def done(self, outcome: Outcome) -> None:
+        """What became of a wish that was taken."""
+        with self._lock:
+            self._outcomes.append(outcome)
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of wishes, until `forget` is told that it is written down."""
+        with self._lock:
+            return list(self._outcomes)
+
+    def forget(self, outcomes: Iterable[Outcome]) -> None:
+        """These outcomes are written down."""
+        written = set(outcomes)
+        with self._lock:
+            self._outcomes = [outcome for outcome in self._outcomes if outcome not in written]

@@ -1,0 +1,93 @@
+"""What operators may ask of sinks, and what is written down of it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from pytest_django import Settings
+
+from pipeline.conf import console_settings
+from sinks.config import sinks
+from sinks.models import SinkPause, SinkRestart
+
+Operator = Callable[..., Client]
+
+CONTROL = "/admin/console/sinks/elasticsearch/control/"
+
+
+@pytest.fixture(autouse=True)
+def _kafka_is_away(settings: Settings) -> None:
+    settings.CONSOLE = {"kafka_timeout_seconds": 0.2}
+    console_settings.cache_clear()
+    sinks.cache_clear()
+
+
+def pauses() -> list[tuple[str, str, int, str]]:
+    return list(SinkPause.objects.order_by("pk").values_list("sink", "topic", "partition", "asked_by"))
+
+
+def test_seeing_sinks_does_not_allow_to_control_them(operator: Operator) -> None:
+    viewer = operator()
+    page = viewer.get("/admin/console/sinks/elasticsearch/").content.decode()
+    assert "select-color" in page
+    assert "Pause all" not in viewer.get("/admin/console/sinks/elasticsearch/processes/").json()["html"]
+    assert viewer.get(f"{CONTROL}?action=pause").status_code == 403
+    assert viewer.post(CONTROL, {"action": "pause"}).status_code == 403
+    assert pauses() == []
+
+
+def test_a_pause_needs_a_confirmation_and_is_logged(operator: Operator) -> None:
+    controller = operator("control")
+    assert "Yes, pause" in controller.get(f"{CONTROL}?action=pause").content.decode()
+    assert pauses() == []
+    controller.post(CONTROL, {"action": "pause", "topic": "select-color", "partition": "1"})
+    name = "operator-control"
+    assert pauses() == [("elasticsearch", "select-color", 1, name)]
+    controller.post(CONTROL, {"action": "pause"})
+    assert pauses() == [("elasticsearch", "", -1, name)]  # which covers the one before
+    controller.post(CONTROL, {"action": "resume"})  # everything
+    assert pauses() == []
+    assert list(LogEntry.objects.order_by("pk").values_list("user__username", "change_message")) == [
+        (name, "pause select-color-1: asked for"),
+        (name, "pause all partitions: asked for"),
+        (name, "resume all partitions: asked for"),
+    ]
+
+
+def test_a_post_without_a_token_is_refused(operator: Operator) -> None:
+    operator("control")
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.login(username="operator-control", password="secret")
+    assert strict.post(CONTROL, {"action": "pause"}).status_code == 403
+    assert pauses() == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {},
+        {"action": "delete"},
+        {"action": "restart"},
+        {"action": "pause", "topic": "other", "partition": "0"},
+        {"action": "pause", "topic": "select-color", "partition": "-1"},
+        {"action": "pause", "topic": "select-color", "partition": "x"},
+        {"action": "restart", "topic": "select-color", "partition": "0", "offset": str(2**63)},
+    ],
+)
+def test_what_can_not_be_asked_is_not_there(operator: Operator, query: dict[str, str]) -> None:
+    controller = operator("control")
+    assert controller.get(CONTROL, query).status_code == 404
+    assert controller.post(CONTROL, query).status_code == 404
+
+
+def test_nothing_is_restarted_while_kafka_does_not_tell_how_far_the_sink_is(operator: Operator) -> None:
+    controller = operator("control")
+    wish: dict[str, Any] = {"action": "restart", "topic": "select-color", "partition": "0", "offset": "5"}
+    page = controller.get(CONTROL, wish).content.decode()
+    assert "Kafka does not tell how far the sink is." in page
+    assert "Yes, restart" not in page
+    controller.post(CONTROL, wish)
+    assert not SinkRestart.objects.exists()
+    assert "Kafka does not tell" in LogEntry.objects.get().change_message

@@ -1,0 +1,176 @@
+"""What the console makes of the heartbeats of sinks."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+from django.test import Client
+from django.utils import timezone
+from pytest_django import Settings
+
+from pipeline.console.sinks.chart import lag_chart
+from pipeline.console.sinks.progress import partition_progress
+from pipeline.heartbeats import Delay, LagHistory, delays, read_heartbeats
+from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
+from pipeline.panels import sinks as panel
+from sinks import config as sinks_config
+from sinks.config import sinks
+from sinks.models import SinkLag, SinkPause, SinkProcess
+from sinks.status import PartitionReport, RecentError, SinkReport, State, TaskReport
+from tests.pipeline.conftest import panel_data
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _one_sink(settings: Settings) -> None:
+    settings.SINKS = {"hdfs": {"kind": "hdfs", "topics": ["t"], "target": {"path": "/t"}}}
+    sinks_config.sinks.cache_clear()
+
+
+def report(*partitions: int, state: State = "running", held: bool = False, now: datetime = NOW) -> SinkReport:
+    """Of a process that has stored 7 of 10 records of each of its partitions."""
+    common: dict[str, Any] = {"state": state, "since": now, "healthy": True, "reason": "", "tries": 0}
+    errors = [RecentError(moment=now, where="t-0", text="uploading: connection refused")]
+    offsets = {"position": 9, "stored": 7, "committed": 7, "end": 10, "lag": 3, "last_write": now}
+    return SinkReport(
+        sink="hdfs",
+        healthy=True,
+        since=now,
+        buffered_bytes=0,
+        records=7,
+        tasks=[TaskReport(task="hdfs/0", errors=errors, **{**common, "state": "running"})],
+        partitions=[
+            PartitionReport(topic="t", partition=number, task="hdfs/0", held=held, **common, **offsets)
+            for number in partitions
+        ],
+    )
+
+
+def heard(pid: int, found: SinkReport, *, at: datetime = NOW, stopped: bool = False) -> None:
+    """A heartbeat."""
+    SinkProcess.objects.create(
+        sink="hdfs",
+        host="one",
+        pid=pid,
+        started=at,
+        version="0.1.0",
+        heard_at=at,
+        stopped=stopped,
+        records_per_second=2.5,
+        report=msgspec.json.encode(found).decode(),
+    )
+
+
+@pytest.mark.django_db
+def test_a_sink_is_what_its_processes_say() -> None:
+    heard(1, report(0, 1))
+    heard(2, report(2, state="backing off"))
+    [sink] = read_heartbeats(sinks().values(), now=NOW + timedelta(seconds=3))
+    assert (sink.state, sink.tasks, len(sink.partitions), sink.records_per_second) == ("backing off", 2, 3, 5.0)
+    assert (sink.troubles, sink.last_write, len(sink.errors)) == (1, NOW, 2)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("seconds", "stopped", "state"),
+    [(3, False, "running"), (60, False, "silent"), (3, True, "stopped"), (60, True, "stopped")],
+)
+def test_a_process_that_does_not_beat_is_silent_unless_it_said_goodbye(seconds: int, stopped: bool, state: str) -> None:
+    heard(1, report(0), stopped=stopped)
+    [sink] = read_heartbeats(sinks().values(), now=NOW + timedelta(seconds=seconds))
+    assert (sink.state, sink.heard_at) == (state, NOW)
+    assert (len(sink.partitions) == 1) is (state == "running")
+
+
+@pytest.mark.django_db
+def test_a_sink_that_was_never_heard_is_shown_as_such() -> None:
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert (sink.state, sink.heard_at, sink.tasks) == ("never heard", None, 0)
+
+
+@pytest.mark.django_db
+def test_a_wish_is_pending_until_the_owner_has_done_it() -> None:
+    heard(1, report(0, 1))
+    heard(2, report(2, held=True))
+    SinkPause.objects.create(sink="hdfs", topic="t", partition=1, asked_by="kim")
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert sink.pending == [("t", 1), ("t", 2)]
+    SinkPause.objects.create(sink="hdfs", asked_by="kim")
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert sink.pending == [("t", 0), ("t", 1)]
+
+
+@pytest.mark.django_db
+def test_a_report_of_another_version_is_left_out() -> None:
+    heard(1, report(0))
+    SinkProcess.objects.update(report='{"sink": "hdfs"}')
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert (sink.state, sink.partitions) == ("running", {})
+
+
+@pytest.mark.django_db
+def test_lag_joins_kafka_with_the_sink_and_is_never_negative() -> None:
+    [sink] = _heard_without_database()
+    offsets = ClusterOffsets(
+        {"t": [PartitionOffsets(0, 0, 20), PartitionOffsets(1, 0, 5), PartitionOffsets(2, 3, 10)]},
+        {"sink-hdfs": GroupOffsets({("t", 0): 15, ("t", 1): 6})},
+    )
+    rows = partition_progress(sink, offsets, now=NOW)
+    assert [(row.partition, row.lag, row.lag_state, row.report is not None) for row in rows] == [
+        (0, 5, "ok", True),
+        (1, 0, "ahead", False),
+        (2, 7, "none", False),
+    ]
+    [row] = partition_progress(sink, None, now=NOW)  # Kafka is away
+    assert (row.committed, row.end, row.lag, row.delay) == (7, 10, 3, None)
+
+
+def _heard_without_database() -> list[Any]:
+    from pipeline.heartbeats import HeardProcess, HeardSink
+
+    process = HeardProcess("one", 1, "0.1.0", NOW, NOW, "running", 0.0, report(0))
+    return [HeardSink(sinks()["hdfs"], [process])]
+
+
+def test_how_long_a_sink_is_behind_is_told_by_the_samples() -> None:
+    minute = timedelta(minutes=1)
+    samples = [(NOW + n * minute, f'[["t", 0, {10 * n}, {5 * n}]]') for n in range(4)]
+    now = NOW + 4 * minute
+
+    def delay(done: int) -> Delay:
+        return delays(reversed(samples), {("t", 0): done}, now)["t", 0]
+
+    assert delay(15) == Delay(120, "")  # the end at minute 1 was 10, at minute 2 it was 20
+    assert delay(30) == Delay(60, "≤")
+    assert delay(-1) == Delay(240, "≥")
+    assert delays(reversed(samples), {("t", 1): 0}, now) == {}
+    history = LagHistory((moment, msgspec.json.decode(parts)) for moment, parts in samples)
+    assert [lag for _, lag in history.total()] == [lag for _, lag in history.of(("t", 0))] == [0, 5, 10, 15]
+
+
+def test_a_chart_keeps_the_peaks_of_many_samples() -> None:
+    samples = [(NOW + timedelta(seconds=n), 9 if n == 101 else 0) for n in range(240)]
+    chart = lag_chart(samples, width=100, height=20)
+    assert chart is not None
+    assert (chart.most, len(chart.rows)) == (9, 60)
+    assert lag_chart(samples[:1], width=100, height=20) is None
+
+
+def test_the_panel_shows_kafkas_lag_also_of_a_sink_that_is_down(viewer: Client) -> None:
+    now = timezone.now()
+    heard(1, report(0, 1, now=now), at=now - timedelta(hours=2))
+    SinkLag.objects.create(sink="hdfs", sampled_at=now, parts='[["t", 0, 10, 7]]')
+    topics = {
+        "topics": [
+            {"sinks": {"hdfs": {"lag": 40, "uncommitted": 1}}},
+            {"sinks": {"hdfs": {"lag": None, "uncommitted": 0}}},
+        ]
+    }
+    [row] = panel.read(topics)["sinks"]
+    assert (row["state"], row["lag"], row["troubles"], row["records_per_second"]) == ("silent", 40, 1, None)
+    assert row["uncommitted"] == 1
+    [row] = panel.read(None)["sinks"]
+    assert row["lag"] is None
+    assert panel_data(viewer, "sinks")["sinks"][0]["error"]["text"] == "uploading: connection refused"
