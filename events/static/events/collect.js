@@ -13,6 +13,7 @@
   const BATCH_EVENTS = 500;
   const BATCH_BYTES = 60_000; // browsers allow 64 KiB to requests that outlive their page
   const QUEUE_LENGTH = 1_000_000; // characters: a fifth of what browsers give a site
+  const SETTLE = 200; // far more than a browser takes to show what another of its processes stored
   const WORDS = ["accepted", "ignored", "rejected", "unavailable"];
 
   const script = document.currentScript;
@@ -100,21 +101,25 @@
 
   const holding = (name, options, work) => (locks ? locks.request(prefix + name, options, work) : work(true));
 
+  const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
   /** Takes over the entries of pages that are gone (without locks: of a minute's age). True when there were any. */
   async function adopt() {
-    const owners = new Set(keys().map((key) => get(key).slice(0, owner.length)));
     let found = false;
-    for (const other of owners) {
-      if (!other || other === owner) continue;
-      await holding(other, { ifAvailable: true }, (lock) => {
-        for (const key of lock ? keys() : []) {
+    const others = keys().map((key) => get(key).slice(0, owner.length)).filter((other) => other && other !== owner);
+    const adoptFrom = (other) =>
+      holding(other, { ifAvailable: true }, async (lock) => {
+        if (!lock) return;
+        await sleep(SETTLE); // until what the last holder wrote is seen here
+        for (const key of keys()) {
           const age = Date.now() - parseInt(key.slice(prefix.length), 36);
           if (!get(key).startsWith(other) || !(locks || age > 60_000)) continue;
           put(key, owner + textOf(key));
           found = true;
         }
+        await sleep(SETTLE);
       });
-    }
+    await Promise.all(Array.from(new Set(others), adoptFrom));
     return found;
   }
 
