@@ -115,6 +115,7 @@ def test_a_sink_is_paused_resumed_and_restarted_in_the_console(
     produce(stack, topic, [event(number) for number in range(300)])
     expect(overview).to_contain_text("running")
     wait_until(lambda: count(stack, index) == 300, what="300 documents")
+    check_page(page)
     overview.get_by_role("link", name="docs").click()
     processes, partitions = page.locator("#sink-processes"), page.locator("#sink-partitions")
     expect(partitions.locator("[data-lag]")).to_have_text(["0", "0", "0"])
