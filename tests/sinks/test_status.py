@@ -10,7 +10,9 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from elasticsearch import Elasticsearch
 
-from sinks.elasticsearch.writer import ElasticsearchWriter
+from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.names import IndexNames
+from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Cancelled, Retriable
 from sinks.memory import MemoryBudget
 from sinks.metrics import SinkMetrics
@@ -281,12 +283,6 @@ class BusyElasticsearch:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def do_HEAD(self) -> None:
-                self.send_response(200)  # the index is there
-                self.send_header("X-Elastic-Product", "Elasticsearch")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
             do_POST = do_PUT
 
             def log_message(self, *_: object) -> None: ...
@@ -309,10 +305,10 @@ def busy() -> Iterator[BusyElasticsearch]:
 
 def test_bulk_requests_count_documents_and_retries_by_status(sink: Sink, busy: BusyElasticsearch) -> None:
     client = Elasticsearch(busy.url, max_retries=0)
-    writer = ElasticsearchWriter(client, index="clicks", metrics=sink.metrics)
+    actions = Actions(IndexNames("clicks", time="timestamp"))
     status = PartitionStatus(PARTITION, sink.metrics)
     retry = Retry("task", Backoff(0.001, 0.001), threading.Event(), status)
-    partition = writer.open(PARTITION, None, retry)
+    partition = ElasticsearchPartition(client, actions, None, check_topic=lambda: None, metrics=sink.metrics)
     with sink.metrics.flush():
         rejected = partition.store([batch(4)], retry)
     client.close()
