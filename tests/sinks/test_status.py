@@ -298,7 +298,7 @@ class BusyElasticsearch:
 
 @pytest.fixture
 def busy() -> Iterator[BusyElasticsearch]:
-    server = BusyElasticsearch(429, [201, 429, 400, 503], [201, 201])
+    server = BusyElasticsearch(429, [201, 503, 400, 503], [201, 201])
     yield server
     server.close()
 
