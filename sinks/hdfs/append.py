@@ -105,7 +105,7 @@ class AppendPartition:
         folder, last = parts[-1].folder, parts[-1].last
         start = before.start if before else parts[0].first
         file = OpenFile(
-            path=folder + self._files.names.make_open(self._partition, start),
+            path=folder + self._files.names.make_open(self._partition, start, self._ownership.generation),
             final=folder + self._files.names.make(self._partition, start, last),
             length=(before.file.length if before else 0) + added,
         )

@@ -30,11 +30,13 @@ _NEVER_BETTER = {
 
 _LEASED = "AlreadyBeingCreatedException"
 
-# The package has no such operation; this is how it makes the ones that it has.
+_NO_CONCAT = {"HadoopIllegalArgumentException", "SnapshotException", "UnsupportedOperationException"}
+"""Exceptions of the NameNode where files can't be joined: in snapshots, encryption zones, erasure coding."""
+
+# The package has no such operations; this is how it makes the ones that it has.
 _truncate = hdfs.client._Request("POST").to_method("TRUNCATE")
-
-
-_list_batch = hdfs.client._Request("GET").to_method("LISTSTATUS_BATCH")  # the package lacks it
+_concat = hdfs.client._Request("POST").to_method("CONCAT")
+_list_batch = hdfs.client._Request("GET").to_method("LISTSTATUS_BATCH")
 
 
 class NotFound(Exception):
@@ -47,6 +49,18 @@ class NotEmpty(Exception):
 
 class Leased(Retriable):
     """Someone is writing the file, or has not been missed yet."""
+
+
+class NotAllowed(Exception):
+    """HDFS does not do this with these files."""
+
+
+class HdfsFile(NamedTuple):
+    """A file of a listing. length: in bytes; modified: seconds since 1970, when its content was last written."""
+
+    path: str
+    length: int
+    modified: float
 
 
 def _translated(method: Callable[P, R]) -> Callable[P, R]:
@@ -200,6 +214,26 @@ class HdfsClient:
         return renamed
 
     @_translated
+    def replace(self, source: str, destination: str) -> None:
+        """Renames a file, atomically taking the place of one that may be there. Raises NotFound without a source."""
+        self._client._rename(source, destination=destination, renameoptions="OVERWRITE")
+
+    @_translated
+    def concat(self, target: str, sources: Sequence[str]) -> None:
+        """Appends files to another one of their folder, atomically; they are gone then.
+
+        Raises NotFound when one of them is not there, NotAllowed where HDFS does not do that.
+        """
+        if any("," in source for source in sources):
+            raise NotAllowed("WebHDFS can't take a name with a comma")
+        try:
+            _concat(self._client, target, sources=",".join(sources))
+        except hdfs.HdfsError as error:
+            if error.exception in _NO_CONCAT:
+                raise NotAllowed(f"HDFS: {error}".splitlines()[0]) from error
+            raise
+
+    @_translated
     def exists(self, path: str) -> bool:
         """Whether a file or folder of that name is there."""
         return self._client.status(path, strict=False) is not None
@@ -232,16 +266,16 @@ class HdfsClient:
         return {name: status["length"] for name, status in listed if status["type"] == "FILE"}
 
     @_translated
-    def walk(self, path: str) -> list[str]:
+    def walk(self, path: str) -> list[HdfsFile]:
         """The files below a folder, as readers see them: what begins with an underscore or a dot is left out."""
-        files = []
+        files: list[HdfsFile] = []
         for name, status in self._client.list(path, status=True) if self._client.status(path, strict=False) else ():
             if name.startswith(("_", ".")):
                 continue
             if status["type"] == "DIRECTORY":
                 files += self.walk(f"{path}/{name}")
             else:
-                files.append(f"{path}/{name}")
+                files.append(HdfsFile(f"{path}/{name}", status["length"], status["modificationTime"] / 1000))
         return files
 
     @_translated

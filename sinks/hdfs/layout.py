@@ -27,6 +27,21 @@ class Layout:
         return f"{self.data}/_sink/{self.sink}/{self.partition.topic}"
 
     @property
+    def compaction(self) -> str:
+        """Of the topic: holds what is being merged; see sinks.hdfs.merges."""
+        return f"{self.topic}/compaction"
+
+    @property
+    def rewinds(self) -> str:
+        """Holds one folder for each time that an operator moved the offset at which reading goes on."""
+        return f"{self.topic}/{self.partition.number}/rewinds"
+
+    @property
+    def replaced(self) -> str:
+        """Holds the files that a rewind took away."""
+        return f"{self.topic}/{self.partition.number}/replaced"
+
+    @property
     def committed(self) -> str:
         """Holds one folder for each owner (epoch) that is not fenced, and in it the commit records."""
         return f"{self.topic}/{self.partition.number}/committed"
@@ -76,11 +91,20 @@ def unflat(name: str) -> str:
     return name.replace("%2F", "/").replace("%25", "%")
 
 
-def record_name(first_offset: int, last_offset: int) -> str:
-    """The name of a commit record."""
-    return f"{first_offset:020d}-{last_offset:020d}"
+def record_name(first_offset: int, last_offset: int, generation: int = 0) -> str:
+    """The name of a commit record; the newest one has the greatest name.
+
+    generation: how often an operator has moved the offset at which to go on.
+    """
+    name = f"{first_offset:020d}-{last_offset:020d}"
+    return f"r{generation:06d}-{name}" if generation else name
 
 
 def record_end(name: str) -> int:
-    """The last offset of a commit record."""
-    return int(name.split("-")[1])
+    """The last offset of a commit record; -1 for one that says to go on at 0."""
+    return int(name[-20:])
+
+
+def record_generation(name: str) -> int:
+    """The generation of a commit record."""
+    return int(name[1:7]) if name.startswith("r") else 0

@@ -121,9 +121,13 @@ class FileNames:
         )
 
     @staticmethod
-    def make_open(partition: Partition, start: int) -> str:
-        """The name of a file that is still written, by its first offset."""
-        return f"{partition}-{start:020d}{OPEN}"
+    def make_open(partition: Partition, start: int, generation: int = 0) -> str:
+        """The name of a file that is still written, by its first offset; of its own for each generation."""
+        return f"{partition}-{start:020d}{f'.r{generation}' if generation else ''}{OPEN}"
+
+    def of(self, extension: str) -> "FileNames":
+        """Those of files in another format."""
+        return FileNames(self._template, extension)
 
     def read(self, name: str) -> tuple[Partition, int, int] | None:
         """Partition, first and last offset of a name; None for a file that is none of this sink's."""

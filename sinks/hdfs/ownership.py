@@ -14,7 +14,7 @@ from functools import partial
 
 from sinks.errors import Fatal, Fenced, Retriable
 from sinks.hdfs.client import Content, HdfsClient, NotEmpty, NotFound
-from sinks.hdfs.layout import Layout, OpenFile, flat, record_end, record_name, unflat
+from sinks.hdfs.layout import Layout, OpenFile, flat, record_end, record_generation, record_name, unflat
 from sinks.hdfs.recovery import LeftOpen, open_files
 from sinks.retry import Retry
 
@@ -73,7 +73,7 @@ class Ownership:
         files: path below the data folder -> gives the content; open_files: which are open then, with what has been
         appended to them. Raises Fenced, Fatal, Cancelled.
         """
-        record = record_name(first_offset, last_offset)
+        record = record_name(first_offset, last_offset, self.generation)
         if self._newest is not None and first_offset <= record_end(self._newest):
             raise Fatal(f"{self._layout.partition}: {record} was to be stored after {self._newest}")
         upload = retry(f"uploading {record}", lambda: self._upload(files, open_files, record))
@@ -111,6 +111,29 @@ class Ownership:
         LeftOpen(self._client, file, data=self._layout.data, record=record, scratch=scratch).end(retry)
         retry(f"publishing {file.final}", lambda: self._publish(f"{record}/{flat(file.final)}", file.final))
         retry(f"forgetting {file.path}", lambda: self._forget(file))
+
+    @property
+    def generation(self) -> int:
+        """How often an operator has moved the offset; from the first time on Kafka's committed one says nothing."""
+        return record_generation(self._newest) if self._newest is not None else 0
+
+    def prove(self, retry: Retry) -> None:
+        """Raises Fenced when another owner has taken over."""
+        retry("proving ownership", self._others)
+
+    def move_to(self, offset: int, retry: Retry) -> None:
+        """Lets the next owner go on at an offset, whatever is stored. Raises Fenced, Fatal, Cancelled."""
+        if self._newest is not None and self._newest.endswith(f"-{record_name(offset, offset - 1)}"):
+            return
+        # Of a generation of its own, for an owner that takes over just now may hold older records with greater offsets.
+        record = record_name(offset, offset - 1, self.generation + 1)
+        if self._newest is None:
+            source = f"{self._layout.pending}/{self._epoch}/{record}"
+            retry(f"making {record}", lambda: self._client.make_folders(source))
+        else:
+            source = f"{self._own}/{self._newest}"
+        retry(f"committing {record}", lambda: self._commit(source, record))
+        self._newest = record
 
     # Steps: each may be repeated after Retriable, whatever part of it was done
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sinks.errors import Fatal, Fenced, Retriable
 from sinks.hdfs.client import HdfsClient, Leased, NotFound
-from sinks.hdfs.layout import OpenFile, flat
+from sinks.hdfs.layout import Layout, OpenFile, flat, unflat
 from sinks.retry import Retry
 
 _LEASE_SECONDS = 5.0
@@ -22,6 +22,31 @@ def open_files(client: HdfsClient, record: str) -> list[OpenFile]:
                 raise Fenced(f"{record} was taken away by another owner")
             found.append(OpenFile.of_mark(name, finals[0]))
     return found
+
+
+def told_of(client: HdfsClient, layout: Layout) -> set[str]:
+    """The final places of the files that any commit record of a partition tells of as open, below the data folder.
+
+    One that is there already may still be looked for by an owner.
+    """
+    records = _records(client, layout)
+    while True:
+        told = {
+            unflat(final)
+            for record in records
+            for name in client.names(record)
+            if OpenFile.is_mark(name)
+            for final in client.names(f"{record}/{name}")
+        }
+        now = _records(client, layout)
+        if now == records:
+            return told
+        records = now  # an owner was moving or making some
+
+
+def _records(client: HdfsClient, layout: Layout) -> list[str]:
+    epochs = [f"{layout.committed}/{epoch}" for epoch in client.names(layout.committed)]
+    return [f"{epoch}/{record}" for epoch in epochs for record in client.names(epoch)]
 
 
 class LeftOpen:

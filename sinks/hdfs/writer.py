@@ -10,6 +10,7 @@ from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.ownership import Ownership
+from sinks.hdfs.rewind_marks import RewindMarks
 from sinks.metrics import SinkMetrics
 from sinks.records import Batch, Partition, Rejected
 from sinks.retry import Retry
@@ -54,11 +55,20 @@ class HdfsWriter:
         """Fences earlier owners; reading goes on after what HDFS holds, or where Kafka says if that is further."""
         layout = Layout(self._path, self._sink, partition)
         topic_id = retry("checking the topic's identity", lambda: self._identify(layout))
-        ownership = Ownership(self._client, layout)
-        stored = ownership.take_over(retry)
+        marks = RewindMarks(self._client, layout)
+        while True:
+            ownership = Ownership(self._client, layout)
+            stored = ownership.take_over(retry)
+            # Looked for after the take-over: a rewind that begins later fences this owner.
+            if not retry("looking for rewinds", marks.under_way):
+                break
+            retry("reading on", marks.wait)
         if stored is not None and committed != stored:
             logger.info("%s: HDFS holds everything below offset %d, Kafka says %s", partition, stored, committed)
-        resume_at = committed if stored is None else max(stored, committed or 0)
+        if stored is None:
+            resume_at = committed
+        else:
+            resume_at = stored if ownership.generation else max(stored, committed or 0)
 
         def check_identity() -> None:
             self._check_identity(layout, topic_id)

@@ -1,7 +1,7 @@
 """Sinks that die, stall or are lied to at a chosen step: an operation on HDFS, or a request to Elasticsearch.
 
 Run as a program it is a server that has everything imported and forks a sink for each line that it is given, so that
-hundreds of sinks can be killed in a minute. Each fork runs the management command as it is; only the operations of
+hundreds of sinks can be killed in a minute. Each fork runs a management command as it is; only the operations of
 HdfsClient, or the requests of Elasticsearch's client, are wrapped, so nothing in the sink knows of tests.
 
 A fault is a dict: `do` says what happens, `number` at the how-manieth operation (from 0), `step` counts only those of
@@ -33,8 +33,8 @@ from typing import Any
 from sinks.hdfs.client import Chunks, Content
 
 OPERATIONS = (
-    *("create", "append", "truncate", "copy", "rename", "delete", "make_folders"),
-    *("checksum", "exists", "names", "lengths", "length"),
+    *("create", "append", "truncate", "copy", "rename", "replace", "concat", "delete", "make_folders"),
+    *("read", "checksum", "exists", "names", "lengths", "length", "walk"),
 )
 
 logger = logging.getLogger("sinks.faults")
@@ -52,6 +52,8 @@ def step_of(operation: str, path: str, destination: str = "") -> str:
     if operation == "lengths":
         return "check lengths" if area == "pending" else "list files of record"
     if operation == "rename":
+        if "/aside/" in destination or "/replaced/" in destination:
+            return "set aside"
         return _renaming(area, below, *_place(destination))
     if operation == "make_folders":
         if area:
@@ -199,7 +201,8 @@ def _run(job: dict[str, Any]) -> None:
     recovery._LEASE_SECONDS = 1.0
     client._JOINED_BYTES = -1  # so that the parts of a fault are sent one after the other
     _install(job["fault"])
-    call_command({"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[job["entry"]["kind"]], sink=job["name"])
+    command = {"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[job["entry"]["kind"]]
+    call_command(*(job["command"] or [command]), sink=job["name"])
 
 
 def main() -> None:
@@ -208,6 +211,8 @@ def main() -> None:
 
     django.setup()
     import sinks.build
+    import sinks.management.commands.compact_hdfs
+    import sinks.management.commands.rewind_hdfs
     import sinks.management.commands.run_es_sink
     import sinks.management.commands.run_hdfs_sink  # noqa: F401 - so that forks have them
 

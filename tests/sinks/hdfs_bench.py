@@ -64,7 +64,7 @@ class Bench:
         options = {"flush_records": 5, "flush_seconds": 0.3, "retry_seconds": 0.3, **changes.pop("options", {})}
         process = {
             key: changes.pop(key)
-            for key in ("fault", "files_per_commit", "old_records", "hdfs", "hdfs_timeout")
+            for key in ("command", "fault", "files_per_commit", "old_records", "hdfs", "hdfs_timeout")
             if key in changes
         }
         entry = {

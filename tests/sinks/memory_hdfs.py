@@ -4,16 +4,19 @@ tests/sinks/test_hdfs_contract.py runs one set of tests on it and on the real on
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from sinks.errors import Fatal, Retriable
-from sinks.hdfs.client import Content, HdfsClient, Leased, NotEmpty, NotFound
+from sinks.hdfs.client import Content, HdfsClient, HdfsFile, Leased, NotAllowed, NotEmpty, NotFound
 
-READING = {"checksum", "exists", "names", "lengths", "length"}
-OPERATIONS = {"create", "append", "truncate", "copy", "rename", "make_folders", "delete", *READING}
+READING = {"read", "walk", "checksum", "exists", "names", "lengths", "length"}
+OPERATIONS = {
+    *("create", "append", "truncate", "copy", "rename", "replace", "concat", "make_folders", "delete"),
+    *READING,
+}
 
 LATE = "late"
 """What `before` may return: the operation is put into `late`, and its caller told that there was no answer."""
@@ -133,6 +136,21 @@ class MemoryHdfs(HdfsClient):
             self.folders.add(destination + path.removeprefix(source))
         return True
 
+    def replace(self, source: str, destination: str) -> None:
+        if source not in self.files or _parent(destination) not in self.folders:
+            raise NotFound(source)
+        assert destination not in self.folders
+        self.files[destination] = self.files.pop(source)
+
+    def concat(self, target: str, sources: Sequence[str]) -> None:
+        for path in (target, *sources):
+            if path not in self.files:
+                raise NotFound(path)
+        if any(_parent(path) != _parent(target) or not self.files[path].data for path in sources) or target in sources:
+            raise NotAllowed(target)
+        for path in sources:
+            self.files[target].data += self.files.pop(path).data
+
     def exists(self, path: str) -> bool:
         return self._there(path)
 
@@ -157,9 +175,10 @@ class MemoryHdfs(HdfsClient):
             self.folders.discard(gone)
         return True
 
-    def walk(self, path: str) -> list[str]:
+    def walk(self, path: str) -> list[HdfsFile]:
         below = (p for p in self.files if p.startswith(f"{path}/"))
-        return [p for p in below if not any(part[0] in "_." for part in p.removeprefix(f"{path}/").split("/"))]
+        visible = [p for p in below if not any(part[0] in "_." for part in p.removeprefix(f"{path}/").split("/"))]
+        return [HdfsFile(p, len(self.files[p].data), 0.0) for p in visible]
 
     def read(self, path: str) -> bytes:
         return self._file(path).data

@@ -15,7 +15,7 @@ from unittest.mock import patch
 from uuid import UUID
 
 from sinks.errors import Fatal, Retriable
-from sinks.hdfs.client import NotEmpty, NotFound
+from sinks.hdfs.client import NotAllowed, NotEmpty, NotFound
 from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.ownership import Ownership
 from sinks.records import Partition
@@ -112,9 +112,11 @@ def check(hdfs: MemoryHdfs) -> None:
 class Schedule:
     """Runs owners as threads of which one moves at a time, chosen by the seed. live: what each of them does."""
 
+    hdfs_type = MemoryHdfs
+
     def __init__(self, seed: int, live: Live) -> None:
         self.rng = random.Random(seed)
-        self.hdfs = MemoryHdfs()
+        self.hdfs = self.hdfs_type()
         self.hdfs.make_folders("/data")
         self.hdfs.before, self.hdfs.after = self._before, self._after
         self.hdfs.during, self.hdfs.interrupted = self._during, self._interrupted
@@ -151,25 +153,33 @@ class Schedule:
             before = self.hdfs.changes
             self._move(favourite)
             if self.hdfs.changes != before:
-                check(self.hdfs)
+                self.check()
         self._doomed.update(self._turns)
         for owner in list(self._turns):
             self._move(owner)
         assert not self._failures, self._failures
         self._calm = True
-        self._live(self.hdfs, self.kafka, self.rng)
-        check(self.hdfs)
+        self.finish()
+        self.check()
         while self.hdfs.late:
             self._do_late()
         assert Truth(self.hdfs).seen == Counter(range(RECORDS))
+
+    def check(self) -> None:
+        """What is true at every moment."""
+        check(self.hdfs)
+
+    def finish(self) -> None:
+        """What is done when nobody else lives."""
+        self._live(self.hdfs, self.kafka, self.rng)
 
     def _do_late(self) -> None:
         """Carries out a request of which its owner has heard nothing."""
         if self.hdfs.late:
             request = self.hdfs.late.pop(self.rng.randrange(len(self.hdfs.late)))
-            with suppress(NotFound, NotEmpty, Retriable, Fatal):
+            with suppress(NotAllowed, NotFound, NotEmpty, Retriable, Fatal):
                 request()
-            check(self.hdfs)
+            self.check()
 
     def _spawn(self) -> None:
         owner = threading.Thread(target=self._run_owner, daemon=True)
@@ -236,21 +246,21 @@ class Schedule:
             self.hdfs.late.append(release)
 
 
-def survive(seeds: range, live: Live) -> None:
+def survive(seeds: range, live: Live, schedule: type[Schedule] = Schedule) -> None:
     """Runs schedules; an AssertionError names the seed that failed."""
     for seed in seeds:
         try:
-            Schedule(seed, live).run()
+            schedule(seed, live).run()
         except BaseException as error:
             raise AssertionError(f"seed {seed}: {error}") from error
 
 
-def finds(seeds: range, live: Live) -> bool:
+def finds(seeds: range, live: Live, schedule: type[Schedule] = Schedule) -> bool:
     """Whether a schedule fails in any way: a loss, a repeat, a conflict that halts."""
 
     def fails(seed: int) -> bool:
         try:
-            Schedule(seed, live).run()
+            schedule(seed, live).run()
         except Exception:  # noqa: BLE001
             return True
         return False

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,7 @@ class Nursery:
         self,
         entry: dict[str, Any],
         *,
+        command: Sequence[str] = (),
         fault: dict[str, Any] | None = None,
         name: str = "under-test",
         files_per_commit: int = 32,
@@ -140,7 +142,7 @@ class Nursery:
         hdfs_timeout: float = 20.0,
         elasticsearch_timeout: float = 20.0,
     ) -> SinkProcess:
-        """Starts a sink for an entry of SINKS.
+        """Starts a sink, or another command, for an entry of SINKS.
 
         fault: see dying_sink; elasticsearch: an address, or an entry of settings.ELASTICSEARCH_DSL.
         """
@@ -150,6 +152,7 @@ class Nursery:
         log = self._folder / f"sink-{next(self._numbers):04d}.log"
         job = {
             "entry": entry,
+            "command": command,
             "name": name,
             "fault": fault,
             "files_per_commit": files_per_commit,

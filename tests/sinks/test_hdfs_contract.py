@@ -10,7 +10,7 @@ import hdfs as hdfs_package
 import pytest
 
 from sinks.errors import Fatal
-from sinks.hdfs.client import HdfsClient, HdfsCluster, Leased, NotEmpty, NotFound, connect
+from sinks.hdfs.client import HdfsClient, HdfsCluster, Leased, NotAllowed, NotEmpty, NotFound, connect
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.support import wait_until
 
@@ -80,6 +80,45 @@ def test_rename_onto_a_folder_moves_into_it(hdfs: HdfsClient, root: str) -> None
     assert hdfs.names(f"{root}/b") == ["a"]
 
 
+def test_replace_takes_the_place_of_a_file(hdfs: HdfsClient, root: str) -> None:
+    hdfs.create(f"{root}/a", b"1")
+    hdfs.create(f"{root}/b", b"22")
+    hdfs.replace(f"{root}/a", f"{root}/b")
+    assert hdfs.lengths(root) == {"b": 1}
+    hdfs.replace(f"{root}/b", f"{root}/c")
+    assert hdfs.lengths(root) == {"c": 1}
+    with pytest.raises(NotFound):
+        hdfs.replace(f"{root}/b", f"{root}/c")
+    with pytest.raises(NotFound):
+        hdfs.replace(f"{root}/c", f"{root}/none/c")
+    assert hdfs.lengths(root) == {"c": 1}
+
+
+def test_concat_lets_a_file_take_in_others_of_its_folder(hdfs: HdfsClient, root: str) -> None:
+    for name, content in (("empty", b""), ("b k%2F", b"22"), ("김", b"333")):
+        hdfs.create(f"{root}/{name}", content)
+    hdfs.concat(f"{root}/empty", [f"{root}/b k%2F", f"{root}/김"])
+    assert hdfs.lengths(root) == {"empty": 5}
+    assert hdfs.read(f"{root}/empty") == b"22333"
+
+
+def test_concat_without_one_of_the_files_does_nothing(hdfs: HdfsClient, root: str) -> None:
+    hdfs.create(f"{root}/a", b"1")
+    hdfs.create(f"{root}/b", b"22")
+    for target, sources in (("a", ["b", "none"]), ("none", ["a", "b"])):
+        with pytest.raises(NotFound):
+            hdfs.concat(f"{root}/{target}", [f"{root}/{source}" for source in sources])
+    assert hdfs.lengths(root) == {"a": 1, "b": 2}
+
+
+def test_concat_is_not_for_files_of_another_folder(hdfs: HdfsClient, root: str) -> None:
+    hdfs.create(f"{root}/a", b"1")
+    hdfs.create(f"{root}/folder/b", b"22")
+    with pytest.raises(NotAllowed):
+        hdfs.concat(f"{root}/a", [f"{root}/folder/b"])
+    assert hdfs.lengths(f"{root}/folder") == {"b": 2}
+
+
 def test_delete_refuses_a_folder_that_holds_something(hdfs: HdfsClient, root: str) -> None:
     hdfs.create(f"{root}/folder/a", b"1")
     with pytest.raises(NotEmpty):
@@ -94,7 +133,8 @@ def test_delete_refuses_a_folder_that_holds_something(hdfs: HdfsClient, root: st
 def test_a_walk_shows_what_readers_see(hdfs: HdfsClient, root: str) -> None:
     for path in ("a", "dt=2026-11-20/b", "_sink/c", "dt=2026-11-20/.hidden"):
         hdfs.create(f"{root}/{path}", path.encode())
-    assert sorted(hdfs.walk(root)) == [f"{root}/a", f"{root}/dt=2026-11-20/b"]
+    found = [(path, length) for path, length, _ in sorted(hdfs.walk(root))]
+    assert found == [(f"{root}/a", 1), (f"{root}/dt=2026-11-20/b", 15)]
     assert hdfs.read(f"{root}/dt=2026-11-20/b") == b"dt=2026-11-20/b"
     assert hdfs.walk(f"{root}/none") == []
     with pytest.raises(NotFound):

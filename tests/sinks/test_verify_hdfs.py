@@ -12,7 +12,8 @@ from devstack.stack import Stack
 from events.schema import check_for
 from sinks.findings import Finding
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.verify import Verifier, stored_files
+from sinks.hdfs.stored import stored_files
+from sinks.hdfs.verify import Verifier
 from sinks.records import Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.support import Process, event, hdfs_files, produce, wait_until

@@ -8,7 +8,10 @@ from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig
 from sinks.hdfs.client import connect
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.verify import Verifier, stored_files
+from sinks.hdfs.layout import Layout
+from sinks.hdfs.rewind_marks import RewindMarks, describe
+from sinks.hdfs.stored import settled_files
+from sinks.hdfs.verify import Verifier
 from sinks.log_reader import LogReader
 from sinks.records import Partition
 from sinks.verify_command import Counts, Findings, VerifyCommand
@@ -29,9 +32,12 @@ class Command(VerifyCommand):
         target = cast(HdfsTarget, sink.target)
         client = connect(hdfs_cluster(target.cluster), connections=1)
         layout, check = target.layout(sink.event), sink.check()
-        files = stored_files(client, target.path, layout)
+        folders = [Layout(target.path, sink.name, Partition(topic, 0)) for topic in sink.topics]
+        files = sorted(file for folder in folders for file in settled_files(client, folder, layout))
 
         def compare(partition: Partition, first: int, end: int) -> tuple[Counts, Findings]:
+            for mark in RewindMarks(client, Layout(target.path, sink.name, partition)).under_way():
+                self.stdout.write(f"{partition}: {describe(mark)} is unfinished: run rewind_hdfs again")
             verifier = Verifier(client, layout, check, partition=partition, first=first, end=end)
             return verifier, partial(verifier.findings, files)
 

@@ -1,0 +1,49 @@
+"""What the commands on the files of an HDFS sink share."""
+
+import sys
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from sinks.clusters import hdfs_cluster
+from sinks.config import SinkConfig, sinks
+from sinks.errors import Fatal, Fenced, Retriable
+from sinks.hdfs.client import HdfsClient, NotFound, connect
+from sinks.hdfs.config import HdfsTarget
+from sinks.retry import Backoff, Retry
+
+
+class HdfsCommand(BaseCommand):
+    """Does something with the files of an entry of SINKS of the kind hdfs."""
+
+    requires_system_checks = ["sinks"]
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--sink NAME."""
+        parser.add_argument("--sink", default="hdfs", help="the entry of SINKS (default: hdfs)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Exits with what `work` returns. Raises CommandError when it can't go on."""
+        sink = sinks().get(options["sink"])
+        if sink is None or not isinstance(sink.target, HdfsTarget):
+            raise CommandError(f"SINKS has no hdfs sink {options['sink']!r}")
+        client = connect(hdfs_cluster(sink.target.cluster), connections=1)
+        try:
+            code = self.work(sink, sink.target, client, options)
+        except NotFound as error:
+            raise CommandError(f"{error}: files were moved meanwhile; run it again") from error
+        except (Retriable, Fatal, Fenced) as error:
+            raise CommandError(str(error)) from error
+        finally:
+            client.close()
+        sys.exit(code)
+
+    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> int:
+        """What the command does; returns its exit code."""
+        raise NotImplementedError
+
+
+def patient(sink: SinkConfig) -> Retry:
+    """Tries steps of a command again as the sink does, until the operator gives up."""
+    return Retry(sink.name, Backoff(maximum=sink.options.retry_seconds), threading.Event())

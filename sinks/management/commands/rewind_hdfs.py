@@ -1,0 +1,87 @@
+"""`manage.py rewind_hdfs`: moves the offset at which an HDFS sink reads a partition on."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from events.conf import kafka_cluster
+from sinks.config import SinkConfig
+from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.layout import Layout
+from sinks.hdfs.rewind import Plan, Rewind
+from sinks.hdfs_command import HdfsCommand, patient
+from sinks.log_reader import LogReader
+from sinks.records import Partition
+
+
+class Command(HdfsCommand):
+    """Lets records be stored again, or leaves some out."""
+
+    help = (
+        "Moves the offset at which an HDFS sink reads a partition on. Back: the files from there on are moved out of "
+        "sight, and their records are stored again. Forward (--skip): the records up to there will be in no file. "
+        "Without --yes it only tells what it would do."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--sink, --partition, --to, --skip, --yes."""
+        super().add_arguments(parser)
+        parser.add_argument("--partition", required=True, help="topic and number, for example select-color-0")
+        parser.add_argument("--to", type=int, required=True, metavar="OFFSET", help="where to go on")
+        parser.add_argument("--skip", action="store_true", help="go forward, leaving records out")
+        parser.add_argument("--yes", action="store_true", help="do it")
+
+    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> int:
+        """0, or raises."""
+        reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
+        partition = _partition(reader, sink, options["partition"])
+        first, end = reader.bounds(partition)
+        reader.close()
+        rewind = Rewind(client, Layout(target.path, sink.name, partition), target.layout(sink.event))
+        plan = rewind.plan(options["to"])
+        for line in _told(partition, options["to"], plan):
+            self.stdout.write(line)
+        if not first <= plan.to <= end:
+            raise CommandError(f"{plan.to} can't be read: Kafka has offsets {first} to {end} (excluded) of {partition}")
+        if plan.to > (plan.now or 0) and not options["skip"]:
+            raise CommandError("to leave records out is what --skip is for; nothing was changed")
+        if not options["yes"]:
+            self.stdout.write("Nothing was changed; --yes does it.")
+            return 0
+        replaced = rewind.carry_out(plan, patient(sink), skip=options["skip"])
+        self.stdout.write(f"{partition}: goes on at offset {plan.to}; files that were replaced lie in {replaced}")
+        self.stdout.write("A sink that is running notices with its next file; one that starts begins there.")
+        return 0
+
+
+def _partition(reader: LogReader, sink: SinkConfig, name: str) -> Partition:
+    for topic in sink.topics:
+        for partition in reader.partitions(topic):
+            if str(partition) == name:
+                return partition
+    raise CommandError(f"{sink.name} reads no partition {name!r}")
+
+
+def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
+    lines = [f"{partition}: goes on at {'the beginning' if plan.now is None else f'offset {plan.now}'} now"]
+    if plan.to < asked:
+        lines.append(f"offset {asked} is in the middle of a file, which is replaced as a whole: from offset {plan.to}")
+    if plan.replaced:
+        count, last = len(plan.replaced), max(file.last for file in plan.replaced)
+        lines.append(
+            f"files that would be moved out of sight, {count} with offsets {plan.to} to {last}; what Kafka has of them "
+            "is stored again:"
+        )
+        lines += [f"  {file.path}" for file in plan.replaced]
+    if plan.replaced and plan.unknown:
+        lines.append(
+            f"files with names that the sink does not give, {len(plan.unknown)}, stay; if they hold such "
+            f"records, move them away, or these will be there twice: {plan.unknown[0]}"
+        )
+    if plan.to > (plan.now or 0):
+        lines.append(
+            f"offsets {plan.now or 0} to {plan.to - 1} would be left out: in no file, a gap that verify_hdfs reports "
+            "as long as Kafka has them"
+        )
+    return lines

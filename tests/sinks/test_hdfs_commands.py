@@ -1,0 +1,272 @@
+"""compact_hdfs and rewind_hdfs on real servers, killed at every step, beside running sinks; every record is counted."""
+
+import re
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import override_settings
+
+from devstack.stack import Stack
+from sinks import config as sinks_config
+from sinks.hdfs.client import HdfsCluster, connect
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.formats import FORMATS, as_line
+from sinks.records import Partition
+from tests.sinks.counting import Store, numbered_event
+from tests.sinks.hdfs_bench import Bench, each
+from tests.sinks.sink_processes import Nursery
+from tests.support import hdfs_files, wait_until
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def nursery(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    folder = tmp_path_factory.mktemp("sinks")
+    with Nursery(kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, folder=folder) as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def bench(stack: Stack, nursery: Nursery) -> Bench:
+    return Bench(stack, nursery)
+
+
+class Told:
+    """What a command told, and its exit code."""
+
+    def __init__(self, code: int, text: str) -> None:
+        self.code = code
+        self.text = text
+
+
+@pytest.fixture
+def command(servers: Stack, capsys: Any) -> Callable[..., Told]:
+    """Runs a management command for an entry of SINKS."""
+
+    def run(entry: dict[str, Any], name: str, *arguments: str) -> Told:
+        sinks_config.sinks.cache_clear()
+        with override_settings(SINKS={"under-test": entry}), pytest.raises(SystemExit) as ended:
+            call_command(name, "--sink", "under-test", *arguments)
+        return Told(ended.value.code, capsys.readouterr().out)
+
+    return run
+
+
+def entry_of(topic: str, path: str, **target: str) -> dict[str, Any]:
+    return {
+        "kind": "hdfs",
+        "topics": [topic],
+        "group": f"g-{path}",
+        "target": {"path": path, **target},
+        "options": {"flush_records": 5, "flush_seconds": 0.3},
+    }
+
+
+# Compaction
+
+
+def test_files_of_each_format_become_few_and_hold_every_record_once(
+    stack: Stack, nursery: Nursery, bench: Bench, command: Callable[..., Told]
+) -> None:
+    bench.stream.produce(20)
+    entries = {
+        name: entry_of(bench.topic, bench.store(name).path, format=name, folders="dt=%Y-%m-%d/{colorName}")
+        for name in FORMATS
+    }
+    client = connect(HdfsCluster(url=stack.webhdfs_url), connections=1)
+
+    def is_stored(path: str) -> bool:
+        return len(client.walk(path)) == 16  # 4 flushes in 4 folders
+
+    for name, sink in {name: nursery.start(entry) for name, entry in entries.items()}.items():
+        wait_until(partial(is_stored, bench.store(name).path), seconds=90, what=f"20 records as {name}")
+        assert sink.stop() == 0, sink.text[-4000:]
+    for name, entry in entries.items():
+        path = bench.store(name).path
+        before = hdfs_files(stack, path)
+        assert command(entry, "compact_hdfs", "--folder", "dt=2026-11-20/blue").text.count(" files, ") == 1
+        assert command(entry, "compact_hdfs", "--older-than", "0").text.count(" files, ") == 3
+        after = hdfs_files(stack, path)
+        assert len(after) == 4
+        assert sum(map(len, after.values())) <= sum(map(len, before.values()))
+        verified = command(entry, "verify_hdfs")
+        assert (verified.code, verified.text.count("each is stored once")) == (0, 1), verified.text
+        assert command(entry, "compact_hdfs", "--older-than", "0").text == ""
+    client.close()
+
+
+@pytest.mark.parametrize("format_", ["gzip", "avro"])
+def test_a_compaction_killed_at_any_step_is_finished_by_the_next(
+    stack: Stack, nursery: Nursery, topic: str, format_: str
+) -> None:
+    """gzip: files can be joined; avro: they can't."""
+    client = connect(HdfsCluster(url=stack.webhdfs_url), connections=4)
+    files = HdfsTarget(path="/x", format=format_).layout("select-color")
+
+    def stored(path: str) -> list[Any]:
+        read = sorted(hdfs_files(stack, path).items())
+        return [row["userName"] for _, data in read for row in files.format.decode(data)]
+
+    def compact(path: str, **options: Any) -> Any:
+        entry = entry_of(topic, path, format=format_)
+        return nursery.start(entry, command=["compact_hdfs", "--older-than", "0"], **options)
+
+    def prepared(case: object) -> str:
+        path = f"/t/{topic}/{case}"
+        for first in range(0, 12, 3):
+            name = files.names.make(Partition(topic, 0), first, first + 2)
+            content = files.format.encode([as_line(numbered_event(0, first + n)) for n in range(3)])
+            client.create(f"{path}/{name}", bytes(content))
+        return path
+
+    expected = [f"0:{offset}" for offset in range(12)]
+    whole = compact(prepared("whole"))
+    assert whole.wait() == 0, whole.text
+
+    def kill_before(number: int) -> None:
+        path = prepared(number)
+        killed = compact(path, fault={"do": "kill", "number": number})
+        assert killed.wait() == -signal.SIGKILL
+        if format_ == "gzip":
+            assert stored(path) == expected, f"killed before {killed.steps[-1]}"
+        again = compact(path)
+        assert again.wait() == 0, again.text
+        assert stored(path) == expected, f"killed before {killed.steps[-1]}"
+        assert list(hdfs_files(stack, path)) == [files.names.make(Partition(topic, 0), 0, 11)]
+        for area in ("committed", "pending"):
+            assert client.names(f"{path}/_sink/under-test/{topic}/compaction/{area}") == []
+
+    # Before the commit both formats are alike.
+    first = 0 if format_ == "gzip" else whole.steps.index("commit")
+    each(range(first, len(whole.steps)), kill_before)
+    assert {"upload", "commit", "replace", "concat" if format_ == "gzip" else "set aside"} <= set(whole.steps)
+    client.close()
+
+
+def test_compactions_beside_each_other_and_a_running_sink_lose_and_repeat_nothing(
+    bench: Bench, command: Callable[..., Told]
+) -> None:
+    group, store = f"g-{bench.topic}", bench.store()
+    sink = bench.start(store, group=group)
+    sink.wait_for(": reads ")
+    compact = ["compact_hdfs", "--older-than", "0", "--target-bytes", "100000"]
+    codes = []
+    with bench.stream.load(5):
+        for _ in range(3):
+            count = store.count()
+            pair = [bench.start(store, group=group, command=compact) for _ in range(2)]
+            codes += [compaction.wait() for compaction in pair]
+            store.wait_count(count + 20, sinks=[sink])
+    assert 0 in codes
+    bench.finish(store, sink)
+    entry = {**entry_of(bench.topic, store.path), "group": group}
+    command(entry, "compact_hdfs", "--older-than", "0")
+    assert store.ranges() == {0: [(0, bench.stream.counts[0] - 1)]}
+    verified = command(entry, "verify_hdfs")
+    assert (verified.code, verified.text.count("each is stored once")) == (0, 1), verified.text
+
+
+def test_a_merge_that_was_interrupted_is_known_to_verify(bench: Bench, command: Callable[..., Told]) -> None:
+    group, store = f"g-{bench.topic}", bench.store()
+    bench.stream.produce(20)
+    bench.finish(store, group=group)
+    compact = ["compact_hdfs", "--older-than", "0"]
+    killed = bench.start(store, group=group, command=compact, fault={"do": "kill", "step": "concat", "number": 0})
+    assert killed.wait() == -signal.SIGKILL
+    entry = {**entry_of(bench.topic, store.path), "group": group}
+    assert command(entry, "verify_hdfs").text.count("each is stored once") == 1
+    assert "4 files" not in command(entry, *compact).text  # it was only to be finished
+    assert command(entry, "verify_hdfs").text.count("each is stored once") == 1
+    store.check(bench.stream)
+
+
+# Rewinding
+
+
+def test_a_rewind_beside_a_running_sink_lets_each_record_be_stored_again_once(
+    stack: Stack, bench: Bench, command: Callable[..., Told]
+) -> None:
+    group, store = f"g-{bench.topic}", bench.store()
+    bench.stream.produce(30)
+    sink = bench.start(store, group=group, options={"retry_seconds": 0.3})
+    store.wait_count(30, sinks=[sink])
+    entry = {**entry_of(bench.topic, store.path), "group": group}
+    before = hdfs_files(stack, store.path)
+    told = command(entry, "rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "12")
+    assert "goes on at offset 30 now" in told.text
+    assert "offset 12 is in the middle of a file, which is replaced as a whole: from offset 10" in told.text
+    assert "Nothing was changed; --yes does it." in told.text
+    assert hdfs_files(stack, store.path) == before
+    told = command(entry, "rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "12", "--yes")
+    assert store.count() == 10
+    folder = re.search(r"files that were replaced lie in (.*)", told.text)
+    assert folder
+    assert len(hdfs_files(stack, folder[1])) == 4
+    bench.stream.produce(5)  # by which the sink finds itself fenced
+    bench.finish(store, sink)
+    assert "reads " + f"{bench.topic}-0 from offset 10" in sink.text
+    assert command(entry, "verify_hdfs").code == 0
+
+
+def test_a_rewind_killed_at_any_step_is_finished_by_the_next(bench: Bench) -> None:
+    bench.stream.produce(20)
+    rewind = ["rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "10", "--yes"]
+
+    def stored(case: object) -> Store:
+        store = bench.store(case)
+        bench.finish(store)
+        return store
+
+    whole = bench.start(stored("whole"), command=rewind)
+    assert whole.wait() == 0, whole.text
+
+    def kill_before(number: int) -> None:
+        store = stored(number)
+        killed = bench.start(store, command=rewind, fault={"do": "kill", "number": number})
+        assert killed.wait() == -signal.SIGKILL
+        again = bench.start(store, command=rewind)
+        assert again.wait() == 0, again.text
+        assert store.count() == 10, f"killed before {killed.steps[-1]}"
+        bench.finish(store)
+
+    # Each step of it is killed in the model; here some of them.
+    each(range(3, len(whole.steps), 3), kill_before)
+    assert {"begin epoch", "set aside", "take record"} <= set(whole.steps)
+
+
+def test_a_rewind_forward_leaves_out_what_it_says(bench: Bench, command: Callable[..., Told]) -> None:
+    group, store = f"g-{bench.topic}", bench.store()
+    bench.stream.produce(20)
+    bench.finish(store, group=group)
+    bench.stream.produce(30)
+    entry = {**entry_of(bench.topic, store.path), "group": group}
+    forward = ["rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "40", "--yes"]
+    with pytest.raises(CommandError, match="to leave records out is what --skip is for"):
+        command(entry, *forward)
+    told = command(entry, *forward, "--skip")
+    assert "offsets 20 to 39 would be left out" in told.text
+    sink = bench.start(store, group=group)
+    store.wait_count(30, sinks=[sink])
+    assert sink.stop() == 0
+    assert store.ranges()[0][-2:] == [(40, 44), (45, 49)]
+    verified = command(entry, "verify_hdfs")
+    assert verified.code == 1
+    assert "gap: offsets 20-39: 20 records are in no file" in verified.text
+
+
+def test_an_offset_that_kafka_does_not_have_is_refused(bench: Bench, command: Callable[..., Told]) -> None:
+    bench.stream.produce(20)
+    bench.finish(bench.store())
+    entry = entry_of(bench.topic, bench.store().path)
+    for partition, offset, reason in (
+        (f"{bench.topic}-0", "21", "Kafka has offsets 0 to 20"),
+        (f"{bench.topic}-7", "1", "reads no partition"),
+    ):
+        with pytest.raises(CommandError, match=reason):
+            command(entry, "rewind_hdfs", "--partition", partition, "--to", offset)

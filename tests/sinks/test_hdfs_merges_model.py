@@ -1,0 +1,530 @@
+"""Compaction and rewinding under every crash and under random schedules beside sinks of both modes; see schedules.py.
+
+Each record must be visible once in the end, never twice, and, where files can be joined, never out of sight on the way.
+"""
+
+import logging
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
+
+import pytest
+
+from sinks.errors import Cancelled, Fatal, Fenced, Retriable
+from sinks.hdfs import recovery
+from sinks.hdfs.append import RollLimits
+from sinks.hdfs.client import NotAllowed, NotFound
+from sinks.hdfs.compaction import Compaction
+from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.files import FileLayout
+from sinks.hdfs.formats import JsonLines
+from sinks.hdfs.merges import Merge, Merges, under_way
+from sinks.hdfs.ownership import Ownership
+from sinks.hdfs.rewind import Rewind
+from sinks.hdfs.rewind_marks import RewindMarks, mark_offset, new_mark
+from sinks.hdfs.stored import settled_files
+from sinks.hdfs.writer import HdfsWriter
+from sinks.records import Batch, Columns
+from sinks.retry import Backoff, Retry
+from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.sinks.schedules import (
+    LAYOUT,
+    RECORDS,
+    Kafka,
+    Killed,
+    Live,
+    Schedule,
+    Truth,
+    check,
+    finds,
+    hasty_retry,
+    survive,
+)
+
+PARTITION = LAYOUT.partition
+FILES = HdfsTarget(path="/data").layout("json")
+"""Its lines are the offsets."""
+
+
+@pytest.fixture(autouse=True)
+def _hasty(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(recovery, "_LEASE_SECONDS", 0.0)
+    caplog.set_level(logging.CRITICAL, logger="sinks")  # tries that are repeated are told a million times otherwise
+
+
+class Unjoinable(JsonLines):
+    """Stands for formats of which files can't be put one after the other."""
+
+    nothing = None
+
+
+UNJOINABLE = FileLayout(FILES.folders, FILES.names, Unjoinable())
+
+
+class ConcatRefusing(MemoryHdfs):
+    """As where there are snapshots or encryption zones."""
+
+    def concat(self, target: str, sources: Sequence[str]) -> None:
+        raise NotAllowed("Concat: the source file is in snapshot")
+
+
+def batch(first: int, end: int) -> Batch:
+    offsets = range(first, end)
+    made = Batch(PARTITION, first, 0, opened_at=0.0)
+    made.add(Columns(offsets, [b"%d;" % offset for offset in offsets], [0] * len(offsets)), {})
+    return made
+
+
+def writer(hdfs: MemoryHdfs, roll: RollLimits | None = None) -> HdfsWriter:
+    return HdfsWriter(hdfs, path="/data", sink="sink", files=FILES, topic_id=lambda topic: "id", roll=roll)
+
+
+def compact(hdfs: MemoryHdfs, files: FileLayout = FILES, target: int = 32) -> list[str]:
+    compaction = Compaction(hdfs, path="/data", sink="sink", files=files, target=target, retry=hasty_retry())
+    return list(compaction.run("topic", before=1.0))
+
+
+def go_to(hdfs: MemoryHdfs, offset: int, *, skip: bool = False) -> None:
+    """As an operator, who finishes what he finds unfinished first."""
+    rewinding = Rewind(hdfs, LAYOUT, FILES)
+    for mark in RewindMarks(hdfs, LAYOUT).under_way()[:1]:
+        offset = mark_offset(mark)
+    rewinding.carry_out(rewinding.plan(offset), hasty_retry(), skip=skip)
+
+
+def visible(hdfs: MemoryHdfs) -> Counter[int]:
+    return Truth(hdfs).seen
+
+
+def check_nothing_twice(hdfs: MemoryHdfs) -> None:
+    twice = [offset for offset, count in visible(hdfs).items() if count > 1]
+    assert not twice, f"visible twice: {twice}"
+
+
+def stored(hdfs: MemoryHdfs, files: int = 10) -> MemoryHdfs:
+    """With so many files of three records."""
+    hdfs.folders.add("/data")
+    owned = writer(hdfs).open(PARTITION, None, hasty_retry())
+    for first in range(0, files * 3, 3):
+        owned.store([batch(first, first + 3)], hasty_retry())
+    return hdfs
+
+
+def settled(hdfs: MemoryHdfs, files: FileLayout) -> Counter[int]:
+    """What verify_hdfs sees."""
+    paths = [file.path for file in settled_files(hdfs, LAYOUT, files)]
+    return Counter(int(line[:-1]) for path in paths for line in hdfs.files[path].data.split())
+
+
+def leftovers(hdfs: MemoryHdfs) -> list[str]:
+    areas = [f"{LAYOUT.compaction}/{area}/" for area in ("committed", "pending")]
+    return [path for path in (*hdfs.files, *hdfs.folders) if path.startswith(tuple(areas))]
+
+
+@contextmanager
+def watched(hdfs: MemoryHdfs, look: Callable[[], None]) -> Iterator[None]:
+    hdfs.before = hdfs.after = lambda name: look()
+    yield
+    hdfs.before = hdfs.after = lambda name: None
+
+
+def killed_at(number: int, hdfs: MemoryHdfs, *, lost_answer: bool, look: Callable[[], None]) -> None:
+    """From now on the operation of this number (from 0) is the last: it is not done, or not answered."""
+    left = number
+
+    def tick(_: str) -> None:
+        nonlocal left
+        look()
+        left -= 1
+        if left < 0:
+            raise Killed
+
+    hdfs.before, hdfs.after = lambda name: look(), lambda name: look()
+    setattr(hdfs, "after" if lost_answer else "before", tick)
+
+
+# Compaction
+
+
+def test_small_neighbours_become_one_file_up_to_the_target() -> None:
+    hdfs = stored(MemoryHdfs())
+    lines = compact(hdfs)
+    # 3 files have 9 bytes each and the others 12: 32 bytes hold 3, 2, 2 and 2 of them, and one is left.
+    names = sorted(path.removeprefix("/data/topic-0-") for path in hdfs.files if "_sink" not in path)
+    assert [tuple(map(int, name.removesuffix(".log").split("-"))) for name in names] == [
+        (0, 8),
+        (9, 14),
+        (15, 20),
+        (21, 26),
+        (27, 29),
+    ]
+    assert lines[0].endswith(": 9 records of 3 files, 27 bytes before, 27 now")
+    assert visible(hdfs) == Counter(range(30))
+    assert compact(hdfs) == []
+    assert leftovers(hdfs) == []
+
+
+@pytest.mark.parametrize("lost_answer", [False, True])
+@pytest.mark.parametrize(
+    ("hdfs_type", "files"), [(MemoryHdfs, FILES), (MemoryHdfs, UNJOINABLE), (ConcatRefusing, FILES)]
+)
+def test_killed_at_any_operation_each_record_is_visible_once(
+    hdfs_type: type[MemoryHdfs], files: FileLayout, lost_answer: bool
+) -> None:
+    joins = hdfs_type is MemoryHdfs and files is FILES
+    number = 0
+    while True:
+        hdfs = stored(hdfs_type())
+
+        def look(hdfs: MemoryHdfs = hdfs) -> None:
+            check_nothing_twice(hdfs)
+            if joins:
+                assert visible(hdfs) == Counter(range(30))
+
+        killed_at(number, hdfs, lost_answer=lost_answer, look=look)
+        try:
+            compact(hdfs, files)
+            break
+        except Killed:
+            number += 1
+        hdfs.before = hdfs.after = lambda name: None
+        assert settled(hdfs, files) == Counter(range(30)), f"killed at operation {number}"
+        with watched(hdfs, look):
+            compact(hdfs, files)
+        assert visible(hdfs) == Counter(range(30)), f"killed at operation {number}"
+        assert leftovers(hdfs) == []
+    assert number > 60
+
+
+def test_a_compaction_that_another_one_fenced_stops_and_does_no_harm() -> None:
+    hdfs = stored(MemoryHdfs())
+    first = Merges(hdfs, LAYOUT)
+    first.take_over(hasty_retry())
+    compact(hdfs)
+    after = {path: file.data for path, file in hdfs.files.items()}
+    names = tuple(f"topic-0-{first:020d}-{first + 2:020d}.log" for first in (0, 3))
+    merge = Merge(folder="/data", name=f"topic-0-{0:020d}-{5:020d}.log", originals=names, joins=True)
+    with pytest.raises(Fenced):
+        first.replace(merge, b"0;\n1;\n2;\n3;\n4;\n5;\n", hasty_retry(), nothing=b"")
+    assert {path: file.data for path, file in hdfs.files.items() if "pending" not in path} == after
+
+
+def test_a_merged_file_with_other_records_is_never_published() -> None:
+    class Forgetful(JsonLines):
+        def merge(self, files: Any) -> Iterator[bytes]:
+            yield from list(super().merge(list(files)[1:]))
+
+    hdfs = stored(MemoryHdfs())
+    with pytest.raises(Fatal, match="would have 6 records, its files have 9"):
+        compact(hdfs, FileLayout(FILES.folders, FILES.names, Forgetful()))
+    assert visible(hdfs) == Counter(range(30))
+
+
+# Rewinding
+
+
+@pytest.mark.parametrize("lost_answer", [False, True])
+@pytest.mark.parametrize("offset", [0, 12, 13])
+def test_a_rewind_killed_at_any_operation_is_finished_by_the_next(offset: int, lost_answer: bool) -> None:
+    number = 0
+    while True:
+        hdfs = stored(MemoryHdfs())
+
+        def look(hdfs: MemoryHdfs = hdfs) -> None:
+            check_nothing_twice(hdfs)
+
+        killed_at(number, hdfs, lost_answer=lost_answer, look=look)
+        try:
+            go_to(hdfs, offset)
+            break
+        except Killed:
+            number += 1
+        hdfs.before = hdfs.after = lambda name: None
+        with watched(hdfs, look):
+            # When all was done but for the last answer, 13 is further than the beginning of its file.
+            with suppress(Fatal) if (offset, lost_answer) == (13, True) else nullcontext():
+                go_to(hdfs, offset)
+            resume_at = writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at
+        assert resume_at == offset - offset % 3, f"killed at operation {number}"
+        assert visible(hdfs) == Counter(range(resume_at))
+        assert sum(path.startswith(LAYOUT.replaced) for path in hdfs.files) == 10 - resume_at // 3
+    assert number > 20
+
+
+def test_a_rewind_forward_leaves_records_out_and_moves_no_file() -> None:
+    hdfs = stored(MemoryHdfs())
+    before = visible(hdfs)
+    with pytest.raises(Fatal, match="the sink goes on at offset 30 now: records would be left out; nothing was done"):
+        go_to(hdfs, 40)
+    go_to(hdfs, 40, skip=True)
+    assert visible(hdfs) == before
+    assert writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at == 40
+
+
+def test_a_rewind_before_anything_was_stored_says_where_to_begin() -> None:
+    hdfs = MemoryHdfs()
+    hdfs.folders.add("/data")
+    go_to(hdfs, 7, skip=True)
+    assert writer(hdfs).open(PARTITION, None, hasty_retry()).resume_at == 7
+
+
+def test_a_file_that_holds_the_offset_in_its_middle_is_replaced_as_a_whole() -> None:
+    hdfs = stored(MemoryHdfs())
+    compact(hdfs)
+    plan = Rewind(hdfs, LAYOUT, FILES).plan(12)
+    assert (plan.now, plan.to) == (30, 9)
+    assert [file.first for file in plan.replaced] == [9, 15, 21, 27]
+
+
+def test_files_of_an_earlier_format_are_replaced_too_and_others_are_told() -> None:
+    hdfs = stored(MemoryHdfs())
+    hdfs.create("/data/notes.txt", b"")
+    packed = HdfsTarget(path="/data", format="gzip").layout("json")
+    plan = Rewind(hdfs, LAYOUT, packed).plan(24)
+    assert [file.first for file in plan.replaced] == [24, 27]
+    assert plan.unknown == ["/data/notes.txt"]
+
+
+def test_a_rewind_to_another_offset_than_the_unfinished_one_is_refused() -> None:
+    hdfs = stored(MemoryHdfs())
+    RewindMarks(hdfs, LAYOUT).begin(new_mark(12))
+    with pytest.raises(Fatal, match=r"a rewind to offset 12, begun at .* is unfinished"):
+        Rewind(hdfs, LAYOUT, FILES).plan(15)
+    assert compact(hdfs) == ["topic-0: a rewind is under way; left as it is"]
+
+
+# All at once
+
+
+REFUSALS = ("unfinished", "have changed", "has finished", "left out")
+"""Of a rewind beside another one."""
+
+
+class Everything(Schedule):
+    """Sinks, compactions and rewinds beside each other."""
+
+    most_in_the_end = 20_000
+
+    def check(self) -> None:
+        truth = Truth(self.hdfs)
+        twice = [offset for offset, count in truth.seen.items() if count > 1]
+        assert not twice, f"visible twice: {twice}"
+
+    def finish(self) -> None:
+        # An operator makes several tries: a command may be told that another one has done its work.
+        while any(RewindMarks(self.hdfs, LAYOUT).under_way()):
+            with suppress(Fatal):
+                go_to(self.hdfs, 0)
+        compact(self.hdfs)
+        consume(self.hdfs, self.kafka, self.rng)
+
+    def _before(self, operation: str) -> str | None:
+        if self._calm:
+            self.most_in_the_end -= 1
+            assert self.most_in_the_end > 0, "never comes to an end"
+        return super()._before(operation)
+
+
+class WithoutConcat(Everything):
+    """As above, where HDFS does not join files."""
+
+    hdfs_type = ConcatRefusing
+
+
+class NeverOutOfSight(Everything):
+    """What is committed is always visible or about to become so by the sink's own doing."""
+
+    def check(self) -> None:
+        check(self.hdfs)
+
+
+def consume(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
+    """A sink: flush or append mode; again when it is fenced."""
+    while True:
+        roll = RollLimits(rng.choice([3, 10]), 10_000, 1000.0, 1) if rng.random() < 0.4 else None
+        try:
+            owned = writer(hdfs, roll).open(PARTITION, kafka.committed, hasty_retry())
+            position = owned.resume_at or 0
+            while position < RECORDS:
+                end = min(position + rng.randint(1, 4), RECORDS)
+                owned.store([batch(position, end)], hasty_retry())
+                kafka.committed = position = end
+            owned.rest(hasty_retry(), leaving=True)
+        except Fenced:
+            continue
+        return
+
+
+def compact_some(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random, layouts: Sequence[FileLayout]) -> None:
+    for _ in range(rng.randint(1, 4)):
+        with suppress(Fenced, NotFound):
+            compact(hdfs, rng.choice(layouts), rng.choice([20, 40, 1000]))
+
+
+def rewind_some(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
+    for _ in range(rng.randint(1, 4)):
+        try:
+            go_to(hdfs, rng.randint(0, Rewind(hdfs, LAYOUT, FILES)._now() or 0))
+        except (Fenced, NotFound, Retriable):
+            pass
+        except Fatal as refused:
+            if not any(text in str(refused) for text in REFUSALS):
+                raise
+
+
+REFUSALS = ("unfinished", "have changed", "has finished", "left out")
+"""Of a rewind beside another one."""
+
+
+def everything(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
+    role = rng.choice(["sink", "sink", "compact", "compact", "rewind"])
+    if role == "sink":
+        consume(hdfs, kafka, rng)
+    elif role == "compact":
+        compact_some(hdfs, kafka, rng, [FILES, UNJOINABLE])
+    else:
+        rewind_some(hdfs, kafka, rng)
+
+
+def sinks_and_compactions(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
+    if rng.random() < 0.4:
+        consume(hdfs, kafka, rng)
+    else:
+        compact_some(hdfs, kafka, rng, [FILES])
+
+
+def sinks_and_rewinds(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
+    if rng.random() < 0.4:
+        consume(hdfs, kafka, rng)
+    else:
+        rewind_some(hdfs, kafka, rng)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "live"),
+    [
+        (Everything, everything),
+        (WithoutConcat, everything),
+        (Everything, sinks_and_rewinds),
+        (NeverOutOfSight, sinks_and_compactions),
+    ],
+)
+def test_random_schedules_lose_nothing_and_repeat_nothing(schedule: type[Schedule], live: Live) -> None:
+    survive(range(300), live, schedule)
+
+
+# Protocols with a step left out, which the model must find
+
+
+class WithoutFence(Merges):
+    """Finishes what others have committed, but leaves them able to commit."""
+
+    def _fence_others(self) -> None:
+        for epoch in self._others():
+            for number in self._client.names(f"{self._committed}/{epoch}"):
+                self._finish(f"{self._committed}/{epoch}/{number}")
+
+
+class BlindMarks(RewindMarks):
+    """Shows no compaction that a rewind is under way."""
+
+    def under_way(self) -> list[str]:
+        return []
+
+
+class KafkaTrusted(Ownership):
+    """Lets a sink go on where Kafka says, if that is further."""
+
+    generation = 0
+
+
+class WithoutGeneration(Ownership):
+    """Lets the record with the greatest offsets be the newest, even after a rewind."""
+
+    generation = -1
+
+
+@pytest.mark.parametrize(
+    ("where", "broken", "live"),
+    [
+        ("sinks.hdfs.compaction.Merges", WithoutFence, sinks_and_compactions),
+        ("sinks.hdfs.compaction.told_of", lambda client, layout: set(), sinks_and_compactions),
+        ("sinks.hdfs.compaction.RewindMarks", BlindMarks, everything),
+        ("sinks.hdfs.writer.Ownership", KafkaTrusted, sinks_and_rewinds),
+        ("sinks.hdfs.rewind.Ownership", WithoutGeneration, sinks_and_rewinds),
+    ],
+)
+def test_the_model_finds_a_protocol_with_a_step_left_out(
+    where: str, broken: Any, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(where, broken)
+    assert finds(range(3000), live, Everything)
+
+
+class PublishedFirst(Merges):
+    """Shows the merged file before the others are out of sight."""
+
+    def _finish(self, entry: str) -> None:
+        for merge, path in under_way(self._client, LAYOUT):
+            self._client.rename(path, merge.path)
+        super()._finish(entry)
+
+
+def test_a_merged_file_that_is_published_first_is_seen_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.hdfs.compaction.Merges", PublishedFirst)
+    hdfs = stored(MemoryHdfs())
+    with watched(hdfs, lambda: check_nothing_twice(hdfs)), pytest.raises(AssertionError, match="visible twice"):
+        compact(hdfs, UNJOINABLE)
+
+
+class WithoutProof(Rewind):
+    """Moves files that were perhaps listed when another command had finished the rewind."""
+
+    def _prove(self, mark: str, ownership: Ownership, retry: Retry) -> None:
+        pass
+
+
+@pytest.mark.parametrize("rewind_type", [Rewind, WithoutProof])
+def test_a_rewind_that_slept_until_another_had_finished_it_moves_no_new_file(rewind_type: type[Rewind]) -> None:
+    hdfs = stored(MemoryHdfs())
+    sleeper = rewind_type(hdfs, LAYOUT, FILES)
+    plan = sleeper.plan(12)
+
+    def let_others_go_on(operation: str) -> None:
+        if operation == "walk":
+            hdfs.before = lambda name: None
+            go_to(hdfs, 12)
+            owned = writer(hdfs).open(PARTITION, 30, hasty_retry())
+            for first in range(12, 30, 2):
+                owned.store([batch(first, first + 2)], hasty_retry())
+
+    hdfs.before = let_others_go_on
+    if rewind_type is Rewind:
+        with pytest.raises(Fatal, match="another command has finished this rewind"):
+            sleeper.carry_out(plan, hasty_retry())
+        assert visible(hdfs) == Counter(range(30))
+    else:
+        sleeper.carry_out(plan, hasty_retry())
+        assert visible(hdfs) == Counter(range(12))
+
+
+def test_a_sink_waits_while_a_rewind_is_unfinished() -> None:
+    hdfs = stored(MemoryHdfs())
+    mark = new_mark(12)
+    RewindMarks(hdfs, LAYOUT).begin(mark)
+    given_up = threading.Event()
+    operations = iter(range(100))
+
+    def give_up_at_last(_: str) -> None:
+        if next(operations) == 50:
+            given_up.set()
+
+    hdfs.before = give_up_at_last
+    with pytest.raises(Cancelled):
+        writer(hdfs).open(PARTITION, 30, Retry("sink", Backoff(1e-9, 1e-9), given_up))
+    hdfs.before = lambda name: None
+    go_to(hdfs, 12)
+    assert writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at == 12
