@@ -1,37 +1,77 @@
 """Proves that every record of a range of offsets is stored once: files are compared with Kafka, record by record."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from events.schema import Check, InvalidRecord
+from sinks.errors import Fenced
 from sinks.findings import Finding
-from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.client import HdfsClient, NotFound
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.formats import as_line
+from sinks.hdfs.layout import Layout, OpenFile
+from sinks.hdfs.recovery import open_files
 from sinks.records import Partition, Record
 
 
 @dataclass(frozen=True, order=True)
 class StoredFile:
-    """A file of the sink: the records of a partition from `first` to `last` (offsets) that belong in `folder`."""
+    """A file of the sink: the records of a partition from `first` to `last` (offsets) that belong in `folder`.
+
+    length: how many of its bytes are stored, when it is still open (append mode); None: all.
+    """
 
     partition: Partition
     first: int
     last: int
     folder: str
     path: str
+    length: int | None = None
 
 
-def stored_files(client: HdfsClient, path: str, layout: FileLayout) -> list[StoredFile]:
-    """The sink's files below `path`, by partition and offset. Raises Retriable and Fatal as the client does."""
+def stored_files(
+    client: HdfsClient, path: str, layout: FileLayout, open_files: Mapping[str, OpenFile] = MappingProxyType({})
+) -> list[StoredFile]:
+    """The sink's files below `path`, by partition and offset; open ones as `committed_open_files` tells of them.
+
+    Raises Retriable and Fatal as the client does.
+    """
     files = []
     for file_path in client.walk(path):
-        folder, _, name = file_path.rpartition("/")
+        open_file = open_files.get(file_path.removeprefix(f"{path}/"))
+        folder, _, name = (f"{path}/{open_file.final}" if open_file else file_path).rpartition("/")
         known = layout.names.read(name)
         if known is not None:
-            files.append(StoredFile(*known, folder.removeprefix(path).strip("/"), file_path))
+            length = open_file.length if open_file else None
+            files.append(StoredFile(*known, folder.removeprefix(path).strip("/"), file_path, length))
     return sorted(files)
+
+
+def committed_open_files(client: HdfsClient, path: str, sink: str, topics: Iterable[str]) -> dict[str, OpenFile]:
+    """The open files that the newest commit records of a sink tell of, by path below the data folder `path`."""
+    found: dict[str, OpenFile] = {}
+    for topic in topics:
+        for number in client.names(Layout(path, sink, Partition(topic, 0)).topic):
+            if number.isdigit():
+                layout = Layout(path, sink, Partition(topic, int(number)))
+                found |= {file.path: file for file in _of_newest_record(client, layout)}
+    return found
+
+
+def _of_newest_record(client: HdfsClient, layout: Layout) -> list[OpenFile]:
+    while True:
+        folders = [f"{layout.committed}/{epoch}" for epoch in client.names(layout.committed)]
+        records = [f"{folder}/{record}" for folder in folders for record in client.names(folder)]
+        newest = max(records, key=lambda path: path.rpartition("/")[2], default=None)
+        if newest is None:
+            return []
+        with suppress(Fenced):
+            found = open_files(client, newest)
+            if client.exists(newest):  # else it was replaced or taken over while it was read
+                return found
 
 
 class Verifier:
@@ -102,8 +142,22 @@ class Verifier:
         format_ = self._layout.format
         lines = [as_line(value) for value in values]
         expected = format_.decode(bytes(format_.encode(lines))) if lines else []
-        if format_.decode(self._client.read(file.path)) != expected:
+        if format_.decode(self._content(file)) != expected:
             yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
+
+    def _content(self, file: StoredFile) -> bytes:
+        try:
+            return self._client.read(file.path)[: file.length]
+        except NotFound:
+            if file.length is None:
+                raise
+        # It was closed meanwhile, perhaps after it had grown.
+        folder = file.path.rpartition("/")[0]
+        for name in self._client.names(folder):
+            known = self._layout.names.read(name)
+            if known is not None and known[:2] == (file.partition, file.first):
+                return self._client.read(f"{folder}/{name}")[: file.length]
+        return b""
 
     def _gap(self, missing: list[int]) -> Finding:
         return Finding(self._partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")

@@ -8,7 +8,7 @@ from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig
 from sinks.hdfs.client import connect
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.verify import Verifier, stored_files
+from sinks.hdfs.verify import Verifier, committed_open_files, stored_files
 from sinks.log_reader import LogReader
 from sinks.records import Partition
 from sinks.verify_command import Counts, Findings, VerifyCommand
@@ -29,7 +29,8 @@ class Command(VerifyCommand):
         target = cast(HdfsTarget, sink.target)
         client = connect(hdfs_cluster(target.cluster), connections=1)
         layout, check = target.layout(sink.event), sink.check()
-        files = stored_files(client, target.path, layout)
+        open_files = committed_open_files(client, target.path, sink.name, sink.topics)
+        files = stored_files(client, target.path, layout, open_files)
 
         def compare(partition: Partition, first: int, end: int) -> tuple[Counts, Findings]:
             verifier = Verifier(client, layout, check, partition=partition, first=first, end=end)
