@@ -58,23 +58,30 @@ class VerifyCommand(BaseCommand):
 
     def _verify(self, sink: SinkConfig, options: dict[str, Any]) -> bool:
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
+        # Before the store is looked at: what a running sink stores meanwhile is not asked for.
+        ranges = [
+            (partition, *self._range(reader, partition, options))
+            for topic in sink.topics
+            for partition in reader.partitions(topic)
+            if options["partition"] in (None, partition.number)
+        ]
         verification = self.begin(sink, reader)
         sound = True
-        for topic in sink.topics:
-            for partition in reader.partitions(topic):
-                if options["partition"] not in (None, partition.number):
-                    continue
-                first, end = reader.bounds(partition)
-                first = max(first, options["first"] or 0)
-                committed = reader.committed(partition)
-                end = min(end, committed if options["last"] is None else options["last"] + 1)
-                counts, compare = verification(partition, first, end)
-                findings = list(compare(reader.read(partition, first, end)))
-                for finding in findings:
-                    self.stdout.write(str(finding))
-                sound = sound and not findings
-                verdict = f"{len(findings)} findings" if findings else "each is stored once"
-                counted = f"{counts.valid} events and {counts.refused} dead letters"
-                self.stdout.write(f"{partition}: offsets {first} to {end} (excluded): {counted}; {verdict}")
+        for partition, first, end in ranges:
+            counts, compare = verification(partition, first, end)
+            findings = list(compare(reader.read(partition, first, end)))
+            for finding in findings:
+                self.stdout.write(str(finding))
+            sound = sound and not findings
+            verdict = f"{len(findings)} findings" if findings else "each is stored once"
+            counted = f"{counts.valid} events and {counts.refused} dead letters"
+            self.stdout.write(f"{partition}: offsets {first} to {end} (excluded): {counted}; {verdict}")
         reader.close()
         return sound
+
+    def _range(self, reader: LogReader, partition: Partition, options: dict[str, Any]) -> tuple[int, int]:
+        first, end = reader.bounds(partition)
+        committed = reader.committed(partition)
+        return max(first, options["first"] or 0), min(
+            end, committed if options["last"] is None else options["last"] + 1
+        )

@@ -35,7 +35,8 @@ CHROMIUM_ARGUMENTS = [
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, HDFS and Elasticsearch of this test run alone; a test that stops a server starts it again."""
-    stack = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("stack")))
+    # A file whose writer died with its DataNode is released soon.
+    stack = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("stack"), lease_seconds=15))
     stack.up()
     yield stack
     stack.kill()

@@ -192,7 +192,7 @@ class HdfsClient:
     @_translated
     def copy(self, source: str, length: int, destination: str) -> None:
         """Writes the first bytes of a file, which may be one that is being written, into a new one. Raises NotFound."""
-        with self._client.read(source, length=length, chunk_size=_COPIED_BYTES) as parts:
+        with self._metrics.upload(length), self._client.read(source, length=length, chunk_size=_COPIED_BYTES) as parts:
             self._client.write(destination, data=parts, overwrite=False)
 
     @_translated

@@ -117,11 +117,12 @@ class LeftOpen:
         except NotFound as error:
             raise Fenced(f"{self._kept} was taken away by another owner: {error}") from error
         except Leased:
-            # A writer that is gone is missed by HDFS within a minute; one whose machine is asleep holds on for ever.
             if self._clock() < self._patient_until:
                 raise
-            return self._copy()
-        raise Retriable(f"HDFS is cutting {self._kept} to {self._file.length} bytes")
+        else:
+            raise Retriable(f"HDFS is cutting {self._kept} to {self._file.length} bytes")
+        # HDFS misses a DataNode that is gone within a minute; a writer that is asleep holds on to the file for ever.
+        return self._copy()
 
     def _copy(self) -> str:
         # A folder of its own for each try: a request of an earlier one that is still under way can't touch it.

@@ -1,14 +1,18 @@
 """The files of a sink, as their names tell: which records of which partition each of them holds."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
+from sinks.errors import Fenced
 from sinks.hdfs.client import HdfsClient, HdfsFile
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.formats import EXTENSIONS
-from sinks.hdfs.layout import Layout
+from sinks.hdfs.layout import Layout, OpenFile
 from sinks.hdfs.merges import under_way
 from sinks.hdfs.naming import FileNames
+from sinks.hdfs.recovery import open_files as open_files_of
 from sinks.records import Partition
 
 
@@ -16,7 +20,7 @@ from sinks.records import Partition
 class StoredFile:
     """A file of the sink: the records of a partition from `first` to `last` (offsets) that belong in `folder`.
 
-    length: in bytes; modified: seconds since 1970.
+    length: bytes, of one that is still open (append mode) those that are committed; modified: seconds since 1970.
     """
 
     partition: Partition
@@ -33,13 +37,53 @@ class StoredFile:
         return self.path.rpartition("/")[2]
 
 
-def stored_files(client: HdfsClient, path: str, layout: FileLayout, *, below: str = "") -> list[StoredFile]:
+def stored_files(
+    client: HdfsClient,
+    path: str,
+    layout: FileLayout,
+    *,
+    below: str = "",
+    open_files: Mapping[str, OpenFile] = MappingProxyType({}),
+) -> list[StoredFile]:
     """The sink's files in the data folder `path`, by partition and offset. Raises Retriable, Fatal.
 
-    below: only those in this folder of it.
+    below: only those in this folder of it; open_files: those still open, as `committed_open_files` tells of them.
     """
-    found = (_stored(file, path, [layout.names]) for file in client.walk(f"{path}/{below}" if below else path))
-    return sorted(file for file in found if file is not None)
+    found = []
+    for file in client.walk(f"{path}/{below}" if below else path):
+        open_file = open_files.get(file.path.removeprefix(f"{path}/"))
+        if open_file is None:
+            stored = _stored(file, path, [layout.names])
+        else:
+            known = _stored(file._replace(path=f"{path}/{open_file.final}"), path, [layout.names])
+            stored = known and replace(known, path=file.path, length=open_file.length)
+        if stored is not None:
+            found.append(stored)
+    return sorted(found)
+
+
+def committed_open_files(client: HdfsClient, path: str, sink: str, topics: Iterable[str]) -> dict[str, OpenFile]:
+    """The open files that the newest commit records of a sink tell of, by path below the data folder `path`."""
+    found: dict[str, OpenFile] = {}
+    for topic in topics:
+        for number in client.names(Layout(path, sink, Partition(topic, 0)).topic):
+            if number.isdigit():
+                layout = Layout(path, sink, Partition(topic, int(number)))
+                found |= {file.path: file for file in _of_newest_record(client, layout)}
+    return found
+
+
+def _of_newest_record(client: HdfsClient, layout: Layout) -> list[OpenFile]:
+    while True:
+        folders = [f"{layout.committed}/{epoch}" for epoch in client.names(layout.committed)]
+        records = [f"{folder}/{record}" for folder in folders for record in client.names(folder)]
+        newest = max(records, key=lambda path: path.rpartition("/")[2], default=None)
+        if newest is None:
+            return []
+        with suppress(Fenced):
+            found = open_files_of(client, newest)
+            if client.exists(newest):  # else it was replaced or taken over while it was read
+                return found
 
 
 def files_of_any_format(client: HdfsClient, path: str, layout: FileLayout) -> tuple[list[StoredFile], list[str]]:
@@ -62,16 +106,21 @@ def _stored(file: HdfsFile, path: str, names: Sequence[FileNames]) -> StoredFile
     return None
 
 
-def settled_files(client: HdfsClient, layout: Layout, files: FileLayout) -> list[StoredFile]:
+def settled_files(
+    client: HdfsClient,
+    layout: Layout,
+    files: FileLayout,
+    open_files: Mapping[str, OpenFile] = MappingProxyType({}),
+) -> list[StoredFile]:
     """The files of a topic as they are when each merge that is under way is finished: `path` tells where they lie now.
 
-    layout: of any partition of the topic. Raises Retriable, Fatal.
+    layout: of any partition of the topic; open_files: as for stored_files. Raises Retriable, Fatal.
     """
     merges = list(under_way(client, layout))
-    found = stored_files(client, layout.data, files)
+    found = stored_files(client, layout.data, files, open_files=open_files)
     while (now := list(under_way(client, layout))) != merges:  # one began or ended while the files were listed
         merges = now
-        found = stored_files(client, layout.data, files)
+        found = stored_files(client, layout.data, files, open_files=open_files)
     for merge, path in merges:
         known = files.names.read(merge.name)
         gone = {merge.path, *(f"{merge.folder}/{name}" for name in merge.originals)}

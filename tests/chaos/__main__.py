@@ -25,7 +25,8 @@ from tests.sinks.sink_processes import Nursery
 def main() -> int:
     """Exits 1 when a record is missing, twice or torn, or a sink ended by itself; its logs stay then."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--sink", choices=GROUNDS, default="hdfs", help="the kind of sink (default: hdfs)")
+    parser.add_argument("--sink", choices=("hdfs", "elasticsearch"), default="hdfs", help="its kind (default: hdfs)")
+    parser.add_argument("--mode", choices=("flush", "append"), default="flush", help="of HDFS (default: flush)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats the actions of a run")
     parser.add_argument("--kills", type=int, default=200, help="of sinks (default: 200)")
     parser.add_argument("--restarts", type=int, default=3, help="of each server (default: 3)")
@@ -33,14 +34,14 @@ def main() -> int:
     logging.disable(logging.WARNING)
 
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    ground = GROUNDS[options.sink]
-    stack = Stack(StackConfig.on_free_ports(folder / "stack"))
+    ground = GROUNDS[options.sink, options.mode if options.sink == "hdfs" else ""]
+    stack = Stack(StackConfig.on_free_ports(folder / "stack", lease_seconds=15))
     begin = time.monotonic()
 
     def report(line: str) -> None:
         print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)
 
-    report(f"{options.sink}, seed {options.seed}, {options.kills} kills; logs in {folder}")
+    report(f"{ground.__name__}, seed {options.seed}, {options.kills} kills; logs in {folder}")
     try:
         stack.up(report)
         with Nursery(
@@ -52,7 +53,7 @@ def main() -> int:
             chaos = Chaos(stack, nursery, ground=ground, report=report)
             records = chaos.run(plan(options.seed, options.kills, options.restarts, ground.server_names))
     except AssertionError as error:
-        again = f"--sink {options.sink} --seed {options.seed} --kills {options.kills}"
+        again = f"--sink {options.sink} --mode {options.mode} --seed {options.seed} --kills {options.kills}"
         report(f"FAILED, repeat with {again}; logs in {folder}: {error}")
         return 1
     finally:

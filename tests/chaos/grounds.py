@@ -55,13 +55,24 @@ class HdfsGround:
 
     def __init__(self, stack: Stack, topic: str) -> None:
         self.store = Store(stack, f"/chaos/{topic}")
-        self.target = {"path": self.store.path}
+        self.target: dict[str, Any] = {"path": self.store.path}
         self.servers = {"namenode": stack.namenode, "datanode": stack.datanodes[0], "broker": stack.kafka[0]}
 
     def look(self) -> None:
         """By the names of the files."""
         with suppress(requests.RequestException, hdfs.HdfsError):  # HDFS may not be back yet
             self.store.ranges()
+
+
+class HdfsAppendGround(HdfsGround):
+    """Files that grow."""
+
+    busy = "append"
+    torn = {"do": "cut", "step": "append"}
+
+    def __init__(self, stack: Stack, topic: str) -> None:
+        super().__init__(stack, topic)
+        self.target |= {"mode": "append", "roll_records": 200, "roll_seconds": 3.0}
 
 
 class ElasticsearchGround:
@@ -82,7 +93,9 @@ class ElasticsearchGround:
         """Nothing can be seen before the end."""
 
 
-GROUNDS: dict[str, type[HdfsGround] | type[ElasticsearchGround]] = {
-    ground.kind: ground for ground in (HdfsGround, ElasticsearchGround)
+GROUNDS: dict[tuple[str, str], type[HdfsGround] | type[ElasticsearchGround]] = {
+    ("hdfs", "flush"): HdfsGround,
+    ("hdfs", "append"): HdfsAppendGround,
+    ("elasticsearch", ""): ElasticsearchGround,
 }
-"""By the kind of sink."""
+"""By the kind of sink and its mode."""

@@ -173,7 +173,11 @@ class _Parts(Chunks):
 
 
 def _interrupted(data: Content, number: signal.Signals) -> Content:
-    return _Parts(data, 2, lambda: os.kill(os.getpid(), number))
+    def interrupt() -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(1)  # another thread may be the first to notice
+
+    return _Parts(data, 2, interrupt)
 
 
 def _slowly(data: Content, seconds: float, pieces: int = 50) -> Content:

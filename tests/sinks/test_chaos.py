@@ -17,11 +17,13 @@ def test_the_plan_depends_on_the_seed_alone() -> None:
     assert plan(7, 50, 1, ["broker"]) != plan(8, 50, 1, ["broker"])
 
 
-@pytest.mark.parametrize(("sink", "kills"), [("hdfs", 30), ("elasticsearch", 15)])
+@pytest.mark.parametrize(
+    ("sink", "mode", "kills"), [("hdfs", "flush", 30), ("hdfs", "append", 15), ("elasticsearch", "", 15)]
+)
 def test_random_kills_of_sinks_and_servers_lose_nothing_and_repeat_nothing(
-    stack: Stack, tmp_path: Path, sink: str, kills: int
+    stack: Stack, tmp_path: Path, sink: str, mode: str, kills: int
 ) -> None:
-    ground = GROUNDS[sink]
+    ground = GROUNDS[sink, mode]
     with Nursery(
         kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, elasticsearch=stack.elasticsearch_url, folder=tmp_path
     ) as nursery:

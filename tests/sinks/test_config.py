@@ -58,6 +58,9 @@ def test_another_sink_is_an_entry() -> None:
         ({**INDEX, "target": {"index": "t", "tombstones": "delete"}}, "needs id 'key'"),
         ({**INDEX, "topics": ["t", "u"], "target": {"index": "t", "id": "key"}}, "id 'key' needs one topic"),
         ({"target": {"path": "/x", "format": "xml"}}, "format is 'xml'"),
+        ({"target": {"path": "/x", "mode": "apend"}}, "$.target.mode"),
+        ({"target": {"path": "/x", "mode": "append", "format": "parquet"}}, "mode append stores JSON lines only"),
+        ({"target": {"path": "/x", "roll_seconds": 0}}, "$.target.roll_seconds"),
         ({"target": {"path": "/x", "format": "avro"}, "event": "json"}, "format avro needs"),
     ],
 )

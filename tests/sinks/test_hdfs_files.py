@@ -163,6 +163,8 @@ def test_a_name_is_made_and_read_by_its_template() -> None:
         ({"folders": "a//b"}, "relative path"),
         ({"folders": "../b"}, "relative path"),
         ({"time_zone": "Mars/Base"}, "Mars/Base"),
+        ({"mode": "append", "format": "gzip"}, "mode append stores JSON lines only: format must be json, not gzip"),
+        ({"file_name": "{topic}-{partition}-{start}-{end}.open"}, "still written"),
     ],
 )
 def test_a_mistake_in_the_target_is_named(options: dict[str, str], reason: str) -> None:

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,6 +19,7 @@ from sinks.errors import Fatal
 from sinks.memory import MemoryBudget
 from sinks.records import Batch, BatchLimits, Partition, Rejected
 from sinks.retry import Backoff, Retry
+from sinks.storing import StoreQueue
 from sinks.task import SinkTask, TaskSettings
 from tests.support import event, wait_until
 
@@ -288,3 +290,44 @@ def test_a_paused_partition_that_is_restarted_stays_paused() -> None:
         assert (consumer.committed_offset, writer.offsets) == (5, [])
         control.want_paused([], everything=False)
         wait_until(lambda: writer.offsets == list(range(5, 20)), what="everything from there on")
+
+
+class RestingWriter(ListWriter):
+    """Notes between what was stored when it was called at rest."""
+
+    def __init__(self) -> None:
+        super().__init__(10)
+        self.rests: list[tuple[int, bool]] = []
+
+    def rest(self, retry: Retry, *, leaving: bool) -> None:
+        self.rests.append((len(self.offsets), leaving))
+
+
+def test_an_idle_partition_is_seen_to_and_left_when_everything_is_stored() -> None:
+    writer = RestingWriter()
+    with running(make_task(FakeConsumer([range(10, 20)]), writer, clock=lambda: 100 * time.monotonic())):
+        wait_until(lambda: (10, False) in writer.rests, what="a rest")
+        assert not any(leaving for _, leaving in writer.rests)
+    assert writer.rests[-1] == (10, True)
+    assert [leaving for _, leaving in writer.rests].count(True) == 1
+
+
+def test_a_partition_is_left_once_what_waits_is_stored() -> None:
+    stored: list[int] = []
+    left: list[tuple[int, bool]] = []
+    busy = threading.Event()
+
+    def store(batches: list[Batch]) -> None:
+        busy.wait(10)
+        stored.extend(batch.first_offset for batch in batches)
+
+    with ThreadPoolExecutor(1) as pool:
+        queue = StoreQueue(pool, store, lambda leaving: left.append((len(stored), leaving)), ordered=True, group=1)
+        for first in (10, 20, 30):
+            queue.add(Batch(PARTITION, first, 0, opened_at=0.0))
+        queue.rest()
+        queue.rest(leaving=True)
+        assert left == []
+        busy.set()
+        queue.wait(10)
+        assert left == [(3, True)]

@@ -12,7 +12,8 @@ from devstack.stack import Stack
 from events.schema import check_for
 from sinks.findings import Finding
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.stored import stored_files
+from sinks.hdfs.layout import OpenFile
+from sinks.hdfs.stored import StoredFile, committed_open_files, stored_files
 from sinks.hdfs.verify import Verifier
 from sinks.records import Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -57,6 +58,43 @@ def test_another_content_is_a_difference() -> None:
 
 def test_a_range_looks_at_nothing_else() -> None:
     assert findings({(0, 4): [7], (5, 6): [5, 6]}, list(range(9)), first=5, end=7) == []
+
+
+def open_file(client: MemoryHdfs, committed: int, last: int) -> None:
+    """One that holds ten events, of which the newest record commits some bytes, up to an offset."""
+    client.create(f"/data/t-0-{0:020d}.open", b"".join(event(offset) + b"\n" for offset in range(10)))
+    record = f"/data/_sink/sink/t/0/committed/epoch/{5:020d}-{last:020d}"
+    file = OpenFile(f"t-0-{0:020d}.open", f"t-0-{0:020d}-{last:020d}.log", committed)
+    client.make_folders(f"{record}/{file.mark}")
+    client.make_folders(f"/data/_sink/sink/t/0/committed/epoch/{0:020d}-{4:020d}")
+
+
+def verify_open(client: MemoryHdfs, files: list[StoredFile]) -> list[str]:
+    layout = HdfsTarget(path="/data", mode="append").layout("select-color")
+    verifier = Verifier(client, layout, check_for("select-color"), partition=PARTITION, first=0, end=8)
+    return [str(finding) for finding in verifier.findings(files, [Record(n, event(n), 0) for n in range(8)])]
+
+
+def test_of_an_open_file_what_is_committed_is_stored() -> None:
+    client = MemoryHdfs()
+    eight = sum(len(event(offset)) + 1 for offset in range(8))
+    open_file(client, eight, 7)
+    layout = HdfsTarget(path="/data", mode="append").layout("select-color")
+    files = stored_files(client, "/data", layout, open_files=committed_open_files(client, "/data", "sink", ["t"]))
+    assert files == [StoredFile(PARTITION, 0, 7, "", f"/data/t-0-{0:020d}.open", eight)]
+    assert verify_open(client, files) == []
+    client.rename(f"/data/t-0-{0:020d}.open", f"/data/t-0-{0:020d}-{9:020d}.log")  # it grows and is closed meanwhile
+    assert verify_open(client, files) == []
+    (closed,) = stored_files(client, "/data", layout)
+    assert (closed.first, closed.last, closed.path) == (0, 9, f"/data/t-0-{0:020d}-{9:020d}.log")
+
+
+def test_an_open_file_of_which_nothing_is_committed_stores_nothing() -> None:
+    client = MemoryHdfs()
+    client.create(f"/data/t-0-{0:020d}.open", event(0) + b"\n")
+    layout = HdfsTarget(path="/data", mode="append").layout("select-color")
+    files = stored_files(client, "/data", layout, open_files=committed_open_files(client, "/data", "sink", ["t"]))
+    assert verify_open(client, files) == ["t-0: gap: offsets 0-7: 8 records are in no file"]
 
 
 def test_a_finding_reads_as_a_sentence() -> None:

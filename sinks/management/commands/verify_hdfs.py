@@ -10,7 +10,7 @@ from sinks.hdfs.client import connect
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.layout import Layout
 from sinks.hdfs.rewind_marks import RewindMarks, describe
-from sinks.hdfs.stored import settled_files
+from sinks.hdfs.stored import committed_open_files, settled_files
 from sinks.hdfs.verify import Verifier
 from sinks.log_reader import LogReader
 from sinks.records import Partition
@@ -32,8 +32,9 @@ class Command(VerifyCommand):
         target = cast(HdfsTarget, sink.target)
         client = connect(hdfs_cluster(target.cluster), connections=1)
         layout, check = target.layout(sink.event), sink.check()
+        open_files = committed_open_files(client, target.path, sink.name, sink.topics)
         folders = [Layout(target.path, sink.name, Partition(topic, 0)) for topic in sink.topics]
-        files = sorted(file for folder in folders for file in settled_files(client, folder, layout))
+        files = sorted(file for folder in folders for file in settled_files(client, folder, layout, open_files))
 
         def compare(partition: Partition, first: int, end: int) -> tuple[Counts, Findings]:
             for mark in RewindMarks(client, Layout(target.path, sink.name, partition)).under_way():
