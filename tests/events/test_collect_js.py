@@ -415,7 +415,7 @@ def test_what_a_closed_page_left_is_sent_by_another_one(site: Site, delivery: Fa
     assert Counter(taken_ids(delivery)) == Counter(ids)
 
 
-def test_what_a_living_page_is_sending_is_left_to_it(site: Site, delivery: FakeDelivery) -> None:
+def test_what_a_page_is_sending_is_left_to_it_until_it_ends(site: Site) -> None:
     site.answer(lambda route: None if "slow" in route.request.post_data else route.fallback())
     slow, fast = site.open(), site.open()
     with slow.expect_request("**/api/events"):
@@ -426,6 +426,9 @@ def test_what_a_living_page_is_sending_is_left_to_it(site: Site, delivery: FakeD
     collect(third, "b")
     await_outcomes(third, "accepted")
     assert Counter(site.sent_users) == Counter(["slow", "a", "b"])
+    slow.close()
+    wait_until(lambda: fast.title() and site.sent_users.count("slow") == 2, what="another page that sends it")
+    assert third.evaluate("collect.waiting()") == 1
 
 
 def test_an_event_repeats_only_when_its_page_ended_before_the_answer_came(

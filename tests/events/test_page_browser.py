@@ -203,6 +203,18 @@ def test_something_else_in_front_of_the_endpoint_is_not_a_receipt(open_page: Any
     assert len(delivery.events) == 1
 
 
+def test_a_browser_that_asks_not_to_be_tracked_is_told_that_nothing_was_kept(
+    open_page: Any, delivery: FakeDelivery, settings: Any
+) -> None:
+    settings.EVENTS = {**settings.EVENTS, "privacy_signals": True}
+    conf.events_settings.cache_clear()
+    page = open_page(extra_http_headers={"Sec-GPC": "1"})
+    page.fill("#user", "Ada")
+    page.click("text=Red")
+    assert await_status(page, "failed").endswith("Your browser asks not to be tracked, so nothing was kept.")
+    assert delivery.events == []
+
+
 def test_names_are_shown_as_text(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page()
     name = "<img src=x onerror=alert(1)> & {color} 50%"

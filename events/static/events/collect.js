@@ -98,29 +98,29 @@
   // --- Which page sends an entry
 
   const locks = disk && navigator.locks; // on HTTPS only
-
-  const holding = (name, options, work) => (locks ? locks.request(prefix + name, options, work) : work(true));
-
+  const holding = (name, work) => (locks ? locks.request(prefix + name, work) : work());
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const watched = new Set(); // pages whose lock is awaited
 
-  /** Takes over the entries of pages that are gone (without locks: of a minute's age). True when there were any. */
-  async function adopt() {
-    let found = false;
-    const others = keys().map((key) => get(key).slice(0, owner.length)).filter((other) => other && other !== owner);
-    const adoptFrom = (other) =>
-      holding(other, { ifAvailable: true }, async (lock) => {
-        if (!lock) return;
-        await sleep(SETTLE); // until what the last holder wrote is seen here
-        for (const key of keys()) {
-          const age = Date.now() - parseInt(key.slice(prefix.length), 36);
-          if (!get(key).startsWith(other) || !(locks || age > 60_000)) continue;
-          put(key, owner + textOf(key));
-          found = true;
-        }
+  /** Takes over what other pages leave when they end (without locks: what is a minute old). */
+  function adopt() {
+    for (const other of keys().map((key) => get(key).slice(0, owner.length))) {
+      if (!other || other === owner || watched.has(other)) continue;
+      watched.add(other);
+      holding(other, async () => {
+        const age = (key) => Date.now() - parseInt(key.slice(prefix.length), 36);
+        const isLeft = (key) => get(key).startsWith(other) && (locks || age(key) > 60_000);
+        // If it lives, what it collects from now on is its own. What it or a third page dealt with is soon seen to be gone.
+        let left = keys().filter(isLeft);
+        if (left.length) await sleep(SETTLE);
+        left = left.filter(isLeft);
+        left.forEach((key) => put(key, owner + textOf(key)));
+        watched.delete(other);
+        if (!left.length) return;
+        drain();
         await sleep(SETTLE);
       });
-    await Promise.all(Array.from(new Set(others), adoptFrom));
-    return found;
+    }
   }
 
   // --- Sending
@@ -214,19 +214,20 @@
       if (flushing) {
         ms = await flushing;
         flushing = undefined;
-      } else if (batch.length) {
-        ms = toldPause() || (await send(batch));
-      } else if (!(await adopt()) && !nextBatch().length && !flushing) break;
+      } else if (batch.length) ms = toldPause() || (await send(batch));
+      else break;
       if (ms) await pause(ms);
     }
     isDraining = false;
+    adopt();
   }
 
   async function drain() {
-    if (isDraining) return;
+    adopt();
+    if (isDraining || !ownKeys().length) return;
     isDraining = true;
     await null; // what is collected in one go becomes one batch
-    await holding(owner, {}, sendAll);
+    await holding(owner, sendAll);
   }
 
   /** The page may be about to end: sends what is not on its way, without waiting for a lock.
