@@ -1,10 +1,13 @@
 """The event: what one click becomes, and how it is written as JSON. No Django here."""
 
 import time
-from datetime import MAXYEAR, MINYEAR, datetime, tzinfo
+from datetime import MAXYEAR, datetime, tzinfo
 from typing import get_type_hints
 
 import msgspec
+
+YEARS = (1000, MAXYEAR)
+"""Between them lies the year of every timestamp: it has four digits in any zone."""
 
 
 class InvalidEvent(ValueError):
@@ -88,6 +91,6 @@ def parse_timestamp(text: str) -> datetime:
     moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows a small t and z
     if moment.tzinfo is None:
         raise ValueError(f"timestamp {text!r} has no time zone")
-    if not MINYEAR < moment.year < MAXYEAR:
+    if not YEARS[0] < moment.year < YEARS[1]:
         raise ValueError(f"timestamp {text!r} is out of range")
     return moment

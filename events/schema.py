@@ -1,12 +1,12 @@
 """Checks the bytes of a Kafka record against a kind of event, for sinks. No Django here."""
 
 from collections.abc import Sequence
-from datetime import MAXYEAR, MINYEAR, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
 
-from events.event import EVENT_TYPES, parse_timestamp
+from events.event import EVENT_TYPES, YEARS, parse_timestamp
 
 ANY_JSON = "json"
 """The kind of event that stands for any JSON object."""
@@ -84,7 +84,7 @@ class Check:
             return False
         if len(events) != len(values):
             return False
-        return not self._has_timestamp or all(MINYEAR < event.timestamp.year < MAXYEAR for event in events)
+        return not self._has_timestamp or all(YEARS[0] < event.timestamp.year < YEARS[1] for event in events)
 
 
 def check_for(event: str, *, tombstones: bool = False) -> Check:

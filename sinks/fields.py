@@ -5,16 +5,21 @@ from typing import Any
 
 import msgspec
 
+from events.schema import InvalidRecord
+
 
 def field_reader(name: str) -> Callable[[bytes], Any]:
     """Gives a function that returns a field of a JSON object; None where there is none.
 
-    It raises msgspec.DecodeError for what is no JSON object.
+    It raises InvalidRecord for what is no JSON object, or holds there what no number of Python can be.
     """
     one_field: Any = msgspec.defstruct("OneField", [("value", Any, None)], rename={"value": name}, gc=False)
     decode = msgspec.json.Decoder(one_field).decode
 
     def read(data: bytes) -> Any:
-        return decode(data).value
+        try:
+            return decode(data).value
+        except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
+            raise InvalidRecord(f"its field {name}: {error}") from error
 
     return read

@@ -14,15 +14,18 @@ TOO_LARGE = 413
 _BUSY = {408, 429, 500, 502, 503, 504}
 """Status codes, of a request or of one document, after which trying again helps."""
 
+# Looked for at the beginning of a reason alone, for the rest of it may quote the document.
 _AGAIN = re.compile(
     # An operator has to release or make the index again; in between the sink waits.
-    r"cluster_block_exception|index_closed_exception|index_not_found_exception|"
-    r"no_shard_available|unavailable_shards|no_such_index|"
+    r"(?:cluster_block|index_closed|index_not_found|no_shard_available_action|unavailable_shards)_exception: |"
     # The cluster has no room for a further index.
-    r"maximum (?:normal |frozen )?shards open"
+    r"validation_exception: .*maximum (?:normal |frozen )?shards open|"
+    r"illegal_argument_exception: Validation Failed: 1: this action would add \[\d+\] (?:total )?shards,"
 )
 
-_WRONG_SETUP = re.compile(r"pipeline with id .* does not exist|no write index is defined")
+_WRONG_SETUP = re.compile(
+    r"illegal_argument_exception: (?:pipeline with id \[[^\]]*\] does not exist|no write index is defined for alias )"
+)
 """Refused for what the index is, not for what the document is: every document would become a dead letter."""
 
 
@@ -45,9 +48,9 @@ def outcome_of(status: int, reason: str, *, versioned: bool) -> Outcome:
         return Outcome.DONE
     if status == 409 and versioned:
         return Outcome.DONE
-    if status in _BUSY or _AGAIN.search(reason):
+    if status in _BUSY or _AGAIN.match(reason):
         return Outcome.AGAIN
-    if status == TOO_LARGE or (status == 400 and not _WRONG_SETUP.search(reason)):
+    if status == TOO_LARGE or (status == 400 and not _WRONG_SETUP.match(reason)):
         return Outcome.REFUSED
     return Outcome.FATAL
 

@@ -76,7 +76,10 @@ class Folders:
     def _value(field: str | None, event: dict[str, msgspec.Raw]) -> str:
         if field is None:
             return ""
-        value = msgspec.json.decode(event[field]) if field in event else None
+        try:
+            value = msgspec.json.decode(event[field]) if field in event else None
+        except ValueError:  # a number that Python can't hold stands as it is written
+            value = bytes(event[field]).decode()
         if value is None or value == "":
             return NO_VALUE
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()

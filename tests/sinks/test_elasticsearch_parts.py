@@ -15,7 +15,7 @@ from sinks.elasticsearch.actions import MAX_ID_BYTES, Actions
 from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of
+from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of, reason_of
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Fatal, Retriable
 from sinks.metrics import SinkMetrics
@@ -189,6 +189,35 @@ def test_each_answer_is_done_or_tried_again_or_a_dead_letter_or_stops_the_sink(
     status: int, reason: str, outcome: Outcome
 ) -> None:
     assert outcome_of(status, reason, versioned=False) is outcome
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "cluster_block_exception: x",
+        "index_not_found_exception: x",
+        "pipeline with id [a] does not exist",
+        "maximum shards open",
+    ],
+)
+def test_a_document_that_quotes_an_answer_is_a_dead_letter_all_the_same(value: str) -> None:
+    error = {
+        "type": "document_parsing_exception",
+        "reason": f"failed to parse field [n] of type [long]. Preview of field's value: '{value}'",
+        "caused_by": {"reason": f'For input string: "{value}"'},
+    }
+    assert outcome_of(400, reason_of(error), versioned=False) is Outcome.REFUSED
+
+
+@pytest.mark.parametrize("number", ["1e999", "9" * 5000])
+def test_a_number_that_python_can_not_hold_is_a_dead_letter(number: str) -> None:
+    record = Record(0, b'{"n":%b,"timestamp":%b}' % ((number.encode(),) * 2), 0)
+    for actions in (
+        Actions(IndexNames("i", time="timestamp"), id="field:n"),
+        Actions(IndexNames("i-%Y", time="timestamp")),
+    ):
+        with pytest.raises(InvalidRecord):
+            actions.body(PARTITION, record)
 
 
 def test_a_conflict_of_versions_means_that_a_newer_document_is_there() -> None:

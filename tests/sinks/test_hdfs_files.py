@@ -113,6 +113,11 @@ def test_folders_by_time_and_field(template: str, options: dict[str, str], folde
     assert folders.of(record(event(1))) == folder
 
 
+def test_a_number_that_python_can_not_hold_is_a_folder_as_it_is_written() -> None:
+    folders = Folders("n={n}", time="kafka", zone="UTC")
+    assert folders.of(record(b'{"n":1e999}')) == "n=1e999"
+
+
 @pytest.mark.parametrize(
     ("name", "folder"),
     [
