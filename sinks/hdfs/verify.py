@@ -84,10 +84,12 @@ class Verifier:
             yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
 
     def _content(self, file: StoredFile) -> bytes:
+        is_open = file.path.endswith(OPEN)
         try:
-            return self._client.read(file.path)[: file.length]
+            data = self._client.read(file.path)
+            return data[: file.length] if is_open else data
         except NotFound as error:
-            if not file.path.endswith(OPEN):
+            if not is_open:
                 raise Retriable(f"{file.path} was merged or moved meanwhile; run it again") from error
         # It was closed meanwhile, perhaps after it had grown.
         folder = file.path.rpartition("/")[0]
