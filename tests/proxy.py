@@ -170,9 +170,13 @@ class CuttingProxy:
                 server.sendall(data[:allowed])
                 _close(client)
                 break
+            self._pass(data)
             server.sendall(data)
             allowed = allowed - len(data) if allowed is not None else None
         _close(server)
+
+    def _pass(self, data: bytes) -> None:
+        """Is told what goes to the server next, and may take its time."""
 
     def _answer(self, server: socket.socket, client: socket.socket, silent: bool) -> None:
         with contextlib.suppress(OSError):  # cut
@@ -182,6 +186,19 @@ class CuttingProxy:
                     break
                 client.sendall(data)
         _close(client)
+
+
+class SlowProxy(CuttingProxy):
+    """Passes so many bytes a second on to the server, over all connections together; the rate may be changed."""
+
+    def __init__(self, upstream: str, bytes_per_second: float) -> None:
+        super().__init__(upstream, lambda number: None)
+        self.bytes_per_second = bytes_per_second
+        self._line = threading.Lock()
+
+    def _pass(self, data: bytes) -> None:
+        with self._line:
+            time.sleep(len(data) / self.bytes_per_second)
 
 
 def _received(connection: socket.socket) -> Iterator[bytes]:

@@ -261,7 +261,7 @@ def _parsed(name: str, topic: str | None = None) -> tuple[int, int, int]:
 
 
 def _parsed_open(name: str, topic: str | None = None) -> tuple[int, int]:
-    match = re.fullmatch(r"(.+)-(\d+)-(\d{20})\.open", name)
+    match = re.fullmatch(r"(.+)-(\d+)-(\d{20})(?:\.r\d+)?\.open", name)
     assert match and (topic is None or match[1] == topic), f"what is {name}?"
     return int(match[2]), int(match[3])
 

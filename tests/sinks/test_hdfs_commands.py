@@ -58,7 +58,7 @@ def command(servers: Stack, capsys: Any) -> Callable[..., Told]:
     return run
 
 
-def entry_of(topic: str, path: str, **target: str) -> dict[str, Any]:
+def entry_of(topic: str, path: str, **target: Any) -> dict[str, Any]:
     return {
         "kind": "hdfs",
         "topics": [topic],
@@ -212,6 +212,21 @@ def test_a_rewind_beside_a_running_sink_lets_each_record_be_stored_again_once(
     bench.finish(store, sink)
     assert "reads " + f"{bench.topic}-0 from offset 10" in sink.text
     assert command(entry, "verify_hdfs").code == 0
+
+
+def test_a_rewind_in_append_mode_replaces_the_file_that_was_open(bench: Bench, command: Callable[..., Told]) -> None:
+    group, store, append = f"g-{bench.topic}", bench.store(), {"mode": "append"}
+    bench.stream.produce(30)
+    sink = bench.start(store, group=group, target=append)
+    store.wait_count(30, sinks=[sink])
+    rewind = ["rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "25", "--yes"]
+    entry = entry_of(bench.topic, store.path, **append)
+    with pytest.raises(CommandError, match="one holds offset 25 in its middle now; nothing was done"):
+        command(entry, *rewind)  # it closes the file, whose offsets nobody knew before
+    assert "goes on at offset 0; files" in command(entry, *rewind).text
+    bench.stream.produce(5)
+    bench.finish(store, sink)
+    store.check(bench.stream)
 
 
 def test_a_rewind_killed_at_any_step_is_finished_by_the_next(bench: Bench) -> None:

@@ -9,20 +9,22 @@ import random
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, TopicPartition
 
 from devstack.config import StackConfig
 from devstack.stack import Stack
-from tests.proxy import CuttingProxy, HttpProxy
+from tests.proxy import CuttingProxy, HttpProxy, SlowProxy
 from tests.sinks.counting import Store
 from tests.sinks.hdfs_bench import Bench, each, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
-from tests.support import committed_offsets, hdfs_files, wait_until
+from tests.support import committed_offsets, event, hdfs_files, produce, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -193,6 +195,39 @@ def test_a_datanode_that_is_killed_and_comes_back_loses_nothing(stack: Stack, be
         stack.datanodes[0].start()
         stack.datanodes[0].wait_ready(120)
     bench.finish(bench.store(), sink)
+
+
+def test_a_datanode_that_is_slow_takes_no_more_memory_and_no_partition_away(stack: Stack, bench: Bench) -> None:
+    """80 MB lie in Kafka, 8 MB may be held; for longer than the group waits for a poll nearly nothing gets through."""
+    values = [event(number, userName="x" * 1900) for number in range(40_000)]
+    produce(stack, bench.topic, values, partition=0)
+    store = bench.store()
+    options = {"buffer_bytes": 8 * 1024 * 1024, "flush_records": 100_000, "flush_bytes": 2 * 1024 * 1024}
+    options |= {"flush_seconds": 2, "drain_seconds": 3}
+    consumer = {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300, "max.poll.interval.ms": 5000}
+    peak = 0
+    datanode = SlowProxy(stack.datanodes[0].address.removeprefix("http://"), 50_000)
+    with datanode, HttpProxy(stack.webhdfs_url, redirect=lambda _: datanode.address) as namenode:
+        sink = bench.start(store, hdfs=namenode.url, hdfs_timeout=60, options=options, consumer=consumer)
+        process = psutil.Process(sink.pid)
+        before = process.memory_info().rss
+        sink.wait_for(": pauses")
+        slow_until = time.monotonic() + 8
+
+        def is_over() -> bool:
+            nonlocal peak
+            peak = max(peak, process.memory_info().rss)
+            return time.monotonic() > slow_until
+
+        wait_until(is_over, what="8 s")
+        datanode.bytes_per_second = 30e6
+        wait_until(lambda: is_over() and store.count() == len(values), seconds=90, what="all records")
+        assert sink.stop() == 0, sink.text[-4000:]
+    assert peak - before < 60e6
+    assert "lost" not in sink.text
+    assert sink.text.count(f"reads {bench.topic}-0 from") == 1
+    lines = [line for _, content in sorted(hdfs_files(stack, store.path).items()) for line in content.splitlines()]
+    assert lines == values
 
 
 def test_a_namenode_that_is_killed_and_comes_back_loses_nothing(stack: Stack, bench: Bench) -> None:
