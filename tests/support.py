@@ -129,6 +129,20 @@ def read_topic(stack: Stack, topic: str, count: int, *, seconds: float = 30.0) -
     return messages
 
 
+def read_whole_topic(stack: Stack, topic: str, *, seconds: float = 60.0) -> list[Any]:
+    """All messages that a topic has by now, joining no group."""
+    consumer = Consumer(
+        {"bootstrap.servers": stack.bootstrap_servers, "group.id": "tests-read", "enable.auto.commit": False}
+    )
+    try:
+        metadata = consumer.list_topics(topic, timeout=30)
+        partitions = [TopicPartition(topic, number) for number in metadata.topics[topic].partitions]
+        ends = [consumer.get_watermark_offsets(partition, timeout=30) for partition in partitions]
+    finally:
+        consumer.close()
+    return read_topic(stack, topic, sum(high - low for low, high in ends), seconds=seconds)
+
+
 def hdfs_files(stack: Stack, path: str) -> dict[str, bytes]:
     """The visible files of a sink by path below its folder (`_sink` is not for readers), with their content."""
     client = hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=30)

@@ -48,6 +48,10 @@ class Fixture:
     def rest(self, *, leaving: bool = False) -> None:
         self.partition.rest(hasty_retry(), leaving=leaving)
 
+    def paths(self) -> list[str]:
+        """The visible files."""
+        return sorted(file.path for file in self.hdfs.walk("/data"))
+
     def files(self) -> dict[str, list[int]]:
         """The numbers of the events in each visible file, its name shortened."""
         numbers = {event(number): number for number in range(100)}
@@ -55,7 +59,7 @@ class Fixture:
             path.removeprefix("/data/").replace("0" * 18, "~"): [
                 numbers[line] for line in self.hdfs.read(path).splitlines()
             ]
-            for path in sorted(self.hdfs.walk("/data"))
+            for path in self.paths()
         }
 
     def _publish(self, files: int) -> None:
@@ -121,7 +125,7 @@ def test_a_partition_that_is_left_leaves_no_open_file_and_no_mark() -> None:
 def test_a_file_to_which_an_append_did_not_work_is_never_closed_as_it_is() -> None:
     fixture = Fixture()
     fixture.store(0)
-    (path,) = fixture.hdfs.walk("/data")
+    (path,) = fixture.paths()
     fixture.hdfs.files[path].leased = True
     with pytest.raises(Fenced):
         fixture.store(1)
@@ -132,7 +136,7 @@ def test_a_file_to_which_an_append_did_not_work_is_never_closed_as_it_is() -> No
 def test_an_open_file_that_is_missing_or_too_short_halts_the_next_owner() -> None:
     fixture = Fixture()
     fixture.store(0, 1)
-    (path,) = fixture.hdfs.walk("/data")
+    (path,) = fixture.paths()
     file = fixture.hdfs.files[path]
     file.data = file.data[:-1]
     with pytest.raises(Fatal, match="has less than"):
