@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 import msgspec
 
-from events.event import EVENT_TYPES, YEARS, parse_timestamp
+from events.event import EVENT_TYPES, YEARS, Event, field_types, parse_timestamp
 
 ANY_JSON = "json"
 """The kind of event that stands for any JSON object."""
 
 _OPEN, _CLOSE = b"{}"
+
+# What an Elasticsearch long and an integer of Avro or Parquet hold.
+_LONG = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 # A reason may quote the record, which may be large.
 _MAX_REASON = 300
@@ -97,4 +100,15 @@ def check_for(event: str, *, tombstones: bool = False) -> Check:
         return Check(dict[str, msgspec.Raw], has_timestamp=False, tombstones=tombstones)
     event_type = EVENT_TYPES[event]
     has_timestamp = "timestamp" in event_type.__struct_fields__
-    return Check(event_type, has_timestamp=has_timestamp, tombstones=tombstones)
+    return Check(_storable(event_type), has_timestamp=has_timestamp, tombstones=tombstones)
+
+
+def _storable(event_type: type[Event]) -> type[msgspec.Struct]:
+    """The kind of event with integers that every store holds."""
+    types = field_types(event_type)
+    integers = [
+        (field.name, _LONG, msgspec.field(default=field.default))
+        for field in msgspec.structs.fields(event_type)
+        if types[field.name] is int
+    ]
+    return msgspec.defstruct(event_type.__name__, integers, bases=(event_type,), frozen=True, gc=False, kw_only=True)

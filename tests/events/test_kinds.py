@@ -91,6 +91,15 @@ def test_sinks_check_it_and_write_it_with_its_types(delivery: FakeDelivery) -> N
         assert [row[field] for field in ("path", "title", "seconds", "share", "isNew")] == ["/a", "", 5, 0.5, True]
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_that_no_store_holds_is_a_dead_letter(number: int) -> None:
+    template = '{"timestamp":"2026-11-20T10:15:30.123+0900","userAgent":"","path":"/","seconds":%d}'
+    check = check_for("page-view")
+    assert check.refusals([(template % number).encode(), (template % (2**63 - 1)).encode()]).keys() == {0}
+    for name in ("parquet", "avro"):
+        make_format(name, "page-view").encode([(template % (2**63 - 1)).encode() + b"\n"])
+
+
 def test_the_index_knows_its_fields() -> None:
     document = document_of("page-view")
     assert document is not None
