@@ -8,7 +8,7 @@ from devstack.stack import Stack
 from events import process_collector
 from tests.events.doors import DOORS, Client
 from tests.events.fakes import FakeDelivery
-from tests.events.web import Web
+from tests.events.web import WORKERS, Web
 from tests.support import stack_env
 
 
@@ -34,8 +34,8 @@ def web(stack: Stack, topic: str) -> Iterator[Callable[..., Web]]:
     """Starts the web server; what still runs at the end is killed."""
     started: list[Web] = []
 
-    def start(*options: str, **variables: str) -> Web:
-        started.append(Web(stack_env(stack, EVENTS_TOPIC=topic, **variables), *options))
+    def start(*options: str, workers: int = WORKERS, **variables: str) -> Web:
+        started.append(Web(stack_env(stack, EVENTS_TOPIC=topic, **variables), *options, workers=workers))
         return started[-1]
 
     yield start

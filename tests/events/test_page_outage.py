@@ -57,7 +57,7 @@ def await_nothing_waits(tab: Any) -> None:
 def test_each_choice_arrives_once_whatever_the_network_the_tabs_and_the_server_do(
     stack: Stack, topic: str, web: Callable[..., Web], browser: Any, tmp_path: Path
 ) -> None:
-    server = web("--workers", "1", EVENTS_SPOOL_PATH=str(tmp_path / "spool"), EVENTS_MODE="acknowledged")
+    server = web(workers=1, EVENTS_SPOOL_PATH=str(tmp_path / "spool"), EVENTS_MODE="acknowledged")
     visitor = Visitor(browser.browser_type, tmp_path / "browser", server.url)
     first, second = visitor.open_tab(), visitor.open_tab()
     visitor.choose(first, "received")

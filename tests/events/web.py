@@ -16,15 +16,16 @@ WORKERS = 2
 
 
 class Web:
-    """granian with two workers; options: more of its command line."""
+    """granian; options: more of its command line."""
 
-    def __init__(self, env: dict[str, str], *options: str) -> None:
+    def __init__(self, env: dict[str, str], *options: str, workers: int = WORKERS) -> None:
         self.port = choose_free(set())
         self.url = f"http://127.0.0.1:{self.port}"
         granian = str(Path(sys.executable).with_name("granian"))
         self._env = env
+        self._workers = workers
         self._command = [
-            *(granian, "--interface", "wsgi", "--workers", str(WORKERS), "--port", str(self.port)),
+            *(granian, "--interface", "wsgi", "--workers", str(workers), "--port", str(self.port)),
             *("--blocking-threads", "8", *options, "pipeline.wsgi:application"),
         ]
         self.start()
@@ -41,7 +42,7 @@ class Web:
 
     def _answers(self) -> bool:
         assert self.process.is_running(), self.process.text
-        if self.process.text.count("Started worker-") < WORKERS:
+        if self.process.text.count("Started worker-") < self._workers:
             return False
         try:
             return status_of(self.url) == 200
