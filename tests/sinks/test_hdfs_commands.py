@@ -149,10 +149,12 @@ def test_a_compaction_killed_at_any_step_is_finished_by_the_next(
     client.close()
 
 
+@pytest.mark.parametrize("target", [{}, {"mode": "append", "roll_records": 8}], ids=["flush", "append"])
 def test_compactions_beside_each_other_and_a_running_sink_lose_and_repeat_nothing(
-    bench: Bench, command: Callable[..., Told]
+    bench: Bench, command: Callable[..., Told], target: dict[str, Any]
 ) -> None:
     group, store = f"g-{bench.topic}", bench.store()
+    bench.target = target
     sink = bench.start(store, group=group)
     sink.wait_for(": reads ")
     compact = ["compact_hdfs", "--older-than", "0", "--target-bytes", "100000"]
@@ -165,7 +167,7 @@ def test_compactions_beside_each_other_and_a_running_sink_lose_and_repeat_nothin
             store.wait_count(count + 20, sinks=[sink])
     assert 0 in codes
     bench.finish(store, sink)
-    entry = {**entry_of(bench.topic, store.path), "group": group}
+    entry = {**entry_of(bench.topic, store.path, **target), "group": group}
     command(entry, "compact_hdfs", "--older-than", "0")
     assert store.ranges() == {0: [(0, bench.stream.counts[0] - 1)]}
     verified = command(entry, "verify_hdfs")
