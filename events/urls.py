@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from events.api import EventsView, NotFoundView, SelectView
-from events.health import healthz, readyz
+from events.health import healthz, metrics, readyz
 from events.page import page
 
 app_name = "events"
@@ -12,6 +12,7 @@ urlpatterns = [
     path("", page, name="page"),
     path("healthz", healthz),
     path("readyz", readyz),
+    path("metrics", metrics),
     path("api/select", SelectView.as_view(), name="select"),
     path("api/events", EventsView.as_view(), name="events"),
     re_path(r"^api/", NotFoundView.as_view()),
