@@ -22,7 +22,7 @@ run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C
 test: $(STAMP) ## all tests, on real servers of their own
 	@$(BIN)/python -m pytest $(ARGS)
 
-chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7"
+chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7", ARGS=--collector
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks
