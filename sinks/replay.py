@@ -89,7 +89,7 @@ def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: 
             [record.headers for record in records],
         )
         batch = Batch(partition, records[0].offset, records[0].timestamp, opened_at=0.0)
-        batch.add(columns, check.refusals(columns.values))
+        batch.add(columns, check.refusals(columns.values, columns.lines))
         rejected = [*batch.rejected, *writer.open(partition, None, retry).store([batch], retry)]
         refused |= {(partition, record.offset): reason for record, reason, _ in rejected}
     return refused

@@ -15,6 +15,7 @@ from sinks.elasticsearch.documents import document_of
 from sinks.hdfs.formats import make_format
 from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
+from tests.events.test_schema import refusals
 
 SINKS = {
     "views": {"kind": "hdfs", "topics": ["views"], "event": "page-view", "target": {"path": "/v", "format": "parquet"}}
@@ -82,7 +83,7 @@ def test_sinks_check_it_and_write_it_with_its_types(delivery: FakeDelivery) -> N
     (record,) = (value for _, value in delivery.records)
     check = check_for("page-view")
     check(record)
-    assert check.refusals([record, b'{"path":"/"}']).keys() == {1}
+    assert refusals(check, [record, b'{"path":"/"}']).keys() == {1}
     with pytest.raises(InvalidRecord, match="path"):
         check(b'{"timestamp":"2026-11-20T10:15:30.123+0900","userAgent":""}')
     for name in ("parquet", "avro"):
@@ -95,7 +96,7 @@ def test_sinks_check_it_and_write_it_with_its_types(delivery: FakeDelivery) -> N
 def test_a_number_that_no_store_holds_is_a_dead_letter(number: int) -> None:
     template = '{"timestamp":"2026-11-20T10:15:30.123+0900","userAgent":"","path":"/","seconds":%d}'
     check = check_for("page-view")
-    assert check.refusals([(template % number).encode(), (template % (2**63 - 1)).encode()]).keys() == {0}
+    assert refusals(check, [(template % number).encode(), (template % (2**63 - 1)).encode()]).keys() == {0}
     for name in ("parquet", "avro"):
         make_format(name, "page-view").encode([(template % (2**63 - 1)).encode() + b"\n"])
 
