@@ -19,8 +19,8 @@ $(STAMP): requirements.txt requirements-dev.txt
 run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C stops it
 	@exec $(BIN)/python manage.py devstack run
 
-test: $(STAMP) ## all tests, on real servers of their own
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 
 chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7"
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -32,6 +32,14 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run in two processes, those of the sinks and those of the site each have servers of their own."""
+    for item in items:
+        if item.get_closest_marker("integration") or item.get_closest_marker("browser"):
+            of_sinks = item.path.parent.name in ("sinks", "tests")
+            item.add_marker(pytest.mark.xdist_group("sinks" if of_sinks else "site"))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, HDFS and Elasticsearch of this test run alone; a test that stops a server starts it again."""
