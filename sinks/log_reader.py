@@ -22,7 +22,12 @@ class LogReader:
 
     def __init__(self, cluster: Mapping[str, Any], *, group: str) -> None:
         # It never subscribes, so it is no member of the group, and never commits.
-        options = {"group.id": group, "enable.auto.commit": False, "enable.partition.eof": True}
+        options = {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",  # where Kafka has deleted what was there a moment ago
+        }
         self._consumer = Consumer({**cluster, **options})
 
     def partitions(self, topic: str) -> list[Partition]:
@@ -43,13 +48,13 @@ class LogReader:
             raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return first, end
 
-    def committed(self, partition: Partition) -> int:
-        """The group's committed offset, 0 when it has none. Raises Retriable."""
+    def committed(self, partition: Partition) -> int | None:
+        """The group's committed offset, None when it has none. Raises Retriable."""
         try:
             (tp,) = self._consumer.committed([TopicPartition(*partition)], timeout=_STALLED_SECONDS)
         except KafkaException as error:
             raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
-        return max(0, int(tp.offset))
+        return int(tp.offset) if tp.offset >= 0 else None
 
     def read(self, partition: Partition, first: int, end: int) -> Iterator[Record]:
         """The records from offset `first` up to `end` (excluded), in order. Raises Retriable when Kafka stalls."""
@@ -57,8 +62,8 @@ class LogReader:
         heard_at = time.monotonic()
         position = first
         while position < end:
-            for message in self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS):
-                heard_at = time.monotonic()
+            messages = self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS)
+            for message in messages:
                 error = message.error()
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:  # what is missing up to `end` are gaps of the log
@@ -74,7 +79,9 @@ class LogReader:
                     message.key(),
                     message.headers(),
                 )
-            if time.monotonic() - heard_at > _STALLED_SECONDS:
+            if messages:
+                heard_at = time.monotonic()  # after the reader's own work on them, which may have taken long
+            elif time.monotonic() - heard_at > _STALLED_SECONDS:
                 raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s", reason="kafka")
 
     def close(self) -> None:

@@ -6,6 +6,7 @@ from typing import cast
 
 from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig
+from sinks.exit_codes import CARRIED_OUT_OR_NOT
 from sinks.hdfs.client import connect
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.layout import Layout
@@ -22,7 +23,8 @@ class Command(VerifyCommand):
 
     help = (
         "Compares the files of an HDFS sink with the records in Kafka, line by line, and prints gaps, repeats and "
-        "differences. Exit code 0: every record is stored once; 1: not; for cron."
+        "differences. Exit code 0: every record is stored once; 1: not, or nothing was committed of what Kafka has; "
+        f"{CARRIED_OUT_OR_NOT}"
     )
     kind = "hdfs"
     default = "hdfs"
