@@ -57,7 +57,10 @@ class LogReader:
         return int(tp.offset) if tp.offset >= 0 else None
 
     def read(self, partition: Partition, first: int, end: int) -> Iterator[Record]:
-        """The records from offset `first` up to `end` (excluded), in order. Raises Retriable when Kafka stalls."""
+        """The records from offset `first` up to `end` (excluded), in order.
+
+        Raises Retriable when Kafka stalls, and when an open transaction hides some of them.
+        """
         self._consumer.assign([TopicPartition(*partition, first)])
         heard_at = time.monotonic()
         position = first
@@ -66,8 +69,11 @@ class LogReader:
             for message in messages:
                 error = message.error()
                 if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:  # what is missing up to `end` are gaps of the log
-                        return
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        if message.offset() < end:
+                            text = f"Kafka: {partition}: a transaction is still open at offset {message.offset()}"
+                            raise Retriable(text, reason="kafka")
+                        return  # what is missing up to `end` are gaps of the log
                     raise Retriable(f"Kafka: {partition}: {error.str()}", reason="kafka")
                 position = message.offset() + 1
                 if position > end:

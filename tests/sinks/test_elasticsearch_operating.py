@@ -314,6 +314,21 @@ def test_a_replay_never_replaces_a_newer_record_of_a_key_or_brings_a_deleted_one
     assert [message.key() for message in read_whole_topic(servers, topic)].count(b"deleted") == 4
 
 
+def test_nothing_is_replayed_while_a_transaction_hides_what_was_noted(servers: Stack, topic: str) -> None:
+    """Of another sink, perhaps, with the same dead-letter topic."""
+    sink = entry(topic, topic)
+    producer = Producer({"bootstrap.servers": servers.bootstrap_servers, "transactional.id": f"other-{topic}"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(f"{topic}.dlq", b"x")
+    producer.flush(30)
+    with pytest.raises(CommandError, match="a transaction is still open at offset 0") as refused:
+        run_command("replay_dlq", sink, dry_run=True)
+    assert refused.value.returncode == 2
+    producer.abort_transaction(30)
+    assert run_command("replay_dlq", sink, dry_run=True) == 0
+
+
 def test_dead_letters_go_back_to_their_topic_once(servers: Stack, topic: str, run_sink: RunSink, capsys: Any) -> None:
     """Of an HDFS sink; a second call, and one of a letter that the sink wrote twice, do nothing."""
     values = [b"bad 1", event(1), b"bad 2", None]
