@@ -29,6 +29,8 @@ class LogReader:
             "auto.offset.reset": "earliest",  # where Kafka has deleted what was there a moment ago
         }
         self._consumer = Consumer({**cluster, **options})
+        # A reader of committed records is told that the log ends where an open transaction begins.
+        self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"})
 
     def partitions(self, topic: str) -> list[Partition]:
         """The partitions of a topic. Raises Retriable when Kafka does not answer or has no such topic."""
@@ -43,7 +45,7 @@ class LogReader:
     def bounds(self, partition: Partition) -> tuple[int, int]:
         """The first offset that Kafka still has, and the one after the last. Raises Retriable."""
         try:
-            first, end = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
+            first, end = self._asking.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
         except KafkaException as error:
             raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return first, end
@@ -91,5 +93,6 @@ class LogReader:
                 raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s", reason="kafka")
 
     def close(self) -> None:
-        """Closes the consumer."""
+        """Closes its connections."""
         self._consumer.close()
+        self._asking.close()
