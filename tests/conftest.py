@@ -43,8 +43,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, HDFS and Elasticsearch of this test run alone; a test that stops a server starts it again."""
-    # A file whose writer died with its DataNode is released soon.
-    stack = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("stack"), lease_seconds=15))
+    # A file whose writer died with its DataNode is released soon; a bulk request is soon too large for Elasticsearch.
+    config = StackConfig.on_free_ports(
+        tmp_path_factory.mktemp("stack"), lease_seconds=15, elasticsearch_max_content="1mb"
+    )
+    stack = Stack(config)
     stack.up()
     yield stack
     stack.kill()

@@ -20,7 +20,7 @@ from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import Origin, StoredLetter
+from sinks.dead_letter_log import Place, StoredLetter
 from sinks.records import Partition
 
 PAGE = "console:dead_letters"
@@ -45,7 +45,13 @@ def reasons_panel(request: HttpRequest, sink: str) -> JsonResponse:
             (reason, f"{_url('letters', sink)}?{urlencode({'topic': reason.topic, 'reason': reason.kind})}")
             for reason in letters.reasons(found)
         ]
-        return {"rows": rows, "total": len(found.found), "is_complete": found.is_complete, "sink": config}
+        return {
+            "rows": rows,
+            "total": len(found.found),
+            "unreadable": found.unreadable,
+            "is_complete": found.is_complete,
+            "sink": config,
+        }
 
     return panel_response(request, "dead_letters/reasons.html", read)
 
@@ -175,17 +181,21 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
 
 
 def _do(
-    request: HttpRequest, config: SinkConfig, action: str, topic: str, kind: str, origins: set[Origin] | None
+    request: HttpRequest, config: SinkConfig, action: str, topic: str, kind: str, origins: set[Place] | None
 ) -> HttpResponseBase:
     which = f"{len(origins)} selected" if origins is not None else f"all of topic {topic or '*'}, reason {kind or '*'}"
     with audited(request, f"dead letters of {config.name}", f"{action} {which}") as logged:
         if action == "replay":
-            done, left = letters.replay(config, topic=topic, kind=kind, origins=origins)
+            replayed = letters.replay(config, topic=topic, kind=kind, origins=origins)
+            done = replayed.done
             notes.success(request, _("{n} dead letters were replayed.").format(n=done))
-            if left:
-                notes.warning(
-                    request, _("{n} were too large for the dead-letter topic and can’t be replayed.").format(n=left)
-                )
+            if replayed.too_large:
+                text = _("{n} were too large for the dead-letter topic and can’t be replayed.")
+                notes.warning(request, text.format(n=replayed.too_large))
+            if replayed.keyed:
+                text = _("{n} have a key, of which they would become the newest record; use the command {command}.")
+                command = f"manage.py replay_dlq --sink {config.name} --keyed"
+                notes.warning(request, text.format(n=replayed.keyed, command=command))
         else:
             done = letters.discard(config, topic=topic, kind=kind, origins=origins)
             notes.success(request, _("{n} dead letters were discarded.").format(n=done))
@@ -205,7 +215,7 @@ def _row(sink: str, found: StoredLetter) -> dict[str, Any]:
     }
 
 
-def _origins(ids: list[str]) -> set[Origin]:
+def _origins(ids: list[str]) -> set[Place]:
     """The origins of a form's checkboxes. Raises ValueError."""
     if len(ids) > _SELECTED:
         raise ValueError(f"more than {_SELECTED} letters")
