@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from playwright.sync_api import Page, expect
 
 from devstack.stack import Stack
-from tests.console.test_browser import check_page
+from tests.accessibility import check_page
 from tests.support import PROJECT, Process, event, manage, produce, stack_env, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
