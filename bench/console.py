@@ -133,7 +133,15 @@ def _fill_database(sinks: list[str]) -> None:
     common: dict[str, Any] = {"state": "running", "since": now, "healthy": True, "reason": "", "tries": 0}
     partitions = [
         PartitionReport(
-            topic=_TOPIC, partition=n, task="bench/0", position=0, stored=0, committed=0, end=0, lag=0, **common
+            topic=_TOPIC,
+            partition=n,
+            task="bench/0",
+            position=123_456_500,
+            stored=123_456_000,
+            committed=123_456_000,
+            end=123_456_789,
+            lag=789,
+            **common,
         )
         for n in range(PARTITIONS)
     ]
