@@ -72,7 +72,7 @@ def test_an_operator_goes_through_the_pages(
     index_events(index, [{"userName": HOSTILE, "colorName": HOSTILE} for _ in range(3)])
     bury(console, topic, [(number, HOSTILE.encode(), HOSTILE) for number in range(2)])
     page = sign_in()
-    expect(page.locator("table").first).to_contain_text(topic)
+    expect(page.locator(".console-panel table")).to_contain_text(topic)
     check_page(page)
 
     page.get_by_role("link", name=topic, exact=True).click()
