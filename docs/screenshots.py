@@ -5,8 +5,9 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -67,9 +68,10 @@ def click_colors(page: Page) -> None:
     page.screenshot(path=IMAGES / "page.png")
 
 
-def signed_in(chromium: Browser, **options: str) -> Page:
+def signed_in(chromium: Browser, *, locale: str, color_scheme: Literal["light", "dark"]) -> Page:
     """A window whose user is the administrator."""
-    page = chromium.new_context(viewport={"width": 1280, "height": 1000}, **options).new_page()
+    size: ViewportSize = {"width": 1280, "height": 1000}
+    page = chromium.new_context(viewport=size, locale=locale, color_scheme=color_scheme).new_page()
     page.goto(f"{SITE}/admin/login/?next=/admin/{MAIN}")
     page.fill("#id_username", "admin")
     page.fill("#id_password", "admin")
