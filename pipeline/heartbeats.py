@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import Literal
 
 import msgspec
-from django.db import Error, connection
+from django.db import Error
 from django.utils import timezone
 
-from pipeline.errors import ServerError
+from pipeline.away import database_error
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
@@ -186,7 +186,7 @@ def read_delays(sink: str, done: Mapping[Partition, int], now: datetime) -> dict
     try:
         return delays(rows.iterator(chunk_size=8), done, now) if done else {}
     except Error as error:
-        raise _database_error(error) from error
+        raise database_error(error) from error
 
 
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:
@@ -199,7 +199,7 @@ def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = Non
         pauses = list(SinkPause.objects.filter(sink__in=names))
         restarts = list(SinkRestart.objects.filter(sink__in=names).order_by("-pk")[:50])
     except Error as error:
-        raise _database_error(error) from error
+        raise database_error(error) from error
     return [
         HeardSink(
             config,
@@ -220,7 +220,7 @@ def read_lag_history(sink: str) -> LagHistory:
     try:
         rows = list(SinkLag.objects.filter(sink=sink).order_by("sampled_at").values_list("sampled_at", "parts"))
     except Error as error:
-        raise _database_error(error) from error
+        raise database_error(error) from error
     return LagHistory((moment, _Parts.decode(parts)) for moment, parts in rows)
 
 
@@ -247,7 +247,3 @@ def _shown(processes: list[HeardProcess]) -> list[HeardProcess]:
         return [process for process in processes if process.state != "stopped"]
     last = max((process.heard_at for process in processes), default=None)
     return [process for process in processes if process.state == "silent" or process.heard_at == last]
-
-
-def _database_error(error: Error) -> ServerError:
-    return ServerError(f"{connection.display_name} ({connection.settings_dict['NAME']})", str(error))

@@ -103,21 +103,33 @@ def events_over_time(time_range: TimeRange, *, colors: int, timeout: float) -> E
     """Events for each interval, for the `colors` most frequent colours. Raises ServerError."""
     search = _search(time_range, timeout)
     bars = _bars(time_range)
-    search.aggs.bucket("bars", "date_histogram", **bars)
     search.aggs.bucket("colors", "terms", field="colorName", size=colors).bucket("bars", "date_histogram", **bars)
     answer = _execute(search[:0])
-    found = answer.get("aggregations")
-    if found is None:  # there is no index
+    if "aggregations" not in answer:  # there is no index
         return EventsOverTime(0, [], [], [], None)
     total = _total(answer)
-    starts = [bucket["key"] for bucket in found["bars"]["buckets"]]
+    found = answer["aggregations"]["colors"]["buckets"]
+    if found and sum(color["doc_count"] for color in found) == total:
+        # The colours make up all there is: a second look at millions of documents would tell the same.
+        starts = sorted({bucket["key"] for color in found for bucket in color["bars"]["buckets"]})
+        counts = [sum(part) for part in zip(*(_counts_at(starts, color["bars"]) for color in found), strict=True)]
+    else:
+        starts, counts = _all_bars(time_range, bars, timeout)
     return EventsOverTime(
         total=total,
         starts=starts,
-        counts=[bucket["doc_count"] for bucket in found["bars"]["buckets"]],
-        series=[Series(color["key"], _counts_at(starts, color["bars"])) for color in found["colors"]["buckets"]],
+        counts=counts,
+        series=[Series(color["key"], _counts_at(starts, color["bars"])) for color in found],
         newest=_newest_timestamp(timeout),
     )
+
+
+def _all_bars(time_range: TimeRange, bars: dict[str, Any], timeout: float) -> tuple[list[int], list[int]]:
+    """When each bar begins, and its events of whatever colour."""
+    search = _search(time_range, timeout)
+    search.aggs.bucket("bars", "date_histogram", **bars)
+    found = _execute(search[:0]).get("aggregations", {}).get("bars", {}).get("buckets", [])
+    return [bucket["key"] for bucket in found], [bucket["doc_count"] for bucket in found]
 
 
 def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
@@ -166,28 +178,30 @@ def _stored_browsers(time_range: TimeRange, *, top: int, timeout: float) -> TopB
     search = _search(time_range, timeout)
     search.aggs.metric("different", "cardinality", field="userAgent.keyword", precision_threshold=_PRECISION)
     # Documents from before the sink stored it have no agent.
-    read = search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
+    search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
+    # Not below that filter, though it means the same there: it would cost several times as much.
     for name in ("browser", "os"):
-        read.bucket(name, "terms", field=f"{FIELD}.{name}", size=top)
-        read.bucket(f"no {name}", "missing", field=f"{FIELD}.{name}")
+        search.aggs.bucket(name, "terms", field=f"{FIELD}.{name}", size=top)
     answer = _execute(search[:0])
     found = answer.get("aggregations")
     if found is None:
         return TopBrowsers(0, 0, 0, 0, [], [])
-    agents, read = found["different"]["value"], found["read"]
+    agents, read = found["different"]["value"], found["read"]["doc_count"]
     return TopBrowsers(
         total=_total(answer),
         agents=agents,
         agents_read=agents,
-        events_read=read["doc_count"],
-        browsers=_stored_agents(read, "browser")[:top],
-        systems=_stored_agents(read, "os")[:top],
+        events_read=read,
+        browsers=_stored_agents(found["browser"], read)[:top],
+        systems=_stored_agents(found["os"], read)[:top],
     )
 
 
-def _stored_agents(found: dict[str, Any], name: str) -> list[AgentCount]:
-    counts = [AgentCount(bucket["key"], bucket["doc_count"]) for bucket in found[name]["buckets"]]
-    if unknown := found[f"no {name}"]["doc_count"]:
+def _stored_agents(found: dict[str, Any], read: int) -> list[AgentCount]:
+    """The buckets of a terms aggregation; what is missing to `read` events is unknown."""
+    counts = [AgentCount(bucket["key"], bucket["doc_count"]) for bucket in found["buckets"]]
+    unknown = read - sum(one.count for one in counts) - found["sum_other_doc_count"]
+    if unknown > 0:
         counts.append(AgentCount(None, unknown))
     return sorted(counts, key=lambda one: -one.count)
 

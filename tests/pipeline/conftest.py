@@ -51,7 +51,8 @@ def viewer(db: None) -> Client:
 
 @pytest.fixture(autouse=True)
 def _console_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)  # what a test has just changed is seen at once
+    for freshness in ("FRESH_SECONDS", "MOST_FRESH_SECONDS"):
+        monkeypatch.setattr(live, freshness, 0.0)  # what a test has just changed is seen at once
     yield
     conf.console_settings.cache_clear()
     guard.guard.cache_clear()
