@@ -74,7 +74,7 @@ def test_the_page_shows_the_numbers_of_the_index(
     chart = panel(page, "events-over-time")
     expect(chart.locator("[data-part=legend]")).to_contain_text("red 3 (60%)")
     expect(chart.locator("canvas[role=img]")).to_have_attribute(
-        "aria-label", "Bar chart of 5 events stacked by colour; the table below holds the same numbers."
+        "aria-label", "Bar chart of 5 events stacked by colorName; the table below holds the same numbers."
     )
     assert chart.locator("canvas[role=img]").evaluate(
         "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
