@@ -1,7 +1,6 @@
 """The numbers of the panels are those of the index and of Kafka (on real servers)."""
 
 import time
-import uuid
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,9 +13,6 @@ from devstack.stack import Stack
 from events.event import format_timestamp
 from pipeline import conf
 from sinks.config import sinks
-from sinks.elasticsearch import client as elasticsearch_client
-from sinks.elasticsearch import setup as elasticsearch_setup
-from sinks.elasticsearch.config import ElasticsearchTarget
 from tests.pipeline.conftest import PAGE, PANELS, index_events, panel_data, panel_url
 from tests.support import event, produce
 
@@ -143,20 +139,6 @@ def test_newest_events_are_bounded_and_come_as_they_are_stored(
     assert first["timestamp"] == int(datetime.fromisoformat(stamps[1]).timestamp() * 1000 + 0.5)
     assert len(first["user_agent"]) == 300
     assert (second["color"], second["user"]) == ("green", None)
-
-
-@pytest.fixture
-def views(console: Stack, page_view: None, settings: Settings) -> str:
-    """An index of page views, stored by a sink of its own."""
-    name = f"i-{uuid.uuid4().hex[:8]}"
-    target = {"index": name, "replicas": 0}
-    entry = {"kind": "elasticsearch", "topics": ["views"], "event": "page-view", "target": target}
-    settings.SINKS = {**settings.SINKS, "views": entry}
-    sinks.cache_clear()
-    client = elasticsearch_client.connect({"hosts": [console.elasticsearch_url]}, connections=1)
-    elasticsearch_setup.prepare(client, ElasticsearchTarget(index=name, replicas=0), event="page-view")
-    client.close()
-    return name
 
 
 def test_any_kind_that_is_stored_has_its_statistics(viewer: Client, index: str, views: str) -> None:
