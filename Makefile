@@ -25,13 +25,14 @@ test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k 
 chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7"
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks
+lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks, the OpenAPI schema
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py check
 	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py spectacular --validate --fail-on-warn > /dev/null
 
 format: $(STAMP) ## let ruff format and fix the code
 	@$(BIN)/ruff check --fix .

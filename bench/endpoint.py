@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -57,9 +57,9 @@ def run(stack: Stack, report: Report, scale: float) -> None:
     best: dict[str, Load] = {}
     for _ in range(2):
         for name, (application, variables) in doors.items():
-            with _server(application, variables) as server:
-                _load(server, 1)
-                load = _load(server, seconds)
+            with serve(application, variables) as server:
+                put_load_on(server, 1)
+                load = put_load_on(server, seconds)
             if name not in best or load.rate > best[name].rate:
                 best[name] = load
     for name, title, yardstick in (
@@ -75,13 +75,13 @@ def run(stack: Stack, report: Report, scale: float) -> None:
 
 def _report_absence(stack: Stack, report: Report, env: dict[str, str], seconds: int) -> None:
     """The lane with Kafka there, then stopped, on the same server."""
-    with _server(SITE, env) as server:
-        _load(server, 1)
-        there = _load(server, seconds)
+    with serve(SITE, env) as server:
+        put_load_on(server, 1)
+        there = put_load_on(server, seconds)
         stack.kafka[0].kill()
         try:
-            _load(server, 1)
-            away = _load(server, seconds)
+            put_load_on(server, 1)
+            away = put_load_on(server, seconds)
         finally:
             stack.kafka[0].start()
             stack.kafka[0].wait_ready()
@@ -102,14 +102,20 @@ class Server:
         return sum(each.memory_info().rss for each in (process, *process.children())) / 2**20
 
 
+def granian(port: int) -> list[str]:
+    """The command of the server that is in use."""
+    options = ["--interface", "wsgi", "--workers", str(WORKERS), "--no-ws", "--log-level", "warning"]
+    return [sys.executable, "-m", "granian", *options, "--host", "127.0.0.1", "--port", str(port)]
+
+
 @contextmanager
-def _server(application: str, env: dict[str, str]) -> Iterator[Server]:
+def serve(application: str, env: dict[str, str], command: Callable[[int], list[str]] = granian) -> Iterator[Server]:
+    """Runs a WSGI application until the end of the block. command: of the web server, by port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", str(WORKERS)]
     process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--no-ws", "--log-level", "warning", application],
+        [*command(port), application],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings.test", **env},
     )
     url = f"http://127.0.0.1:{port}"
@@ -129,7 +135,7 @@ def _server(application: str, env: dict[str, str]) -> Iterator[Server]:
         process.wait(60)
 
 
-def _load(server: Server, seconds: int) -> Load:
+def put_load_on(server: Server, seconds: int) -> Load:
     """Raises RuntimeError when an answer was not 2xx."""
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
     output = subprocess.run([*command, server.url + QUERY], capture_output=True, text=True, check=True).stdout

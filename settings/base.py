@@ -45,6 +45,8 @@ INSTALLED_APPS = [
     "pipeline.console",
     "django_elasticsearch_dsl",
     "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "corsheaders",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -125,6 +127,14 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
     "UNAUTHENTICATED_USER": None,
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Web activity collector",
+    "DESCRIPTION": "Takes events of web pages and servers on their way to Kafka.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.1",
+    "POSTPROCESSING_HOOKS": ["events.openapi.add_kinds"],
 }
 
 LOG_LEVEL: str = env.str("LOG_LEVEL", "INFO").upper()

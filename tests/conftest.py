@@ -16,6 +16,7 @@ from elasticsearch.dsl import connections
 from devstack.config import StackConfig
 from devstack.stack import Stack
 from events import conf, process_collector
+from events.event import EVENT_TYPES
 from sinks import config as sinks_config
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
@@ -75,6 +76,20 @@ def _settings_are_read_anew() -> Iterator[None]:
     conf.events_settings.cache_clear()
     conf.kinds.cache_clear()
     sinks_config.sinks.cache_clear()
+
+
+@pytest.fixture
+def page_view(settings: Any) -> Iterator[None]:
+    """A second kind of event, page-view, is declared."""
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "kinds": {"page-view": {"type": "tests.events.page_view.PageView", "topic": "views"}},
+    }
+    conf.events_settings.cache_clear()
+    conf.kinds.cache_clear()
+    conf.register_kinds()
+    yield
+    del EVENT_TYPES["page-view"]
 
 
 @pytest.fixture

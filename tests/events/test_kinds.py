@@ -1,13 +1,11 @@
 """A kind of event is a class and an entry of settings: everything downstream knows it."""
 
 import json
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
 
-from events import conf
-from events.event import EVENT_TYPES, Event, SelectColor
+from events.event import Event, SelectColor
 from events.kinds import Kind
 from events.schema import InvalidRecord, check_for
 from sinks.config import sinks
@@ -17,22 +15,11 @@ from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
 from tests.events.test_schema import refusals
 
+pytestmark = pytest.mark.usefixtures("page_view")
+
 SINKS = {
     "views": {"kind": "hdfs", "topics": ["views"], "event": "page-view", "target": {"path": "/v", "format": "parquet"}}
 }
-
-
-@pytest.fixture(autouse=True)
-def page_view(settings: Any) -> Iterator[None]:
-    settings.EVENTS = {
-        **settings.EVENTS,
-        "kinds": {"page-view": {"type": "tests.events.page_view.PageView", "topic": "views"}},
-    }
-    conf.events_settings.cache_clear()
-    conf.kinds.cache_clear()
-    conf.register_kinds()
-    yield
-    del EVENT_TYPES["page-view"]
 
 
 def post(*events: object) -> Any:

@@ -74,7 +74,7 @@ def test_the_page_shows_the_numbers_of_the_index(
     chart = panel(page, "events-over-time")
     expect(chart.locator("[data-part=legend]")).to_contain_text("red 3 (60%)")
     expect(chart.locator("canvas[role=img]")).to_have_attribute(
-        "aria-label", "Bar chart of 5 events stacked by colour; the table below holds the same numbers."
+        "aria-label", "Bar chart of 5 events stacked by colorName; the table below holds the same numbers."
     )
     assert chart.locator("canvas[role=img]").evaluate(
         "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean)"
@@ -100,6 +100,30 @@ def test_the_page_shows_the_numbers_of_the_index(
     expect(panel(page, "sinks")).to_contain_text("not running")
     expect(page.locator("#tile-failures")).to_have_text("0")
     check_page(page)
+    assert problems == []
+
+
+def test_another_kind_of_event_can_be_chosen(
+    open_page: Callable[..., Page], problems: list[str], index: str, views: str
+) -> None:
+    index_events(index, [{"userName": "a", "colorName": "red"}])
+    index_events(views, [{"path": path, "title": HOSTILE, "seconds": 5} for path in ("/a", "/a", "/b")])
+    page = open_page()
+    expect(page.locator("#tile-total")).to_have_text("1")
+    page.get_by_role("navigation", name="Kind of event").get_by_role("link", name="page-view").click()
+    expect(page.locator("#tile-total")).to_have_text("3")
+    chart = panel(page, "events-over-time")
+    expect(chart.locator("[data-part=legend]")).to_contain_text("/a 2 (66.7%)")
+    values = panel(page, "top-values")
+    expect(values.locator("table")).to_have_count(2)
+    expect(values.locator("table").first.locator("tbody tr").first).to_contain_text("/a")
+    expect(values.get_by_text(HOSTILE)).to_be_visible()
+    newest = panel(page, "newest-of-kind")
+    expect(newest.locator("thead")).to_contain_text("seconds")
+    expect(newest.locator("tbody tr")).to_have_count(3)
+    page.get_by_role("link", name="24 hours").click()
+    expect(page.locator("[data-part=interval]")).to_have_text("One bar is 20 min.")
+    assert page.url.endswith("?event=page-view&range=24h")
     assert problems == []
 
 
