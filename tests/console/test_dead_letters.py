@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import Producer
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from elasticsearch.dsl import connections
 from pytest_django import Settings
 
 from devstack.stack import Stack
@@ -95,6 +96,24 @@ def test_those_who_may_replay_each_letter_once(buried: Stack, topic: str, operat
     done = [entry.change_message for entry in LogEntry.objects.order_by("pk")]
     assert done[0] == "replay 1 selected: 1 done"
     assert [text.rpartition(": ")[2] for text in done] == ["1 done", "1 done", "2 done", "0 done"]
+
+
+def test_an_elasticsearch_sink_stores_its_letters_itself(console: Stack, topic: str, operator: Operator) -> None:
+    bury(console, topic, [(5, event(5), "bad"), (6, b"no JSON", "bad")], sink="elasticsearch")
+    client = operator("replay")
+    own = f"{LETTERS}elasticsearch/"
+    assert "Store in this sink" in shown(client, f"{own}list/")
+    form = {"action": "store", "scope": "all"}
+    assert "This sink alone stores them" in client.post(f"{own}act/", form).content.decode()
+    page = client.post(f"{own}act/", {**form, "confirmed": "yes"}, follow=True).content.decode()
+    assert "1 dead letters were replayed" in page
+    assert "1 are still refused" in page
+    stored = connections.get_connection().get(index=topic, id=f"{topic}-0-5")
+    assert stored["_source"]["userName"] == "user-5"
+    assert end_offsets(console, topic) == [0, 0, 0]
+    assert f"bad {topic} 1" in shown(client, f"{own}reasons/")
+    assert LogEntry.objects.get().change_message == "store all of topic *, reason *: 1 done"
+    assert client.post(f"{HDFS}act/", {**form, "confirmed": "yes"}).status_code == 400
 
 
 def test_discarded_letters_are_gone_and_never_replayed(buried: Stack, topic: str, operator: Operator) -> None:

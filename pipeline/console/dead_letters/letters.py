@@ -1,5 +1,6 @@
 """Bounded reads of a sink's dead letters, and what operators do with them: replay or discard."""
 
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +13,18 @@ from pipeline.console.guard import guard
 from pipeline.console.topics.messages import Bounds, TopicMessage, read_messages
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import read_offsets, server_name
+from sinks.build import build_writer
 from sinks.config import SinkConfig
 from sinks.dead_letter_log import LetterLog, Place, StoredLetter, kind_of
-from sinks.errors import Retriable
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.errors import Cancelled, Fatal, Retriable
+from sinks.metrics import SinkMetrics
 from sinks.records import Partition, Record
-from sinks.replay import Replayer, parts
+from sinks.replay import Replayer, parts, store
+from sinks.retry import Backoff, Retry
+
+_PATIENCE_SECONDS = 15.0
+"""For the store of a sink to take letters, before they are left as they are."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +42,16 @@ class Letters:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What became of letters: how many were replayed, were too large for their topic, or are left for their keys."""
+    """What became of letters: how many were replayed, were too large for their topic, or are left for their keys.
+
+    refused: how many the sink's store still does not take, with the reason of one of them.
+    """
 
     done: int
     too_large: int
-    keyed: int
+    keyed: int = 0
+    refused: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,38 @@ def replay(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place
         for part in parts(keyless):
             replayer.to_topic(part)
     return Replayed(len(keyless), len(found) - len(whole), len(whole) - len(keyless))
+
+
+def can_store(sink: SinkConfig) -> bool:
+    """Whether the sink itself may be given its letters: a repeat does no harm, and nothing newer can be overwritten."""
+    return isinstance(sink.target, ElasticsearchTarget) and not sink.target.actions().versioned
+
+
+def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> Replayed:
+    """Has a sink for which `can_store` holds store the records of letters under their own ids, and nobody else.
+
+    Raises ServerError; what was stored by then is noted.
+    """
+    given_up = threading.Event()
+    patience = threading.Timer(_PATIENCE_SECONDS, given_up.set)
+    refused: dict[Place, str] = {}
+    with _replaying(sink) as (replayer, letters):
+        found = chosen(letters, topic=topic, kind=kind, origins=origins)
+        whole = [letter for letter in found if letter.is_whole]
+        writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
+        retry = Retry(f"replay of {sink.name}", Backoff(maximum=1.0), given_up)
+        patience.start()
+        try:
+            for part in parts(whole):
+                refused |= store(writer, sink.check(), part, retry)
+                replayer.note_stored([letter for letter in part if letter.origin not in refused])
+        except (Cancelled, Fatal) as error:
+            raise ServerError(sink.name, str(error)) from error
+        finally:
+            patience.cancel()
+            writer.close()
+    reason = next(iter(refused.values()), "")
+    return Replayed(len(whole) - len(refused), len(found) - len(whole), refused=len(refused), reason=reason)
 
 
 def discard(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> int:

@@ -94,6 +94,7 @@ def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
             "older": further and f"?{further}",
             "is_complete": found.is_complete,
             "may_replay": request.user.has_perm(REPLAY),
+            "can_store": letters.can_store(config),
         }
 
     return panel_response(request, "dead_letters/letters.html", read)
@@ -140,7 +141,7 @@ def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, of
 
 @require_POST
 def act(request: HttpRequest, sink: str) -> HttpResponseBase:
-    """Replays or discards: the selected letters, or all of a topic and reason; asks before it does."""
+    """Replays, lets the sink store, or discards: the selected letters, or all of a topic and reason; asks before."""
     config = _sink(sink)
     action, topic, kind = (request.POST.get(name, "") for name in ("action", "topic", "reason"))
     is_all = request.POST.get("scope") == "all"
@@ -148,7 +149,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         origins = None if is_all else _origins(request.POST.getlist("letter"))
     except ValueError as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
-    if action not in ("replay", "discard"):
+    if action not in ("replay", "store", "discard") or (action == "store" and not letters.can_store(config)):
         return HttpResponseBadRequest("action", content_type="text/plain")
     back = f"{_url('letters', sink)}?{urlencode({'topic': topic, 'reason': kind})}"
     if origins is not None and not origins:
@@ -166,7 +167,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         request,
         "dead_letters/confirm.html",
         page=PAGE,
-        title=_("Replay dead letters?") if action == "replay" else _("Discard dead letters?"),
+        title=_("Discard dead letters?") if action == "discard" else _("Replay dead letters?"),
         sink=config,
         action=action,
         topic=topic,
@@ -185,8 +186,9 @@ def _do(
 ) -> HttpResponseBase:
     which = f"{len(origins)} selected" if origins is not None else f"all of topic {topic or '*'}, reason {kind or '*'}"
     with audited(request, f"dead letters of {config.name}", f"{action} {which}") as logged:
-        if action == "replay":
-            replayed = letters.replay(config, topic=topic, kind=kind, origins=origins)
+        if action != "discard":
+            again = letters.replay if action == "replay" else letters.store_again
+            replayed = again(config, topic=topic, kind=kind, origins=origins)
             done = replayed.done
             notes.success(request, _("{n} dead letters were replayed.").format(n=done))
             if replayed.too_large:
@@ -196,6 +198,9 @@ def _do(
                 text = _("{n} have a key, of which they would become the newest record; use the command {command}.")
                 command = f"manage.py replay_dlq --sink {config.name} --keyed"
                 notes.warning(request, text.format(n=replayed.keyed, command=command))
+            if replayed.refused:
+                text = _("{n} are still refused: {reason}")
+                notes.warning(request, text.format(n=replayed.refused, reason=replayed.reason[:_IN_LIST]))
         else:
             done = letters.discard(config, topic=topic, kind=kind, origins=origins)
             notes.success(request, _("{n} dead letters were discarded.").format(n=done))
