@@ -15,10 +15,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from events.collect import UNEXPECTED, collect
+from events.collect import EVENTS_PATH, SELECT_PATH, UNEXPECTED, collect
 from events.http import BAD_REQUEST
 from events.openapi import describe_get_select, describe_post_events, describe_post_select
-from events.process_collector import process_collector
+from events.process_collector import count_answer, process_collector
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class ApiView(APIView):
     """What all addresses below /api/ share: JSON in English, errors included; nothing is cached."""
 
     content_negotiation_class = AlwaysJson
+    endpoint: str | None = None
+    """What its answers are counted under."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answers programs in one language, whatever Accept-Language says; the page translates for people."""
@@ -52,6 +54,8 @@ class ApiView(APIView):
             response.headers.setdefault(name, value)
         # Django would log a line for each refused event; the caller was told, and the producer says it once.
         response._has_been_logged = True
+        if self.endpoint is not None:
+            count_answer("view", self.endpoint, response.status_code)
         return super().finalize_response(request, response, *args, **kwargs)
 
     def get_exception_handler(self) -> Any:
@@ -62,6 +66,7 @@ class ApiView(APIView):
 class SelectView(ApiView):
     """GET with `?color=&user=`, or POST a JSON object with these fields: one choice of a colour becomes an event."""
 
+    endpoint = SELECT_PATH
     # Without HEAD: it would produce an event for a caller who only asks.
     http_method_names = ["get", "post", "options"]
 
@@ -79,6 +84,7 @@ class SelectView(ApiView):
 class EventsView(ApiView):
     """POST one event or an array of events of any kind."""
 
+    endpoint = EVENTS_PATH
     http_method_names = ["post", "options"]
 
     @describe_post_events

@@ -6,18 +6,24 @@ Both doors, the DRF views and the WSGI lane, call `collect` with the WSGI enviro
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 
 from events import http
+from events.bad_events import BadEvents
 from events.bots import is_bot
-from events.delivery import Delivers, Mode
+from events.counters import Counters
+from events.delivery import Delivers, Mode, Refusal
 from events.event import InvalidEvent, encode
 from events.http import Environ, Refused
 from events.kinds import Kind
+from events.metrics import ACCEPTED as EVENTS_ACCEPTED
+from events.metrics import REJECTED, UNAVAILABLE
 from events.producer import Headers, Record
 
 logger = logging.getLogger(__name__)
@@ -77,7 +83,7 @@ class Collector:
     """What `collect` needs: the kinds of events by name, their delivery, the mode where a request names none, limits.
 
     honours_privacy_signals: whether browsers that ask not to be tracked are left alone; now: the time of receipt, as
-    events carry it.
+    events carry it; counters: of this process; bad_events: gets copies of what was rejected.
     """
 
     kinds: Mapping[str, Kind]
@@ -86,6 +92,8 @@ class Collector:
     limits: Limits
     honours_privacy_signals: bool
     now: Callable[[], str]
+    counters: Counters
+    bad_events: BadEvents | None = None
 
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
         """Collects one choice of a colour: the caller's `color` and `user`.
@@ -93,20 +101,25 @@ class Collector:
         Returns 202 (201 in the mode acknowledged), 400 naming each bad field, or 503 when it could not be taken.
         """
         kind = self.kinds[SELECT_COLOR]
+        timestamp = self.now()
         try:
-            event = kind.make(params, timestamp=self.now(), user_agent=user_agent, names=_SELECT_NAMES)
+            event = kind.make(params, timestamp=timestamp, user_agent=user_agent, names=_SELECT_NAMES)
         except InvalidEvent as invalid:
+            self.counters.add((REJECTED, SELECT_COLOR, invalid.reason))
+            self.note_bad(params, str(invalid), path=SELECT_PATH, user_agent=user_agent)
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
         headers = [BOT] if is_bot(user_agent) else None
         refusal = self.delivery.take([(kind.topic, encode(event), headers)], self.mode)
         if refusal is not None:
+            self.counters.add((UNAVAILABLE, self.mode.value))
             return _unavailable({"status": "unavailable", "detail": refusal.reason})
+        self.counters.add((EVENTS_ACCEPTED, kind.topic, self.mode.value))
         return CREATED if self.mode is Mode.ACKNOWLEDGED else ACCEPTED
 
-    def batch(self, events: Sequence[Mapping[str, Any] | str], *, user_agent: str, mode: Mode) -> Answer:
+    def batch(self, events: Sequence[Any], *, user_agent: str, mode: Mode) -> Answer:
         """Collects events of any kind; those that can't be used are named in the answer, the others are taken.
 
-        events: each as the caller gave it, or why it could not be read.
+        events: what the caller gave for each.
         """
         timestamp = self.now()
         common = [BOT] if is_bot(user_agent) else None
@@ -117,9 +130,12 @@ class Collector:
                 records.append(self._record(given, timestamp, user_agent, common))
             except InvalidEvent as invalid:
                 rejected.append(_rejection(index, given, invalid.errors))
+                self.counters.add((REJECTED, self._kind_name(given), invalid.reason))
+                self.note_bad(given, str(invalid), path=EVENTS_PATH, user_agent=user_agent)
         if not records:
             return Answer(400, {"status": "rejected", "accepted": 0, "rejected": rejected})
         refusal = self.delivery.take(records, mode)
+        self._count(records, mode, refusal)
         if refusal is None:
             status = 201 if mode is Mode.ACKNOWLEDGED else 202
             return Answer(status, {"status": "accepted", "accepted": len(records), "rejected": rejected})
@@ -135,21 +151,38 @@ class Collector:
             }
         )
 
-    def _record(
-        self, given: Mapping[str, Any] | str, timestamp: str, user_agent: str, headers: Headers | None
-    ) -> Record:
-        if isinstance(given, str):
-            raise InvalidEvent({"event": given})
+    def note_bad(self, given: object, reason: str, *, path: str, user_agent: str) -> None:
+        """What came at `path`, an event or a body, was rejected; its copy is sent where the settings say so."""
+        if self.bad_events is not None:
+            self.bad_events.note(given, reason, path=path, timestamp=self.now(), user_agent=user_agent)
+
+    def _count(self, records: Sequence[Record], mode: Mode, refusal: Refusal | None) -> None:
+        refused = set() if refusal is None else set(refusal.indexes)
+        taken = [record for index, record in enumerate(records) if index not in refused] if refused else records
+        for topic, number in Counter(map(itemgetter(0), taken)).items():
+            self.counters.add((EVENTS_ACCEPTED, topic, mode.value), number)
+        if refused:
+            self.counters.add((UNAVAILABLE, mode.value), len(refused))
+
+    def _kind_name(self, given: Any) -> str:
+        """For people who look at metrics; what callers make up is all the same."""
+        name = given.get("event", SELECT_COLOR) if isinstance(given, dict) else None
+        return name if isinstance(name, str) and name in self.kinds else "unknown"
+
+    def _record(self, given: Any, timestamp: str, user_agent: str, headers: Headers | None) -> Record:
+        if not isinstance(given, dict):
+            raise InvalidEvent({"event": "Must be a JSON object."}, reason="json")
         kind = self.kinds.get(name) if isinstance(name := given.get("event", SELECT_COLOR), str) else None
         if kind is None:
-            raise InvalidEvent({"event": f"Must be one of {', '.join(self.kinds)}."})
+            raise InvalidEvent({"event": f"Must be one of {', '.join(self.kinds)}."}, reason="kind")
         if (event_id := given.get("id")) is not None:
             if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
-                raise InvalidEvent({"id": "Must be a UUID."})
+                raise InvalidEvent({"id": "Must be a UUID."}, reason="id")
             headers = [(EVENT_ID, event_id.lower().encode()), *(headers or ())]
         value = encode(kind.make(given, timestamp=timestamp, user_agent=user_agent))
         if len(value) > self.limits.max_event_bytes:
-            raise InvalidEvent({"event": f"Must be at most {self.limits.max_event_bytes} bytes, not {len(value)}."})
+            error = f"Must be at most {self.limits.max_event_bytes} bytes, not {len(value)}."
+            raise InvalidEvent({"event": error}, reason="size")
         return kind.topic, value, headers
 
 
@@ -166,7 +199,7 @@ def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
             return _collect_events(environ, collector)
         params: Mapping[str, object]
         if environ["REQUEST_METHOD"] == "POST":
-            params = _posted_select(environ, collector.limits)
+            params = _posted_select(environ, collector)
         else:
             params = http.query(environ)
         return collector.select(params, user_agent=http.user_agent(environ))
@@ -182,7 +215,11 @@ def _collect_events(environ: Environ, collector: Collector) -> Answer:
     if http.media_type(environ) not in ("application/json", "text/plain"):
         raise Refused(415, "The Content-Type must be application/json or text/plain.")
     body = http.plain_body(environ, collector.limits.max_batch_bytes)
-    events = _events(body)
+    try:
+        events = _events(body)
+    except Refused as refused:
+        collector.note_bad(body, refused.detail, path=EVENTS_PATH, user_agent=http.user_agent(environ))
+        raise
     if not events:
         raise Refused(400, "The batch has no events.")
     if len(events) > (limit := collector.limits.max_batch_events):
@@ -200,8 +237,8 @@ def _mode(environ: Environ, collector: Collector) -> Mode:
         raise Refused(400, f"mode must be one of {', '.join(Mode)}.") from None
 
 
-def _events(body: bytes) -> Sequence[Mapping[str, Any] | str]:
-    """The events of a body, each a JSON object or why it is none. Raises Refused."""
+def _events(body: bytes) -> Sequence[Any]:
+    """What a body has for each event. Raises Refused."""
     try:
         return [_decode_event(body)] if body.startswith(b"{") else _decode_batch(body)
     except (ValueError, RecursionError):
@@ -213,27 +250,27 @@ def _events(body: bytes) -> Sequence[Mapping[str, Any] | str]:
         raise Refused(400, f"{_NO_EVENTS} ({_short(error)}).") from None
     if not isinstance(found, list | dict):
         raise Refused(400, f"{_NO_EVENTS}.")
-    events = found if isinstance(found, list) else [found]
-    return [event if isinstance(event, dict) else "Must be a JSON object." for event in events]
+    return found if isinstance(found, list) else [found]
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-def _posted_select(environ: Environ, limits: Limits) -> dict[str, Any]:
+def _posted_select(environ: Environ, collector: Collector) -> dict[str, Any]:
     if http.media_type(environ) != "application/json":
         raise Refused(415, f'Unsupported media type "{environ.get("CONTENT_TYPE", "")}" in request.')
+    body = http.body(environ, collector.limits.max_body_bytes)
     try:
-        return _decode_event(http.body(environ, limits.max_body_bytes))
+        return _decode_event(body)
     except (ValueError, RecursionError) as error:
-        raise Refused(
-            400, f"The body must be a JSON object with the fields color and user ({_short(error)})."
-        ) from error
+        detail = f"The body must be a JSON object with the fields color and user ({_short(error)})."
+        collector.note_bad(body, detail, path=SELECT_PATH, user_agent=http.user_agent(environ))
+        raise Refused(400, detail) from error
 
 
-def _rejection(index: int, given: Mapping[str, Any] | str, errors: dict[str, str]) -> dict[str, Any]:
-    event_id = given.get("id") if isinstance(given, Mapping) else None
+def _rejection(index: int, given: Any, errors: dict[str, str]) -> dict[str, Any]:
+    event_id = given.get("id") if isinstance(given, dict) else None
     if isinstance(event_id, str) and _UUID.fullmatch(event_id):
         return {"index": index, "id": event_id, "errors": errors}
     return {"index": index, "errors": errors}

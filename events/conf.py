@@ -30,6 +30,18 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     fsync_seconds: Annotated[float, Meta(gt=0, description="Seconds between two fsyncs.")] = 1.0
 
 
+class BadEventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where copies of rejected events go."""
+
+    topic: Annotated[
+        str, Meta(pattern=r"^[a-zA-Z0-9._-]{0,249}$", description="Their topic; empty: they go nowhere.")
+    ] = ""
+    per_second: Annotated[float, Meta(gt=0, description="Copies that one process sends a second at most.")] = 10.0
+    max_bytes: Annotated[
+        int, Meta(ge=1, le=900_000, description="Bytes of a copy; what is longer is cut off there.")
+    ] = 8 * 1024
+
+
 class KindSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of EVENTS["kinds"]: a kind of event beside select-color."""
 
@@ -69,6 +81,16 @@ class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     )
     durable: Annotated[bool, Meta(description="Wait for all replicas in sync (acks=all), with idempotence.")] = False
     spool: Annotated[SpoolSettings, Meta(description="Where events wait on disk.")]
+    bad_events: Annotated[BadEventsSettings, Meta(description="Where copies of rejected events go.")] = (
+        BadEventsSettings()
+    )
+    metrics_path: Annotated[
+        str,
+        Meta(description="The folder in which the processes of this machine count; empty: there is no /metrics."),
+    ] = ""
+    drain_seconds: Annotated[
+        float, Meta(ge=0, description="Seconds that `manage.py drain` waits while /readyz answers 503.")
+    ] = 5.0
     producer: Annotated[dict[str, Any], Meta(description="librdkafka options of the producer, for example acks.")] = {}
     kafka_away_seconds: Annotated[
         float, Meta(gt=0, description="Seconds without a delivery, while events wait, after which events go to disk.")

@@ -73,7 +73,8 @@ class Delivery:
     ) -> None:
         self._producer = producer
         self._make_acknowledging = make_acknowledging
-        self._acknowledging: EventProducer | None = None
+        self.acknowledging: EventProducer | None = None
+        """The producer of the mode acknowledged, once it was needed."""
         self._spool = spool
         self._acknowledge_seconds = acknowledge_seconds
         self._lock = threading.Lock()
@@ -90,14 +91,14 @@ class Delivery:
 
     def close(self, timeout: float) -> None:
         """Waits up to `timeout` seconds for the acknowledgements that callers wait for."""
-        if self._acknowledging is not None:
-            self._acknowledging.close(timeout)
+        if self.acknowledging is not None:
+            self.acknowledging.close(timeout)
 
     def _make(self) -> EventProducer:
         with self._lock:
-            if self._acknowledging is None:
-                self._acknowledging = self._make_acknowledging()
-            return self._acknowledging
+            if self.acknowledging is None:
+                self.acknowledging = self._make_acknowledging()
+            return self.acknowledging
 
     def _accept(self, records: Sequence[Record]) -> Refusal | None:
         taken = self._producer.produce_all(records)
@@ -115,7 +116,7 @@ class Delivery:
             if (now := time.monotonic()) < self._next_try:
                 return Refusal(range(len(records)), "Kafka does not acknowledge events at present")
             self._next_try = now + self._acknowledge_seconds  # meanwhile this caller alone tries
-        producer = self._acknowledging or self._make()
+        producer = self.acknowledging or self._make()
         reports = _Reports(len(records))
         for index, (topic, value, headers) in enumerate(records):
             try:

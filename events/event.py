@@ -14,12 +14,13 @@ YEARS = (1000, MAXYEAR)
 class InvalidEvent(ValueError):
     """Input that can't become an event.
 
-    errors: the field as the caller named it -> what is wrong with it.
+    errors: the field as the caller named it -> what is wrong with it; reason: in a word: fields, kind, id, size, json.
     """
 
-    def __init__(self, errors: dict[str, str]) -> None:
+    def __init__(self, errors: dict[str, str], *, reason: str = "fields") -> None:
         super().__init__("; ".join(f"{field}: {error}" for field, error in errors.items()))
         self.errors = errors
+        self.reason = reason
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

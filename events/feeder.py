@@ -84,6 +84,8 @@ class Feeder:
                     self._spool.news.wait(_IDLE_SECONDS)
             except Exception:
                 logger.exception("the spool could not be fed; it is tried again")
+                for source in self._sources:
+                    source.reader.rewind()  # nothing that was read is passed over
                 self._stopping.wait(_RETRY_SECONDS)
 
     def _adopt(self) -> None:

@@ -1,11 +1,15 @@
-"""For probes: whether this process lives, and whether it can take events."""
+"""For probes and Prometheus: whether this process lives, whether it can take events, what all processes counted."""
 
-from django.http import HttpRequest, JsonResponse
+from pathlib import Path
+
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from events.conf import events_settings
 from events.delivery import Mode
+from events.metrics import metrics_text
 from events.process_collector import process_delivery
 
 SPOOL_LIMIT = 0.9
@@ -25,6 +29,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 while events can be taken as the setting EVENTS_MODE promises, else 503; with what it depends on."""
     state = process_delivery().state()
     reasons = []
+    if state.is_draining:
+        reasons.append("draining")
     if state.is_closed:
         reasons.append("the process ends")
     if state.spool_bytes > SPOOL_LIMIT * state.spool_max_bytes:
@@ -41,3 +47,13 @@ def readyz(request: HttpRequest) -> JsonResponse:
         },
         status=503 if reasons else 200,
     )
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """What the processes of this machine have counted, for Prometheus; 404 where the settings say so."""
+    folder = events_settings().metrics_path
+    if not folder:
+        raise Http404
+    return HttpResponse(metrics_text(Path(folder)), content_type=CONTENT_TYPE_LATEST)

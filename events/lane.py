@@ -19,7 +19,7 @@ from django.http import HttpResponse
 from events.api import EventsView, SelectView, view_headers
 from events.collect import EVENTS_PATH, SELECT_PATH, collect
 from events.http import Environ
-from events.process_collector import process_collector
+from events.process_collector import count_answer, process_collector
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
@@ -57,6 +57,7 @@ class Lane:
         if envelope is None:
             return self._django(environ, start_response)
         answer = collect(environ, process_collector)
+        count_answer("lane", environ["PATH_INFO"], answer.status)
         body = _encode(answer.body)
         headers = [*envelope, ("Content-Length", str(len(body))), *answer.headers.items()]
         start_response(_STATUS[answer.status], headers)

@@ -6,10 +6,12 @@ from multiprocessing import util
 
 from django.utils import timezone
 
+from events.bad_events import BadEvents
 from events.collect import Collector, Limits
-from events.conf import events_settings, kinds
+from events.conf import EventsSettings, events_settings, kinds
 from events.delivery import Mode
 from events.event import Clock
+from events.metrics import REQUESTS
 from events.process_delivery import ProcessDelivery
 
 _lock = threading.Lock()
@@ -30,6 +32,12 @@ def process_delivery() -> ProcessDelivery:
     process_collector()
     assert _delivery is not None
     return _delivery
+
+
+def count_answer(door: str, endpoint: str, status: int) -> None:
+    """Counts an answer of /api/select or /api/events; door: lane or view."""
+    if (collector := _collector) is not None:
+        collector.counters.add((REQUESTS, door, endpoint, str(status)))
 
 
 def close_process_collector() -> None:
@@ -67,8 +75,23 @@ def _make() -> Collector:
                 ),
                 honours_privacy_signals=conf.privacy_signals,
                 now=Clock(timezone.get_default_timezone()),
+                counters=delivery.counters,
+                bad_events=_make_bad_events(conf, delivery),
             )
         return _collector
+
+
+def _make_bad_events(conf: EventsSettings, delivery: ProcessDelivery) -> BadEvents | None:
+    bad = conf.bad_events
+    if not bad.topic:
+        return None
+    return BadEvents(
+        bad.topic,
+        per_second=bad.per_second,
+        max_bytes=bad.max_bytes,
+        send=delivery.send_bad,
+        counters=delivery.counters,
+    )
 
 
 def _forget_parents_collector() -> None:

@@ -1,16 +1,22 @@
 """Producers, spool and feeder of one process, made of the settings and brought to their end together."""
 
 import logging
+import threading
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from events import metrics
 from events.conf import EventsSettings, SpoolSettings, producer_options
+from events.counters import Counters
 from events.delivery import Delivery, to_payload
+from events.draining import is_draining
 from events.feeder import Feeder
 from events.forking import never_destroy
-from events.producer import DeliveryCounts, EventProducer, Headers
+from events.producer import STATISTICS, DeliveryCounts, EventProducer, Headers, Record
 from events.spool import Spool, SpoolFull
 
 logger = logging.getLogger(__name__)
@@ -18,12 +24,18 @@ logger = logging.getLogger(__name__)
 # librdkafka looks once a second for records whose time is over; the rest is for their reports.
 TIMEOUT_LEEWAY_SECONDS = 1.5
 
+BAD_EVENTS_OPTIONS = {"queue.buffering.max.kbytes": 16 * 1024, "message.timeout.ms": 30_000}
+"""librdkafka options of the producer of bad events: a topic that is not there must not hold up anything else."""
+
+_PUBLISH_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class State:
-    """How delivery stands. waiting: events in librdkafka's queue."""
+    """How delivery stands. is_draining: whether it was told that it will end; waiting: events in librdkafka's queue."""
 
     is_closed: bool
+    is_draining: bool
     is_kafka_away: bool
     waiting: int
     spool_bytes: int
@@ -35,10 +47,12 @@ class ProcessDelivery:
 
     def __init__(self, conf: EventsSettings) -> None:
         options = producer_options(conf)
-        root = Path(conf.spool.path)
+        self._started_at = time.time()
+        self._root = root = Path(conf.spool.path)
         self._flush_seconds = conf.flush_seconds
+        self.counters = _make_counters(conf.metrics_path)
         self._spool = _make_spool(root, conf.spool)
-        self._producer = EventProducer(options, away_seconds=conf.kafka_away_seconds, keep=self._keep)
+        self._producer = EventProducer({**options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep)
         self._feeder = Feeder(root, self._spool, self._producer)
         timeout = conf.acknowledge_seconds - TIMEOUT_LEEWAY_SECONDS
         acknowledging_options = {**options, "message.timeout.ms": int(timeout * 1000)}
@@ -49,7 +63,14 @@ class ProcessDelivery:
             acknowledge_seconds=conf.acknowledge_seconds,
         )
         self.take = self._delivery.take
+        self._bad_events_options = {**options, **BAD_EVENTS_OPTIONS}
+        self._away_seconds = conf.kafka_away_seconds
+        self._bad_producer: EventProducer | None = None
+        self._lock = threading.Lock()
         self.is_closed = False
+        self._stop_publishing = threading.Event()
+        self._publisher = threading.Thread(target=self._publish_each, name="metrics", daemon=True)
+        self._publisher.start()
 
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
@@ -59,11 +80,20 @@ class ProcessDelivery:
         """How it stands now."""
         return State(
             is_closed=self.is_closed,
-            is_kafka_away=self._producer.is_away,
+            is_draining=is_draining(self._root, self._started_at),
+            is_kafka_away=self._producer.is_away or not self._producer.is_reached,
             waiting=self._producer.counts().waiting,
             spool_bytes=self._spool.used,
             spool_max_bytes=self._spool.max_bytes,
         )
+
+    def send_bad(self, records: Sequence[Record]) -> int:
+        """Hands records that nobody waits for to Kafka, without waiting; returns how many it took."""
+        if self._bad_producer is None:
+            with self._lock:
+                if self._bad_producer is None and not self.is_closed:
+                    self._bad_producer = EventProducer(self._bad_events_options, away_seconds=self._away_seconds)
+        return 0 if self._bad_producer is None else self._bad_producer.produce_all(records)
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""
@@ -73,11 +103,17 @@ class ProcessDelivery:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
         if self.is_closed:
             return
-        self.is_closed = True
+        with self._lock:
+            self.is_closed = True
         self._feeder.stop()
         self._delivery.close(self._flush_seconds)
         self._producer.close(0 if self._producer.is_away else self._flush_seconds)
         self._feeder.finish()
+        if self._bad_producer is not None:
+            self._bad_producer.close(0 if self._producer.is_away else self._flush_seconds)
+        self._stop_publishing.set()
+        self._publisher.join()
+        self._publish()
         self._spool.close()
         logger.info("producer closed: %s", self.counts())
 
@@ -86,6 +122,34 @@ class ProcessDelivery:
         never_destroy(self)
         self._spool.abandon()
         self._feeder.abandon()
+        self.counters.abandon()
+
+    def _publish_each(self) -> None:
+        while not self._stop_publishing.wait(_PUBLISH_SECONDS):
+            self._publish()
+
+    def _publish(self) -> None:
+        """Puts what is counted and measured elsewhere among the counters."""
+        state, kept = self.state(), self._producer.counts().kept
+        producers = [self._producer, self._delivery.acknowledging]
+        counts = [producer.counts() for producer in producers if producer is not None]
+        statistics = self._producer.statistics
+        for name, number in (
+            (metrics.DELIVERED, sum(count.delivered for count in counts)),
+            (metrics.FAILED, sum(count.failed for count in counts)),
+            (metrics.KEPT, kept),
+            (metrics.QUEUE, sum(count.waiting for count in counts)),
+            (metrics.SPOOL_BYTES, state.spool_bytes),
+            (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),
+            (metrics.KAFKA_AWAY, int(state.is_kafka_away)),
+            (metrics.QUEUE_SECONDS, statistics.queue_microseconds),
+            (metrics.BROKER_SECONDS, statistics.broker_microseconds),
+        ):
+            self.counters.set((name,), number)
+        if self._bad_producer is not None:
+            bad = self._bad_producer.counts()
+            self.counters.set((metrics.BAD_EVENTS, "delivered"), bad.delivered)
+            self.counters.set((metrics.BAD_EVENTS, "failed"), bad.failed)
 
     def _keep(self, topic: str, value: bytes, headers: Headers | None) -> bool:
         try:
@@ -93,6 +157,13 @@ class ProcessDelivery:
         except SpoolFull:
             return False
         return True
+
+
+def _make_counters(path: str) -> Counters:
+    try:
+        return Counters(Path(path) if path else None)
+    except OSError as error:
+        raise ImproperlyConfigured(f"EVENTS: metrics_path: {error} (set EVENTS_METRICS_PATH)") from error
 
 
 def _make_spool(root: Path, conf: SpoolSettings) -> Spool:

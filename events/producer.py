@@ -4,6 +4,7 @@ No Django here: sinks use it for their dead letters too.
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -16,6 +17,7 @@ from weakref import WeakMethod
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from events.kafka_log import Outage, client_logger
+from events.kafka_statistics import BrokerStatistics, read_statistics
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +41,16 @@ DEFAULTS: dict[str, Any] = {
 
 DURABLE: dict[str, Any] = {"acks": "all", "enable.idempotence": True}
 """The options of the durable profile: all replicas in sync have a record, once and in order."""
+
+STATISTICS: dict[str, Any] = {
+    "statistics.interval.ms": 1000,
+    # A client that asks for metadata now and then is not disconnected as idle, and hears from a broker.
+    "topic.metadata.refresh.interval.ms": 10_000,
+}
+"""The options of a producer that is to know whether Kafka can be reached, also while it has nothing to deliver."""
+
+REACHED_SECONDS = 25.0
+"""How long a broker that was heard counts as reachable, with the options of STATISTICS."""
 
 _POLL_SECONDS = 0.1
 _CLOSE_SECONDS = 5.0
@@ -80,9 +92,13 @@ class EventProducer:
         self._outage = Outage(logger, "events wait for it")
         # A cycle of references would leave the end of a closed client to the garbage collector, perhaps in a forked
         # child, where it hangs.
-        note_error = WeakMethod(self._note_error)
+        note_error, note_statistics = WeakMethod(self._note_error), WeakMethod(self._note_statistics)
         self._producer = Producer(
-            {**options, "error_cb": lambda error: (note := note_error()) and note(error)},
+            {
+                **options,
+                "error_cb": lambda error: (note := note_error()) and note(error),
+                "stats_cb": lambda text: (note := note_statistics()) and note(text),
+            },
             logger=client_logger("events.librdkafka"),
         )
         linger = options.get("queue.buffering.max.ms", options["linger.ms"])  # the same option by its older name
@@ -96,7 +112,12 @@ class EventProducer:
         self._progressed_at = time.monotonic()
         self._is_stalled = False
         self.is_away = False
-        """Whether Kafka can't be reached, or has taken nothing for too long; a delivery ends it."""
+        """Whether Kafka can't be reached, or has taken nothing for too long; a delivery ends it, or a broker that is
+        heard while nothing waits."""
+        self._away_since = 0.0
+        self.statistics = BrokerStatistics()
+        """What librdkafka told last, with the options of STATISTICS."""
+        self._reached_at = -math.inf
         self._purge_until = 0.0
         # Callers that are on their way into librdkafka: appending and popping take no lock.
         self._entered: deque[None] = deque()
@@ -174,6 +195,11 @@ class EventProducer:
         return DeliveryCounts(self._delivered, self._failed, self._refused, len(self._producer), self._kept)
 
     @property
+    def is_reached(self) -> bool:
+        """Whether a broker was heard lately, by librdkafka's statistics (the options of STATISTICS)."""
+        return time.monotonic() - self._reached_at < REACHED_SECONDS
+
+    @property
     def is_closed(self) -> bool:
         """Whether close() was called: every further event is refused."""
         return self._is_closed
@@ -229,9 +255,19 @@ class EventProducer:
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
             self._go_away()
 
+    def _note_statistics(self, text: str) -> None:
+        self.statistics = read_statistics(text)
+        if self.statistics.silent_seconds is None:
+            return
+        self._reached_at = time.monotonic() - self.statistics.silent_seconds
+        if self.is_away and self._reached_at > self._away_since and not len(self._producer):
+            self.is_away = False
+            self._outage.over("it can be reached again")
+
     def _go_away(self) -> None:
         if self.is_away:
             return
+        self._away_since = time.monotonic()
         self.is_away = True
         if self._keep is not None:
             self._purge_until = time.monotonic() + _PURGE_SECONDS

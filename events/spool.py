@@ -17,6 +17,8 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +41,7 @@ _NEW = ".new-"
 _MAX_RECORD = 64 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 _BEING_MADE_SECONDS = 60.0
+_NOT_FORCED = "the spool can't be forced to the disk"
 
 
 class SpoolFull(Exception):
@@ -67,15 +70,12 @@ class Spool:
         self._fsync = fsync
         self._lock = threading.Lock()
         self._used = 0
-        self._number = 0
-        self._fd = -1
-        self._written = 0
+        self._segment = _Segment(0)
         self._is_closed = False
         self._is_full = False
         self.appended = 0
         """Records that it took so far."""
         self._sync_lock = threading.Lock()
-        self._synced: Position = (0, 0)
         self.news = threading.Event()
         """Set when there are new records."""
         self._stop = threading.Event()
@@ -95,35 +95,22 @@ class Spool:
 
     @property
     def end(self) -> Position:
-        """Up to where there are records."""
+        """Up to where there are records that may be delivered: not those that may still be refused."""
         with self._lock:
-            return self._number, self._written
+            segment = self._segment
+            return segment.number, segment.synced if self._fsync == "always" else segment.written
 
     def append(self, payloads: Sequence[bytes]) -> None:
-        """Writes records, all or none. Raises SpoolFull."""
+        """Writes records, all or none. Raises SpoolFull: then none of them is ever read."""
         data = b"".join(part for payload in payloads for part in (_header(payload), payload))
-        with self._lock:
-            self._make_room(len(data))
-            try:
-                written = os.write(self._fd, data)
-            except OSError as error:
-                self._undo()
-                raise SpoolFull(f"the spool can't be written: {error.strerror}") from error
-            if written < len(data):
-                self._undo()
-                raise SpoolFull("the spool can't be written: the disk is full")
-            self._written += len(data)
-            self._used += len(data)
-            self.appended += len(payloads)
-            position = self._number, self._written
-            if self._is_full:
-                self._is_full = False
-                logger.info("the spool takes events again")
+        segment, end = self._write(data, len(payloads))
         if self._fsync == "always":
             try:
-                self._sync(position)
-            except OSError as error:
-                raise SpoolFull(f"the spool can't be forced to the disk: {error.strerror}") from error
+                self._sync(segment, end)
+            except SpoolFull:
+                with self._lock:
+                    self.appended -= len(payloads)
+                raise
         if not self.news.is_set():
             self.news.set()
 
@@ -134,13 +121,11 @@ class Spool:
 
     def close(self) -> None:
         """Ends it; what was not delivered stays for the next process."""
-        with self._lock:
+        with self._sync_lock, self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
+            self._end_segment()
         self._stop.set()
         if self._syncer.is_alive():
             self._syncer.join()
@@ -148,11 +133,23 @@ class Spool:
 
     def abandon(self) -> None:
         """In a forked child: lets go of the parent's files."""
-        for fd in (self._fd, self._lock_fd):
+        for fd in (self._segment.fd, self._lock_fd):
             if fd >= 0:
                 os.close(fd)
 
-    def _make_room(self, size: int) -> None:
+    def _write(self, data: bytes, records: int) -> "tuple[_Segment, int]":
+        """Returns the segment, and up to where it was written."""
+        while True:
+            with self._lock:
+                segment = self._segment
+                self._check_room(len(data))
+                if segment.fd >= 0 and segment.written + len(data) <= max(self._segment_bytes, len(data)):
+                    self._append_to(segment, data)
+                    self.appended += records
+                    return segment, segment.written
+            self._begin_segment(after=segment)
+
+    def _check_room(self, size: int) -> None:
         if self._is_closed:
             raise SpoolFull("the spool is closed")
         if self._used + size > self._max_bytes:
@@ -160,47 +157,122 @@ class Spool:
                 self._is_full = True
                 logger.error("the spool is full: %d of %d bytes; events are refused", self._used, self._max_bytes)
             raise SpoolFull("the spool is full")
-        if self._fd >= 0 and self._written + size <= self._segment_bytes:
-            return
+
+    def _append_to(self, segment: "_Segment", data: bytes) -> None:
         try:
-            fd = os.open(_segment(self.folder, self._number + 1), _APPEND, _MODE)
-            if self._fd >= 0:
-                if self._fsync != "never":
-                    os.fsync(self._fd)
-                os.close(self._fd)
-            if self._fsync != "never":
-                _sync_folder(self.folder)
+            written = os.write(segment.fd, data)
         except OSError as error:
+            self._undo(segment)
             raise SpoolFull(f"the spool can't be written: {error.strerror}") from error
-        self._fd = fd
-        self._number += 1
-        self._written = 0
+        if written < len(data):
+            self._undo(segment)
+            raise SpoolFull("the spool can't be written: the disk is full")
+        segment.written += written
+        self._used += written
+        if self._is_full:
+            self._is_full = False
+            logger.info("the spool takes events again")
 
-    def _undo(self) -> None:
-        os.ftruncate(self._fd, self._written)
+    def _undo(self, segment: "_Segment") -> None:
+        try:
+            os.ftruncate(segment.fd, segment.written)
+        except OSError:
+            # What came after half a record could not be read.
+            logger.exception("segment %d of the spool is given up", segment.number)
+            segment.end()
 
-    def _sync(self, position: Position) -> None:
-        """Returns when everything up to `position` is on the disk; callers that wait together share one fsync."""
+    def _begin_segment(self, *, after: "_Segment") -> None:
+        """Ends a segment and begins the next, unless another thread has."""
+        with self._sync_lock, self._lock:
+            if self._segment is not after or self._is_closed:
+                return
+            self._end_segment()
+            number = after.number + 1
+            path = _segment(self.folder, number)
+            try:
+                self._segment = _Segment(number, os.open(path, _APPEND, _MODE))
+                if self._fsync != "never":
+                    _sync_folder(self.folder)
+            except OSError as error:
+                self._segment.end()
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+                raise SpoolFull(f"the spool can't be written: {error.strerror}") from error
+
+    def _end_segment(self) -> None:
+        """Nothing more is written to the present segment. With both locks held."""
+        segment = self._segment
+        if segment.fd >= 0 and self._fsync != "never":
+            try:
+                os.fsync(segment.fd)
+                segment.synced = segment.written
+            except OSError:
+                logger.exception("the spool could not be forced to the disk")
+                if self._fsync == "always":
+                    self._cut(segment)
+        segment.end()
+
+    def _cut(self, segment: "_Segment") -> None:
+        """Ends a segment where it is known to be on the disk: what came after that is refused, and must not arrive.
+
+        What the system could not write it may take for written from now on, so this segment is not trusted any more.
+        """
+        try:
+            os.ftruncate(segment.fd, segment.synced)
+            if not segment.synced:
+                _segment(self.folder, segment.number).unlink()
+        except OSError:
+            logger.exception("events that were refused could not be removed from the spool: they may arrive")
+        self._used -= segment.written - segment.synced
+        segment.written = segment.synced
+        segment.end()
+
+    def _sync(self, segment: "_Segment", end: int) -> None:
+        """Returns when a segment is on the disk up to `end`; callers that wait together share one fsync.
+
+        Raises SpoolFull: then it ends before.
+        """
         with self._sync_lock:
-            if self._synced >= position:
+            if segment.synced >= end:
                 return
             with self._lock:
-                if self._fd < 0:
-                    return
-                fd = os.dup(self._fd)
-                end = self._number, self._written
+                if segment.fd < 0:
+                    raise SpoolFull(_NOT_FORCED)
+                written = segment.written
             try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            self._synced = end
+                os.fsync(segment.fd)
+            except OSError as error:
+                with self._lock:
+                    self._cut(segment)
+                raise SpoolFull(f"{_NOT_FORCED}: {error.strerror}") from error
+            with self._lock:
+                segment.synced = written
 
     def _sync_each(self, seconds: float) -> None:
         while not self._stop.wait(seconds):
-            try:
-                self._sync(self.end)
-            except OSError:
-                logger.exception("the spool could not be forced to the disk")
+            with self._sync_lock:
+                if self._segment.fd < 0:
+                    continue
+                try:
+                    os.fsync(self._segment.fd)
+                except OSError:
+                    logger.exception("the spool could not be forced to the disk")
+
+
+@dataclass
+class _Segment:
+    """A file that is being written. fd: -1 once it has ended; written: bytes; synced: those on the disk for sure."""
+
+    number: int
+    fd: int = -1
+    written: int = 0
+    synced: int = 0
+
+    def end(self) -> None:
+        """Nothing more is written to it."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
 
 
 class SpoolReader:
@@ -250,7 +322,10 @@ class SpoolReader:
                 path.unlink()
         self._cursor = self._position
         data = struct.pack("<QQ", *self._cursor)
-        _write(self.folder / "cursor", data + struct.pack("<I", zlib.crc32(data)))
+        try:
+            _write(self.folder / "cursor", data + struct.pack("<I", zlib.crc32(data)))
+        except OSError:
+            logger.exception("how far %s is delivered can't be noted: what follows may be delivered twice", self.folder)
         return freed
 
     def rewind(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from events.conf import EventsSettings, KindSettings, SpoolSettings
+from events.conf import BadEventsSettings, EventsSettings, KindSettings, SpoolSettings
 from pipeline.conf import ConsoleSettings
 from sinks.config import SinkConfig, SinkOptions
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -17,6 +17,7 @@ from sinks.hdfs.config import HdfsTarget
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("EVENTS", EventsSettings),
     ('EVENTS["spool"]', SpoolSettings),
+    ('EVENTS["bad_events"]', BadEventsSettings),
     ('EVENTS["kinds"][name]', KindSettings),
     ("HDFS[cluster]", HdfsCluster),
     ("SINKS[name]", SinkConfig),

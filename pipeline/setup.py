@@ -28,6 +28,8 @@ def set_up() -> Iterator[str]:
     """Makes what is missing and yields a line on each thing; repeating it does no harm. Raises SetupError."""
     events = events_settings()
     topics: dict[str, set[str]] = {events.kafka: {kind.topic for kind in kinds().values()}}
+    if events.bad_events.topic:
+        topics[events.kafka].add(events.bad_events.topic)
     for sink in sinks().values():
         topics.setdefault(sink.kafka, set()).update(sink.topics, sink.dead_letter_topics)
     for cluster, names in topics.items():

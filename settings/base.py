@@ -219,6 +219,14 @@ EVENTS: dict[str, Any] = {
         "fsync": env.str("EVENTS_SPOOL_FSYNC", "interval"),
         "fsync_seconds": env.float("EVENTS_SPOOL_FSYNC_SECONDS", 1.0),
     },
+    # Copies of rejected events, where a topic is named.
+    "bad_events": {
+        "topic": env.str("EVENTS_BAD_TOPIC", ""),
+        "per_second": env.float("EVENTS_BAD_PER_SECOND", 10.0),
+        "max_bytes": env.int("EVENTS_BAD_MAX_BYTES", 8 * 1024),
+    },
+    "metrics_path": env.str("EVENTS_METRICS_PATH", str(BASE_DIR / ".devstack" / "metrics")),
+    "drain_seconds": env.float("EVENTS_DRAIN_SECONDS", 5.0),
     # Further kinds of events, for example {"page-view": {"type": "shop.events.PageView", "topic": "page-view"}}.
     "kinds": _json("EVENTS_KINDS"),
     # librdkafka options of the producer alone, for example {"acks": "all", "compression.type": "lz4"}.

@@ -28,3 +28,6 @@ if "TEST_DATABASE_URL" not in os.environ:
 if "EVENTS_SPOOL_PATH" not in os.environ:
     _spool = tempfile.TemporaryDirectory(prefix="spool-", ignore_cleanup_errors=True)
     EVENTS["spool"]["path"] = _spool.name
+if "EVENTS_METRICS_PATH" not in os.environ:
+    _metrics = tempfile.TemporaryDirectory(prefix="metrics-", ignore_cleanup_errors=True)
+    EVENTS["metrics_path"] = _metrics.name

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from events.counters import Counters
 from events.delivery import Mode, Refusal
 from events.producer import DeliveryCounts, Record
 
@@ -13,6 +14,9 @@ class FakeDelivery:
 
     def __init__(self) -> None:
         self.taken: list[Record] = []
+        self.bad: list[Record] = []
+        self.takes_bad = True
+        self.counters = Counters(None)
         self.modes: list[Mode] = []
         self.refusal: str | Exception | None = None
         self.refuses_from = 0
@@ -24,6 +28,12 @@ class FakeDelivery:
         self.taken += records[:count]
         self.modes.append(mode)
         return None if self.refusal is None else Refusal(range(count, len(records)), self.refusal)
+
+    def send_bad(self, records: Sequence[Record]) -> int:
+        if not self.takes_bad:
+            return 0
+        self.bad += records
+        return len(records)
 
     def counts(self) -> DeliveryCounts:
         return DeliveryCounts(len(self.taken), 0, 0, 0)

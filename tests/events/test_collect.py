@@ -21,6 +21,7 @@ def send(delivery: FakeDelivery, *, mode: Mode = Mode.ACCEPTED, **params: object
         limits=Limits(65_536, 2**20, 1000, 32_768),
         honours_privacy_signals=False,
         now=lambda: format_timestamp(RECEIVED_AT),
+        counters=delivery.counters,
     )
     return collector.select(params, user_agent="agent/1")
 

@@ -5,10 +5,18 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from events import conf
 from events.process_delivery import State
 from tests.events.fakes import FakeDelivery
 
-FINE = {"is_closed": False, "is_kafka_away": False, "waiting": 3, "spool_bytes": 0, "spool_max_bytes": 100}
+FINE = {
+    "is_closed": False,
+    "is_draining": False,
+    "is_kafka_away": False,
+    "waiting": 3,
+    "spool_bytes": 0,
+    "spool_max_bytes": 100,
+}
 
 
 def test_a_process_that_answers_is_alive() -> None:
@@ -25,6 +33,7 @@ def test_a_process_that_answers_is_alive() -> None:
         ("spooled", {"spool_bytes": 90}, []),
         ("spooled", {"spool_bytes": 91}, ["the spool is nearly full"]),
         ("accepted", {"is_closed": True}, ["the process ends"]),
+        ("accepted", {"is_draining": True}, ["draining"]),
     ],
 )
 def test_it_is_ready_while_it_can_take_events(
@@ -41,3 +50,12 @@ def test_it_is_ready_while_it_can_take_events(
         "queue": 3,
         "spool": {"bytes": state.get("spool_bytes", 0), "max_bytes": 100},
     }
+
+
+def test_metrics_are_for_prometheus_and_can_be_switched_off(settings: Any) -> None:
+    response = Client().get("/metrics")
+    assert (response.status_code, response["Content-Type"].partition(";")[0]) == (200, "text/plain")
+    assert "collector_records_delivered_total 0.0" in response.text
+    settings.EVENTS = {**settings.EVENTS, "metrics_path": ""}
+    conf.events_settings.cache_clear()
+    assert Client().get("/metrics").status_code == 404
