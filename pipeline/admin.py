@@ -1,5 +1,6 @@
 """The admin's entry "Events": the statistics page and the JSON addresses of its panels."""
 
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -90,9 +91,13 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             )
             for panel in (panels[id] for id in ids if id in panels)
         }
-        answers = live_reads().answers(questions, wait_seconds=console_settings().wait_seconds)
-        if SINKS in ids:
-            answers[SINKS] = sinks.read(answers.get("topics"))
+        begun = time.monotonic()
+        live_reads().begin(questions.values())
+        heard = sinks.read() if SINKS in ids else None  # while the servers are being asked
+        left = max(0.0, console_settings().wait_seconds - (time.monotonic() - begun))
+        answers = live_reads().answers(questions, wait_seconds=left)
+        if heard is not None:
+            answers[SINKS] = sinks.with_lag(heard, answers.get("topics"))
         return JsonResponse(answers)
 
     def _check_permission(self, request: HttpRequest) -> None:

@@ -1,5 +1,6 @@
 """What the running sinks last told the database, and what operators want of them, for each configured sink."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ from sinks.status import PartitionReport, RecentError, SinkReport, TaskReport
 
 SILENT_BEATS = 3
 LEAST_SILENCE = timedelta(seconds=10)
+
+_ROUND = timedelta(seconds=30)
+"""Two intervals of the samples."""
 
 ProcessState = Literal["running", "stopped", "silent"]
 SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "silent", "never heard"]
@@ -187,6 +191,37 @@ def read_delays(sink: str, done: Mapping[Partition, int], now: datetime) -> dict
         return delays(rows.iterator(chunk_size=8), done, now) if done else {}
     except Error as error:
         raise database_error(error) from error
+
+
+def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) -> Delay | None:
+    """The longest of `read_delays`, from a few samples: None when nothing is behind, or there are none.
+
+    Ends only grow, so where the first record beyond `done` came is found by halving. A sample has the partitions of one
+    process; all processes together have given theirs within _ROUND. Raises ServerError when the database is away.
+    """
+    if not done:
+        return None
+    rows = SinkLag.objects.filter(sink=sink).order_by("sampled_at")
+
+    def moments_behind(begin: datetime, until: datetime) -> list[datetime]:
+        parts_of = rows.filter(sampled_at__gte=begin, sampled_at__lte=until).values_list("sampled_at", "parts")
+        return [
+            moment
+            for moment, parts in parts_of
+            if any(end > done.get((topic, number), end) for topic, number, end, _ in _Parts.decode(parts))
+        ]
+
+    try:
+        samples = list(rows.values_list("sampled_at", flat=True))
+        if not samples:
+            return None
+        first = bisect_left(samples, True, key=lambda moment: bool(moments_behind(moment, moment + _ROUND)))
+        found = moments_behind(samples[first], samples[first] + _ROUND) if first < len(samples) else []
+    except Error as error:
+        raise database_error(error) from error
+    if not found:  # it came after the newest sample
+        return Delay((now - samples[-1]).total_seconds(), "≤")
+    return Delay((now - found[0]).total_seconds(), "≥" if found[0] == samples[0] else "")
 
 
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:

@@ -6,7 +6,7 @@ Each server's reads go on a few threads of their own; who asks waits a moment an
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
@@ -68,6 +68,12 @@ class LiveReads:
         self._lock = threading.Lock()
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._asked: dict[Hashable, _Asked] = {}
+
+    def begin(self, questions: Iterable[Question]) -> None:
+        """Starts to read what `answers` is soon asked for."""
+        with self._lock:
+            for question in questions:
+                self._ask(question)
 
     def answers(self, questions: Mapping[str, Question], *, wait_seconds: float) -> dict[str, Answer | None]:
         """The answer to each question by its name, None to those that are still being read after so many seconds."""
