@@ -33,7 +33,7 @@ class Load:
     """What wrk saw: requests/s, latencies in milliseconds.
 
     rss: memory of the server's processes, in MiB; cpu: their time for a request, in microseconds, which other work on
-    the machine changes least.
+    the machine changes less than the rates.
     """
 
     rate: float
