@@ -24,7 +24,8 @@ from devstack.stack import Stack
 from events.event import format_timestamp
 from pipeline.live import live_reads
 from pipeline.page import SINKS
-from pipeline.panels import PANELS
+from pipeline.panels import panels_of
+from pipeline.statistics import EVENT
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.setup import prepare
 from sinks.models import SinkLag, SinkProcess
@@ -81,7 +82,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
             worst = max(first for first, _ in polls)
             detail = f"median {first:.3f} s, worst {worst:.3f} s; all panels after {whole:.3f} s"
             report.add(Figure(name, 1 / first, "polls/s", detail=detail))
-        for id in (*PANELS, SINKS):
+        for id in (*panels_of(EVENT), SINKS):
             report.add(_panel(client, id))
 
 

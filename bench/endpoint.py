@@ -30,15 +30,20 @@ SITE = "pipeline.wsgi:application"
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw: requests/s, latencies in milliseconds; and the memory of the server's processes, in MiB."""
+    """What wrk saw: requests/s, latencies in milliseconds.
+
+    rss: memory of the server's processes, in MiB; cpu: their time for a request, in microseconds, which other work on
+    the machine changes less than the rates.
+    """
 
     rate: float
     p50: float
     p99: float
     rss: float
+    cpu: float
 
     def __str__(self) -> str:
-        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, RSS {self.rss:.0f} MiB"
+        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, CPU {self.cpu:.0f} us, RSS {self.rss:.0f} MiB"
 
 
 def run(stack: Stack, report: Report, scale: float) -> None:
@@ -98,8 +103,16 @@ class Server:
 
     def rss(self) -> float:
         """The memory of its processes, in MiB."""
+        return sum(each.memory_info().rss for each in self._processes()) / 2**20
+
+    def cpu(self) -> float:
+        """The CPU time that they have used, in seconds."""
+        used = [each.cpu_times() for each in self._processes()]
+        return sum(times.user + times.system for times in used)
+
+    def _processes(self) -> list[psutil.Process]:
         process = psutil.Process(self.pid)
-        return sum(each.memory_info().rss for each in (process, *process.children())) / 2**20
+        return [process, *process.children()]
 
 
 def granian(port: int) -> list[str]:
@@ -138,13 +151,16 @@ def serve(application: str, env: dict[str, str], command: Callable[[int], list[s
 def put_load_on(server: Server, seconds: int) -> Load:
     """Raises RuntimeError when an answer was not 2xx."""
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
+    before = server.cpu()
     output = subprocess.run([*command, server.url + QUERY], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output:
         raise RuntimeError(output)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     p50, p99 = (re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", output) for percent in (50, 99))
-    assert rate and p50 and p99, output
-    return Load(float(rate[1]), _milliseconds(*p50.groups()), _milliseconds(*p99.groups()), server.rss())
+    requests = re.search(r"(\d+) requests in", output)
+    assert rate and p50 and p99 and requests, output
+    cpu = (server.cpu() - before) / int(requests[1]) * 1e6
+    return Load(float(rate[1]), _milliseconds(*p50.groups()), _milliseconds(*p99.groups()), server.rss(), cpu)
 
 
 def _milliseconds(number: str, unit: str) -> float:

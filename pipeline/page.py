@@ -97,7 +97,7 @@ def script_texts() -> dict[str, str]:
         "now": _("now"),
         "until": _("Showing events up to {time}."),
         "backToNow": _("Back to now"),
-        "valuesTotal": _("{n} different values."),
+        "valuesTotal": _("Different values: {n}."),
         "usersTotal": _("{n} users in all."),
         "usersShown": _("{n} users in all; the top {top} are shown."),
         "agentsAll": _("Read from {n} different user agents."),
