@@ -22,7 +22,7 @@ run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C
 test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 
-chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7"
+chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7", ARGS=--collector
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks, the OpenAPI schema

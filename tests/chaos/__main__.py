@@ -8,6 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import django
@@ -19,17 +20,28 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.chaos.chaos import Chaos, plan
 from tests.chaos.grounds import GROUNDS
+from tests.events import outage
+from tests.events.web import Web
 from tests.sinks.sink_processes import Nursery
+from tests.support import make_topics, stack_env
+
+AWAY_SECONDS = 60.0
+COLLECTOR_TOPIC = "chaos-collector"
 
 
 def main() -> int:
-    """Exits 1 when a record is missing, twice or torn, or a sink ended by itself; its logs stay then."""
+    """Exits 1 when a record is missing, twice or torn, or a sink ended by itself; its logs stay then.
+
+    With --collector: when an event was lost that an answer had promised to keep, or arrived although it was refused.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--sink", choices=("hdfs", "elasticsearch"), default="hdfs", help="its kind (default: hdfs)")
     parser.add_argument("--mode", choices=("flush", "append"), default="flush", help="of HDFS (default: flush)")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats the actions of a run")
     parser.add_argument("--kills", type=int, default=200, help="of sinks (default: 200)")
     parser.add_argument("--restarts", type=int, default=3, help="of each server (default: 3)")
+    parser.add_argument("--collector", action="store_true", help="instead of sinks: Kafka away under the collector")
+    parser.add_argument("--away", type=float, default=AWAY_SECONDS, help="seconds of that (default: 60)")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
 
@@ -41,6 +53,8 @@ def main() -> int:
     def report(line: str) -> None:
         print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)
 
+    if options.collector:
+        return _collector(stack, folder, options.away, report)
     report(f"{ground.__name__}, seed {options.seed}, {options.kills} kills; logs in {folder}")
     try:
         stack.up(report)
@@ -63,6 +77,29 @@ def main() -> int:
     story = ", ".join(f"{phrase.strip(' :')!r} {count} x" for phrase, count in chaos.story.items())
     report(f"in the logs of the sinks: {story}")
     report(f"{records} records, each stored once, after {done}")
+    return 0
+
+
+def _collector(stack: Stack, folder: Path, away_seconds: float, report: Callable[[str], None]) -> int:
+    spool = folder / "spool"
+    try:
+        stack.up(report)
+        make_topics(stack, COLLECTOR_TOPIC)
+        env = stack_env(stack, EVENTS_TOPIC=COLLECTOR_TOPIC, **outage.environment(spool))
+        server = Web(env, *outage.OPTIONS)
+        try:
+            counts = outage.run(stack, COLLECTOR_TOPIC, server, spool, away_seconds=away_seconds, report=report)
+        finally:
+            if server.process.is_running():
+                server.process.stop()
+    finally:
+        stack.kill()
+    for mode, count in counts.items():
+        report(f"{mode}: {count}")
+    if any(count.lost or count.ghosts for count in counts.values()):
+        report(f"FAILED; what is left lies in {folder}")
+        return 1
+    shutil.rmtree(folder)
     return 0
 
 
