@@ -53,8 +53,8 @@ class Counts:
 
     def __str__(self) -> str:
         return (
-            f"{self.promised} promised, {self.refused} refused, {self.arrived} of the promised arrived, {self.lost} lost, "
-            f"{self.ghosts} ghosts, {self.on_the_wire} on the wire"
+            f"{self.promised} promised, {self.refused} refused, {self.arrived} of the promised arrived, "
+            f"{self.lost} lost, {self.ghosts} ghosts, {self.on_the_wire} on the wire"
         )
 
 
