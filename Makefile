@@ -19,19 +19,20 @@ $(STAMP): requirements.txt requirements-dev.txt
 run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C stops it
 	@exec $(BIN)/python manage.py devstack run
 
-test: $(STAMP) ## all tests, on real servers of their own
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
+	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 
 chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7", ARGS=--collector
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks
+lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks, the OpenAPI schema
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py check
 	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py spectacular --validate --fail-on-warn > /dev/null
 
 format: $(STAMP) ## let ruff format and fix the code
 	@$(BIN)/ruff check --fix .

@@ -13,4 +13,5 @@ if __name__ == "__main__":
     try:
         execute_from_command_line(sys.argv)
     except (EnvError, ImproperlyConfigured) as error:
-        sys.exit(f"settings: {error}")
+        print(f"settings: {error}", file=sys.stderr)
+        sys.exit(2)  # as for wrong arguments: nothing was done

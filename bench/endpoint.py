@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -30,15 +30,20 @@ SITE = "pipeline.wsgi:application"
 
 @dataclass(frozen=True)
 class Load:
-    """What wrk saw: requests/s, latencies in milliseconds; and the memory of the server's processes, in MiB."""
+    """What wrk saw: requests/s, latencies in milliseconds.
+
+    rss: memory of the server's processes, in MiB; cpu: their time for a request, in microseconds, which other work on
+    the machine changes less than the rates.
+    """
 
     rate: float
     p50: float
     p99: float
     rss: float
+    cpu: float
 
     def __str__(self) -> str:
-        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, RSS {self.rss:.0f} MiB"
+        return f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms, CPU {self.cpu:.0f} us, RSS {self.rss:.0f} MiB"
 
 
 def run(stack: Stack, report: Report, scale: float) -> None:
@@ -57,9 +62,9 @@ def run(stack: Stack, report: Report, scale: float) -> None:
     best: dict[str, Load] = {}
     for _ in range(2):
         for name, (application, variables) in doors.items():
-            with _server(application, variables) as server:
-                _load(server, 1)
-                load = _load(server, seconds)
+            with serve(application, variables) as server:
+                put_load_on(server, 1)
+                load = put_load_on(server, seconds)
             if name not in best or load.rate > best[name].rate:
                 best[name] = load
     for name, title, yardstick in (
@@ -75,13 +80,13 @@ def run(stack: Stack, report: Report, scale: float) -> None:
 
 def _report_absence(stack: Stack, report: Report, env: dict[str, str], seconds: int) -> None:
     """The lane with Kafka there, then stopped, on the same server."""
-    with _server(SITE, env) as server:
-        _load(server, 1)
-        there = _load(server, seconds)
+    with serve(SITE, env) as server:
+        put_load_on(server, 1)
+        there = put_load_on(server, seconds)
         stack.kafka[0].kill()
         try:
-            _load(server, 1)
-            away = _load(server, seconds)
+            put_load_on(server, 1)
+            away = put_load_on(server, seconds)
         finally:
             stack.kafka[0].start()
             stack.kafka[0].wait_ready()
@@ -98,18 +103,32 @@ class Server:
 
     def rss(self) -> float:
         """The memory of its processes, in MiB."""
+        return sum(each.memory_info().rss for each in self._processes()) / 2**20
+
+    def cpu(self) -> float:
+        """The CPU time that they have used, in seconds."""
+        used = [each.cpu_times() for each in self._processes()]
+        return sum(times.user + times.system for times in used)
+
+    def _processes(self) -> list[psutil.Process]:
         process = psutil.Process(self.pid)
-        return sum(each.memory_info().rss for each in (process, *process.children())) / 2**20
+        return [process, *process.children()]
+
+
+def granian(port: int) -> list[str]:
+    """The command of the server that is in use."""
+    options = ["--interface", "wsgi", "--workers", str(WORKERS), "--no-ws", "--log-level", "warning"]
+    return [sys.executable, "-m", "granian", *options, "--host", "127.0.0.1", "--port", str(port)]
 
 
 @contextmanager
-def _server(application: str, env: dict[str, str]) -> Iterator[Server]:
+def serve(application: str, env: dict[str, str], command: Callable[[int], list[str]] = granian) -> Iterator[Server]:
+    """Runs a WSGI application until the end of the block. command: of the web server, by port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", str(WORKERS)]
     process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port), "--no-ws", "--log-level", "warning", application],
+        [*command(port), application],
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings.test", **env},
     )
     url = f"http://127.0.0.1:{port}"
@@ -129,16 +148,19 @@ def _server(application: str, env: dict[str, str]) -> Iterator[Server]:
         process.wait(60)
 
 
-def _load(server: Server, seconds: int) -> Load:
+def put_load_on(server: Server, seconds: int) -> Load:
     """Raises RuntimeError when an answer was not 2xx."""
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
+    before = server.cpu()
     output = subprocess.run([*command, server.url + QUERY], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output:
         raise RuntimeError(output)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     p50, p99 = (re.search(rf"{percent}%\s+([\d.]+)(us|ms|s)", output) for percent in (50, 99))
-    assert rate and p50 and p99, output
-    return Load(float(rate[1]), _milliseconds(*p50.groups()), _milliseconds(*p99.groups()), server.rss())
+    requests = re.search(r"(\d+) requests in", output)
+    assert rate and p50 and p99 and requests, output
+    cpu = (server.cpu() - before) / int(requests[1]) * 1e6
+    return Load(float(rate[1]), _milliseconds(*p50.groups()), _milliseconds(*p99.groups()), server.rss(), cpu)
 
 
 def _milliseconds(number: str, unit: str) -> float:

@@ -17,7 +17,7 @@ class StackConfig:
     Ports that are not named here (other brokers, DataNodes, controllers) are chosen free and remembered in
     `data`. Heaps are JVM sizes such as "512m". `fast_close` sets the DataNodes' own HDFS client to ask again
     after 5 ms instead of 400 ms when a file's last block is not reported yet. After `lease_seconds` the NameNode
-    closes a file whose writer is gone.
+    closes a file whose writer is gone. Elasticsearch answers 413 to requests larger than `elasticsearch_max_content`.
     """
 
     home: Path
@@ -33,6 +33,7 @@ class StackConfig:
     elasticsearch_heap: str = "1g"
     fast_close: bool = True
     lease_seconds: int = 1200
+    elasticsearch_max_content: str = "100mb"
 
     def __post_init__(self) -> None:
         if self.brokers < 1 or self.datanodes < 1:

@@ -73,7 +73,7 @@ def elasticsearch_server(config: StackConfig) -> Server:
         ],
         address=f"http://{HOST}:{port}",
         answers=Health(port),
-        prepare=partial(_prepare, folder, jars, port, transport),
+        prepare=partial(_prepare, folder, jars, port, transport, config.elasticsearch_max_content),
         env={"PYTHONUNBUFFERED": "1"},
         cwd=PROJECT,
     )
@@ -106,7 +106,7 @@ class Health:
         return has_shards and not any(health[key] for key in busy)
 
 
-def _prepare(folder: Path, jars: Path, port: int, transport: int) -> None:
+def _prepare(folder: Path, jars: Path, port: int, transport: int, max_content: str) -> None:
     """Lay out the home folder of a node; only `data` outlives a start."""
     for part in ("config", "plugins", "logs", "data"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -117,6 +117,7 @@ def _prepare(folder: Path, jars: Path, port: int, transport: int) -> None:
         "path.logs": folder / "logs",
         "network.host": HOST,
         "http.port": port,
+        "http.max_content_length": max_content,
         "transport.port": transport,
         "discovery.type": "single-node",
         "transport.type": "netty4",

@@ -1,4 +1,4 @@
-"""The documented door of collecting: the DRF view of /api/select. Whatever happens, the answer is JSON."""
+"""The documented door of collecting: its DRF views, and their schema. Whatever happens, the answer is JSON."""
 
 import logging
 from typing import Any
@@ -7,6 +7,8 @@ from django.core.exceptions import BadRequest, SuspiciousOperation
 from django.http import HttpRequest, HttpResponseBase, JsonResponse
 from django.utils import translation
 from django.views import defaults
+from drf_spectacular.renderers import OpenApiJsonRenderer2
+from drf_spectacular.views import SpectacularAPIView
 from rest_framework import exceptions, status
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
@@ -15,12 +17,13 @@ from rest_framework.views import APIView
 
 from events.collect import EVENTS_PATH, SELECT_PATH, UNEXPECTED, collect
 from events.http import BAD_REQUEST
+from events.openapi import describe_get_select, describe_post_events, describe_post_select
 from events.process_collector import count_answer, process_collector
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/api/"
-"""Below this path every answer is JSON."""
+"""Below this path every answer is JSON, but for the page that shows the schema."""
 
 _HEADERS = {"Cache-Control": "no-store", "Content-Language": "en"}
 
@@ -67,10 +70,12 @@ class SelectView(ApiView):
     # Without HEAD: it would produce an event for a caller who only asks.
     http_method_names = ["get", "post", "options"]
 
+    @describe_get_select
     def get(self, request: Request) -> Response:
         """Collects the event of the query string."""
         return _collect(request)
 
+    @describe_post_select
     def post(self, request: Request) -> Response:
         """Collects the event of a JSON body."""
         return _collect(request)
@@ -82,13 +87,24 @@ class EventsView(ApiView):
     endpoint = EVENTS_PATH
     http_method_names = ["post", "options"]
 
+    @describe_post_events
     def post(self, request: Request) -> Response:
         """Collects the events of the body."""
         return _collect(request)
 
 
+class SchemaView(ApiView, SpectacularAPIView):
+    """The OpenAPI schema of this API, with the kinds of events that are declared now."""
+
+    schema = None
+    http_method_names = ["get", "options"]
+    renderer_classes = [OpenApiJsonRenderer2]
+
+
 class NotFoundView(ApiView):
     """Any other address below /api/, by any method."""
+
+    schema = None
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Ends each request."""

@@ -2,9 +2,10 @@
 
 import time
 from datetime import MAXYEAR, datetime, tzinfo
-from typing import get_type_hints
+from typing import Annotated, get_type_hints
 
 import msgspec
+from msgspec import Meta
 
 YEARS = (1000, MAXYEAR)
 """Between them lies the year of every timestamp: it has four digits in any zone."""
@@ -25,8 +26,8 @@ class InvalidEvent(ValueError):
 class Event(msgspec.Struct, frozen=True, gc=False):
     """What every kind of event begins with; the server sets both.
 
-    A kind is a subclass: a field is a str, int, float or bool, or one of these with a rule of events/rules.py; a field
-    with a default need not be given.
+    A kind is a subclass: a field is a str, int, float or bool, or one of these with a rule of events/rules.py and, for
+    the OpenAPI schema, a description and example of its own (msgspec.Meta); a field with a default need not be given.
     """
 
     timestamp: str
@@ -36,8 +37,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 class SelectColor(Event, frozen=True, gc=False):
     """One choice of a colour, field for field and in the order in which the Java original writes it."""
 
-    colorName: str
-    userName: str
+    colorName: Annotated[str, Meta(description="The colour that was chosen.", examples=["red"])]
+    userName: Annotated[str, Meta(description="Who chose it.", examples=["Ada"])]
 
 
 EVENT_TYPES: dict[str, type[Event]] = {"select-color": SelectColor}

@@ -1,14 +1,15 @@
 """What both doors need of HTTP: a request's body, its fields, its headers, read from a WSGI environ. No Django here."""
 
+import re
 import zlib
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
 
 Environ = dict[str, Any]
 """A WSGI environ (PEP 3333)."""
 
 MAX_QUERY_FIELDS = 1000
 
+_ESCAPES = re.compile("(?:%[0-9a-fA-F]{2})+")
 _ZLIB_GZIP = 16 + zlib.MAX_WBITS
 BAD_REQUEST = "The request can't be understood."
 
@@ -24,21 +25,25 @@ class Refused(Exception):
 
 def query(environ: Environ) -> dict[str, str | list[str]]:
     """The fields of the query string; one that is given several times is a list. Raises Refused."""
-    raw = environ.get("QUERY_STRING", "").encode("latin-1", "replace")
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        text = raw.decode("latin-1")
-    if text.count("&") >= MAX_QUERY_FIELDS:
+    text = environ.get("QUERY_STRING", "")
+    if not text.isascii():
+        text = _utf8(text)
+    parts = text.split("&")
+    if len(parts) > MAX_QUERY_FIELDS:
         raise Refused(400, BAD_REQUEST)
-    # As urllib's parse_qsl does it, in a third of its time.
-    pairs = [(_decoded(name), _decoded(value)) for name, _, value in (p.partition("=") for p in text.split("&") if p)]
-    fields: dict[str, str | list[str]] = dict(pairs)
-    if len(fields) < len(pairs):
-        several: dict[str, list[str]] = {}
-        for name, value in pairs:
-            several.setdefault(name, []).append(value)
-        return {name: values[0] if len(values) == 1 else values for name, values in several.items()}
+    # As urllib's parse_qsl does it, in a quarter of its time.
+    fields: dict[str, str | list[str]] = {}
+    for part in parts:
+        if not part:
+            continue
+        name, _, value = part.partition("=")
+        if "%" in part or "+" in part:
+            name, value = _decoded(name), _decoded(value)
+        if name in fields:
+            given = fields[name]
+            fields[name] = [*given, value] if isinstance(given, list) else [given, value]
+        else:
+            fields[name] = value
     return fields
 
 
@@ -86,13 +91,23 @@ def plain_body(environ: Environ, limit: int) -> bytes:
     return _inflate(body(environ, limit), limit)
 
 
+def _utf8(header: str) -> str:
+    """What a server hands over as latin-1, as it was meant."""
+    raw = header.encode("latin-1", "replace")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 def _decoded(text: str) -> str:
     if "+" in text:
         text = text.replace("+", " ")
-    if "%" not in text:
-        return text
-    # The same for ASCII, and quicker.
-    return unquote_to_bytes(text).decode("utf-8", "replace") if text.isascii() else unquote(text, errors="replace")
+    return _ESCAPES.sub(_unescaped, text)
+
+
+def _unescaped(escapes: re.Match[str]) -> str:
+    return bytes.fromhex(escapes[0].replace("%", "")).decode("utf-8", "replace")
 
 
 def _read(stream: Any, size: int) -> bytes:

@@ -23,11 +23,21 @@ class Field:
     name: str
     rule: Rule
     default: Any
+    description: str = ""
+    example: Any = None
 
     @property
     def is_required(self) -> bool:
         """Whether a caller must give it."""
         return self.default is msgspec.NODEFAULT
+
+
+def _field(field: Any) -> Field:
+    rule = rule_of(field.type)
+    notes = [note for note in getattr(field.type, "__metadata__", ()) if isinstance(note, msgspec.Meta)]
+    description = next((note.description for note in notes if note.description), "")
+    examples = next((note.examples for note in notes if note.examples), [rule.example()])
+    return Field(field.name, rule, field.default, description, examples[0])
 
 
 class Kind:
@@ -43,9 +53,7 @@ class Kind:
         self.event_type = event_type
         self.topic = topic
         self.fields = tuple(
-            Field(field.name, rule_of(field.type), field.default)
-            for field in msgspec.structs.fields(event_type)
-            if field.name not in SERVER_FIELDS
+            _field(field) for field in msgspec.structs.fields(event_type) if field.name not in SERVER_FIELDS
         )
         self._checks = [(field.name, field.rule.error, field.default) for field in self.fields]
         if clash := {field.name for field in self.fields} & set(CLIENT_FIELDS):

@@ -17,6 +17,9 @@ _MAX_INTEGER = 2**53 - 1
 # What decoding puts in the place of bytes that are not UTF-8.
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
+# No control character, and not blank.
+_PRINTABLE = r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f\ufffd]*$"
+
 REQUIRED = "This field is required."
 
 
@@ -28,6 +31,9 @@ class Rule(Protocol):
 
     def schema(self) -> dict[str, object]:
         """The rule as JSON Schema."""
+
+    def example(self) -> object:
+        """A value that the rule allows."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,11 @@ class Text:
 
     def schema(self) -> dict[str, object]:
         """See Rule."""
-        return {"type": "string", "minLength": 1, "maxLength": self.max_length}
+        return {"type": "string", "minLength": 1, "maxLength": self.max_length, "pattern": _PRINTABLE}
+
+    def example(self) -> object:
+        """See Rule."""
+        return "text"[: self.max_length]
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,10 @@ class Integer:
     def schema(self) -> dict[str, object]:
         """See Rule."""
         return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
+
+    def example(self) -> object:
+        """See Rule."""
+        return min(max(1, self.minimum), self.maximum)
 
 
 @dataclass(frozen=True)
@@ -96,6 +110,10 @@ class Number:
         bounds = {"minimum": self.minimum, "maximum": self.maximum}
         return {"type": "number", **{name: bound for name, bound in bounds.items() if math.isfinite(bound)}}
 
+    def example(self) -> object:
+        """See Rule."""
+        return min(max(0.5, self.minimum), self.maximum)
+
 
 @dataclass(frozen=True)
 class Flag:
@@ -108,6 +126,10 @@ class Flag:
     def schema(self) -> dict[str, object]:
         """See Rule."""
         return {"type": "boolean"}
+
+    def example(self) -> object:
+        """See Rule."""
+        return True
 
 
 _DEFAULTS: dict[Any, Rule] = {str: Text(), int: Integer(), float: Number(), bool: Flag()}

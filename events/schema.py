@@ -59,9 +59,12 @@ class Check:
         except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
             raise InvalidRecord(str(error)[:_MAX_REASON]) from error
 
-    def refusals(self, values: Sequence[bytes | None]) -> dict[int, str]:
-        """Which of the values can't be used: place -> why. Much quicker than one by one where all can."""
-        if self._are_usable(values):
+    def refusals(self, values: Sequence[bytes | None], lines: bytes | None) -> dict[int, str]:
+        """Which of the values can't be used: place -> why. Much quicker than one by one where all can.
+
+        lines: `as_lines` of the values.
+        """
+        if lines is not None and self._are_usable(values, lines):
             return {}
         refused = {}
         for place, value in enumerate(values):
@@ -71,23 +74,34 @@ class Check:
                 refused[place] = str(invalid)
         return refused
 
-    def _are_usable(self, values: Sequence[bytes | None]) -> bool:
+    def _are_usable(self, values: Sequence[bytes | None], lines: bytes) -> bool:
         """Whether all of them surely are; False says nothing."""
+        # Where each is "{...}", no object can begin in one line and end in another: as many objects as values are one
+        # object each.
+        opened, closed = [value[0] for value in values], [value[-1] for value in values]  # type: ignore[index]
+        if not opened.count(_OPEN) == closed.count(_CLOSE) == len(values):
+            return False
         try:
-            # Where each is "{...}", no object can begin in one line and end in another: as many objects as values
-            # are one object each.
-            opened, closed = [value[0] for value in values], [value[-1] for value in values]  # type: ignore[index]
-            if not opened.count(_OPEN) == closed.count(_CLOSE) == len(values):
-                return False
-            lines = b"\n".join(values)  # type: ignore[arg-type]
             if not lines.isascii():
                 lines.decode()
             events = self._many.decode_lines(lines)
-        except (TypeError, IndexError, ValueError, RecursionError):  # of a value that is missing, empty or wrong
+        except (ValueError, RecursionError):
             return False
         if len(events) != len(values):
             return False
-        return not self._has_timestamp or all(YEARS[0] < event.timestamp.year < YEARS[1] for event in events)
+        if not self._has_timestamp:
+            return True
+        years: set[int] = {event.timestamp.year for event in events}
+        return YEARS[0] < min(years) and max(years) < YEARS[1]
+
+
+def as_lines(values: Sequence[bytes | None]) -> bytes | None:
+    """The values in one text, each with a line's end; None when one is missing, empty, or more than a line."""
+    if not all(values):
+        return None
+    if b"\n" in b"".join(values):  # type: ignore[arg-type]  # quicker than counting the lines
+        return None
+    return b"\n".join((*values, b""))  # type: ignore[arg-type]
 
 
 def check_for(event: str, *, tombstones: bool = False) -> Check:

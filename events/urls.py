@@ -2,7 +2,8 @@
 
 from django.urls import path, re_path
 
-from events.api import EventsView, NotFoundView, SelectView
+from events.api import EventsView, NotFoundView, SchemaView, SelectView
+from events.api_page import api_page
 from events.health import healthz, metrics, readyz
 from events.page import page
 
@@ -15,5 +16,7 @@ urlpatterns = [
     path("metrics", metrics),
     path("api/select", SelectView.as_view(), name="select"),
     path("api/events", EventsView.as_view(), name="events"),
+    path("api/schema", SchemaView.as_view(), name="schema"),
+    path("api/docs", api_page, name="api"),
     re_path(r"^api/", NotFoundView.as_view()),
 ]

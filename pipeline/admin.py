@@ -1,5 +1,6 @@
 """The admin's entry "Events": the statistics page and the JSON addresses of its panels."""
 
+import time
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -17,8 +18,8 @@ from events.models import SelectColorEvent
 from pipeline.conf import console_settings
 from pipeline.console.access import CONTENT_SECURITY_POLICY
 from pipeline.live import Question, live_reads
-from pipeline.page import SINKS, page_context
-from pipeline.panels import PANELS, sinks
+from pipeline.page import SINKS, chosen_kind, page_context
+from pipeline.panels import panels_of, sinks
 from pipeline.panels.panel import Panel
 from pipeline.time_range import RANGE_KEYS, TimeRange, parse_time_range
 
@@ -65,16 +66,18 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return TemplateResponse(request, "admin/events/selectcolorevent/statistics.html", context, headers=headers)
 
     def panels_view(self, request: HttpRequest) -> HttpResponse:
-        """The data of all panels, or of those named by `panel`: {id: data}.
+        """The data of all panels, or of those named by `panel`, for the kind of event that `event` names: {id: data}.
 
         A server that can't be read is an answer of this page and no failure of it: `error` in its panel's place; null
         for what is still being read, which a later request finds.
         """
         self._check_permission(request)
-        ids = request.GET.getlist("panel") or [*PANELS, SINKS]
-        if unknown := set(ids) - {*PANELS, SINKS}:
-            raise Http404(f"there is no panel {', '.join(sorted(unknown))}")
         query = request.GET.dict()
+        event = chosen_kind(query)
+        panels = panels_of(event)
+        ids = request.GET.getlist("panel") or [*panels, SINKS]
+        if unknown := set(ids) - {*panels, SINKS}:
+            raise Http404(f"there is no panel {', '.join(sorted(unknown))}")
         try:
             time_range = parse_time_range(query, now=datetime.now(UTC))
         except ValueError as error:
@@ -82,15 +85,19 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         chosen = tuple(query.get(key) for key in RANGE_KEYS)
         questions = {
             panel.id: Question(
-                (panel.id, get_language(), chosen if panel.ranged else None),
+                (panel.id, get_language(), (event, chosen) if panel.ranged else None),
                 panel.server,
                 partial(_read, panel, time_range, get_language()),
             )
-            for panel in (PANELS[id] for id in ids if id in PANELS)
+            for panel in (panels[id] for id in ids if id in panels)
         }
-        answers = live_reads().answers(questions, wait_seconds=console_settings().wait_seconds)
-        if SINKS in ids:
-            answers[SINKS] = sinks.read(answers.get("topics"))
+        begun = time.monotonic()
+        live_reads().begin(questions.values())
+        heard = sinks.read() if SINKS in ids else None  # while the servers are being asked
+        left = max(0.0, console_settings().wait_seconds - (time.monotonic() - begun))
+        answers = live_reads().answers(questions, wait_seconds=left)
+        if heard is not None:
+            answers[SINKS] = sinks.with_lag(heard, answers.get("topics"))
         return JsonResponse(answers)
 
     def _check_permission(self, request: HttpRequest) -> None:

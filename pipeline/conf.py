@@ -15,7 +15,7 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     refresh_seconds: Annotated[float, Meta(ge=1, description="Seconds between two reads of a visible panel.")] = 5.0
     wait_seconds: Annotated[
         float, Meta(gt=0, le=30, description="Seconds after which the main page shows what it has, the rest later.")
-    ] = 2.0
+    ] = 0.7
     elasticsearch_timeout_seconds: Annotated[
         float, Meta(gt=0, le=60, description="The longest wait for a search, in seconds.")
     ] = 5.0

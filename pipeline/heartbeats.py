@@ -1,5 +1,6 @@
 """What the running sinks last told the database, and what operators want of them, for each configured sink."""
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -8,10 +9,10 @@ from functools import cached_property
 from typing import Literal
 
 import msgspec
-from django.db import Error, connection
+from django.db import Error
 from django.utils import timezone
 
-from pipeline.errors import ServerError
+from pipeline.away import database_error
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
@@ -19,6 +20,9 @@ from sinks.status import PartitionReport, RecentError, SinkReport, TaskReport
 
 SILENT_BEATS = 3
 LEAST_SILENCE = timedelta(seconds=10)
+
+_ROUND = timedelta(seconds=30)
+"""Two intervals of the samples."""
 
 ProcessState = Literal["running", "stopped", "silent"]
 SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "silent", "never heard"]
@@ -186,7 +190,38 @@ def read_delays(sink: str, done: Mapping[Partition, int], now: datetime) -> dict
     try:
         return delays(rows.iterator(chunk_size=8), done, now) if done else {}
     except Error as error:
-        raise _database_error(error) from error
+        raise database_error(error) from error
+
+
+def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) -> Delay | None:
+    """The longest of `read_delays`, from a few samples: None when nothing is behind, or there are none.
+
+    Ends only grow, so where the first record beyond `done` came is found by halving. A sample has the partitions of one
+    process; all processes together have given theirs within _ROUND. Raises ServerError when the database is away.
+    """
+    if not done:
+        return None
+    rows = SinkLag.objects.filter(sink=sink).order_by("sampled_at")
+
+    def moments_behind(begin: datetime, until: datetime) -> list[datetime]:
+        parts_of = rows.filter(sampled_at__gte=begin, sampled_at__lte=until).values_list("sampled_at", "parts")
+        return [
+            moment
+            for moment, parts in parts_of
+            if any(end > done.get((topic, number), end) for topic, number, end, _ in _Parts.decode(parts))
+        ]
+
+    try:
+        samples = list(rows.values_list("sampled_at", flat=True))
+        if not samples:
+            return None
+        first = bisect_left(samples, True, key=lambda moment: bool(moments_behind(moment, moment + _ROUND)))
+        found = moments_behind(samples[first], samples[first] + _ROUND) if first < len(samples) else []
+    except Error as error:
+        raise database_error(error) from error
+    if not found:  # it came after the newest sample
+        return Delay((now - samples[-1]).total_seconds(), "≤")
+    return Delay((now - found[0]).total_seconds(), "≥" if found[0] == samples[0] else "")
 
 
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:
@@ -199,7 +234,7 @@ def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = Non
         pauses = list(SinkPause.objects.filter(sink__in=names))
         restarts = list(SinkRestart.objects.filter(sink__in=names).order_by("-pk")[:50])
     except Error as error:
-        raise _database_error(error) from error
+        raise database_error(error) from error
     return [
         HeardSink(
             config,
@@ -220,7 +255,7 @@ def read_lag_history(sink: str) -> LagHistory:
     try:
         rows = list(SinkLag.objects.filter(sink=sink).order_by("sampled_at").values_list("sampled_at", "parts"))
     except Error as error:
-        raise _database_error(error) from error
+        raise database_error(error) from error
     return LagHistory((moment, _Parts.decode(parts)) for moment, parts in rows)
 
 
@@ -247,7 +282,3 @@ def _shown(processes: list[HeardProcess]) -> list[HeardProcess]:
         return [process for process in processes if process.state != "stopped"]
     last = max((process.heard_at for process in processes), default=None)
     return [process for process in processes if process.state == "silent" or process.heard_at == last]
-
-
-def _database_error(error: Error) -> ServerError:
-    return ServerError(f"{connection.display_name} ({connection.settings_dict['NAME']})", str(error))

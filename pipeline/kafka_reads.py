@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from events.conf import kafka_cluster
 from events.forking import never_destroy
@@ -25,6 +25,8 @@ _MAX_THREADS = 8
 _GROUPS_SHARE = 0.6
 """The part of the time that groups may take: a group without a coordinator must leave some for the ends."""
 
+_VERSION_SECONDS = 300.0
+
 _NO_ANSWER = "no answer in time"
 # Nobody serves these clients' logs; what goes wrong is told by the panel.
 _QUIET = {"log_level": 0}
@@ -32,6 +34,7 @@ _QUIET = {"log_level": 0}
 _lock = threading.Lock()
 _admins: dict[str, AdminClient] = {}
 _consumers: dict[str, Consumer] = {}
+_versions: "dict[str, _Version]" = {}
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,20 @@ class PartitionOffsets:
     first: int | None
     end: int | None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Brokers:
+    """How many brokers a cluster has, and as much of their version as can be known; None when nothing is."""
+
+    count: int
+    version: str | None
+
+
+@dataclass(frozen=True)
+class _Version:
+    text: str | None
+    until: float
 
 
 @dataclass(frozen=True)
@@ -99,15 +116,31 @@ def read_topics(cluster: str, *, timeout: float) -> dict[str, Any]:
         raise ServerAway(server_name(cluster), error_text(error)) from error
 
 
-def count_brokers(cluster: str, *, timeout: float) -> int:
-    """How many brokers a cluster has; timeout: in seconds. Raises ServerAway."""
+def read_brokers(cluster: str, *, timeout: float) -> Brokers:
+    """The brokers of a cluster; timeout: in seconds. Raises ServerAway."""
     deadline = time.monotonic() + timeout
     client = admin_client(kafka_cluster(cluster))
     try:
         nodes = client.describe_cluster(request_timeout=_left(deadline)).result(_left(deadline)).nodes
     except (KafkaException, FutureTimeoutError) as error:
         raise ServerAway(server_name(cluster), error_text(error)) from error
-    return len(nodes)
+    known = _versions.get(cluster)
+    if known is None or known.until < time.monotonic():
+        version = _read_version(client, nodes[0].id, deadline)
+        known = _versions[cluster] = _Version(version, time.monotonic() + _VERSION_SECONDS)
+    return Brokers(len(nodes), known.text)
+
+
+def _read_version(client: AdminClient, broker: int, deadline: float) -> str | None:
+    """A broker tells its clients no version; until Kafka 4.0 it had a setting that was as good as one."""
+    resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
+    try:
+        [future] = client.describe_configs([resource], request_timeout=_left(deadline)).values()
+        settings = future.result(_left(deadline))
+    except (KafkaException, FutureTimeoutError):
+        return None  # not allowed to this client; that the cluster answers is known by then
+    entry = settings.get("inter.broker.protocol.version")
+    return "≥ 4.0" if entry is None else str(entry.value)
 
 
 def offsets_at(

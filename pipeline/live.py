@@ -6,7 +6,7 @@ Each server's reads go on a few threads of their own; who asks waits a moment an
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
@@ -25,6 +25,12 @@ THREADS = 4
 FRESH_SECONDS = 1.0
 """An answer so young is given to whoever asks the same."""
 
+REST = 3.0
+"""An answer also stays fresh for so many times as long as its read took: pages that ask again and again keep a server
+busy with one question for a quarter of the time at most."""
+
+MOST_FRESH_SECONDS = 15.0
+
 FORGOTTEN_SECONDS = 60.0
 
 
@@ -38,12 +44,20 @@ class Question:
 
 
 class _Asked:
-    """A read under way or done; was_given: somebody has its answer."""
+    """A read under way or done, with the seconds that it took; was_given: somebody has its answer."""
 
-    def __init__(self, future: "Future[Answer]", at: float) -> None:
+    def __init__(self, future: "Future[tuple[Answer, float]]", at: float) -> None:
         self.future = future
         self.at = at
         self.was_given = False
+
+    def is_fresh(self, now: float) -> bool:
+        """Whether its answer is good enough for who asks now."""
+        if not self.future.done():
+            return True
+        answer, seconds = self.future.result()
+        rest = 0.0 if "error" in answer else min(REST * seconds, MOST_FRESH_SECONDS)
+        return now - self.at <= seconds + max(rest, FRESH_SECONDS)
 
 
 class LiveReads:
@@ -55,6 +69,12 @@ class LiveReads:
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._asked: dict[Hashable, _Asked] = {}
 
+    def begin(self, questions: Iterable[Question]) -> None:
+        """Starts to read what `answers` is soon asked for."""
+        with self._lock:
+            for question in questions:
+                self._ask(question)
+
     def answers(self, questions: Mapping[str, Question], *, wait_seconds: float) -> dict[str, Answer | None]:
         """The answer to each question by its name, None to those that are still being read after so many seconds."""
         with self._lock:
@@ -64,16 +84,16 @@ class LiveReads:
         found: dict[str, Answer | None] = {}
         for name, read in asked.items():
             read.was_given = read.was_given or read.future.done()
-            found[name] = read.future.result() if read.future.done() else None
+            found[name] = read.future.result()[0] if read.future.done() else None
         return found
 
     def _ask(self, question: Question) -> _Asked:
-        asked = self._asked.get(question.key)
-        if asked is None or (asked.was_given and self._clock() - asked.at > FRESH_SECONDS):
+        asked, now = self._asked.get(question.key), self._clock()
+        if asked is None or (asked.was_given and not asked.is_fresh(now)):
             pool = self._pools.get(question.server)
             if pool is None:
                 pool = self._pools[question.server] = ThreadPoolExecutor(THREADS, f"read-{question.server}")
-            asked = self._asked[question.key] = _Asked(pool.submit(_read, question.read), self._clock())
+            asked = self._asked[question.key] = _Asked(pool.submit(self._read, question.read), now)
         return asked
 
     def _forget(self) -> None:
@@ -81,8 +101,13 @@ class LiveReads:
         for key in [key for key, asked in self._asked.items() if now - asked.at > FORGOTTEN_SECONDS]:
             del self._asked[key]
 
+    def _read(self, read: Callable[[], Answer]) -> tuple[Answer, float]:
+        begun = self._clock()
+        answer = _answer(read)
+        return answer, self._clock() - begun
 
-def _read(read: Callable[[], Answer]) -> Answer:
+
+def _answer(read: Callable[[], Answer]) -> Answer:
     try:
         return read()
     except ServerError as error:

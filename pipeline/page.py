@@ -9,7 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
-from pipeline.panels import PANELS, services, top_browsers
+from pipeline.panels import panels_of, services, top_browsers
+from pipeline.statistics import EVENT, stored_kinds
 from pipeline.time_range import DEFAULT_SPAN, SPANS, parse_time_range
 
 SINKS = "sinks"
@@ -19,15 +20,25 @@ SYSTEMS = "top-systems"
 """The panel that shows another part of the top browsers' data."""
 
 
+def chosen_kind(query: Mapping[str, str]) -> str:
+    """The kind of event that a query string names by `event`, select-color where it names none that is stored."""
+    event = query.get("event", EVENT)
+    return event if event in stored_kinds() else EVENT
+
+
 def page_context(query: Mapping[str, str]) -> dict[str, Any]:
     """The template's context; a range or end that can't be understood is left out."""
     try:
         parse_time_range(query, now=datetime.now(UTC))
     except ValueError:
-        query = {}
+        query = {"event": query.get("event", EVENT)}
     chosen = query.get("range") or DEFAULT_SPAN
-    titles = {**{panel.id: panel.title for panel in PANELS.values()}, SINKS: _("Sinks"), SYSTEMS: _("Top systems")}
+    event = chosen_kind(query)
+    own_titles = {panel.id: panel.title for panel in panels_of(event).values()}
+    titles = {**own_titles, SINKS: _("Sinks"), SYSTEMS: _("Top systems")}
     return {
+        "kinds": [{"name": name, "is_chosen": name == event} for name in stored_kinds()],
+        "is_of_choices": event == EVENT,
         "spans": [{"key": key, "label": span.label, "is_chosen": key == chosen} for key, span in SPANS.items()],
         "panels": {
             id.replace("-", "_"): {"id": id, "title": title, "source": top_browsers.PANEL.id if id == SYSTEMS else ""}
@@ -36,6 +47,8 @@ def page_context(query: Mapping[str, str]) -> dict[str, Any]:
         "services": services.PANELS,
         "time_zone": timezone.get_current_timezone_name(),
         "config": {
+            "event": event,
+            "firstEvent": EVENT,
             "range": chosen,
             "end": int(query["end"]) if query.get("end") else None,
             "from": query.get("from") or None,
@@ -74,7 +87,7 @@ def script_texts() -> dict[str, str]:
         "minutes": _("{n} min"),
         "hours": _("{n} h"),
         "days": _("{n} d"),
-        "chartLabel": _("Bar chart of {total} events stacked by colour; the table below holds the same numbers."),
+        "chartLabel": _("Bar chart of {total} events stacked by {field}; the table below holds the same numbers."),
         "emptyIndex": _("No documents yet in the index “{index}”."),
         "emptyIndexHint": _("Is the Elasticsearch sink running? Start it with: {command}"),
         "emptyRange": _("No events in this time range."),
@@ -84,6 +97,7 @@ def script_texts() -> dict[str, str]:
         "now": _("now"),
         "until": _("Showing events up to {time}."),
         "backToNow": _("Back to now"),
+        "valuesTotal": _("Different values: {n}."),
         "usersTotal": _("{n} users in all."),
         "usersShown": _("{n} users in all; the top {top} are shown."),
         "agentsAll": _("Read from {n} different user agents."),

@@ -7,19 +7,28 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+from elasticsearch.dsl import Search
 from elasticsearch.dsl.connections import connections
 from elasticsearch.exceptions import ApiError, TransportError
 
+from events.conf import kinds
+from events.rules import Text
 from pipeline.browsers import AgentCount, count_agents
 from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
 from pipeline.time_range import TimeRange, to_milliseconds
 from sinks.config import sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
-from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.user_agents import FIELD
 
 EVENT = "select-color"
+"""The kind of event that statistics begin with."""
+
+FIELDS = 12
+"""Fields of a kind whose values are counted."""
+
+_AGENT = "userAgent.keyword"
+"""What every kind has as a keyword."""
 
 _PRECISION = 3000
 """Up to so many different values are counted exactly."""
@@ -27,9 +36,9 @@ _PRECISION = 3000
 
 @dataclass(frozen=True)
 class Series:
-    """The events of one colour, one count for each bar."""
+    """The events with one value of a field, one count for each bar."""
 
-    color: str
+    name: str
     counts: list[int]
 
 
@@ -38,10 +47,11 @@ class EventsOverTime:
     """Events for each bar.
 
     starts: when each bar begins (epoch milliseconds); counts: all events of it; series: those of the most frequent
-    colours, and what is missing from the sum is of other colours. newest: the newest event of all time (epoch
+    values of `field`, and what is missing from the sum is of other values. newest: the newest event of all time (epoch
     milliseconds), None when the index has none or does not exist.
     """
 
+    field: str
     total: int
     starts: list[int]
     counts: list[int]
@@ -64,6 +74,23 @@ class TopUsers:
     total: int
     users: int
     top: list[UserCount]
+
+
+@dataclass(frozen=True)
+class ValueCount:
+    """How many events have a value."""
+
+    value: str
+    count: int
+
+
+@dataclass(frozen=True)
+class TopValues:
+    """The most frequent values of a field; `different` is how many there are (about, when there are thousands)."""
+
+    field: str
+    different: int
+    top: list[ValueCount]
 
 
 @dataclass(frozen=True)
@@ -91,41 +118,92 @@ class StoredEvent:
     fields: Mapping[str, Any]
 
 
-def events_target() -> ElasticsearchTarget:
-    """Where the sink of choices of a colour stores. Raises ImproperlyConfigured when SINKS has none."""
+def stored_kinds() -> list[str]:
+    """The kinds of events that a sink stores in Elasticsearch, select-color first."""
+    stored = {sink.event for sink in sinks().values() if isinstance(sink.target, ElasticsearchTarget)}
+    return [EVENT, *(name for name in kinds() if name in stored and name != EVENT)]
+
+
+def text_fields(event: str) -> list[str]:
+    """The fields of a kind of event whose values are texts, so keywords of its index."""
+    return [field.name for field in kinds()[event].fields if isinstance(field.rule, Text)]
+
+
+def events_target(event: str = EVENT) -> ElasticsearchTarget:
+    """Where the sink of a kind of event stores. Raises ImproperlyConfigured when SINKS has none."""
     for sink in sinks().values():
-        if sink.event == EVENT and isinstance(sink.target, ElasticsearchTarget):
+        if sink.event == event and isinstance(sink.target, ElasticsearchTarget):
             return sink.target
-    raise ImproperlyConfigured(f"SINKS has no entry of the kind elasticsearch for the event {EVENT}")
+    raise ImproperlyConfigured(f"SINKS has no entry of the kind elasticsearch for the event {event}")
 
 
-def events_over_time(time_range: TimeRange, *, colors: int, timeout: float) -> EventsOverTime:
-    """Events for each interval, for the `colors` most frequent colours. Raises ServerError."""
-    search = _search(time_range, timeout)
+def events_over_time(time_range: TimeRange, *, event: str, series: int, timeout: float) -> EventsOverTime:
+    """Events for each interval, for the `series` most frequent values of the kind's first text. Raises ServerError."""
+    target = events_target(event)
+    field = next(iter(text_fields(event)), _AGENT)
+    search = _search(target, time_range, timeout)
     bars = _bars(time_range)
-    search.aggs.bucket("bars", "date_histogram", **bars)
-    search.aggs.bucket("colors", "terms", field="colorName", size=colors).bucket("bars", "date_histogram", **bars)
-    answer = _execute(search[:0])
-    found = answer.get("aggregations")
-    if found is None:  # there is no index
-        return EventsOverTime(0, [], [], [], None)
+    search.aggs.bucket("series", "terms", field=field, size=series).bucket("bars", "date_histogram", **bars)
+    answer = _execute(target, search[:0])
+    if "aggregations" not in answer:  # there is no index
+        return EventsOverTime(field, 0, [], [], [], None)
     total = _total(answer)
-    starts = [bucket["key"] for bucket in found["bars"]["buckets"]]
+    found = answer["aggregations"]["series"]["buckets"]
+    if found and sum(value["doc_count"] for value in found) == total:
+        # The values make up all there is: a second look at millions of documents would tell the same.
+        starts = sorted({bucket["key"] for value in found for bucket in value["bars"]["buckets"]})
+        counts = [sum(part) for part in zip(*(_counts_at(starts, value["bars"]) for value in found), strict=True)]
+    else:
+        starts, counts = _all_bars(target, time_range, bars, timeout)
     return EventsOverTime(
+        field=field,
         total=total,
         starts=starts,
-        counts=[bucket["doc_count"] for bucket in found["bars"]["buckets"]],
-        series=[Series(color["key"], _counts_at(starts, color["bars"])) for color in found["colors"]["buckets"]],
-        newest=_newest_timestamp(timeout),
+        counts=counts,
+        series=[Series(value["key"], _counts_at(starts, value["bars"])) for value in found],
+        newest=_newest_timestamp(target, timeout),
     )
+
+
+def _all_bars(
+    target: ElasticsearchTarget, time_range: TimeRange, bars: dict[str, Any], timeout: float
+) -> tuple[list[int], list[int]]:
+    """When each bar begins, and its events of whatever value."""
+    search = _search(target, time_range, timeout)
+    search.aggs.bucket("bars", "date_histogram", **bars)
+    found = _execute(target, search[:0]).get("aggregations", {}).get("bars", {}).get("buckets", [])
+    return [bucket["key"] for bucket in found], [bucket["doc_count"] for bucket in found]
+
+
+def top_values(time_range: TimeRange, *, event: str, top: int, timeout: float) -> tuple[int, list[TopValues]]:
+    """How many events there are, and the `top` most frequent values of each text of the kind. Raises ServerError."""
+    target = events_target(event)
+    fields = text_fields(event)[:FIELDS]
+    search = _search(target, time_range, timeout)
+    for place, field in enumerate(fields):
+        search.aggs.bucket(f"top {place}", "terms", field=field, size=top)
+        search.aggs.metric(f"different {place}", "cardinality", field=field, precision_threshold=_PRECISION)
+    answer = _execute(target, search[:0])
+    found = answer.get("aggregations")
+    if found is None:
+        return 0, [TopValues(field, 0, []) for field in fields]
+    return _total(answer), [
+        TopValues(
+            field,
+            found[f"different {place}"]["value"],
+            [ValueCount(bucket["key"], bucket["doc_count"]) for bucket in found[f"top {place}"]["buckets"]],
+        )
+        for place, field in enumerate(fields)
+    ]
 
 
 def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
     """The `top` users with the most events. Raises ServerError."""
-    search = _search(time_range, timeout)
+    target = events_target()
+    search = _search(target, time_range, timeout)
     search.aggs.bucket("top", "terms", field="userName", size=top)
     search.aggs.metric("users", "cardinality", field="userName", precision_threshold=_PRECISION)
-    answer = _execute(search[:0])
+    answer = _execute(target, search[:0])
     found = answer.get("aggregations")
     if found is None:
         return TopUsers(0, 0, [])
@@ -141,12 +219,13 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float
 
     Raises ServerError.
     """
-    if events_target().user_agent_field:
-        return _stored_browsers(time_range, top=top, timeout=timeout)
-    search = _search(time_range, timeout)
-    search.aggs.bucket("agents", "terms", field="userAgent.keyword", size=agents)
-    search.aggs.metric("different", "cardinality", field="userAgent.keyword", precision_threshold=_PRECISION)
-    answer = _execute(search[:0])
+    target = events_target()
+    if target.user_agent_field:
+        return _stored_browsers(target, time_range, top=top, timeout=timeout)
+    search = _search(target, time_range, timeout)
+    search.aggs.bucket("agents", "terms", field=_AGENT, size=agents)
+    search.aggs.metric("different", "cardinality", field=_AGENT, precision_threshold=_PRECISION)
+    answer = _execute(target, search[:0])
     found = answer.get("aggregations")
     if found is None:
         return TopBrowsers(0, 0, 0, 0, [], [])
@@ -162,78 +241,80 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float
     )
 
 
-def _stored_browsers(time_range: TimeRange, *, top: int, timeout: float) -> TopBrowsers:
-    search = _search(time_range, timeout)
-    search.aggs.metric("different", "cardinality", field="userAgent.keyword", precision_threshold=_PRECISION)
+def _stored_browsers(target: ElasticsearchTarget, time_range: TimeRange, *, top: int, timeout: float) -> TopBrowsers:
+    search = _search(target, time_range, timeout)
+    search.aggs.metric("different", "cardinality", field=_AGENT, precision_threshold=_PRECISION)
     # Documents from before the sink stored it have no agent.
-    read = search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
+    search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
+    # Not below that filter, though it means the same there: it would cost several times as much.
     for name in ("browser", "os"):
-        read.bucket(name, "terms", field=f"{FIELD}.{name}", size=top)
-        read.bucket(f"no {name}", "missing", field=f"{FIELD}.{name}")
-    answer = _execute(search[:0])
+        search.aggs.bucket(name, "terms", field=f"{FIELD}.{name}", size=top)
+    answer = _execute(target, search[:0])
     found = answer.get("aggregations")
     if found is None:
         return TopBrowsers(0, 0, 0, 0, [], [])
-    agents, read = found["different"]["value"], found["read"]
+    agents, read = found["different"]["value"], found["read"]["doc_count"]
     return TopBrowsers(
         total=_total(answer),
         agents=agents,
         agents_read=agents,
-        events_read=read["doc_count"],
-        browsers=_stored_agents(read, "browser")[:top],
-        systems=_stored_agents(read, "os")[:top],
+        events_read=read,
+        browsers=_stored_agents(found["browser"], read)[:top],
+        systems=_stored_agents(found["os"], read)[:top],
     )
 
 
-def _stored_agents(found: dict[str, Any], name: str) -> list[AgentCount]:
-    counts = [AgentCount(bucket["key"], bucket["doc_count"]) for bucket in found[name]["buckets"]]
-    if unknown := found[f"no {name}"]["doc_count"]:
+def _stored_agents(found: dict[str, Any], read: int) -> list[AgentCount]:
+    """The buckets of a terms aggregation; what is missing to `read` events is unknown."""
+    counts = [AgentCount(bucket["key"], bucket["doc_count"]) for bucket in found["buckets"]]
+    unknown = read - sum(one.count for one in counts) - found["sum_other_doc_count"]
+    if unknown > 0:
         counts.append(AgentCount(None, unknown))
     return sorted(counts, key=lambda one: -one.count)
 
 
-def newest_events(time_range: TimeRange, *, count: int, timeout: float) -> list[StoredEvent]:
-    """The `count` newest events of the range, the newest first. Raises ServerError."""
+def newest_events(time_range: TimeRange, *, event: str, count: int, timeout: float) -> list[StoredEvent]:
+    """The `count` newest events of a kind in the range, the newest first. Raises ServerError."""
+    target = events_target(event)
     search = (
-        _search(time_range, timeout)
+        _search(target, time_range, timeout)
         .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
-        .source(["timestamp", "colorName", "userName", "userAgent"])
+        .source(["userAgent", *(field.name for field in kinds()[event].fields)])
         .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}])
     )
     return [
         StoredEvent(hit["_id"], _field_milliseconds(hit), hit.get("_source") or {})
-        for hit in _execute(search[:count])["hits"]["hits"]
+        for hit in _execute(target, search[:count])["hits"]["hits"]
     ]
 
 
-def _newest_timestamp(timeout: float) -> int | None:
+def _newest_timestamp(target: ElasticsearchTarget, timeout: float) -> int | None:
     # Sorted by an indexed date and cut to one: fast whatever the size of the index.
     search = (
-        _search_all(timeout)
+        _search_all(target, timeout)
         .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
         .source(False)
         .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}], track_total_hits=False)
     )
-    hits = _execute(search[:1])["hits"]["hits"]
+    hits = _execute(target, search[:1])["hits"]["hits"]
     return _field_milliseconds(hits[0]) if hits else None
 
 
-def _search_all(timeout: float) -> Any:
-    target = events_target()
+def _search_all(target: ElasticsearchTarget, timeout: float) -> Any:
     client = connections.get_connection(target.cluster).options(request_timeout=timeout, max_retries=0)
     # A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
-    return SelectColorDocument.search(using=client, index=target.readers).params(
+    return Search(using=client, index=target.readers).params(
         ignore_unavailable=True, allow_partial_search_results=False
     )
 
 
-def _search(time_range: TimeRange, timeout: float) -> Any:
+def _search(target: ElasticsearchTarget, time_range: TimeRange, timeout: float) -> Any:
     bounds = {
         "gte": to_milliseconds(time_range.start),
         "lt": to_milliseconds(time_range.end),
         "format": "epoch_millis",
     }
-    return _search_all(timeout).filter("range", timestamp=bounds).extra(track_total_hits=True)
+    return _search_all(target, timeout).filter("range", timestamp=bounds).extra(track_total_hits=True)
 
 
 def _bars(time_range: TimeRange) -> dict[str, Any]:
@@ -252,19 +333,20 @@ def _bars(time_range: TimeRange) -> dict[str, Any]:
     }
 
 
-def _execute(search: Any) -> dict[str, Any]:
-    with guard().read(_server()):
+def _execute(target: ElasticsearchTarget, search: Any) -> dict[str, Any]:
+    server = _server(target)
+    with guard().read(server):
         try:
             # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
             return search.execute().to_dict()  # type: ignore[no-any-return]
         except ApiError as error:
-            raise ServerError(_server(), reason_of(error)) from error
+            raise ServerError(server, reason_of(error)) from error
         except TransportError as error:
-            raise ServerAway(_server(), error.message) from error
+            raise ServerAway(server, error.message) from error
 
 
-def _server() -> str:
-    client = connections.get_connection(events_target().cluster)
+def _server(target: ElasticsearchTarget) -> str:
+    client = connections.get_connection(target.cluster)
     return f"Elasticsearch ({', '.join(node.base_url for node in client.transport.node_pool.all())})"
 
 

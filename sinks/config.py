@@ -1,6 +1,7 @@
 """The typed view of `settings.SINKS`: what each sink reads, and where it stores it."""
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -155,7 +156,9 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     if config.event != ANY_JSON and config.event not in EVENT_TYPES:
         known = ", ".join((ANY_JSON, *EVENT_TYPES))
         raise ImproperlyConfigured(f"{where}: event is {config.event!r}; it must be one of {known}")
-    kafka_cluster(config.kafka)
+    _check_cluster(where, "kafka", kafka_cluster, config.kafka)
+    store = hdfs_cluster if isinstance(config.target, HdfsTarget) else elasticsearch_cluster
+    _check_cluster(where, "target.cluster", store, config.target.cluster)
     for letters in config.dead_letter_topics:
         if letters in config.topics or not TOPIC.fullmatch(letters):
             raise ImproperlyConfigured(
@@ -165,11 +168,15 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
         config.options.limits()
         if isinstance(config.target, HdfsTarget):
             config.target.layout(config.event)
-            hdfs_cluster(config.target.cluster)
-        else:
-            if config.target.actions().versioned and len(config.topics) > 1:
-                raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
-            elasticsearch_cluster(config.target.cluster)
+        elif config.target.actions().versioned and len(config.topics) > 1:
+            raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
     except ValueError as error:
         raise ImproperlyConfigured(f"{where}: {error}") from error
     return config
+
+
+def _check_cluster(where: str, key: str, cluster: Callable[[str], Any], alias: str) -> None:
+    try:
+        cluster(alias)
+    except ImproperlyConfigured as error:
+        raise ImproperlyConfigured(f"{where}: {key} is {alias!r}: {error}") from error

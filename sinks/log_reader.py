@@ -22,8 +22,15 @@ class LogReader:
 
     def __init__(self, cluster: Mapping[str, Any], *, group: str) -> None:
         # It never subscribes, so it is no member of the group, and never commits.
-        options = {"group.id": group, "enable.auto.commit": False, "enable.partition.eof": True}
+        options = {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+            "auto.offset.reset": "earliest",  # where Kafka has deleted what was there a moment ago
+        }
         self._consumer = Consumer({**cluster, **options})
+        # A reader of committed records is told that the log ends where an open transaction begins.
+        self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"})
 
     def partitions(self, topic: str) -> list[Partition]:
         """The partitions of a topic. Raises Retriable when Kafka does not answer or has no such topic."""
@@ -38,31 +45,37 @@ class LogReader:
     def bounds(self, partition: Partition) -> tuple[int, int]:
         """The first offset that Kafka still has, and the one after the last. Raises Retriable."""
         try:
-            first, end = self._consumer.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
+            first, end = self._asking.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
         except KafkaException as error:
             raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return first, end
 
-    def committed(self, partition: Partition) -> int:
-        """The group's committed offset, 0 when it has none. Raises Retriable."""
+    def committed(self, partition: Partition) -> int | None:
+        """The group's committed offset, None when it has none. Raises Retriable."""
         try:
             (tp,) = self._consumer.committed([TopicPartition(*partition)], timeout=_STALLED_SECONDS)
         except KafkaException as error:
             raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
-        return max(0, int(tp.offset))
+        return int(tp.offset) if tp.offset >= 0 else None
 
     def read(self, partition: Partition, first: int, end: int) -> Iterator[Record]:
-        """The records from offset `first` up to `end` (excluded), in order. Raises Retriable when Kafka stalls."""
+        """The records from offset `first` up to `end` (excluded), in order.
+
+        Raises Retriable when Kafka stalls, and when an open transaction hides some of them.
+        """
         self._consumer.assign([TopicPartition(*partition, first)])
         heard_at = time.monotonic()
         position = first
         while position < end:
-            for message in self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS):
-                heard_at = time.monotonic()
+            messages = self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS)
+            for message in messages:
                 error = message.error()
                 if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:  # what is missing up to `end` are gaps of the log
-                        return
+                    if error.code() == KafkaError._PARTITION_EOF:
+                        if message.offset() < end:
+                            text = f"Kafka: {partition}: a transaction is still open at offset {message.offset()}"
+                            raise Retriable(text, reason="kafka")
+                        return  # what is missing up to `end` are gaps of the log
                     raise Retriable(f"Kafka: {partition}: {error.str()}", reason="kafka")
                 position = message.offset() + 1
                 if position > end:
@@ -74,9 +87,12 @@ class LogReader:
                     message.key(),
                     message.headers(),
                 )
-            if time.monotonic() - heard_at > _STALLED_SECONDS:
+            if messages:
+                heard_at = time.monotonic()  # after the reader's own work on them, which may have taken long
+            elif time.monotonic() - heard_at > _STALLED_SECONDS:
                 raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s", reason="kafka")
 
     def close(self) -> None:
-        """Closes the consumer."""
+        """Closes its connections."""
         self._consumer.close()
+        self._asking.close()

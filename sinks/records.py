@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import msgspec
 
+from events.schema import as_lines
+
 Headers = list[tuple[str, bytes]]
 
 _OBJECT_BYTES = 50
@@ -51,17 +53,28 @@ class Rejected(NamedTuple):
     kind: str = "invalid"
 
 
-class Columns(NamedTuple):
+class Columns:
     """Records of one partition in the order of their offsets, column by column: what is done is done for many at once.
 
-    keys, headers: None when no record has any.
+    keys, headers: None when no record has any; lines: the values, packed (`as_lines`), None where they can't be.
     """
 
-    offsets: Sequence[int]
-    values: Sequence[bytes | None]
-    timestamps: Sequence[int]
-    keys: Sequence[bytes | None] | None = None
-    headers: Sequence[Headers | None] | None = None
+    __slots__ = ("headers", "keys", "lines", "offsets", "timestamps", "values")
+
+    def __init__(
+        self,
+        offsets: Sequence[int],
+        values: Sequence[bytes | None],
+        timestamps: Sequence[int],
+        keys: Sequence[bytes | None] | None = None,
+        headers: Sequence[Headers | None] | None = None,
+    ) -> None:
+        self.offsets = offsets
+        self.values = values
+        self.timestamps = timestamps
+        self.keys = keys
+        self.headers = headers
+        self.lines = as_lines(values)
 
     def record(self, place: int) -> Record:
         """The one at a place."""
@@ -75,6 +88,8 @@ class Columns(NamedTuple):
 
     def part(self, begin: int, end: int) -> "Columns":
         """Those from one place up to another."""
+        if begin == 0 and end == len(self.offsets):
+            return self
         return Columns(
             self.offsets[begin:end],
             self.values[begin:end],
@@ -105,14 +120,9 @@ class Run:
     __slots__ = ("_headers", "_keys", "_timestamps", "_values", "lines", "memory", "offsets", "size")
 
     def __init__(self, columns: Columns) -> None:
-        values = columns.values
-        count = len(values)
-        self.lines: bytes | None = None
-        self._values: Sequence[bytes | None] | None = values
-        if all(values):
-            lines = b"\n".join((*values, b""))  # type: ignore[arg-type]
-            if lines.count(b"\n") == count:
-                self.lines, self._values = lines, None
+        count = len(columns.values)
+        self.lines = columns.lines
+        self._values = columns.values if columns.lines is None else None
         self.offsets: Sequence[int] = (
             columns.offsets if isinstance(columns.offsets, range) else array("q", columns.offsets)
         )
@@ -123,7 +133,7 @@ class Run:
             self.size = len(self.lines) - count
             self.memory = len(self.lines)
         else:
-            self.size = sum(map(len, filter(None, values)))
+            self.size = sum(map(len, filter(None, columns.values)))
             self.memory = self.size + count * _OBJECT_BYTES
         self.memory += count * _COLUMNS_BYTES + _OBJECT_BYTES
         self.memory += sum(len(key or b"") + _OBJECT_BYTES for key in self._keys or ())

@@ -7,13 +7,17 @@ from concurrent.futures import Executor
 
 from sinks.records import Batch
 
+_GROUP_BYTES = 8 * 1024 * 1024
+"""A group takes no further batch above it: memory gets free, and reading goes on, when a whole group is stored."""
+
 
 class StoreQueue:
     """Batches of one partition on their way into the store, in their order.
 
     pool: threads, shared by the partitions of a task; store: stores a group of consecutive batches, or raises; rest: is
     called, given whether the partition is left, when there is none, by `rest` of this queue; ordered: one group at a
-    time, else as many as the pool has threads for; group: the most batches that are stored together.
+    time, else as many as the pool has threads for; group: the most batches that are stored together,
+    fewer where they are large.
     """
 
     def __init__(
@@ -85,10 +89,18 @@ class StoreQueue:
         """Whether everything in it is stored."""
         return not self._unfinished
 
+    def _next_group(self) -> list[Batch]:
+        group: list[Batch] = []
+        size = 0
+        while self._waiting and len(group) < self._group and size < _GROUP_BYTES:
+            group.append(self._waiting.popleft())
+            size += group[-1].size
+        return group
+
     def _work(self) -> None:
         """Stores one group, or rests when there is none; then another turn at the pool, behind other partitions."""
         with self._changed:
-            group = [self._waiting.popleft() for _ in range(min(self._group, len(self._waiting)))]
+            group = self._next_group()
             leaves = self._is_leaving and not group
         error: BaseException | None = None
         try:

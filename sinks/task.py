@@ -7,12 +7,11 @@ collected here, so reading and writing overlap. An offset is committed only when
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from operator import methodcaller
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -206,17 +205,17 @@ class SinkTask:
         return messages
 
     def _put(self, messages: list[Message]) -> None:
-        for topic, of_topic in groupby(messages, key=methodcaller("topic")):
-            for number, run in groupby(of_topic, key=methodcaller("partition")):
-                read = list(run)
-                if errors := [message for message in read if message.error() is not None]:
-                    for message in errors:
-                        self._note_error(message)
-                    read = [message for message in read if message.error() is None]
-                assigned = self._assigned.get(Partition(topic, number))
-                # Until its resume offset is known, what was read is dropped, and read again from there.
-                if read and assigned is not None and assigned.queue is not None:
-                    self._put_run(assigned, read)
+        if not messages:
+            return
+        for partition, read in _by_partition(messages):
+            if errors := [message for message in read if message.error() is not None]:
+                for message in errors:
+                    self._note_error(message)
+                read = [message for message in read if message.error() is None]
+            assigned = self._assigned.get(partition)
+            # Until its resume offset is known, what was read is dropped, and read again from there.
+            if read and assigned is not None and assigned.queue is not None:
+                self._put_run(assigned, read)
         for assigned in self._assigned.values():
             if assigned.fell_back:
                 self._seek_position(assigned)
@@ -230,7 +229,7 @@ class SinkTask:
             return
         assigned.position = columns.offsets[-1] + 1
         limits, now, period = self._settings.limits, self._clock(), self._period()
-        refused = self._check.refusals(columns.values)
+        refused = self._check.refusals(columns.values, columns.lines)
         begin, count = 0, len(columns.offsets)
         while begin < count:
             batch = assigned.batch
@@ -629,6 +628,16 @@ def _commits(partitions: Iterable[_Assigned]) -> list[TopicPartition]:
             offsets.append(TopicPartition(*assigned.partition, assigned.stored))
             assigned.committed = assigned.stored
     return offsets
+
+
+def _by_partition(messages: list[Message]) -> Iterator[tuple[Partition, list[Message]]]:
+    """The messages of a reading, those of one partition that follow each other together."""
+    topics, numbers = [message.topic() for message in messages], [message.partition() for message in messages]
+    if topics.count(topics[0]) == numbers.count(numbers[0]) == len(messages):  # the usual case, and quick
+        yield Partition(topics[0], numbers[0]), messages
+        return
+    for place, run in groupby(messages, key=lambda message: (message.topic(), message.partition())):
+        yield Partition(*place), list(run)
 
 
 def _columns(messages: list[Message]) -> Columns:

@@ -16,6 +16,7 @@ from elasticsearch.dsl import connections
 from devstack.config import StackConfig
 from devstack.stack import Stack
 from events import conf, process_collector
+from events.event import EVENT_TYPES
 from sinks import config as sinks_config
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
@@ -32,11 +33,22 @@ CHROMIUM_ARGUMENTS = [
 ]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run in two processes, those of the sinks and those of the site each have servers of their own."""
+    for item in items:
+        if item.get_closest_marker("integration") or item.get_closest_marker("browser"):
+            of_sinks = item.path.parent.name in ("sinks", "tests")
+            item.add_marker(pytest.mark.xdist_group("sinks" if of_sinks else "site"))
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Kafka, HDFS and Elasticsearch of this test run alone; a test that stops a server starts it again."""
-    # A file whose writer died with its DataNode is released soon.
-    stack = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("stack"), lease_seconds=15))
+    # A file whose writer died with its DataNode is released soon; a bulk request is soon too large for Elasticsearch.
+    config = StackConfig.on_free_ports(
+        tmp_path_factory.mktemp("stack"), lease_seconds=15, elasticsearch_max_content="1mb"
+    )
+    stack = Stack(config)
     stack.up()
     yield stack
     stack.kill()
@@ -64,6 +76,20 @@ def _settings_are_read_anew() -> Iterator[None]:
     conf.events_settings.cache_clear()
     conf.kinds.cache_clear()
     sinks_config.sinks.cache_clear()
+
+
+@pytest.fixture
+def page_view(settings: Any) -> Iterator[None]:
+    """A second kind of event, page-view, is declared."""
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "kinds": {"page-view": {"type": "tests.events.page_view.PageView", "topic": "views"}},
+    }
+    conf.events_settings.cache_clear()
+    conf.kinds.cache_clear()
+    conf.register_kinds()
+    yield
+    del EVENT_TYPES["page-view"]
 
 
 @pytest.fixture

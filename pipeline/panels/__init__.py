@@ -2,10 +2,18 @@
 
 from collections.abc import Mapping
 
-from pipeline.panels import events_over_time, newest, services, top_browsers, top_users, topics
+from pipeline.panels import events_over_time, kinds, newest, services, top_browsers, top_users, topics
 from pipeline.panels.panel import Panel
+from pipeline.statistics import EVENT
 
-_MODULES = (events_over_time, top_users, top_browsers, newest, topics)
+_OF_CHOICES = (top_users.PANEL, top_browsers.PANEL, newest.PANEL)
+_OF_THE_PIPELINE = (topics.PANEL, *services.PANELS)
 
-PANELS: Mapping[str, Panel] = {panel.id: panel for panel in (*(module.PANEL for module in _MODULES), *services.PANELS)}
-"""Those that are read from servers; the table of sinks is made of the database's word (pipeline.panels.sinks)."""
+
+def panels_of(event: str) -> Mapping[str, Panel]:
+    """The panels that are read from servers, for a kind of event: choices of a colour have some of their own.
+
+    The table of sinks is made of the database's word (pipeline.panels.sinks).
+    """
+    own = _OF_CHOICES if event == EVENT else kinds.panels(event)
+    return {panel.id: panel for panel in (events_over_time.panel(event), *own, *_OF_THE_PIPELINE)}

@@ -1,7 +1,8 @@
-"""Events per interval, stacked by colour, with their total."""
+"""Events of a kind per interval, stacked by the values of its first text, with their total."""
 
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.utils.translation import gettext_lazy as _
@@ -13,13 +14,15 @@ from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange, to_milliseconds
 
 
-def read(time_range: TimeRange) -> dict[str, Any]:
-    """Bars and series; `others` holds the events of colours that have no series."""
+def read(time_range: TimeRange, *, event: str) -> dict[str, Any]:
+    """Bars and series; `others` holds the events of values that have no series."""
     conf = console_settings()
-    found = statistics.events_over_time(time_range, colors=conf.colors, timeout=conf.elasticsearch_timeout_seconds)
+    found = statistics.events_over_time(
+        time_range, event=event, series=conf.colors, timeout=conf.elasticsearch_timeout_seconds
+    )
     # A colour keeps its place, and with it its pattern, however the counts change.
     offered = {color: place for place, color in enumerate(events_settings().colors)}
-    series = sorted(found.series, key=lambda one: (offered.get(one.color, len(offered)), one.color))
+    series = sorted(found.series, key=lambda one: (offered.get(one.name, len(offered)), one.name))
     shown = [sum(counts) for counts in zip(*(one.counts for one in series), strict=True)] or [0] * len(found.counts)
     return {
         "start": to_milliseconds(time_range.start),
@@ -28,7 +31,8 @@ def read(time_range: TimeRange) -> dict[str, Any]:
         "total": found.total,
         "per_minute": found.total / time_range.minutes,
         "newest": found.newest,
-        "index": statistics.events_target().readers,
+        "index": statistics.events_target(event).readers,
+        "field": found.field,
         "starts": found.starts,
         "counts": found.counts,
         "series": [asdict(one) for one in series],
@@ -36,4 +40,6 @@ def read(time_range: TimeRange) -> dict[str, Any]:
     }
 
 
-PANEL = Panel("events-over-time", _("Events over time"), read)
+def panel(event: str) -> Panel:
+    """The panel of a kind of event."""
+    return Panel("events-over-time", _("Events over time"), partial(read, event=event))

@@ -16,7 +16,9 @@ MAX_TEXT = 300
 def read(time_range: TimeRange) -> dict[str, Any]:
     """A bounded number of events, each field as a text of bounded length, or None where it is missing."""
     conf = console_settings()
-    events = statistics.newest_events(time_range, count=conf.newest, timeout=conf.elasticsearch_timeout_seconds)
+    events = statistics.newest_events(
+        time_range, event=statistics.EVENT, count=conf.newest, timeout=conf.elasticsearch_timeout_seconds
+    )
     return {
         "events": [
             {

@@ -13,7 +13,7 @@ from events.conf import events_settings
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
-from pipeline.kafka_reads import count_brokers, server_name
+from pipeline.kafka_reads import read_brokers, server_name
 from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
@@ -56,9 +56,8 @@ def read_hdfs(_time_range: TimeRange) -> dict[str, Any]:
 
 def _kafka(cluster: str) -> dict[str, Any]:
     def ask() -> dict[str, Any]:
-        # Which version they are, brokers do not tell their clients.
-        count = count_brokers(cluster, timeout=console_settings().kafka_timeout_seconds)
-        return {"detail": translated("{n} brokers").format(n=count)}
+        found = read_brokers(cluster, timeout=console_settings().kafka_timeout_seconds)
+        return {"version": found.version, "detail": translated("{n} brokers").format(n=found.count)}
 
     return _asked("Kafka", server_name(cluster), ask)
 

@@ -11,24 +11,28 @@ from pipeline.heartbeats import HeardSink, read_heartbeats
 from sinks.config import sinks
 
 
-def read(topics: dict[str, Any] | None) -> dict[str, Any]:
-    """A row for each configured sink.
-
-    topics: the answer of the panel `topics`, whose lag counts where there is one: Kafka also knows it of a sink that
-    does not run. An answer with `error` when the database is away.
-    """
+def read() -> dict[str, Any]:
+    """A row for each configured sink, by its own word; an answer with `error` when the database is away."""
     try:
-        return {"sinks": [_row(heard, topics) for heard in read_heartbeats(sinks().values())]}
+        return {"sinks": [_row(heard) for heard in read_heartbeats(sinks().values())]}
     except ServerError as error:
         return {"error": {"server": error.server, "text": error.text}}
 
 
-def _row(heard: HeardSink, topics: dict[str, Any] | None) -> dict[str, Any]:
+def with_lag(answer: dict[str, Any], topics: dict[str, Any] | None) -> dict[str, Any]:
+    """An answer of `read` with the lag that Kafka tells, where it does: it also knows it of a sink that does not run.
+
+    topics: the answer of the panel `topics`.
+    """
+    if "error" in answer:
+        return answer
+    return {"sinks": [{**row, **_lag(row["name"], row["lag"], topics)} for row in answer["sinks"]]}
+
+
+def _row(heard: HeardSink) -> dict[str, Any]:
     progress = partition_progress(heard, None)
-    delay = longest_delay(progress)
+    delay = longest_delay(heard.config.name, progress)
     error = next(iter(heard.errors), None)
-    totals = _totals(heard.config.name, topics)
-    lag = [total["lag"] for total in totals if total["lag"] is not None]
     return {
         "name": heard.config.name,
         "kind": heard.config.kind,
@@ -39,8 +43,7 @@ def _row(heard: HeardSink, topics: dict[str, Any] | None) -> dict[str, Any]:
         "tasks": heard.tasks,
         "partitions": len(heard.partitions),
         "records_per_second": heard.records_per_second if heard.living else None,
-        "lag": sum(lag) if lag else total_lag(progress),
-        "uncommitted": sum(total["uncommitted"] for total in totals),
+        "lag": total_lag(progress),
         "delay": None if delay is None else {"seconds": delay.seconds, "bound": delay.bound},
         "last_write": _milliseconds(heard.last_write),
         "troubles": heard.troubles + (heard.state == "silent"),
@@ -48,10 +51,11 @@ def _row(heard: HeardSink, topics: dict[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _totals(sink: str, topics: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """What Kafka says of each topic that the sink reads."""
-    entries = (topics or {}).get("topics", [])
-    return [entry["sinks"][sink] for entry in entries if sink in entry["sinks"]]
+def _lag(sink: str, heard: int | None, topics: dict[str, Any] | None) -> dict[str, Any]:
+    """The sum over the topics that the sink reads."""
+    totals = [entry["sinks"][sink] for entry in (topics or {}).get("topics", []) if sink in entry["sinks"]]
+    known = [total["lag"] for total in totals if total["lag"] is not None]
+    return {"lag": sum(known) if known else heard, "uncommitted": sum(total["uncommitted"] for total in totals)}
 
 
 def _milliseconds(moment: datetime | None) -> int | None:

@@ -33,7 +33,7 @@ class IndexNames:
         self.pattern = pattern
         self.fixed = None if codes else pattern
         self.wildcard = re.sub("%.", "*", pattern)
-        self.template = pattern.replace("%", "").lower()
+        self.template = re.sub("%(.)", r"(\1)", pattern).lower()  # no index, so no other pattern, has such a name
         self._finest = list(_CODES)[len(codes) - 1] if codes else ""
         parts = re.split("%(.)", pattern)
         self._regex = re.compile(

@@ -8,7 +8,7 @@ from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import document_of
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.topics import NOTES_INDEX, NOTES_MAPPING
+from sinks.elasticsearch.notes import NOTES_FIELDS, NOTES_INDEX
 
 _PRIORITY = 200
 _GC_DELETES = "1h"
@@ -26,9 +26,11 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
     if not client.indices.exists(index=NOTES_INDEX):
         settings = {"number_of_shards": 1, "auto_expand_replicas": "0-1", "hidden": True}
         client.options(ignore_status=400).indices.create(  # two at a time
-            index=NOTES_INDEX, settings=settings, mappings=NOTES_MAPPING
+            index=NOTES_INDEX, settings=settings, mappings={"dynamic": "strict", "properties": NOTES_FIELDS}
         )
         done.append(f"index {NOTES_INDEX}: made")
+    else:
+        client.indices.put_mapping(index=NOTES_INDEX, properties=NOTES_FIELDS)
     names = target.names()
     body = _template(target, event)
     client.indices.put_index_template(

@@ -6,13 +6,9 @@ from urllib.parse import quote
 import elasticsearch
 from elasticsearch import Elasticsearch
 
+from sinks.elasticsearch.notes import NOTES_INDEX
 from sinks.elasticsearch.outcomes import classified
 from sinks.errors import Fatal, Retriable
-
-NOTES_INDEX = "sink-topics"
-"""One document for each topic and index pattern, with Kafka's own identity of the topic (KIP-516)."""
-
-NOTES_MAPPING = {"dynamic": "strict", "properties": {name: {"type": "keyword"} for name in ("index", "topic", "id")}}
 
 
 class TopicNotes:

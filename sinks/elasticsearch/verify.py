@@ -1,6 +1,7 @@
 """Proves that every record of a range of offsets is a document once: documents are compared with Kafka."""
 
 from collections.abc import Container, Iterable, Iterator
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from elasticsearch import Elasticsearch
 from events.schema import Check, InvalidRecord
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.setup import indices
 from sinks.findings import Finding
 from sinks.records import Partition, Record
 from sinks.user_agents import FIELD
@@ -23,9 +25,11 @@ _HITS = 10_000
 class Verifier:
     """Compares records of one partition with their documents.
 
-    check: tells the records that can be documents; dead_letters: the records (partition, offset) that became dead
-    letters. valid, refused: how many records are documents, and how many dead letters, once `findings` has come to its
-    end.
+    check: tells the records that can be documents; dead_letters: the offsets of those that became dead letters;
+    deleted_before: retention has deleted the indices that ended by then, None when none was deleted.
+
+    valid, refused, deleted: how many records are to be documents, are dead letters, and were deleted by retention, once
+    `findings` has come to its end.
     """
 
     def __init__(
@@ -35,19 +39,30 @@ class Verifier:
         check: Check,
         *,
         partition: Partition,
-        dead_letters: Container[tuple[Partition, int]],
+        dead_letters: Container[int],
+        deleted_before: datetime | None = None,
     ) -> None:
         self._client = client
         self._actions = actions
         self._check = check
         self._partition = partition
         self._dead_letters = dead_letters
+        self._deleted_before = deleted_before
+        self._indices: set[str] = set()
         self.valid = 0
         self.refused = 0
+        self.deleted = 0
+
+    @property
+    def counted(self) -> str:
+        """Its counts in words."""
+        deleted = f" and {self.deleted} deleted by retention" if self.deleted else ""
+        return f"{self.valid} events and {self.refused} dead letters{deleted}"
 
     def findings(self, records: Iterable[Record]) -> Iterator[Finding]:
         """What is wrong; records: Kafka's of the range, in order. Raises Retriable and Fatal."""
         self._call(lambda: self._client.indices.refresh(index=self._actions.names.wildcard))
+        self._indices = set(self._call(lambda: indices(self._client, self._actions.names)))
         missing: list[int] = []
         expected = self._newest_of_keys(records) if self._actions.versioned else self._documents(records)
         while chunk := list(islice(expected, _CHUNK)):
@@ -55,10 +70,13 @@ class Verifier:
             for id, record in chunk:
                 hits = found.get(id, [])
                 if len(hits) > 1:
-                    indices = ", ".join(sorted(hit["_index"] for hit in hits))
-                    yield self._finding("repeat", record.offset, f"{id} is in {indices}")
+                    places = ", ".join(sorted(hit["_index"] for hit in hits))
+                    yield self._finding("repeat", record.offset, f"{id} is in {places}")
                 if hits and self._differs(record, hits[0]):
                     yield self._finding("difference", record.offset, f"{id} is not what Kafka has")
+                if not hits and self._was_deleted(record):
+                    self.deleted += 1
+                    continue
                 if not hits and record.value is not None:
                     missing.append(record.offset)
                 self.valid += record.value is not None
@@ -73,13 +91,21 @@ class Verifier:
             except InvalidRecord:
                 self.refused += 1
                 continue
-            if (self._partition, record.offset) in self._dead_letters:
+            if record.offset in self._dead_letters:
                 self.refused += 1
             elif record.value is not None or self._actions.versioned:
                 yield id, record
 
     def _newest_of_keys(self, records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
         return iter(dict(self._documents(records)).items())
+
+    def _was_deleted(self, record: Record) -> bool:
+        """Whether retention has deleted the index of a record that is in none."""
+        if self._deleted_before is None or record.value is None:
+            return False
+        index = self._actions.names.of(record)
+        end = self._actions.names.end(index)
+        return end is not None and end <= self._deleted_before and index not in self._indices
 
     def _differs(self, record: Record, hit: dict[str, Any]) -> bool:
         if self._actions.versioned and hit["_version"] > record.offset:

@@ -35,6 +35,11 @@ class Verifier:
         self.valid = 0
         self.refused = 0
 
+    @property
+    def counted(self) -> str:
+        """Its counts in words."""
+        return f"{self.valid} events and {self.refused} dead letters"
+
     def findings(self, files: Iterable[StoredFile], records: Iterable[Record]) -> Iterator[Finding]:
         """What is wrong.
 

@@ -31,6 +31,7 @@ PAGES = [
     f"/admin/console/{name}/" for name in ("topics", "documents/elasticsearch", "files", "dead-letters", "practice")
 ]
 PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/default/select-color/0/0/"]
+PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/control/?action=pause")]
 PAGES += ["/admin/console/files/hdfs/", "/admin/console/files/hdfs/file/?path=x", "/admin/console/dead-letters/hdfs/"]
 
 
@@ -70,7 +71,7 @@ def test_permissions_without_seeing_events_open_nothing(client: Client, db: None
 
 
 def test_pages_work_under_a_policy_without_anything_inline(operator: Operator) -> None:
-    client = operator("produce", "replay")
+    client = operator("control", "produce", "replay")
     for one in PAGES:
         answer = client.get(one)
         assert answer.status_code == 200, one

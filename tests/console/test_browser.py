@@ -1,23 +1,20 @@
 """A headless Chromium goes through the console's pages on the real servers, and finds them stopped."""
 
-import json
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import axe_playwright_python
 import pytest
 from django.contrib.auth.models import Permission
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from devstack.stack import Stack
 from pipeline import conf
 from sinks import config as sinks_config
+from tests.accessibility import check_page
 from tests.console.test_dead_letters import bury
 from tests.console.test_files import name_of, write
-from tests.pipeline.conftest import index_events, staff
+from tests.pipeline.conftest import PAGE, index_events, staff
 from tests.support import event, produce
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
@@ -26,7 +23,6 @@ expect.set_options(timeout=15_000)
 
 CONSOLE = "/admin/console"
 HOSTILE = '<img src=x onerror="document.title=`hacked`">'
-AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -59,15 +55,6 @@ def problems(page: Page) -> list[str]:
     return seen
 
 
-def check_page(page: Page) -> None:
-    """Fails for what axe-core finds wrong for people with a keyboard, a screen reader or weak eyes."""
-    expect(page.locator("[aria-busy]")).to_have_count(0)
-    page.evaluate(AXE)  # by the debugger, which the page's policy does not bind
-    found: dict[str, Any] = page.evaluate("axe.run(document.getElementById('console'))")
-    shown = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
-    assert shown == [], json.dumps(shown, indent=1)
-
-
 def test_an_operator_goes_through_the_pages(
     sign_in: Callable[..., Page],
     problems: list[str],
@@ -85,6 +72,8 @@ def test_an_operator_goes_through_the_pages(
     index_events(index, [{"userName": HOSTILE, "colorName": HOSTILE} for _ in range(3)])
     bury(console, topic, [(number, HOSTILE.encode(), HOSTILE) for number in range(2)])
     page = sign_in()
+    expect(page.locator(".console-panel table")).to_contain_text(topic)
+    check_page(page)
 
     page.get_by_role("link", name=topic, exact=True).click()
     expect(page.locator("#partitions caption")).to_have_text("3 partitions, 5 records")
@@ -114,12 +103,17 @@ def test_an_operator_goes_through_the_pages(
 
     page.get_by_role("link", name="Files", exact=True).click()
     expect(page.locator("#sink-hdfs")).to_contain_text("Files")
+    check_page(page)
     page.get_by_role("link", name=f"Open /{topic}").click()
+    expect(page.locator("#folder tbody tr")).to_have_count(1)
+    check_page(page)
     page.get_by_role("link", name=name_of(topic, 0, 4)).click()
     expect(page.locator("#file pre")).to_contain_text("<img src=x")
     check_page(page)
 
     page.get_by_role("link", name="Dead letters", exact=True).click()
+    expect(page.locator("#letters-hdfs tbody tr")).to_have_count(1)
+    check_page(page)
     page.locator("#letters-hdfs tbody a").first.click()
     expect(page.locator("#letters tbody tr")).to_have_count(2)
     check_page(page)
@@ -139,32 +133,64 @@ def test_an_operator_goes_through_the_pages(
     expect(page.locator("#read tbody tr")).to_have_count(1)
     expect(page.locator("#group caption")).to_contain_text("lag 0")
     check_page(page)
-    page.emulate_media(color_scheme="dark")
+    page.get_by_role("link", name="Statistics").click()
+    expect(page.locator('[data-panel="newest"] tbody tr')).to_have_count(3)
     check_page(page)
     assert "hacked" not in page.title()
     assert page.locator("#console img").count() == 0
     assert problems == []
 
 
-def test_stopped_servers_show_their_errors_and_come_back(
-    sign_in: Callable[..., Page], console: Stack, topic: str, live_server: LiveServer
+def test_servers_stopped_one_by_one_are_told_by_their_panels_while_the_others_go_on(
+    sign_in: Callable[..., Page], problems: list[str], console: Stack, topic: str, live_server: LiveServer
 ) -> None:
     page = sign_in()
     produce(console, topic, [event(0)])
-    # Elasticsearch, which takes longest to come back, is stopped under the statistics page.
-    for server in (console.kafka[0], console.namenode):
-        server.kill()
+
+    def panel(name: str) -> Locator:
+        return page.locator(f'[data-panel="{name}"]')
+
+    def check_main_page(away: str, broken: list[str]) -> None:
+        """The main page, with one server away: its error in its panels, everything else as ever."""
+        page.goto(f"{live_server.url}{PAGE}")
+        for service in ("kafka", "hdfs", "elasticsearch"):
+            words = "away" if service == away else "●"
+            expect(panel(f"service-{service}")).to_contain_text(words, timeout=60_000)
+        for name in ("events-over-time", "newest", "topics", "sinks"):
+            error = panel(name).locator(".stats-error")
+            if name in broken:
+                expect(error).to_be_visible(timeout=30_000)
+            else:
+                expect(error).to_be_hidden()
+        check_page(page)
+
+    def check_sub_page(path: str, name: str, words: str) -> None:
+        page.goto(f"{live_server.url}{CONSOLE}/{path}")
+        section = page.locator("section.console-panel", has=page.locator(name))
+        expect(section.locator(".console-error").first).to_contain_text(words, timeout=30_000)
+        check_page(page)
+
+    [broker] = console.kafka
     try:
-        for path, panel, words in (
-            (f"topics/default/{topic}/", "#partitions", "Kafka (127.0.0.1"),
-            ("files/hdfs/", "#folder", "HDFS (http"),
-            ("dead-letters/", "#letters-hdfs", "Kafka (127.0.0.1"),
-        ):
-            page.goto(f"{live_server.url}{CONSOLE}/{path}")
-            error = page.locator("section.console-panel", has=page.locator(panel)).locator(".console-error").first
-            expect(error).to_contain_text(words, timeout=30_000)
-            check_page(page)
+        console.elasticsearch.kill()
+        check_main_page("elasticsearch", ["events-over-time", "newest"])
+        expect(panel("newest").locator(".stats-error")).to_contain_text("refused")
+        expect(page.locator("#tile-lag")).to_contain_text("without a commit")
+        check_sub_page("documents/elasticsearch/", "#hits", "Elasticsearch (http")
+        console.elasticsearch.start()
+        console.namenode.kill()
+        console.elasticsearch.wait_ready()
+        check_main_page("hdfs", [])
+        check_sub_page("files/hdfs/", "#folder", "HDFS (http")
+        console.namenode.start()
+        broker.kill()
+        console.namenode.wait_ready()
+        check_main_page("kafka", ["topics"])
+        expect(page.locator("#tile-lag")).to_have_text("–")
+        check_sub_page(f"topics/default/{topic}/", "#partitions", "Kafka (127.0.0.1")
+        check_sub_page("dead-letters/", "#letters-hdfs", "Kafka (127.0.0.1")
     finally:
         console.up()
-    page.goto(f"{live_server.url}{CONSOLE}/topics/default/{topic}/")
-    expect(page.locator("#partitions caption")).to_contain_text("1 records", timeout=60_000)
+    check_main_page("nobody", [])
+    expect(panel("topics")).to_contain_text(topic)
+    assert problems == []

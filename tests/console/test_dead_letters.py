@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import Producer
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from elasticsearch.dsl import connections
 from pytest_django import Settings
 
 from devstack.stack import Stack
@@ -20,13 +21,15 @@ LETTERS = "/admin/console/dead-letters/"
 HDFS = f"{LETTERS}hdfs/"
 
 
-def bury(stack: Stack, topic: str, letters: list[tuple[int, bytes, str]], *, sink: str = "hdfs") -> None:
+def bury(
+    stack: Stack, topic: str, letters: list[tuple[int, bytes, str]], *, sink: str = "hdfs", key: bytes | None = None
+) -> None:
     """Writes dead letters (offset, value, reason) as a sink does."""
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
     for offset, value, reason in letters:
         headers = {"dlq.reason": reason, "dlq.sink": sink, "dlq.topic": topic, "dlq.partition": "0"}
         headers |= {"dlq.offset": str(offset), "dlq.timestamp": "1763000000000"}
-        producer.produce(f"{topic}.dlq", value, headers=[("own", b"1"), *headers.items()])
+        producer.produce(f"{topic}.dlq", value, key=key, headers=[("own", b"1"), *headers.items()])
     assert producer.flush(30) == 0
 
 
@@ -95,6 +98,24 @@ def test_those_who_may_replay_each_letter_once(buried: Stack, topic: str, operat
     assert [text.rpartition(": ")[2] for text in done] == ["1 done", "1 done", "2 done", "0 done"]
 
 
+def test_an_elasticsearch_sink_stores_its_letters_itself(console: Stack, topic: str, operator: Operator) -> None:
+    bury(console, topic, [(5, event(5), "bad"), (6, b"no JSON", "bad")], sink="elasticsearch")
+    client = operator("replay")
+    own = f"{LETTERS}elasticsearch/"
+    assert "Store in this sink" in shown(client, f"{own}list/")
+    form = {"action": "store", "scope": "all"}
+    assert "This sink alone stores them" in client.post(f"{own}act/", form).content.decode()
+    page = client.post(f"{own}act/", {**form, "confirmed": "yes"}, follow=True).content.decode()
+    assert "1 dead letters were replayed" in page
+    assert "1 are still refused" in page
+    stored = connections.get_connection().get(index=topic, id=f"{topic}-0-5")
+    assert stored["_source"]["userName"] == "user-5"
+    assert end_offsets(console, topic) == [0, 0, 0]
+    assert f"bad {topic} 1" in shown(client, f"{own}reasons/")
+    assert LogEntry.objects.get().change_message == "store all of topic *, reason *: 1 done"
+    assert client.post(f"{HDFS}act/", {**form, "confirmed": "yes"}).status_code == 400
+
+
 def test_discarded_letters_are_gone_and_never_replayed(buried: Stack, topic: str, operator: Operator) -> None:
     client = operator("replay")
     act(client, "discard", topic, letters=[1, 2])
@@ -102,6 +123,21 @@ def test_discarded_letters_are_gone_and_never_replayed(buried: Stack, topic: str
     act(client, "replay", topic)
     assert sorted(record.value() for record in read_topic(buried, topic, 2)) == [b"x", b"\xff\x00"]
     assert LogEntry.objects.order_by("pk")[0].change_message == "discard 2 selected: 2 done"
+
+
+def test_records_with_a_key_and_what_no_sink_has_written_are_left_alone(
+    buried: Stack, topic: str, operator: Operator
+) -> None:
+    bury(buried, topic, [(9, b"keyed", "bad")], key=b"k")
+    producer = Producer({"bootstrap.servers": buried.bootstrap_servers})
+    producer.produce(f"{topic}.dlq", b"?", headers=[("dlq.sink", b"hdfs"), ("dlq.offset", b"x")])
+    assert producer.flush(30) == 0
+    client = operator("replay")
+    assert "1 records say that they are dead letters of this sink" in shown(client, f"{HDFS}reasons/")
+    page = client.post(f"{HDFS}act/", {"action": "replay", "scope": "all", "confirmed": "yes"}, follow=True)
+    assert "1 have a key" in page.content.decode()
+    assert b"keyed" not in [record.value() for record in read_topic(buried, topic, 4)]
+    assert f"bad {topic} 1" in shown(client, f"{HDFS}reasons/")
 
 
 def test_what_can_not_be_read_whole_is_not_replayed(

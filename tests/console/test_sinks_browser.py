@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from playwright.sync_api import Page, expect
 
 from devstack.stack import Stack
-from tests.console.test_browser import check_page
+from tests.accessibility import check_page
 from tests.support import PROJECT, Process, event, manage, produce, stack_env, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
@@ -163,5 +163,16 @@ def test_a_sink_is_paused_resumed_and_restarted_in_the_console(
         f"sink docs: restart {topic}-0 from offset 20: asked for",
     ]
     assert problems == [], site.server.text
-    if folder := os.environ.get("SCREENSHOTS"):
-        page.screenshot(path=f"{folder}/sink.png", full_page=True)
+
+    # The database is away, which no sink needs, and back.
+    hidden = site.database.with_suffix(".hidden")
+    site.database.rename(hidden)
+    site.database.mkdir()
+    expect(page.locator(".console-error").first).to_contain_text("SQLite can’t be read")
+    page.goto(f"{site.url}/admin/events/selectcolorevent/")
+    expect(page.get_by_role("heading")).to_have_text("SQLite can’t be read")
+    assert "Traceback" not in page.content()
+    site.database.rmdir()
+    hidden.rename(site.database)
+    page.get_by_role("link", name="Try again").click()
+    expect(page.locator('[data-panel="sinks"]')).to_contain_text("running")

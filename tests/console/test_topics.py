@@ -70,6 +70,8 @@ def test_records_are_found_by_partition_offset_time_and_text_and_paged(
     client = operator()
     newest = url(topic, "messages/?partition=0")
     assert offsets(client, newest) == [(0, 9), (0, 8), (0, 7), (0, 6)]
+    sized = re.search(r"All 12 records have about (\d+)\.\d KB", shown(client, url(topic, "messages/")))
+    assert sized and int(sized[1]) == sum(len(event(number)) for number in range(12)) // 1024
     older = url(topic, f"messages/?{following(client, newest)}")
     assert offsets(client, older) == [(0, 5), (0, 4), (0, 3), (0, 2)]
     assert offsets(client, url(topic, f"messages/?{following(client, older)}")) == [(0, 1), (0, 0)]

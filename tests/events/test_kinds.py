@@ -1,13 +1,11 @@
 """A kind of event is a class and an entry of settings: everything downstream knows it."""
 
 import json
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import pytest
 
-from events import conf
-from events.event import EVENT_TYPES, Event, SelectColor
+from events.event import Event, SelectColor
 from events.kinds import Kind
 from events.schema import InvalidRecord, check_for
 from sinks.config import sinks
@@ -15,23 +13,13 @@ from sinks.elasticsearch.documents import document_of
 from sinks.hdfs.formats import make_format
 from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
+from tests.events.test_schema import refusals
+
+pytestmark = pytest.mark.usefixtures("page_view")
 
 SINKS = {
     "views": {"kind": "hdfs", "topics": ["views"], "event": "page-view", "target": {"path": "/v", "format": "parquet"}}
 }
-
-
-@pytest.fixture(autouse=True)
-def page_view(settings: Any) -> Iterator[None]:
-    settings.EVENTS = {
-        **settings.EVENTS,
-        "kinds": {"page-view": {"type": "tests.events.page_view.PageView", "topic": "views"}},
-    }
-    conf.events_settings.cache_clear()
-    conf.kinds.cache_clear()
-    conf.register_kinds()
-    yield
-    del EVENT_TYPES["page-view"]
 
 
 def post(*events: object) -> Any:
@@ -82,7 +70,7 @@ def test_sinks_check_it_and_write_it_with_its_types(delivery: FakeDelivery) -> N
     (record,) = (value for _, value in delivery.records)
     check = check_for("page-view")
     check(record)
-    assert check.refusals([record, b'{"path":"/"}']).keys() == {1}
+    assert refusals(check, [record, b'{"path":"/"}']).keys() == {1}
     with pytest.raises(InvalidRecord, match="path"):
         check(b'{"timestamp":"2026-11-20T10:15:30.123+0900","userAgent":""}')
     for name in ("parquet", "avro"):
@@ -95,7 +83,7 @@ def test_sinks_check_it_and_write_it_with_its_types(delivery: FakeDelivery) -> N
 def test_a_number_that_no_store_holds_is_a_dead_letter(number: int) -> None:
     template = '{"timestamp":"2026-11-20T10:15:30.123+0900","userAgent":"","path":"/","seconds":%d}'
     check = check_for("page-view")
-    assert check.refusals([(template % number).encode(), (template % (2**63 - 1)).encode()]).keys() == {0}
+    assert refusals(check, [(template % number).encode(), (template % (2**63 - 1)).encode()]).keys() == {0}
     for name in ("parquet", "avro"):
         make_format(name, "page-view").encode([(template % (2**63 - 1)).encode() + b"\n"])
 

@@ -13,7 +13,7 @@ from events import conf, models, page
 from tests.support import PROJECT
 
 CATALOGUE = PROJECT / "events" / "locale" / "ko" / "LC_MESSAGES" / "django.po"
-TEMPLATE = PROJECT / "templates" / "events" / "page.html"
+TEMPLATES = PROJECT / "templates" / "events"
 
 
 def html(language: str = "en", **extra: Any) -> str:
@@ -74,7 +74,8 @@ def test_answers_get_and_head_only() -> None:
 
 
 def source_texts() -> set[str]:
-    texts = set(re.findall(r"""\{% translate ["'](.*?)["'] %\}""", TEMPLATE.read_text()))
+    templates = "".join(path.read_text() for path in TEMPLATES.glob("*.html"))
+    texts = set(re.findall(r"""\{% translate ["'](.*?)["'] %\}""", templates))
     for module in (page, models):
         texts.update(re.findall(r'\b_\("(.*?)"\)', Path(str(module.__file__)).read_text()))
     return texts

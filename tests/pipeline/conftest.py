@@ -1,5 +1,6 @@
 """Fixtures of the console: staff, and settings that point at a fresh topic and index."""
 
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,9 @@ from events.event import format_timestamp
 from pipeline import conf, live
 from pipeline.console import guard
 from sinks import config as sinks_config
+from sinks.elasticsearch import client as elasticsearch_client
+from sinks.elasticsearch import setup as elasticsearch_setup
+from sinks.elasticsearch.config import ElasticsearchTarget
 from tests.support import wait_until
 
 PAGE = "/admin/events/selectcolorevent/"
@@ -51,7 +55,8 @@ def viewer(db: None) -> Client:
 
 @pytest.fixture(autouse=True)
 def _console_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(live, "FRESH_SECONDS", 0.0)  # what a test has just changed is seen at once
+    for freshness in ("FRESH_SECONDS", "MOST_FRESH_SECONDS"):
+        monkeypatch.setattr(live, freshness, 0.0)  # what a test has just changed is seen at once
     yield
     conf.console_settings.cache_clear()
     guard.guard.cache_clear()
@@ -76,6 +81,20 @@ def console(servers: Stack, topic: str, index: str, settings: Settings) -> Stack
     events_conf.events_settings.cache_clear()
     sinks_config.sinks.cache_clear()
     return servers
+
+
+@pytest.fixture
+def views(console: Stack, page_view: None, settings: Settings) -> str:
+    """An index of page views, stored by a sink of its own."""
+    name = f"i-{uuid.uuid4().hex[:8]}"
+    target = {"index": name, "replicas": 0}
+    entry = {"kind": "elasticsearch", "topics": ["views"], "event": "page-view", "target": target}
+    settings.SINKS = {**settings.SINKS, "views": entry}
+    sinks_config.sinks.cache_clear()
+    client = elasticsearch_client.connect({"hosts": [console.elasticsearch_url]}, connections=1)
+    elasticsearch_setup.prepare(client, ElasticsearchTarget(index=name, replicas=0), event="page-view")
+    client.close()
+    return name
 
 
 def index_events(index: str, events: list[dict[str, Any]]) -> None:

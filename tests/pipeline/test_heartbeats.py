@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from pipeline.console.sinks.chart import lag_chart
 from pipeline.console.sinks.progress import partition_progress
-from pipeline.heartbeats import Delay, LagHistory, delays, read_heartbeats
+from pipeline.heartbeats import Delay, LagHistory, delays, read_heartbeats, read_longest_delay
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.panels import sinks as panel
 from sinks import config as sinks_config
@@ -117,13 +117,13 @@ def test_lag_joins_kafka_with_the_sink_and_is_never_negative() -> None:
         {"t": [PartitionOffsets(0, 0, 20), PartitionOffsets(1, 0, 5), PartitionOffsets(2, 3, 10)]},
         {"sink-hdfs": GroupOffsets({("t", 0): 15, ("t", 1): 6})},
     )
-    rows = partition_progress(sink, offsets, now=NOW)
+    rows = partition_progress(sink, offsets)
     assert [(row.partition, row.lag, row.lag_state, row.report is not None) for row in rows] == [
         (0, 5, "ok", True),
         (1, 0, "ahead", False),
         (2, 7, "none", False),
     ]
-    [row] = partition_progress(sink, None, now=NOW)  # Kafka is away
+    [row] = partition_progress(sink, None)  # Kafka is away
     assert (row.committed, row.end, row.lag, row.delay) == (7, 10, 3, None)
 
 
@@ -150,6 +150,26 @@ def test_how_long_a_sink_is_behind_is_told_by_the_samples() -> None:
     assert [lag for _, lag in history.total()] == [lag for _, lag in history.of(("t", 0))] == [0, 5, 10, 15]
 
 
+@pytest.mark.django_db
+def test_the_longest_delay_is_that_of_any_partition_whichever_process_sampled_it() -> None:
+    moments = [NOW + timedelta(seconds=15 * n) for n in range(20)]
+    now = moments[-1] + timedelta(seconds=5)
+    for number, moment in enumerate(moments):
+        SinkLag.objects.create(sink="hdfs", sampled_at=moment, parts=f'[["t", 0, {10 * number}, 0]]')
+        other = moment + timedelta(seconds=7)
+        SinkLag.objects.create(sink="hdfs", sampled_at=other, parts='[["t", 1, 50, 0]]')
+    samples = list(SinkLag.objects.order_by("-sampled_at").values_list("sampled_at", "parts"))
+    for done in (-1, 0, 5, 42, 120, 185, 190):
+        for behind in ({("t", 0): done}, {("t", 0): done, ("t", 1): 50}):
+            expected = max(delays(samples, behind, now).values(), key=lambda delay: delay.seconds)
+            found = read_longest_delay("hdfs", behind, now)
+            assert found is not None
+            assert found.bound == expected.bound
+            assert abs(found.seconds - expected.seconds) <= 7, done
+    assert read_longest_delay("hdfs", {}, now) is None
+    assert read_longest_delay("other", {("t", 0): 0}, now) is None
+
+
 def test_a_chart_keeps_the_peaks_of_many_samples() -> None:
     samples = [(NOW + timedelta(seconds=n), 9 if n == 101 else 0) for n in range(240)]
     chart = lag_chart(samples, width=100, height=20)
@@ -168,9 +188,9 @@ def test_the_panel_shows_kafkas_lag_also_of_a_sink_that_is_down(viewer: Client) 
             {"sinks": {"hdfs": {"lag": None, "uncommitted": 0}}},
         ]
     }
-    [row] = panel.read(topics)["sinks"]
+    [row] = panel.with_lag(panel.read(), topics)["sinks"]
     assert (row["state"], row["lag"], row["troubles"], row["records_per_second"]) == ("silent", 40, 1, None)
     assert row["uncommitted"] == 1
-    [row] = panel.read(None)["sinks"]
+    [row] = panel.with_lag(panel.read(), None)["sinks"]
     assert row["lag"] is None
     assert panel_data(viewer, "sinks")["sinks"][0]["error"]["text"] == "uploading: connection refused"

@@ -46,6 +46,29 @@ def test_the_same_question_of_many_is_read_once(monkeypatch: Any) -> None:
     assert reads.answers(question, wait_seconds=10) == {"panel": {"read": 2}}
 
 
+def test_an_answer_that_took_long_is_asked_for_less_often_and_an_error_is_not(monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "MOST_FRESH_SECONDS", 15.0)
+    now, seconds, asked = 100.0, 2.0, 0
+    outcome: dict[str, Any] = {"some": "data"}
+
+    def read() -> dict[str, Any]:
+        nonlocal now, asked
+        now, asked = now + seconds, asked + 1
+        return outcome
+
+    reads = LiveReads(clock=lambda: now)
+    question = {"panel": Question("key", "elasticsearch", read)}
+    for later, expected in ((0.0, 1), (5.9, 1), (0.2, 2)):  # read for 2 seconds, so fresh for 6
+        now += later
+        reads.answers(question, wait_seconds=10)
+        assert asked == expected
+    outcome = {"error": {}}
+    for later, expected in ((6.1, 3), (0.1, 4)):
+        now += later
+        reads.answers(question, wait_seconds=10)
+        assert asked == expected
+
+
 def test_a_server_that_hangs_takes_no_more_than_its_own_threads() -> None:
     hanging, other, reads = Server(), Server(), LiveReads()
     other.may_answer.set()

@@ -57,6 +57,12 @@ def test_another_sink_is_an_entry() -> None:
         ({**INDEX, "target": {"index": "t-%d"}}, "must have %Y alone"),
         ({**INDEX, "target": {"index": "t", "tombstones": "delete"}}, "needs id 'key'"),
         ({**INDEX, "topics": ["t", "u"], "target": {"index": "t", "id": "key"}}, "id 'key' needs one topic"),
+        ({"kafka": "elsewhere"}, "kafka is 'elsewhere': KAFKA has no cluster 'elsewhere'; it has default"),
+        ({"target": {"path": "/x", "cluster": "c"}}, "target.cluster is 'c': HDFS has no cluster 'c'; it has default"),
+        (
+            {**INDEX, "target": {"index": "t", "cluster": "c"}},
+            "target.cluster is 'c': ELASTICSEARCH_DSL has no cluster 'c'; it has default",
+        ),
         ({"target": {"path": "/x", "format": "xml"}}, "format is 'xml'"),
         ({"target": {"path": "/x", "mode": "apend"}}, "$.target.mode"),
         ({"target": {"path": "/x", "mode": "append", "format": "parquet"}}, "mode append stores JSON lines only"),

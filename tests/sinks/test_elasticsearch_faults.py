@@ -24,7 +24,16 @@ from sinks.elasticsearch.topics import NOTES_INDEX
 from tests.proxy import HttpProxy, Rule
 from tests.sinks.counting import Documents, Stream
 from tests.sinks.sink_processes import Nursery, SinkProcess
-from tests.support import committed_offsets, event, make_topics, produce, read_topic, set_topic, wait_until
+from tests.support import (
+    committed_offsets,
+    event,
+    make_topics,
+    produce,
+    read_topic,
+    read_whole_topic,
+    set_topic,
+    wait_until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -231,6 +240,67 @@ def test_no_offset_is_committed_while_its_dead_letter_can_not_be_delivered(bench
     (letter,) = read_topic(bench.stack, f"{bench.topic}.dlq", 1)
     assert dict(letter.headers())["dlq.offset"] == b"1"
     assert sorted(bench.documents.found()) == [f"{bench.topic}-0-0", f"{bench.topic}-0-2"]
+
+
+def test_a_broker_that_goes_away_before_its_dead_letters_holds_the_offset_until_it_is_back(bench: Bench) -> None:
+    """Of two sinks in this outage, one is killed; each writes its dead letter once."""
+    bench.client.indices.put_mapping(index=bench.topic, properties={"extra": {"type": "integer"}})
+    produce(bench.stack, bench.topic, [event(0), event(1, extra="no number"), event(2)], partition=0)
+    (broker,) = bench.stack.kafka
+    asked, answer = threading.Semaphore(0), threading.Event()
+
+    def hold(number: int, line: str) -> str:
+        if "_bulk" in line:
+            asked.release()
+            answer.wait(60)
+        return "pass"
+
+    with HttpProxy(bench.stack.elasticsearch_url, hold) as proxy:
+        # Its partitions are not taken from it meanwhile: read again, the record would be a dead letter again.
+        patient = {"session.timeout.ms": 45_000, "heartbeat.interval.ms": 300}
+        lasting = bench.start(elasticsearch=proxy.url, consumer=patient)
+        killed = bench.start(elasticsearch=proxy.url, group=f"{bench.group}-2")
+        for _ in range(2):
+            assert asked.acquire(timeout=60)
+        broker.kill()
+        answer.set()
+        for sink in (lasting, killed):
+            sink.wait_for("delivering dead letters failed")
+        killed.kill()
+        broker.start()
+        broker.wait_ready(90)
+        bench.wait_committed([3, -1001, -1001])
+        assert lasting.stop() == 0
+    assert committed_offsets(bench.stack, f"{bench.group}-2", bench.topic) == [-1001] * 3
+    assert len(read_whole_topic(bench.stack, f"{bench.topic}.dlq")) == 1
+    sink = bench.start(group=f"{bench.group}-2")
+    wait_until(lambda: committed_offsets(bench.stack, f"{bench.group}-2", bench.topic)[0] == 3, what="all committed")
+    letters = read_whole_topic(bench.stack, f"{bench.topic}.dlq")
+    assert [dict(letter.headers())["dlq.offset"] for letter in letters] == [b"1", b"1"]
+    assert sorted(bench.documents.found()) == [f"{bench.topic}-0-0", f"{bench.topic}-0-2"]
+    assert sink.stop() == 0
+
+
+def test_what_is_too_large_for_the_node_is_split_and_a_single_document_becomes_a_dead_letter(bench: Bench) -> None:
+    """The tests' node takes requests of 1 MiB (see conftest)."""
+    for topic in (bench.topic, f"{bench.topic}.dlq"):
+        set_topic(bench.stack, topic, **{"max.message.bytes": "4000000"})
+    values = [event(number, userAgent=f"{number} " * 15_000) for number in range(100, 200)]  # 6 MB in one batch
+    values[50] = event(50, userAgent="x" * 2_000_000)
+    producer = Producer({"bootstrap.servers": bench.stack.bootstrap_servers, "message.max.bytes": 4_000_000})
+    for value in values:
+        producer.produce(bench.topic, value, partition=0)
+    assert producer.flush(60) == 0
+    sink = bench.start(options={"flush_records": 100, "flush_seconds": 2.0})
+    bench.wait_committed([100, -1001, -1001])
+    (letter,) = read_whole_topic(bench.stack, f"{bench.topic}.dlq")
+    assert (dict(letter.headers())["dlq.offset"], letter.value()) == (b"50", values[50])
+    assert b"413" in dict(letter.headers())["dlq.reason"]
+    del values[50]
+    assert sorted(map(json.dumps, bench.documents.found().values())) == sorted(
+        json.dumps(json.loads(value)) for value in values
+    )
+    assert sink.stop() == 0
 
 
 def test_an_index_made_read_only_is_waited_for_until_it_is_released(bench: Bench) -> None:

@@ -1,22 +1,38 @@
 """Operating an Elasticsearch sink: indices by time, retention, routing, schema changes, verify_es, replay_dlq."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from confluent_kafka import Producer
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 from elasticsearch import Elasticsearch
 
 from devstack.stack import Stack
 from sinks.config import sinks
+from sinks.dead_letter_log import letter_log
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.elasticsearch.setup import prepare
+from sinks.log_reader import LogReader
+from sinks.records import Partition
+from sinks.replay import Replayer
 from tests.sinks.counting import Documents
-from tests.support import Process, committed_count, event, hdfs_lines, make_topics, produce, read_topic, wait_until
+from tests.support import (
+    Process,
+    committed_count,
+    end_offsets,
+    event,
+    hdfs_lines,
+    make_topics,
+    produce,
+    read_topic,
+    wait_until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -69,23 +85,32 @@ def test_events_lie_in_the_index_of_their_own_day_and_readers_find_all_by_one_na
 ) -> None:
     sink = entry(topic, f"{topic}-%Y.%m.%d")
     set_up(client, sink)
-    days = ["2026-11-20T08:59:59.000+0900", "2026-11-20T09:00:00.000+0900", "2031-01-01T00:00:00.000Z"]
+    days = ["2019-11-20T08:59:59.000+0900", "2019-11-20T09:00:00.000+0900", "2131-01-01T00:00:00.000Z"]
     values = [event(number, timestamp=days[number % 3]) for number in range(30)]
     produce(servers, topic, values, partition=0)
     run_sink(sink)
     wait_until(lambda: committed_count(servers, f"g-{topic}", topic) == 30, what="all committed")
     client.indices.refresh(index=topic)
-    expected = {f"{topic}-2026.11.19", f"{topic}-2026.11.20", f"{topic}-2031.01.01"}
+    expected = {f"{topic}-2019.11.19", f"{topic}-2019.11.20", f"{topic}-2131.01.01"}
     assert {index: client.count(index=index)["count"] for index in expected} == dict.fromkeys(expected, 10)
     assert client.count(index=topic, query={"term": {"userName": "user-7"}})["count"] == 1  # the alias, the mapping
     assert set(client.indices.get(index=f"{topic}*")) == expected
     assert run_command("verify_es", sink) == 0
     # A second one elsewhere is a repeat.
-    client.index(index=f"{topic}-2026.11.21", id=f"{topic}-0-7", document=json.loads(values[7]), refresh=True)
+    client.index(index=f"{topic}-2019.11.21", id=f"{topic}-0-7", document=json.loads(values[7]), refresh=True)
     assert run_command("verify_es", sink) == 1
-    assert f"{topic}-0: repeat: offsets 7-7: {topic}-0-7 is in {topic}-2026.11.20, {topic}-2026.11.21" in (
+    assert f"{topic}-0: repeat: offsets 7-7: {topic}-0-7 is in {topic}-2019.11.20, {topic}-2019.11.21" in (
         capsys.readouterr().out
     )
+    # What retention has deleted is told apart from what is missing, also where its index was deleted by hand.
+    client.indices.delete(index=f"{topic}-2019.11.20")
+    assert run_command("verify_es", sink) == 1
+    run_command("delete_old_indices", sink, days=7, delete=True)
+    assert run_command("verify_es", sink) == 0
+    assert "10 events and 0 dead letters and 20 deleted by retention; each is stored once" in capsys.readouterr().out
+    client.delete(index=f"{topic}-2131.01.01", id=f"{topic}-0-2")
+    assert run_command("verify_es", sink) == 1
+    assert f"{topic}-0: gap: offsets 2-2" in capsys.readouterr().out
 
 
 def test_retention_deletes_whole_indices_that_are_old_and_no_others(
@@ -208,12 +233,12 @@ def test_dead_letters_are_replayed_into_the_index_once_its_mapping_takes_them(
     # The mapping is put right.
     client.indices.delete(index=topic)
     set_up(client, sink)
-    run_command("replay_dlq", sink, to="sink", dry_run=True, reason="failed to parse field")
+    assert run_command("replay_dlq", sink, to="sink", dry_run=True, reason="failed to parse field") == 0
     out = capsys.readouterr().out
     assert f"{topic}: 2 x Elasticsearch: document_parsing_exception" in out
-    assert "dry run: 2 dead letters would be replayed" in out
+    assert "dry run: 2 dead letters would be replayed, 0 left" in out
     assert Documents(servers, topic).count() == 0
-    run_command("replay_dlq", sink, to="sink")
+    assert run_command("replay_dlq", sink, to="sink") == 1
     out = capsys.readouterr().out
     assert f"{topic}-0 offset 2 is still refused: JSON is malformed" in out
     assert "2 dead letters replayed, 1 left" in out
@@ -221,6 +246,86 @@ def test_dead_letters_are_replayed_into_the_index_once_its_mapping_takes_them(
     assert Documents(servers, topic).found() == expected
     run_command("replay_dlq", sink, to="sink")
     assert "0 dead letters replayed, 1 left" in capsys.readouterr().out
+
+
+def test_verify_es_counts_what_was_a_dead_letter_whatever_became_of_it(
+    servers: Stack, topic: str, client: Elasticsearch, run_sink: RunSink, capsys: Any
+) -> None:
+    sink = entry(topic, topic)
+    set_up(client, sink)
+    client.indices.put_mapping(index=topic, properties={"extra": {"type": "integer"}})
+    produce(servers, topic, [event(0), *(event(number, extra="no number") for number in (1, 2, 3))], partition=0)
+    assert run_command("verify_es", sink) == 1, "nothing was committed"
+    run_sink(sink)
+    wait_until(lambda: committed_count(servers, f"g-{topic}", topic) == 4, what="all committed")
+    assert run_command("replay_dlq", sink, limit=1) == 0
+    wait_until(lambda: committed_count(servers, f"g-{topic}", topic) == 5, what="the one replayed, refused again")
+    with override_settings(SINKS={"under-test": sink}):
+        reader = LogReader({"bootstrap.servers": servers.bootstrap_servers}, group=f"g-{topic}")
+        *waiting, again = letter_log(sinks()["under-test"], reader)
+        assert [letter.origin for letter in waiting] == [(Partition(topic, 0), 2), (Partition(topic, 0), 3)]
+        assert json.loads(again.record.value or b"")["userName"] == "user-1"
+        replayer = Replayer({"bootstrap.servers": servers.bootstrap_servers}, sink="under-test")
+        replayer.begin()
+        replayer.discard(waiting[:1])
+        assert [letter.origin for letter in letter_log(sinks()["under-test"], reader)] == [
+            waiting[1].origin,
+            again.origin,
+        ]
+        reader.close()
+    assert run_command("verify_es", sink) == 0
+    told = capsys.readouterr().out
+    assert f"{topic}-0: nothing was committed, end 4, lag 4; nothing to verify" in told
+    assert sum(map(int, re.findall(r"(\d+) events", told))) == 1
+    assert sum(map(int, re.findall(r"(\d+) dead letters; each is stored once", told))) == 4
+
+
+def test_a_replay_never_replaces_a_newer_record_of_a_key_or_brings_a_deleted_one_back(
+    servers: Stack, topic: str, client: Elasticsearch, run_sink: RunSink, capsys: Any
+) -> None:
+    sink = entry(topic, topic, target={"id": "key", "tombstones": "delete"})
+    set_up(client, sink)
+    client.indices.put_mapping(index=topic, properties={"extra": {"type": "integer"}})
+    records = [("newer", b"bad"), ("newer", event(1)), ("deleted", event(2)), ("deleted", b"bad"), ("deleted", None)]
+    records += [("newest", event(5)), ("newest", b"bad")]
+    producer = Producer({"bootstrap.servers": servers.bootstrap_servers})
+    for number, (key, value) in enumerate(records):
+        producer.produce(topic, event(number, extra="no number") if value == b"bad" else value, key=key, partition=0)
+    assert producer.flush(30) == 0
+    process = run_sink(sink)
+    wait_until(lambda: committed_count(servers, f"g-{topic}", topic) == 7, what="all committed")
+    assert process.stop() == 0
+    client.indices.put_mapping(index=topic, properties={"extra": {"type": "integer", "ignore_malformed": True}})
+    client.indices.put_settings(index=topic, settings={"gc_deletes": "0s"})  # it has forgotten what was deleted
+    assert run_command("replay_dlq", sink) == 1
+    out = capsys.readouterr().out
+    assert "3 left out: they have a key: as new records they would be the newest" in out
+    assert "0 dead letters replayed, 3 left" in out
+    assert run_command("replay_dlq", sink, to="sink") == 1
+    out = capsys.readouterr().out
+    assert "2 left out: they have a key, and Kafka has a newer record of it" in out
+    assert "1 dead letters replayed, 2 left" in out
+    newest = {"newer": json.loads(event(1)), "newest": json.loads(event(6, extra="no number"))}
+    assert Documents(servers, topic).found() == newest
+    assert run_command("verify_es", sink) == 0
+    assert end_offsets(servers, topic) == [7, 0, 0]
+    assert run_command("replay_dlq", sink, keyed=True) == 0
+    assert [message.key() for message in read_topic(servers, topic, 9)].count(b"deleted") == 4
+
+
+def test_nothing_is_replayed_while_a_transaction_hides_what_was_noted(servers: Stack, topic: str) -> None:
+    """Of another sink, perhaps, with the same dead-letter topic."""
+    sink = entry(topic, topic)
+    producer = Producer({"bootstrap.servers": servers.bootstrap_servers, "transactional.id": f"other-{topic}"})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(f"{topic}.dlq", b"x")
+    producer.flush(30)
+    with pytest.raises(CommandError, match="a transaction is still open at offset 0") as refused:
+        run_command("replay_dlq", sink, dry_run=True)
+    assert refused.value.returncode == 2
+    producer.abort_transaction(30)
+    assert run_command("replay_dlq", sink, dry_run=True) == 0
 
 
 def test_dead_letters_go_back_to_their_topic_once(servers: Stack, topic: str, run_sink: RunSink, capsys: Any) -> None:
@@ -243,7 +348,7 @@ def test_dead_letters_go_back_to_their_topic_once(servers: Stack, topic: str, ru
     assert process.stop() == 0
     with pytest.raises(CommandError, match="replay its dead letters --to topic"):
         run_command("replay_dlq", sink, to="sink")
-    run_command("replay_dlq", sink, reason="malformed|no value", limit=2)
+    assert run_command("replay_dlq", sink, reason="malformed|no value", limit=2) == 0
     assert "2 dead letters replayed, 0 left" in capsys.readouterr().out
     run_command("replay_dlq", sink)
     assert "1 dead letters replayed, 0 left" in capsys.readouterr().out

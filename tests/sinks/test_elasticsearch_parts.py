@@ -74,6 +74,13 @@ def test_a_name_tells_when_its_period_ends() -> None:
     assert IndexNames("select-color", time="timestamp").end("select-color") is None
 
 
+def test_two_patterns_never_have_one_template() -> None:
+    patterns = ["a-%Y", "a-y", "a-%Y.%m", "a-y.m", "a-%Y.m", "a-%Ym", "a"]
+    names = [IndexNames(pattern, time="kafka").template for pattern in patterns]
+    assert len(set(names)) == len(patterns)
+    assert all(name == name.lower() for name in names)
+
+
 def test_a_bulk_holds_the_bytes_of_kafka_and_the_id_of_their_place() -> None:
     value = '{"userName": "김"}'.encode()
     body = Actions(IndexNames("i", time="timestamp")).body(PARTITION, Record(12, value, 0))

@@ -48,7 +48,8 @@ def test_a_batch_is_full_by_records_or_bytes_and_due_by_age() -> None:
     ],
 )
 def test_so_many_records_join_a_batch(limits: BatchLimits, timestamps: list[int], joining: int) -> None:
-    more = columns(1 + len(timestamps))._replace(timestamps=[5_000, *timestamps])
+    given = columns(1 + len(timestamps))
+    more = Columns(given.offsets, given.values, [5_000, *timestamps])
     assert limits.end(batch(1), more, 1) == 1 + joining
 
 
@@ -101,7 +102,7 @@ def test_memory_is_pressed_from_the_bound_until_a_quarter_of_it_is_free() -> Non
 
 def test_key_and_headers_count_as_memory() -> None:
     plain = columns(1)
-    held = plain._replace(keys=[b"k" * 500], headers=[[("name", b"v" * 1_000)]])
+    held = Columns(plain.offsets, plain.values, plain.timestamps, [b"k" * 500], [[("name", b"v" * 1_000)]])
     assert Run(held).memory > Run(plain).memory + 1_500
 
 

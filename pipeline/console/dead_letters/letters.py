@@ -1,9 +1,9 @@
 """Bounded reads of a sink's dead letters, and what operators do with them: replay or discard."""
 
+import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 from django.utils.translation import gettext as _
 
@@ -13,22 +13,45 @@ from pipeline.console.guard import guard
 from pipeline.console.topics.messages import Bounds, TopicMessage, read_messages
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import read_offsets, server_name
+from sinks.build import build_writer
 from sinks.config import SinkConfig
-from sinks.dead_letter_log import Origin, StoredLetter, kind_of, letters_in
-from sinks.errors import Retriable
-from sinks.records import Record
-from sinks.replay import Replayer
+from sinks.dead_letter_log import LetterLog, Place, StoredLetter, kind_of
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.errors import Cancelled, Fatal, Retriable
+from sinks.metrics import SinkMetrics
+from sinks.records import Partition, Record
+from sinks.replay import Replayer, parts, store
+from sinks.retry import Backoff, Retry
 
-_AT_A_TIME = 100
-"""Letters of one transaction."""
+_PATIENCE_SECONDS = 15.0
+"""For the store of a sink to take letters, before they are left as they are."""
 
 
 @dataclass(frozen=True)
 class Letters:
-    """Dead letters, the newest last. is_complete: whether all records of their topics were read, notes included."""
+    """Dead letters by their origins, the newest last.
 
-    found: dict[Origin, StoredLetter]
+    is_complete: whether all records of their topics were read, notes included; unreadable: how many records say that
+    they are dead letters of this sink, but are not what a sink writes.
+    """
+
+    found: dict[Place, StoredLetter]
     is_complete: bool
+    unreadable: int = 0
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What became of letters: how many were replayed, were too large for their topic, or are left for their keys.
+
+    refused: how many the sink's store still does not take, with the reason of one of them.
+    """
+
+    done: int
+    too_large: int
+    keyed: int = 0
+    refused: int = 0
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,7 +68,7 @@ def read_letters(sink: SinkConfig) -> Letters:
     """The dead letters of a sink; when there are more records than may be read, the newest. Raises ServerError."""
     conf = console_settings()
     is_complete = True
-    records: list[Record] = []
+    records: list[tuple[Partition, Record]] = []
     with guard().read(server_name(sink.kafka)):
         topics = sink.dead_letter_topics
         offsets = read_offsets(sink.kafka, topics=topics, groups={}, timeout=conf.kafka_timeout_seconds).topics
@@ -60,8 +83,10 @@ def read_letters(sink: SinkConfig) -> Letters:
             bounds = Bounds(conf.search_records, conf.search_bytes // len(offsets), conf.search_seconds)
             reading = read_messages(sink.kafka, topic, ranges, bounds=bounds, keep=conf.search_records)
             is_complete &= reading.stopped_by == "end"
-            records += [_record(message) for message in sorted(reading.messages, key=lambda m: m.timestamp or 0)]
-    return Letters(letters_in(records, sink=sink.name), is_complete)
+            messages = sorted(reading.messages, key=lambda message: (message.timestamp or 0, message.offset))
+            records += [(Partition(topic, message.partition), _record(message)) for message in messages]
+    log = LetterLog(lambda: records, sink=sink.name)
+    return Letters({letter.origin: letter for letter in log}, is_complete, len(log.unreadable))
 
 
 def reasons(letters: Letters) -> list[Reason]:
@@ -77,7 +102,7 @@ def reasons(letters: Letters) -> list[Reason]:
 
 
 def chosen(
-    letters: Letters, *, topic: str = "", kind: str = "", origins: Collection[Origin] | None = None
+    letters: Letters, *, topic: str = "", kind: str = "", origins: Collection[Place] | None = None
 ) -> list[StoredLetter]:
     """Those of a topic and a kind of reason (empty: of all), and of these origins when they are given."""
     return [
@@ -89,24 +114,57 @@ def chosen(
     ]
 
 
-def replay(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Origin] | None) -> tuple[int, int]:
-    """Sends letters back to the topics that they came from, each once, whoever else replays.
+def replay(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> Replayed:
+    """Sends letters back to the topics that they came from, each once, whoever else replays. Raises ServerError.
 
-    Returns how many, and how many were too large for the dead-letter topic and so can't be. Raises ServerError.
+    Not those with a key, of which they would become the newest record.
     """
     with _replaying(sink) as (replayer, letters):
         found = chosen(letters, topic=topic, kind=kind, origins=origins)
         whole = [letter for letter in found if letter.is_whole]
-        for part in _parts(whole):
+        keyless = [letter for letter in whole if letter.record.key is None]
+        for part in parts(keyless):
             replayer.to_topic(part)
-    return len(whole), len(found) - len(whole)
+    return Replayed(len(keyless), len(found) - len(whole), len(whole) - len(keyless))
 
 
-def discard(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Origin] | None) -> int:
+def can_store(sink: SinkConfig) -> bool:
+    """Whether the sink itself may be given its letters: a repeat does no harm, and nothing newer can be overwritten."""
+    return isinstance(sink.target, ElasticsearchTarget) and not sink.target.actions().versioned
+
+
+def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> Replayed:
+    """Has a sink for which `can_store` holds store the records of letters under their own ids, and nobody else.
+
+    Raises ServerError; what was stored by then is noted.
+    """
+    given_up = threading.Event()
+    patience = threading.Timer(_PATIENCE_SECONDS, given_up.set)
+    refused: dict[Place, str] = {}
+    with _replaying(sink) as (replayer, letters):
+        found = chosen(letters, topic=topic, kind=kind, origins=origins)
+        whole = [letter for letter in found if letter.is_whole]
+        writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
+        retry = Retry(f"replay of {sink.name}", Backoff(maximum=1.0), given_up)
+        patience.start()
+        try:
+            for part in parts(whole):
+                refused |= store(writer, sink.check(), part, retry)
+                replayer.note_stored([letter for letter in part if letter.origin not in refused])
+        except (Cancelled, Fatal) as error:
+            raise ServerError(sink.name, str(error)) from error
+        finally:
+            patience.cancel()
+            writer.close()
+    reason = next(iter(refused.values()), "")
+    return Replayed(len(whole) - len(refused), len(found) - len(whole), refused=len(refused), reason=reason)
+
+
+def discard(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> int:
     """Notes that letters are not wanted any more; returns how many. Raises ServerError."""
     with _replaying(sink) as (replayer, letters):
         found = chosen(letters, topic=topic, kind=kind, origins=origins)
-        for part in _parts(found):
+        for part in parts(found):
             replayer.discard(part)
     return len(found)
 
@@ -116,7 +174,7 @@ def _replaying(sink: SinkConfig) -> Iterator[tuple[Replayer, Letters]]:
     """Begins a replay, after which no other one can do the letters that are read then."""
     name = server_name(sink.kafka)
     read_letters(sink)  # a server that is away is told of before the replay waits for it for long
-    replayer = Replayer(kafka_cluster(sink.kafka), sink=sink.name, letters_of=sink.dead_letters_of)
+    replayer = Replayer(kafka_cluster(sink.kafka), sink=sink.name)
     try:
         replayer.begin()
         letters = read_letters(sink)
@@ -127,12 +185,6 @@ def _replaying(sink: SinkConfig) -> Iterator[tuple[Replayer, Letters]]:
         yield replayer, letters
     except Retriable as error:
         raise ServerError(name, str(error)) from error
-
-
-def _parts(letters: list[StoredLetter]) -> Iterator[list[StoredLetter]]:
-    rest = iter(letters)
-    while part := list(islice(rest, _AT_A_TIME)):
-        yield part
 
 
 def _record(message: TopicMessage) -> Record:

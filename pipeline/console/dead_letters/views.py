@@ -20,7 +20,7 @@ from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import Origin, StoredLetter
+from sinks.dead_letter_log import Place, StoredLetter
 from sinks.records import Partition
 
 PAGE = "console:dead_letters"
@@ -45,7 +45,13 @@ def reasons_panel(request: HttpRequest, sink: str) -> JsonResponse:
             (reason, f"{_url('letters', sink)}?{urlencode({'topic': reason.topic, 'reason': reason.kind})}")
             for reason in letters.reasons(found)
         ]
-        return {"rows": rows, "total": len(found.found), "is_complete": found.is_complete, "sink": config}
+        return {
+            "rows": rows,
+            "total": len(found.found),
+            "unreadable": found.unreadable,
+            "is_complete": found.is_complete,
+            "sink": config,
+        }
 
     return panel_response(request, "dead_letters/reasons.html", read)
 
@@ -88,6 +94,7 @@ def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
             "older": further and f"?{further}",
             "is_complete": found.is_complete,
             "may_replay": request.user.has_perm(REPLAY),
+            "can_store": letters.can_store(config),
         }
 
     return panel_response(request, "dead_letters/letters.html", read)
@@ -134,7 +141,7 @@ def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, of
 
 @require_POST
 def act(request: HttpRequest, sink: str) -> HttpResponseBase:
-    """Replays or discards: the selected letters, or all of a topic and reason; asks before it does."""
+    """Replays, lets the sink store, or discards: the selected letters, or all of a topic and reason; asks before."""
     config = _sink(sink)
     action, topic, kind = (request.POST.get(name, "") for name in ("action", "topic", "reason"))
     is_all = request.POST.get("scope") == "all"
@@ -142,7 +149,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         origins = None if is_all else _origins(request.POST.getlist("letter"))
     except ValueError as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
-    if action not in ("replay", "discard"):
+    if action not in ("replay", "store", "discard") or (action == "store" and not letters.can_store(config)):
         return HttpResponseBadRequest("action", content_type="text/plain")
     back = f"{_url('letters', sink)}?{urlencode({'topic': topic, 'reason': kind})}"
     if origins is not None and not origins:
@@ -160,7 +167,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         request,
         "dead_letters/confirm.html",
         page=PAGE,
-        title=_("Replay dead letters?") if action == "replay" else _("Discard dead letters?"),
+        title=_("Discard dead letters?") if action == "discard" else _("Replay dead letters?"),
         sink=config,
         action=action,
         topic=topic,
@@ -175,17 +182,25 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
 
 
 def _do(
-    request: HttpRequest, config: SinkConfig, action: str, topic: str, kind: str, origins: set[Origin] | None
+    request: HttpRequest, config: SinkConfig, action: str, topic: str, kind: str, origins: set[Place] | None
 ) -> HttpResponseBase:
     which = f"{len(origins)} selected" if origins is not None else f"all of topic {topic or '*'}, reason {kind or '*'}"
     with audited(request, f"dead letters of {config.name}", f"{action} {which}") as logged:
-        if action == "replay":
-            done, left = letters.replay(config, topic=topic, kind=kind, origins=origins)
+        if action != "discard":
+            again = letters.replay if action == "replay" else letters.store_again
+            replayed = again(config, topic=topic, kind=kind, origins=origins)
+            done = replayed.done
             notes.success(request, _("{n} dead letters were replayed.").format(n=done))
-            if left:
-                notes.warning(
-                    request, _("{n} were too large for the dead-letter topic and can’t be replayed.").format(n=left)
-                )
+            if replayed.too_large:
+                text = _("{n} were too large for the dead-letter topic and can’t be replayed.")
+                notes.warning(request, text.format(n=replayed.too_large))
+            if replayed.keyed:
+                text = _("{n} have a key, of which they would become the newest record; use the command {command}.")
+                command = f"manage.py replay_dlq --sink {config.name} --keyed"
+                notes.warning(request, text.format(n=replayed.keyed, command=command))
+            if replayed.refused:
+                text = _("{n} are still refused: {reason}")
+                notes.warning(request, text.format(n=replayed.refused, reason=replayed.reason[:_IN_LIST]))
         else:
             done = letters.discard(config, topic=topic, kind=kind, origins=origins)
             notes.success(request, _("{n} dead letters were discarded.").format(n=done))
@@ -205,7 +220,7 @@ def _row(sink: str, found: StoredLetter) -> dict[str, Any]:
     }
 
 
-def _origins(ids: list[str]) -> set[Origin]:
+def _origins(ids: list[str]) -> set[Place]:
     """The origins of a form's checkboxes. Raises ValueError."""
     if len(ids) > _SELECTED:
         raise ValueError(f"more than {_SELECTED} letters")

@@ -1,19 +1,12 @@
 """The first and last records of a file, from a bounded number of its bytes."""
 
-import io
-from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import islice
-from typing import Any
 
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
+from pipeline.console.files.decode import LINES, MOST_SHOWN, Preview, TooLarge, decode_apart
 from sinks.hdfs.client import HdfsBrowser
-
-LINES = 20
-"""Of the beginning, and of the end."""
 
 _GROWTH = 4
 """A compressed file is given up on when it holds more than so many times what may be read of it."""
@@ -21,15 +14,6 @@ _GROWTH = 4
 
 class NoPreview(Exception):
     """The file can't be shown; the text says why."""
-
-
-@dataclass(frozen=True)
-class Preview:
-    """Lines of a file. last: empty when `first` holds the whole file; total: records, None when not known."""
-
-    first: list[str]
-    last: list[str]
-    total: int | None
 
 
 def preview(browser: HdfsBrowser, path: str, size: int, *, text_bytes: int, decoded_bytes: int) -> Preview:
@@ -75,7 +59,7 @@ def _of_lines(lines: list[bytes]) -> Preview:
 
 
 def _shown(lines: Iterable[bytes]) -> list[str]:
-    return [line.decode(errors="backslashreplace") for line in lines]
+    return [line[:MOST_SHOWN].decode(errors="backslashreplace") for line in lines]
 
 
 def _compressed(codec: str) -> Callable[[bytes, int], Preview]:
@@ -94,45 +78,20 @@ def _compressed(codec: str) -> Callable[[bytes, int], Preview]:
     return decode
 
 
-def _parquet(content: bytes, limit: int) -> Preview:
-    import pyarrow.parquet
+def _apart(format_name: str) -> Callable[[bytes, int], Preview]:
+    def decode(content: bytes, limit: int) -> Preview:
+        try:
+            return decode_apart(format_name, content, memory_bytes=limit)
+        except TooLarge as error:
+            raise NoPreview(_("The file holds more than {size}.").format(size=filesizeformat(limit))) from error
 
-    file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
-    about = file.metadata
-    if sum(about.row_group(number).total_byte_size for number in range(about.num_row_groups)) > limit:
-        raise NoPreview(_("The file holds more than {size}.").format(size=filesizeformat(limit)))
-    first = file.schema_arrow.empty_table() if not about.num_row_groups else file.read_row_group(0)
-    last = first if about.num_row_groups < 2 else file.read_row_group(about.num_row_groups - 1)
-    if about.num_rows <= 2 * LINES:
-        return Preview(_rows(file.read().to_pylist()), [], about.num_rows)
-    return Preview(
-        _rows(first.slice(0, LINES).to_pylist()),
-        _rows(last.slice(max(0, len(last) - LINES)).to_pylist()),
-        about.num_rows,
-    )
-
-
-def _avro(content: bytes, _limit: int) -> Preview:
-    import fastavro
-
-    rows = iter(fastavro.reader(io.BytesIO(content)))
-    first = list(islice(rows, LINES))
-    last: deque[Any] = deque(maxlen=LINES)
-    total = len(first)
-    for row in rows:
-        last.append(row)
-        total += 1
-    return Preview(_rows(first), _rows(last), total)
-
-
-def _rows(rows: Iterable[Any]) -> list[str]:
-    return [", ".join(f"{name}: {value}" for name, value in row.items()) for row in rows]
+    return decode
 
 
 _DECODERS: dict[str, Callable[[bytes, int], Preview]] = {
     ".gz": _compressed("gzip"),
     ".zst": _compressed("zstd"),
     ".sz": _compressed("snappy"),
-    ".parquet": _parquet,
-    ".avro": _avro,
+    ".parquet": _apart("parquet"),
+    ".avro": _apart("avro"),
 }

@@ -9,7 +9,7 @@ from django.utils import timezone
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerError
-from pipeline.heartbeats import Delay, HeardSink, read_delays
+from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay
 from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server_name
 from pipeline.lag import State as LagState
 from pipeline.lag import progress
@@ -42,14 +42,8 @@ class PartitionProgress:
         return max((offset for offset in (self.report.position, self.committed) if offset is not None), default=None)
 
 
-def partition_progress(
-    sink: HeardSink, offsets: ClusterOffsets | None, *, now: datetime | None = None
-) -> list[PartitionProgress]:
-    """All partitions that Kafka or the sink knows; offsets: None while Kafka is away, then the sink's word counts.
-
-    Raises ServerError when the database does not answer.
-    """
-    now = now or timezone.now()
+def partition_progress(sink: HeardSink, offsets: ClusterOffsets | None) -> list[PartitionProgress]:
+    """All partitions that Kafka or the sink knows; offsets: None while Kafka is away, then the sink's word counts."""
     ends: dict[Partition, tuple[int | None, int | None]] = {}
     committed: Mapping[Partition, int] = {}
     if offsets is not None:
@@ -64,9 +58,22 @@ def partition_progress(
             end, done = report.end, report.done
         found = progress(first=first, end=end, committed=done)
         rows.append(PartitionProgress(*place, report, first, end, done, found.lag, found.state))
-    behind = {(row.topic, row.partition): row.committed or row.first or 0 for row in rows if row.lag}
-    delays = read_delays(sink.config.name, behind, now)
+    return rows
+
+
+def with_delays(sink: str, rows: list[PartitionProgress], *, now: datetime | None = None) -> list[PartitionProgress]:
+    """The rows with how long each is behind. Raises ServerError when the database does not answer."""
+    delays = read_delays(sink, _behind(rows), now or timezone.now())
     return [replace(row, delay=delays.get((row.topic, row.partition))) for row in rows]
+
+
+def longest_delay(sink: str, rows: list[PartitionProgress], *, now: datetime | None = None) -> Delay | None:
+    """Of the partition that is behind for the longest time. Raises ServerError when the database does not answer."""
+    return read_longest_delay(sink, _behind(rows), now or timezone.now())
+
+
+def _behind(rows: list[PartitionProgress]) -> dict[Partition, int]:
+    return {(row.topic, row.partition): row.committed or row.first or 0 for row in rows if row.lag}
 
 
 def try_progress(configs: Iterable[SinkConfig]) -> dict[str, tuple[ClusterOffsets | None, ServerError | None]]:
@@ -103,8 +110,3 @@ def total_lag(rows: list[PartitionProgress]) -> int | None:
     """The sum of what is known, None when nothing is."""
     known = [row.lag for row in rows if row.lag is not None]
     return sum(known) if known else None
-
-
-def longest_delay(rows: list[PartitionProgress]) -> Delay | None:
-    """Of the partition that is behind for the longest time."""
-    return max((row.delay for row in rows if row.delay), key=lambda delay: delay.seconds, default=None)

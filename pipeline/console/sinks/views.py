@@ -15,7 +15,7 @@ from pipeline.console.audit import audited
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import longest_delay, partition_progress, total_lag, try_progress
+from pipeline.console.sinks.progress import longest_delay, partition_progress, total_lag, try_progress, with_delays
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history
 from pipeline.kafka_reads import ClusterOffsets
@@ -100,7 +100,7 @@ def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | 
         "error": error,
         "lag": total_lag(partitions),
         "uncommitted": sum(row.lag_state == "none" for row in partitions),
-        "delay": longest_delay(partitions),
+        "delay": longest_delay(heard.config.name, partitions),
     }
 
 
@@ -118,7 +118,7 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
     heard = read_heartbeats([config])[0]
     history = read_lag_history(config.name)
     offsets, error = try_progress([config])[config.name]
-    rows = partition_progress(heard, offsets)
+    rows = with_delays(config.name, partition_progress(heard, offsets))
     shown = rows[: console_settings().partitions]
     return {
         "sink": heard,

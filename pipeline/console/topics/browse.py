@@ -44,13 +44,27 @@ class Query:
 
 @dataclass(frozen=True)
 class Found:
-    """A page of records. ends: where newer ones begin; following: the cursor of the query's next page, if any."""
+    """A page of records.
+
+    ends: where newer ones begin; following: the cursor of the query's next page, if any; held: offsets that the
+    partitions hold in all.
+    """
 
     messages: list[TopicMessage]
     ends: Mapping[int, int]
     following: Mapping[int, int] | None
     reading: Reading
     errors: list[str]
+    held: int = 0
+
+    @property
+    def bytes_held(self) -> int | None:
+        """About how many bytes of keys and values the partitions hold, by the mean of the records that were read.
+
+        None without any. Compression, headers, indexes and further replicas are not counted: Kafka's client has no
+        way to ask for what a broker has on disk.
+        """
+        return self.held * self.reading.bytes // self.reading.records if self.reading.records else None
 
 
 def parse_query(query: Mapping[str, str]) -> Query:
@@ -107,7 +121,8 @@ def browse(cluster: str, topic: str, query: Query) -> Found:
             messages = sorted(reading.messages, key=_age)[: console_settings().records]
             following = _after(messages, starts, reading, is_cut=len(reading.messages) > len(messages))
             has_more = any(following[n] < ends[n] for n in ends)
-    return Found(messages, ends, following if has_more else None, reading, errors)
+    held = sum(ends[n] - firsts[n] for n in ends)
+    return Found(messages, ends, following if has_more else None, reading, errors, held)
 
 
 def _forwards(cluster: str, topic: str, text: str, starts: Mapping[int, int], ends: Mapping[int, int]) -> Reading:

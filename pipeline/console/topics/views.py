@@ -198,6 +198,8 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> JsonRespons
             "cursor": write_cursor(chosen),
             "most": _MOST_ROWS,
             "can_tail": query.start == "newest" and not query.text and not query.cursor,
+            "held": found.held,
+            "bytes_held": found.bytes_held,
         }
 
     return panel_response(request, "topics/messages.html", read)

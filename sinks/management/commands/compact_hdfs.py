@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from sinks.arguments import whole
 from sinks.config import SinkConfig
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.compaction import Compaction
@@ -40,13 +41,15 @@ class Command(HdfsCommand):
         )
         parser.add_argument(
             "--target-bytes",
-            type=int,
+            type=whole(1),
             default=128 * 1024 * 1024,
             help="the size of merged files; a file of half of it is left alone (default: 134217728)",
         )
 
     def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> int:
         """0, or raises."""
+        if not options["older_than"] >= 0:
+            raise CommandError(f"--older-than is {options['older_than']:g}; it must be at least 0")
         folders = [folder.strip("/") for folder in options["folders"] or ()]
         files = target.layout(sink.event)
         if folders and files.folders.is_flat:

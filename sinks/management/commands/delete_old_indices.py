@@ -6,26 +6,32 @@ from typing import Any
 import elasticsearch
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from sinks.arguments import whole
 from sinks.clusters import elasticsearch_cluster
 from sinks.config import sinks
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.setup import indices
+
+_MOST_DAYS = 365 * 1000
 
 
 class Command(BaseCommand):
     """Deletes whole indices whose time is over, which costs nothing, as deleting single documents would."""
 
     help = (
-        "Deletes the indices of a sink whose period ended more than --days ago, judged by their names. Without "
-        "--delete it only tells which they are."
+        "Deletes the indices of a sink whose period ended more than --days ago, judged by their names, and notes it: "
+        "verify_es does not miss them then. Without --delete it only tells which they are."
     )
     requires_system_checks = ["sinks"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink, --days, --delete."""
         parser.add_argument("--sink", default="elasticsearch", help="the entry of SINKS (default: elasticsearch)")
-        parser.add_argument("--days", type=int, required=True, help="so many days of events are kept, in full")
+        parser.add_argument(
+            "--days", type=whole(0, _MOST_DAYS), required=True, help="so many days of events are kept, in full"
+        )
         parser.add_argument("--delete", action="store_true", help="delete them")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -36,11 +42,11 @@ class Command(BaseCommand):
         names = sink.target.names()
         if names.fixed is not None:
             raise CommandError(f"{names.fixed} is one index for all time, not one a period such as {names.fixed}-%Y.%m")
-        if options["days"] < 0:
-            raise CommandError("--days can't be negative")
         before = datetime.now(UTC) - timedelta(days=options["days"])
         client = connect(elasticsearch_cluster(sink.target.cluster), connections=1)
         try:
+            if options["delete"]:
+                RetentionNote(client, names.pattern).note(before)
             for index in indices(client, names):
                 end = names.end(index)
                 if end is None or end > before:

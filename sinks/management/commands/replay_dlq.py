@@ -3,37 +3,51 @@
 import re
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from events.conf import kafka_cluster
+from sinks.arguments import whole
 from sinks.build import build_writer
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import StoredLetter, kind_of, read_letters
+from sinks.dead_letter_log import LetterLog, StoredLetter, kind_of, letter_log
 from sinks.elasticsearch.config import ElasticsearchTarget
-from sinks.errors import Fatal, Retriable
+from sinks.errors import Cancelled
+from sinks.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
 from sinks.log_reader import LogReader
 from sinks.metrics import SinkMetrics
-from sinks.replay import Replayer, store
+from sinks.replay import NewestOfKeys, Replayer, parts, store
 from sinks.retry import Backoff, Retry
 
-_AT_A_TIME = 100
 _REASON = 120
+_PATIENCE_SECONDS = 60.0
+
+_TOO_LARGE = "were too large for the dead-letter topic, which has no value of theirs"
+_KEYED = (
+    "have a key: as new records they would be the newest of their keys, also where a newer one has come since; "
+    "--keyed sends them all the same"
+)
+_SUPERSEDED = (
+    "have a key, and Kafka has a newer record of it, or no longer has theirs: they could overwrite what is newer, or "
+    "bring back what was deleted"
+)
 
 
-class Command(BaseCommand):
+class Command(ReportingCommand):
     """Replays dead letters, each once, however often it is called or killed."""
 
     help = (
         "Sends the dead letters of a sink back to the topic that they came from, or has an Elasticsearch sink store "
         "them under their own ids now that its mapping was put right. What was replayed is noted in the dead-letter "
-        "topic and not replayed again."
+        "topic and not replayed again. "
+        f"Exit code 0: all that were chosen were replayed, or would be; 1: some are left; {CARRIED_OUT_OR_NOT}"
     )
-    requires_system_checks = ["sinks"]
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink, --to, --reason, --topic, --limit, --dry-run."""
+        """--sink, --to, --keyed, --reason, --topic, --limit, --dry-run."""
         parser.add_argument("--sink", required=True, help="the entry of SINKS")
         parser.add_argument(
             "--to",
@@ -41,70 +55,132 @@ class Command(BaseCommand):
             default="topic",
             help="topic: as new records, for every sink that reads the topic; sink: into the index of this sink alone",
         )
+        parser.add_argument(
+            "--keyed",
+            action="store_true",
+            help="with --to topic: also records that have a key, though they become the newest of it",
+        )
         parser.add_argument("--reason", default="", help="only those whose reason has this regular expression in it")
         parser.add_argument("--topic", help="only those that came from this topic")
-        parser.add_argument("--limit", type=int, help="at most so many, the oldest first")
+        parser.add_argument("--limit", type=whole(1), help="at most so many, in the order of the dead-letter topic")
         parser.add_argument("--dry-run", action="store_true", help="tell which there are and change nothing")
 
-    def handle(self, *args: Any, **options: Any) -> None:
-        """Raises CommandError for wrong options, and when a server does not answer."""
+    def report(self, options: dict[str, Any]) -> bool:
+        """Whether all letters that were chosen were replayed, or would be."""
         sink = sinks().get(options["sink"])
         if sink is None:
             raise CommandError(f"SINKS has no entry {options['sink']!r}; it has {', '.join(sinks())}")
         if options["to"] == "sink" and not isinstance(sink.target, ElasticsearchTarget):
             raise CommandError("an HDFS sink stores each offset once and in order; replay its dead letters --to topic")
+        if options["to"] == "sink" and options["keyed"]:
+            raise CommandError("--keyed belongs to --to topic: --to sink never replaces a newer record of a key")
+        if options["topic"] not in (None, *sink.topics):
+            raise CommandError(f"--topic: {sink.name} reads no topic {options['topic']!r}")
         try:
             reason = re.compile(options["reason"])
         except re.error as error:
             raise CommandError(f"--reason: {error}") from error
-        try:
-            self._replay(sink, reason, options)
-        except (Retriable, Fatal) as error:
-            raise CommandError(str(error)) from error
+        return self._replay(sink, reason, options)
 
-    def _replay(self, sink: SinkConfig, reason: "re.Pattern[str]", options: dict[str, Any]) -> None:
+    def _replay(self, sink: SinkConfig, reason: "re.Pattern[str]", options: dict[str, Any]) -> bool:
         cluster = kafka_cluster(sink.kafka)
-        replayer = Replayer(cluster, sink=sink.name, letters_of=sink.dead_letters_of)
+        replayer = None
         if not options["dry_run"]:
+            replayer = Replayer(cluster, sink=sink.name)
             replayer.begin()
         reader = LogReader(cluster, group=sink.group)
-        letters = [
-            letter
-            for letter in read_letters(sink, reader).values()
-            if reason.search(letter.reason) and options["topic"] in (None, letter.origin[0].topic)
-        ][: options["limit"]]
-        reader.close()
-        self._list(letters)
-        whole = [letter for letter in letters if letter.is_whole]
-        if len(whole) < len(letters):
-            self.stdout.write(f"{len(letters) - len(whole)} were too large for the dead-letter topic: left out")
-        if options["dry_run"]:
-            self.stdout.write(f"dry run: {len(whole)} dead letters would be replayed")
-            return
-        done = 0
-        for begin in range(0, len(whole), _AT_A_TIME):
-            part = whole[begin : begin + _AT_A_TIME]
-            if options["to"] == "topic":
+        log = letter_log(sink, reader)
+        self._tell_unreadable(log)
+        choice = _Choice(sink, log, reader, reason, options)
+        done = refused = 0
+        for part in parts(choice.letters()):
+            if replayer is None:
+                done += len(part)
+            elif options["to"] == "topic":
                 replayer.to_topic(part)
+                done += len(part)
             else:
-                part = self._store(sink, part)
-                replayer.note_stored(part)
-            done += len(part)
-        self.stdout.write(f"{done} dead letters replayed, {len(letters) - done} left")
+                stored = self._store(sink, part)
+                replayer.note_stored(stored)
+                done += len(stored)
+                refused += len(part) - len(stored)
+        reader.close()
+        for (topic, kind), count in choice.reasons.most_common():
+            self.stdout.write(f"{topic}: {count} x {kind}")
+        for why, count in choice.left_out.items():
+            self.stdout.write(f"{count} left out: they {why}")
+        left = refused + choice.left_out.total()
+        if replayer is None:
+            self.stdout.write(f"dry run: {done} dead letters would be replayed, {left} left")
+        else:
+            self.stdout.write(f"{done} dead letters replayed, {left} left")
+        return not left
 
-    def _list(self, letters: list[StoredLetter]) -> None:
-        reasons = Counter((letter.origin[0].topic, kind_of(letter.reason)) for letter in letters)
-        for (topic, reason), count in reasons.most_common():
-            self.stdout.write(f"{topic}: {count} x {reason}")
+    def _tell_unreadable(self, log: LetterLog) -> None:
+        if log.unreadable:
+            partition, offset = log.unreadable[0]
+            self.stdout.write(
+                f"{len(log.unreadable)} records of the dead-letter topic say that they are of this sink but are not "
+                f"what it writes, the first in {partition} offset {offset}: left alone"
+            )
 
     def _store(self, sink: SinkConfig, letters: list[StoredLetter]) -> list[StoredLetter]:
         """Those that the index takes now."""
         writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
-        retry = Retry(f"replay of {sink.name}", Backoff(maximum=sink.options.retry_seconds), threading.Event())
+        given_up = threading.Event()
+        patience = threading.Timer(_PATIENCE_SECONDS, given_up.set)
+        patience.start()
+        retry = Retry(f"replay of {sink.name}", Backoff(maximum=sink.options.retry_seconds), given_up)
         try:
             refused = store(writer, sink.check(), letters, retry)
+        except Cancelled as error:
+            raise CommandError(f"gave up after {_PATIENCE_SECONDS:g} s: {error}; the log tells why") from error
         finally:
+            patience.cancel()
             writer.close()
         for (partition, offset), reason in refused.items():
             self.stdout.write(f"{partition} offset {offset} is still refused: {reason[:_REASON]}")
         return [letter for letter in letters if letter.origin not in refused]
+
+
+class _Choice:
+    """The letters that options choose. reasons, left_out: how many there are, once `letters` has come to its end."""
+
+    def __init__(
+        self, sink: SinkConfig, log: LetterLog, reader: LogReader, reason: "re.Pattern[str]", options: dict[str, Any]
+    ) -> None:
+        self._log = log
+        self._reason = reason
+        self._options = options
+        self._newest: NewestOfKeys | None = None
+        if options["to"] == "sink" and isinstance(sink.target, ElasticsearchTarget) and sink.target.actions().versioned:
+            self._newest = NewestOfKeys(self._fitting(), reader)
+        self.reasons: Counter[tuple[str, str]] = Counter()
+        self.left_out: Counter[str] = Counter()
+
+    def letters(self) -> Iterator[StoredLetter]:
+        """Those that can be replayed, no more than the limit."""
+        return islice(self._replayable(), self._options["limit"])
+
+    def _replayable(self) -> Iterator[StoredLetter]:
+        for letter in self._fitting():
+            self.reasons[letter.origin[0].topic, kind_of(letter.reason)] += 1
+            why = self._hindrance(letter)
+            if why:
+                self.left_out[why] += 1
+            else:
+                yield letter
+
+    def _fitting(self) -> Iterator[StoredLetter]:
+        for letter in self._log:
+            if self._reason.search(letter.reason) and self._options["topic"] in (None, letter.origin[0].topic):
+                yield letter
+
+    def _hindrance(self, letter: StoredLetter) -> str:
+        if not letter.is_whole:
+            return _TOO_LARGE
+        if self._options["to"] == "topic" and letter.record.key is not None and not self._options["keyed"]:
+            return _KEYED
+        if self._newest is not None and not self._newest.has(letter):
+            return _SUPERSEDED
+        return ""

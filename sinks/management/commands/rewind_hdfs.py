@@ -5,6 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from events.conf import kafka_cluster
+from sinks.arguments import whole
 from sinks.config import SinkConfig
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.config import HdfsTarget
@@ -28,7 +29,7 @@ class Command(HdfsCommand):
         """--sink, --partition, --to, --skip, --yes."""
         super().add_arguments(parser)
         parser.add_argument("--partition", required=True, help="topic and number, for example select-color-0")
-        parser.add_argument("--to", type=int, required=True, metavar="OFFSET", help="where to go on")
+        parser.add_argument("--to", type=whole(0), required=True, metavar="OFFSET", help="where to go on")
         parser.add_argument("--skip", action="store_true", help="go forward, leaving records out")
         parser.add_argument("--yes", action="store_true", help="do it")
 

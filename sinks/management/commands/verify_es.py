@@ -3,12 +3,17 @@
 from collections.abc import Callable
 from typing import cast
 
+import elasticsearch
+
 from sinks.clusters import elasticsearch_cluster
 from sinks.config import SinkConfig
-from sinks.dead_letter_log import read_letters
+from sinks.dead_letter_log import letter_log
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.verify import Verifier
+from sinks.exit_codes import CARRIED_OUT_OR_NOT
 from sinks.log_reader import LogReader
 from sinks.records import Partition
 from sinks.verify_command import Counts, Findings, VerifyCommand
@@ -19,7 +24,9 @@ class Command(VerifyCommand):
 
     help = (
         "Compares the documents of an Elasticsearch sink with the records in Kafka and prints gaps, repeats and "
-        "differences. Exit code 0: every record is a document once, or a dead letter; 1: not; for cron."
+        "differences. Exit code 0: every record is a document once, became a dead letter, or was deleted by "
+        "delete_old_indices; 1: not, or nothing was committed of what Kafka has; "
+        f"{CARRIED_OUT_OR_NOT}"
     )
     kind = "elasticsearch"
     default = "elasticsearch"
@@ -28,11 +35,22 @@ class Command(VerifyCommand):
         """Reads the dead letters: what Elasticsearch has refused is known from them alone."""
         target = cast(ElasticsearchTarget, sink.target)
         client = connect(elasticsearch_cluster(target.cluster), connections=1)
-        dead = read_letters(sink, reader)
         actions, check = target.actions(), sink.check()
+        try:
+            deleted_before = RetentionNote(client, actions.names.pattern).deleted_before()
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            raise classified(error) from error
+        dead = letter_log(sink, reader).origins
 
         def compare(partition: Partition, first: int, end: int) -> tuple[Counts, Findings]:
-            verifier = Verifier(client, actions, check, partition=partition, dead_letters=dead)
+            verifier = Verifier(
+                client,
+                actions,
+                check,
+                partition=partition,
+                dead_letters=dead.get(partition, ()),
+                deleted_before=deleted_before,
+            )
             return verifier, verifier.findings
 
         return compare

@@ -21,7 +21,7 @@ export function chartPanel({ goTo }) {
         part("interval").textContent = text("perBar", { interval: formatInterval(data.interval) });
         drawLegend(part("legend"), series, data.total);
         drawEmpty(part("empty"), data, goTo);
-        part("canvas").setAttribute("aria-label", text("chartLabel", { total: formatCount(data.total) }));
+        part("canvas").setAttribute("aria-label", text("chartLabel", { total: formatCount(data.total), field: data.field }));
         part("canvas").classList.toggle("stats-blank", data.total === 0);
         chart ??= newChart(part("canvas"));
         updateChart(chart, data, series);
@@ -39,7 +39,7 @@ export function chartPanel({ goTo }) {
 
 // The series of the data and one for what they leave out: [{name, label, counts, total, style}].
 function allSeries(data) {
-    const series = data.series.map(({ color, counts }) => ({ name: color, label: color, counts }));
+    const series = data.series.map(({ name, counts }) => ({ name, label: name, counts }));
     if (data.others.some((count) => count > 0)) {
         series.push({ name: null, label: text("other"), counts: data.others });
     }

@@ -3,6 +3,7 @@ import { chartPanel } from "./chart_panel.js";
 import { config, formatTime, text } from "./format.js";
 import { Panel } from "./panel.js";
 import { Poll } from "./poll.js";
+import { newestOfKindPanel, topValuesPanel } from "./kind_panels.js";
 import { newestPanel } from "./newest_panel.js";
 import { servicePanel } from "./services_panel.js";
 import { sinksPanel } from "./sinks_panel.js";
@@ -17,6 +18,8 @@ const draw = {
     "top-browsers": topBrowsersPanel,
     "top-systems": topSystemsPanel,
     "newest": newestPanel,
+    "top-values": topValuesPanel,
+    "newest-of-kind": newestOfKindPanel,
     "topics": topicsPanel,
     "sinks": sinksPanel,
     "service-kafka": servicePanel,
@@ -45,10 +48,11 @@ const poll = new Poll({
 });
 
 function query() {
+    const kind = config.event === config.firstEvent ? {} : { event: config.event };
     if (state.from) {
-        return new URLSearchParams({ from: state.from, ...(state.to ? { to: state.to } : {}) });
+        return new URLSearchParams({ ...kind, from: state.from, ...(state.to ? { to: state.to } : {}) });
     }
-    return new URLSearchParams({ range: state.range, ...(state.end === null ? {} : { end: state.end }) });
+    return new URLSearchParams({ ...kind, range: state.range, ...(state.end === null ? {} : { end: state.end }) });
 }
 
 // choice: {range, end} or {from, to}; an end that is null is now.

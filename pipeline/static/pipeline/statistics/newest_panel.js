@@ -3,6 +3,19 @@ import { el, empty, table } from "./dom.js";
 import { formatTime, text } from "./format.js";
 import { swatch } from "./colors.js";
 
+// A stored value for people, or that there is none.
+export const storedValue = (shown) => (shown === null
+    ? el("em", { class: "stats-quiet" }, text("missing"))
+    : el("bdi", { class: "stats-cut", title: shown }, shown));
+
+export const timeCell = (timestamp) => el(
+    "td",
+    { class: "stats-time" },
+    timestamp === null ? storedValue(null) : formatTime(timestamp, "millis"),
+);
+
+export const idCell = (id) => el("td", { class: "stats-id" }, el("code", { class: "stats-cut", title: id }, id));
+
 export function newestPanel(part, data) {
     if (data === null) {
         return;
@@ -20,16 +33,13 @@ export function newestPanel(part, data) {
 }
 
 function row({ id, timestamp, color, user, user_agent: userAgent }) {
-    const value = (shown) => (shown === null
-        ? el("em", { class: "stats-quiet" }, text("missing"))
-        : el("bdi", { class: "stats-cut", title: shown }, shown));
     return el(
         "tr",
         {},
-        el("td", { class: "stats-time" }, timestamp === null ? value(null) : formatTime(timestamp, "millis")),
-        el("td", { class: "stats-color" }, color === null ? null : swatch(color), value(color)),
-        el("td", { class: "stats-name" }, value(user)),
-        el("td", { class: "stats-agent" }, value(userAgent)),
-        el("td", { class: "stats-id" }, el("code", { class: "stats-cut", title: id }, id)),
+        timeCell(timestamp),
+        el("td", { class: "stats-color" }, color === null ? null : swatch(color), storedValue(color)),
+        el("td", { class: "stats-name" }, storedValue(user)),
+        el("td", { class: "stats-agent" }, storedValue(userAgent)),
+        idCell(id),
     );
 }

@@ -82,7 +82,14 @@ async function fetchJson(url, cancelled) {
             return { problem: text("requestFailed", { status: response.status }) };
         }
         const answers = await response.json();
-        return response.ok ? { answers } : { problem: answers.error.text, isFinal: true };
+        if (response.ok) {
+            return { answers };
+        }
+        // A question that is wrong stays so; a server that is away may come back.
+        const { server, text: detail } = answers.error;
+        return response.status === 400
+            ? { problem: detail, isFinal: true }
+            : { problem: `${text("notAnswering", { server })}: ${detail}` };
     } catch {
         return { problem: timeout.aborted ? text("requestTimeout", { n: TIMEOUT_SECONDS }) : text("requestLost") };
     }

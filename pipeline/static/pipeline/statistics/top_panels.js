@@ -40,7 +40,7 @@ function drawAgents(part, label, rows, total) {
 }
 
 // rows: [{name, count}], a null name is an unknown one.
-function topTable(label, rows, total) {
+export function topTable(label, rows, total) {
     const most = Math.max(...rows.map(({ count }) => count));
     const columns = [
         { label },
