@@ -1,5 +1,6 @@
 """Producers, spool and feeder of one process, made of the settings and brought to their end together."""
 
+import errno
 import logging
 import threading
 import time
@@ -163,6 +164,9 @@ def _make_counters(path: str) -> Counters:
     try:
         return Counters(Path(path) if path else None)
     except OSError as error:
+        if error.errno == errno.ENOSPC:  # collecting goes on without
+            logger.exception("what this process counts is not in /metrics")
+            return Counters(None)
         raise ImproperlyConfigured(f"EVENTS: metrics_path: {error} (set EVENTS_METRICS_PATH)") from error
 
 

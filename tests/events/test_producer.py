@@ -1,5 +1,6 @@
 """The producer without a Kafka: it never waits, refuses when it can't keep up, and loses nothing silently."""
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -352,6 +353,24 @@ def test_a_spool_that_can_not_be_made_is_explained(settings: Any, tmp_path: Path
     settings.EVENTS = {**settings.EVENTS, "spool": {"path": str(tmp_path / "file" / "spool")}}
     with pytest.raises(ImproperlyConfigured, match="EVENTS_SPOOL_PATH"):
         process_collector.process_collector()
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_a_folder_of_counters_that_can_not_be_made_is_explained_and_a_full_disk_stops_nobody(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    settings.EVENTS = {**settings.EVENTS, "metrics_path": str(tmp_path / "file" / "metrics")}
+    with pytest.raises(ImproperlyConfigured, match="EVENTS_METRICS_PATH"):
+        process_collector.process_collector()
+
+    def is_full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    settings.EVENTS = {**settings.EVENTS, "metrics_path": str(tmp_path / "metrics")}
+    conf.events_settings.cache_clear()
+    monkeypatch.setattr(os, "posix_fallocate", is_full)
+    assert process_collector.process_collector().select({"color": "red", "user": "Ada"}, user_agent="").status == 202
 
 
 @pytest.mark.usefixtures("own_process_collector")
