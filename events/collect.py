@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
@@ -17,7 +18,7 @@ import msgspec
 from events import http
 from events.bad_events import BadEvents
 from events.bots import is_bot
-from events.counters import Counters
+from events.counters import Counters, Key
 from events.delivery import Delivers, Mode, Refusal
 from events.event import InvalidEvent, encode
 from events.http import Environ, Refused
@@ -95,6 +96,10 @@ class Collector:
     counters: Counters
     bad_events: BadEvents | None = None
 
+    @cached_property
+    def _select_accepted(self) -> Key:
+        return EVENTS_ACCEPTED, self.kinds[SELECT_COLOR].topic, self.mode.value
+
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
         """Collects one choice of a colour: the caller's `color` and `user`.
 
@@ -113,7 +118,7 @@ class Collector:
         if refusal is not None:
             self.counters.add((UNAVAILABLE, self.mode.value))
             return _unavailable({"status": "unavailable", "detail": refusal.reason})
-        self.counters.add((EVENTS_ACCEPTED, kind.topic, self.mode.value))
+        self.counters.add(self._select_accepted)
         return CREATED if self.mode is Mode.ACKNOWLEDGED else ACCEPTED
 
     def batch(self, events: Sequence[Any], *, user_agent: str, mode: Mode) -> Answer:

@@ -57,7 +57,7 @@ COUNTERS = {
     UNAVAILABLE: _Counted("Events that were answered 503.", ("mode",)),
     BAD_EVENTS: _Counted("Rejected events for the bad-events topic, sent or left out.", ("outcome",)),
     DELIVERED: _Counted("Records that Kafka has acknowledged."),
-    FAILED: _Counted("Records that were given up."),
+    FAILED: _Counted("Records that were given up after their events had been accepted."),
     KEPT: _Counted("Records that went from the queue to the spool."),
 }
 GAUGES = {

@@ -130,14 +130,14 @@ class ProcessDelivery:
 
     def _publish(self) -> None:
         """Puts what is counted and measured elsewhere among the counters."""
-        state, kept = self.state(), self._producer.counts().kept
-        producers = [self._producer, self._delivery.acknowledging]
-        counts = [producer.counts() for producer in producers if producer is not None]
+        state, own = self.state(), self._producer.counts()
+        acknowledging = self._delivery.acknowledging
+        counts = [own] if acknowledging is None else [own, acknowledging.counts()]
         statistics = self._producer.statistics
         for name, number in (
             (metrics.DELIVERED, sum(count.delivered for count in counts)),
-            (metrics.FAILED, sum(count.failed for count in counts)),
-            (metrics.KEPT, kept),
+            (metrics.FAILED, own.failed),
+            (metrics.KEPT, own.kept),
             (metrics.QUEUE, sum(count.waiting for count in counts)),
             (metrics.SPOOL_BYTES, state.spool_bytes),
             (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),

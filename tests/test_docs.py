@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from events.metrics import metrics_text
 from pipeline.reference import settings_reference
 from sinks.memory import MemoryBudget
 from sinks.metrics import SinkMetrics
@@ -34,6 +36,15 @@ def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
         if family.name.startswith("sink_")
     }
     documented = set(re.findall(r"^\| `(sink_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE))
+    assert documented == names
+
+
+def test_every_metric_of_the_collector_is_documented_and_every_documented_one_is_there(tmp_path: Path) -> None:
+    families = text_string_to_metric_families(metrics_text(tmp_path).decode())
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    documented = set(
+        re.findall(r"^\| `(collector_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE)
+    )
     assert documented == names
 
 

@@ -1,5 +1,6 @@
 """The producer without a Kafka: it never waits, refuses when it can't keep up, and loses nothing silently."""
 
+import json
 import logging
 import multiprocessing
 import os
@@ -16,7 +17,15 @@ from django.core.exceptions import ImproperlyConfigured
 from events import conf, process_collector
 from events.checks import check_events_settings
 from events.delivery import Mode, from_payload
-from events.producer import DEFAULTS, EventProducer, KafkaUnavailable, check_options
+from events.kafka_statistics import BrokerStatistics
+from events.producer import (
+    DEFAULTS,
+    REACHED_SECONDS,
+    STATISTICS,
+    EventProducer,
+    KafkaUnavailable,
+    check_options,
+)
 from events.spool import SpoolReader, orphans
 from tests.support import wait_until
 
@@ -140,6 +149,47 @@ def test_an_outage_is_told_once(make: Any, caplog: pytest.LogCaptureFixture) -> 
 def test_a_record_that_librdkafka_never_takes_is_an_error(make: Any) -> None:
     with pytest.raises(KafkaException):
         make(message_max_bytes=1000).produce("t", b"x" * 2000)
+
+
+# --- librdkafka's statistics
+
+
+def statistics(silent_seconds: float, state: str = "UP") -> str:
+    broker = {"state": state, "rxidle": int(silent_seconds * 1e6), "rtt": {"p99": 7}, "int_latency": {"p99": 5}}
+    return json.dumps({"name": "x", "brokers": {"a": broker, "b": {"state": "DOWN", "rxidle": -1}}})
+
+
+def test_a_broker_that_was_heard_lately_is_reached_and_one_that_is_silent_is_not(make: Any) -> None:
+    producer = make()
+    assert not producer.is_reached
+    producer._note_statistics(statistics(REACHED_SECONDS + 1))
+    assert not producer.is_reached
+    producer._note_statistics(statistics(1))
+    assert producer.is_reached
+    assert (producer.statistics.broker_microseconds, producer.statistics.queue_microseconds) == (7, 5)
+    producer._note_statistics(statistics(0, state="TRY_CONNECT"))  # between two connections it is still "lately"
+    assert producer.is_reached
+
+
+def test_a_broker_that_is_heard_ends_an_absence_while_nothing_waits(make: Any) -> None:
+    producer = make()
+    wait_until(lambda: producer.is_away, seconds=10)
+    producer._note_statistics(statistics(60))  # heard before Kafka went away
+    assert producer.is_away
+    producer.produce("t", b"{}")
+    producer._note_statistics(statistics(0))  # a delivery will tell
+    assert producer.is_away
+    producer._producer.purge()
+    wait_until(lambda: producer.counts().failed == 1)
+    producer._note_statistics(statistics(0))
+    assert not producer.is_away
+
+
+def test_without_events_the_statistics_come_by_themselves(make: Any, silent: str) -> None:
+    producer = make(bootstrap_servers=silent, **{name.replace(".", "_"): value for name, value in STATISTICS.items()})
+    told: list[BrokerStatistics] = []
+    wait_until(lambda: told.append(producer.statistics) or told[-1] is not told[0], seconds=10)
+    assert told[-1].silent_seconds is None
 
 
 # --- Options
