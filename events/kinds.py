@@ -72,11 +72,12 @@ class Kind:
             if names:
                 name = names[name]
             value = given.get(name)
+            if value is not None and (error := find_error(value)) is None:
+                values.append(value)
+                continue
             if value is None or value == default:
                 value = default
                 error = REQUIRED if default is msgspec.NODEFAULT else None
-            else:
-                error = find_error(value)
             if error is not None:
                 errors = {**(errors or {}), name: error}
             values.append(value)

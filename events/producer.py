@@ -106,7 +106,7 @@ class EventProducer:
         self._away_reason = f"Kafka has taken no event for {away_seconds:g} s"
         self._keep = keep
         # Only the thread that serves reports writes these: the poller, then the closer once the poller has ended.
-        self._delivered = 0
+        self._delivered = self._delivered_before = 0
         self._failed = 0
         self._kept = 0
         self._progressed_at = time.monotonic()
@@ -242,7 +242,12 @@ class EventProducer:
 
     def _watch(self) -> None:
         """Notices that Kafka takes nothing, and that it takes events again."""
-        if not len(self._producer):
+        if self._delivered != self._delivered_before:
+            self._delivered_before = self._delivered
+            self._progressed_at = time.monotonic()
+            self.is_away = False
+            self._outage.over("it takes events again")
+        elif not len(self._producer):
             self._progressed_at = time.monotonic()
         self._is_stalled = time.monotonic() - self._progressed_at > self._patience
         if self._is_stalled:
@@ -268,6 +273,7 @@ class EventProducer:
         if self.is_away:
             return
         self._away_since = time.monotonic()
+        self._delivered_before = self._delivered  # only what is delivered from now on tells that it is back
         self.is_away = True
         if self._keep is not None:
             self._purge_until = time.monotonic() + _PURGE_SECONDS
@@ -277,19 +283,17 @@ class EventProducer:
         # Without those in flight, which Kafka may have; they come back to the queue when their connection ends.
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)
 
-    def _note_delivery(self) -> None:
-        self._delivered += 1
-        self._progressed_at = time.monotonic()
-        if self.is_away:
-            self.is_away = False
-        self._outage.over("it takes events again")
+    # One of these is called for each record: a delivery is only counted, `_watch` sees to the rest.
 
     def _report_plain(self, error: KafkaError | None, message: Message) -> None:
-        self._report(None, error, message)
+        if error is None:
+            self._delivered += 1
+        else:
+            self._report(None, error, message)
 
     def _report(self, headers: Headers | None, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self._note_delivery()
+            self._delivered += 1
             return
         value = message.value() or b""
         if self._keep is not None and error.code() not in _HOPELESS and self._keep(message.topic(), value, headers):
@@ -299,7 +303,7 @@ class EventProducer:
 
     def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self._note_delivery()
+            self._delivered += 1
         elif self._keep is None:
             self._note_failure(error, message)
         on_delivery(error, message)

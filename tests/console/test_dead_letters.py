@@ -11,6 +11,7 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from pipeline import conf
+from sinks import config as sinks_config
 from tests.console.support import shown
 from tests.support import end_offsets, event, produce, read_topic
 
@@ -98,7 +99,12 @@ def test_those_who_may_replay_each_letter_once(buried: Stack, topic: str, operat
     assert [text.rpartition(": ")[2] for text in done] == ["1 done", "1 done", "2 done", "0 done"]
 
 
-def test_an_elasticsearch_sink_stores_its_letters_itself(console: Stack, topic: str, operator: Operator) -> None:
+def test_an_elasticsearch_sink_stores_its_letters_itself(
+    console: Stack, topic: str, index: str, operator: Operator, settings: Settings
+) -> None:
+    entry = settings.SINKS["elasticsearch"]
+    settings.SINKS = {**settings.SINKS, "elasticsearch": {**entry, "target": {"index": index, "replicas": 0}}}
+    sinks_config.sinks.cache_clear()
     bury(console, topic, [(5, event(5), "bad"), (6, b"no JSON", "bad")], sink="elasticsearch")
     client = operator("replay")
     own = f"{LETTERS}elasticsearch/"
@@ -108,7 +114,7 @@ def test_an_elasticsearch_sink_stores_its_letters_itself(console: Stack, topic: 
     page = client.post(f"{own}act/", {**form, "confirmed": "yes"}, follow=True).content.decode()
     assert "1 dead letters were replayed" in page
     assert "1 are still refused" in page
-    stored = connections.get_connection().get(index=topic, id=f"{topic}-0-5")
+    stored = connections.get_connection().get(index=index, id=f"{topic}-0-5")
     assert stored["_source"]["userName"] == "user-5"
     assert end_offsets(console, topic) == [0, 0, 0]
     assert f"bad {topic} 1" in shown(client, f"{own}reasons/")

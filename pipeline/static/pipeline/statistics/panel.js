@@ -16,7 +16,7 @@ export class Panel {
         return this.#section.dataset.source ?? this.#section.dataset.panel;
     }
 
-    // answer: data, {error: {server, text}}, or null while the server is still being asked: what is shown stays, paler.
+    // answer: data, {error: {server, text}}, or null while the server is still being asked: what is shown stays, marked.
     show(answer) {
         const body = this.#section.querySelector(".stats-body");
         if (answer === null) {
