@@ -238,13 +238,16 @@ class Spool:
             with self._lock:
                 if segment.fd < 0:
                     raise SpoolFull(_NOT_FORCED)
+                fd = os.dup(segment.fd)  # of its own: whoever can't undo half a record closes the other
                 written = segment.written
             try:
-                os.fsync(segment.fd)
+                os.fsync(fd)
             except OSError as error:
                 with self._lock:
                     self._cut(segment)
                 raise SpoolFull(f"{_NOT_FORCED}: {error.strerror}") from error
+            finally:
+                os.close(fd)
             with self._lock:
                 segment.synced = written
 
