@@ -58,7 +58,7 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """When batches are stored. Raises ValueError for an unknown time zone."""
         try:
             zone = ZoneInfo(self.flush_time_zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"flush_time_zone is {self.flush_time_zone!r}, which is no IANA time zone") from error
         return BatchLimits(
             records=self.flush_records,
@@ -167,7 +167,9 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     try:
         config.options.limits()
         if isinstance(config.target, HdfsTarget):
-            config.target.layout(config.event)
+            layout = config.target.layout(config.event)
+            for topic in config.topics:
+                layout.check_length(topic)
         elif config.target.actions().versioned and len(config.topics) > 1:
             raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
     except ValueError as error:

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from sinks.errors import Retriable
-from sinks.records import Partition, Record
+from sinks.records import Partition, Record, readable_headers
 
 _STALLED_SECONDS = 30.0
 _WAIT_SECONDS = 0.1
@@ -85,7 +85,7 @@ class LogReader:
                     message.value(),
                     message.timestamp()[1],
                     message.key(),
-                    message.headers(),
+                    readable_headers(message),
                 )
             if messages:
                 heard_at = time.monotonic()  # after the reader's own work on them, which may have taken long

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate, chain, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -110,6 +110,18 @@ class Columns:
         )
 
 
+def readable_headers(message: Any) -> Headers | None:
+    """The headers of a message of Kafka's client; None, too, when one has a name that is not UTF-8.
+
+    The client raises SystemError for these: nothing can be read of any of them.
+    """
+    try:
+        headers: Headers | None = message.headers()
+    except (SystemError, UnicodeDecodeError):
+        return None
+    return headers
+
+
 class Run:
     """Records as a batch keeps them: values that are lines lie packed in one text.
 
@@ -170,7 +182,9 @@ class BatchLimits:
         if not self.schedule:
             return 0
         moment = datetime.fromtimestamp(wall, self.zone)
-        return moment.toordinal() * 24 + (moment.hour if self.schedule == "hourly" else 0)
+        if self.schedule == "daily":
+            return moment.toordinal()
+        return (moment.toordinal() * 24 + moment.hour) * 2 + moment.fold  # an hour that a clock shows twice is two
 
     def end(self, batch: "Batch", columns: Columns, begin: int) -> int:
         """Up to which place the records from `begin` on join the batch."""

@@ -22,7 +22,7 @@ from sinks.dead_letters import DeadLetters
 from sinks.errors import Fatal, Fenced
 from sinks.memory import MemoryBudget
 from sinks.metrics import SinkMetrics
-from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected
+from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, readable_headers
 from sinks.retry import Backoff, Retry
 from sinks.status import MEMORY, OPERATOR, PartitionStatus, TaskStatus
 from sinks.storing import StoreQueue
@@ -645,7 +645,10 @@ def _columns(messages: list[Message]) -> Columns:
     offsets = [message.offset() for message in messages]
     dense = range(offsets[0], offsets[0] + len(offsets))
     keys = [message.key() for message in messages]
-    headers = [message.headers() for message in messages]
+    try:
+        headers = [message.headers() for message in messages]
+    except (SystemError, UnicodeDecodeError):
+        headers = [readable_headers(message) for message in messages]
     return Columns(
         dense if offsets == list(dense) else offsets,
         [message.value() for message in messages],

@@ -25,6 +25,9 @@ _NEVER_BETTER = {
     "UnsupportedOperationException",
     "IllegalArgumentException",
     "HadoopIllegalArgumentException",
+    "InvalidPathException",
+    "PathComponentTooLongException",
+    "ParentNotDirectoryException",
 }
 """Exceptions of the NameNode after which trying again does not help."""
 

@@ -7,8 +7,15 @@ from typing import NamedTuple
 
 from sinks.hdfs.client import Content
 from sinks.hdfs.formats import Format, as_line
+from sinks.hdfs.layout import OpenFile
 from sinks.hdfs.naming import FileNames, Folders
-from sinks.records import Batch, Record, Run
+from sinks.records import Batch, Partition, Record, Run
+
+MAX_NAME = 255
+"""The longest name that HDFS takes, in bytes (dfs.namenode.fs-limits.max-component-length)."""
+
+_MANY = 99_999
+"""More partitions, generations or hundreds of kilobytes than a file's name has to tell of."""
 
 
 class Part(NamedTuple):
@@ -32,6 +39,18 @@ class FileLayout:
     folders: Folders
     names: FileNames
     format: Format
+
+    def check_length(self, topic: str) -> None:
+        """Raises ValueError when HDFS might not take the names of the topic's files."""
+        partition = Partition(topic, _MANY)
+        final = f"{self.folders.longest}/{self.names.make(partition, 0, 0)}"
+        growing = f"{self.folders.longest}/{self.names.make_open(partition, 0, _MANY)}"
+        mark, _, inside = OpenFile(growing, final, 10 * _MANY**2).mark.partition("/")
+        if (longest := max(len(mark.encode()), len(inside.encode()))) > MAX_NAME:
+            raise ValueError(
+                f"folders and file_name make names of up to {longest} bytes for the topic {topic}; "
+                f"HDFS takes {MAX_NAME}"
+            )
 
     def parts(self, batch: Batch) -> Iterator[Part]:
         """The records of a batch that can be stored, by folder."""

@@ -1,14 +1,16 @@
 """Into which folder a record goes, and how files are named."""
 
 import re
+import unicodedata
 from datetime import UTC, datetime
+from hashlib import blake2b
 from string import Formatter
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from events.event import parse_timestamp
-from sinks.hdfs.layout import OPEN
+from sinks.hdfs.layout import OPEN, flat
 from sinks.records import Partition, Record
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -18,6 +20,18 @@ _FILE_KEYS = {"topic", "partition", "start", "end", "ext"}
 
 # What Hive escapes in a folder's name (FileUtils.escapePathName), and a leading character that would hide it.
 _UNSAFE = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]|^[._]""")
+
+# The same where it is not the first character.
+_INSIDE = re.compile(_UNSAFE.pattern.removesuffix("|^[._]"))
+
+# What HDFS does not take, or stores otherwise than it was written.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f:]")
+
+_MAX_VALUE = 48
+"""The longest name that a value becomes, in bytes of a commit record's file (`flat`)."""
+
+_LONG_DAY = datetime(2026, 9, 30, 22, 22, 22, 222222, UTC)
+"""A Wednesday in September: no day is longer when it is written out."""
 
 
 class Folders:
@@ -33,16 +47,21 @@ class Folders:
     def __init__(self, template: str, *, time: str, zone: str) -> None:
         if template.startswith("/") or any(part in ("", ".", "..") for part in template.split("/") if template):
             raise ValueError(f"folders {template!r} must be a relative path without empty parts")
-        self._parts = [
-            [(text, field) for text, field, _, _ in Formatter().parse(part)] for part in template.split("/") if part
-        ]
+        self._parts = [_parse("folders", part) for part in template.split("/") if part]
         self._fields = {field for part in self._parts for _, field in part if field is not None}
         self._has_time = "%" in template
         self._time = time
         try:
             self._zone = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"time_zone is {zone!r}, which is no IANA time zone") from error
+        for part in self._parts:
+            text = "".join(self._text(text, _LONG_DAY if self._has_time else None) for text, _ in part)
+            if _NOT_IN_NAMES.search(text) or (part[0][0] and part[0][0][0] in "._"):
+                raise ValueError(
+                    f"folders {template!r} must be names that readers see and HDFS takes: no colon, no control "
+                    "character, no leading _ or ."
+                )
 
     @property
     def is_flat(self) -> bool:
@@ -56,7 +75,16 @@ class Folders:
         event = msgspec.json.decode(record.value or b"{}", type=dict[str, msgspec.Raw])
         moment = self._moment(record, event) if self._has_time else None
         return "/".join(
-            "".join(self._text(text, moment) + self._value(field, event) for text, field in part)
+            _visible("".join(self._text(text, moment) + self._value(field, event) for text, field in part))
+            for part in self._parts
+        )
+
+    @property
+    def longest(self) -> str:
+        """As long as the folder of a record can be."""
+        moment = _LONG_DAY if self._has_time else None
+        return "/".join(
+            "".join(self._text(text, moment) + "x" * (_MAX_VALUE if field else 0) for text, field in part)
             for part in self._parts
         )
 
@@ -66,7 +94,10 @@ class Folders:
                 return parse_timestamp(msgspec.json.decode(event[self._time], type=str)).astimezone(self._zone)
             except ValueError:
                 pass  # not a time: Kafka's is taken
-        return datetime.fromtimestamp(record.timestamp / 1000, UTC).astimezone(self._zone)
+        try:
+            return datetime.fromtimestamp(record.timestamp / 1000, UTC).astimezone(self._zone)
+        except (ValueError, OverflowError, OSError):  # a time that no calendar has: as good as none
+            return datetime.fromtimestamp(0, self._zone)
 
     @staticmethod
     def _text(text: str, moment: datetime | None) -> str:
@@ -83,7 +114,59 @@ class Folders:
         if value is None or value == "":
             return NO_VALUE
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        return _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)[:200]
+        return _name_of(text)
+
+
+def _visible(name: str) -> str:
+    """A folder's name of which readers do not think that it is hidden."""
+    return f"%{ord(name[0]):02X}{name[1:]}" if name[:1] in ("_", ".") else name
+
+
+def _name_of(text: str) -> str:
+    """A value as a folder's name. One that is long is cut, and told from others by a hash."""
+    # WebHDFS stores a name in this form, whatever it was given.
+    text = unicodedata.normalize("NFC", text)
+    escaped = [
+        _UNSAFE.sub(_escape, text[:1]),
+        *(_INSIDE.sub(_escape, character) for character in text[1 : _MAX_VALUE + 1]),
+    ]
+    if len(text) <= _MAX_VALUE and sum(map(_flat_length, escaped)) <= _MAX_VALUE:
+        return "".join(escaped)
+    end = f"~{blake2b(text.encode(), digest_size=6).hexdigest()}"
+    room = _MAX_VALUE - len(end)
+    name = ""
+    for character in escaped:
+        room -= _flat_length(character)
+        if room < 0:
+            break
+        name += character
+    return name + end
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+
+def _flat_length(name: str) -> int:
+    return len(flat(name).encode())
+
+
+def _parse(key: str, template: str) -> list[tuple[str, str | None]]:
+    """The texts of a template, each with the field after it. Raises ValueError naming the key."""
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"{key} {template!r}: {error}") from error
+    for _, field, spec, conversion in parts:
+        if field is not None and (spec or conversion or not field or field.isdigit()):
+            raise ValueError(f"{key} {template!r}: a field is written as its name in braces, with nothing else")
+    if unicodedata.normalize("NFC", template) != template:
+        raise ValueError(f"{key} {template!r} must be written in composed characters (Unicode NFC)")
+    return [(text, field) for text, field, _, _ in parts]
+
+
+_PLACES = [(Partition(topic, number), 3, 4) for topic in ("t", "t1", "t-1", "1") for number in (2, 12)]
+"""Names of these must tell them apart."""
 
 
 class FileNames:
@@ -94,17 +177,17 @@ class FileNames:
     """
 
     def __init__(self, template: str, extension: str) -> None:
-        try:
-            parts = [(text, field) for text, field, _, _ in Formatter().parse(template)]
-        except ValueError as error:
-            raise ValueError(f"file_name {template!r}: {error}") from error
+        parts = _parse("file_name", template)
         fields = [field for _, field in parts if field is not None]
         if unknown := set(fields) - _FILE_KEYS:
             raise ValueError(f"file_name {template!r} has unknown keys: {', '.join(sorted(unknown))}")
         if missing := _FILE_KEYS - {"ext"} - set(fields):
             raise ValueError(f"file_name {template!r} is not unique without {', '.join(sorted(missing))}")
-        if "/" in template or template[0] in "._":
-            raise ValueError(f"file_name {template!r} must be a name that readers see (no slash, no leading _ or .)")
+        if "/" in template or template[0] in "._" or _NOT_IN_NAMES.search(template):
+            raise ValueError(
+                f"file_name {template!r} must be a name that readers see and HDFS takes: no slash, no colon, no "
+                "control character, no leading _ or ."
+            )
         if OPEN in template:
             raise ValueError(f"file_name {template!r} must not look like that of a file that is still written ({OPEN})")
         patterns = {"topic": r"(?P<topic>[a-zA-Z0-9._-]+)", "partition": r"(?P<partition>\d+)"}
@@ -112,6 +195,9 @@ class FileNames:
         self._template = template
         self._extension = extension
         self._pattern = re.compile("".join(re.escape(text) + patterns.get(field or "", "") for text, field in parts))
+        for place in _PLACES:
+            if self.read(self.make(*place)) != place:
+                raise ValueError(f"file_name {template!r} is not unique: put something between topic and partition")
 
     def make(self, partition: Partition, start: int, end: int) -> str:
         """The name of the file that holds the records of these offsets."""

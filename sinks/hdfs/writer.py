@@ -6,7 +6,7 @@ from functools import partial
 
 from sinks.errors import Fatal
 from sinks.hdfs.append import AppendPartition, RollLimits
-from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.client import Content, HdfsClient
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.ownership import Ownership
@@ -133,7 +133,12 @@ class FlushPartition:
 
     def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
         """Stores each batch as one file in each folder; all of them appear or none. Refuses no record."""
-        files = {path: content for batch in batches for path, content in self._files.of(batch)}
+        files: dict[str, Callable[[], Content]] = {}
+        for batch in batches:
+            for path, content in self._files.of(batch):
+                if path in files:
+                    raise Fatal(f"two files would have the name {path}; nothing was stored")
+                files[path] = content
         if files:
             # Asked after the records were read: they are those of the topic that has this id even now.
             retry("checking the topic's identity", self._check_identity)

@@ -2,6 +2,7 @@
 
 import itertools
 
+import msgspec
 import pytest
 
 from events.schema import ANY_JSON, Check, InvalidRecord, as_lines, check_for
@@ -116,3 +117,15 @@ def test_times_are_judged_alike_one_by_one_and_together() -> None:
             assert refusals(check, [value])
         else:
             assert not refusals(check, [value])
+
+
+def test_what_is_accepted_can_be_read_further_down_the_stack() -> None:
+    check = check_for(ANY_JSON)
+
+    def decode(frames: int, text: bytes) -> object:
+        return decode(frames - 1, text) if frames else msgspec.json.decode(text)
+
+    accepted = [b'{"x":%s%s}' % (b"[" * depth, b"]" * depth) for depth in range(500, 1000)]
+    for text in accepted:
+        if not refusals(check, [text]):
+            decode(50, text)

@@ -14,10 +14,15 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from sinks.errors import Fatal
 from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.files import MAX_NAME
 from sinks.hdfs.formats import FORMATS, as_line, make_format
+from sinks.hdfs.layout import OpenFile
 from sinks.hdfs.naming import NO_VALUE, FileNames, Folders
+from sinks.hdfs.writer import FlushPartition
 from sinks.records import Batch, Columns, Partition, Record
+from tests.sinks.schedules import hasty_retry
 from tests.support import event
 
 VALUES = [event(n, userName=name) for n, name in enumerate(["kim", "김하늘", 'a "b"\\', "x" * 200])]
@@ -105,7 +110,8 @@ def record(value: bytes, kafka_time: datetime = datetime(2026, 11, 21, 3, 4, tzi
         ("dt=%Y-%m-%d/hour=%H", {"time": "kafka"}, "dt=2026-11-21/hour=03"),
         ("dt=%Y-%m-%d", {"time": "no-such-field"}, "dt=2026-11-21"),
         ("color={colorName}/dt=%d", {}, "color=yellow/dt=20"),
-        ("{nothing}", {}, NO_VALUE),
+        ("nothing={nothing}", {}, f"nothing={NO_VALUE}"),
+        ("{nothing}", {}, "%5F" + NO_VALUE[1:]),  # readers do not see what begins with an underscore
     ],
 )
 def test_folders_by_time_and_field(template: str, options: dict[str, str], folder: str) -> None:
@@ -126,14 +132,48 @@ def test_a_number_that_python_can_not_hold_is_a_folder_as_it_is_written() -> Non
         (".hidden", "%2Ehidden"),
         ("a/b", "a%2Fb"),
         ("a=b%", "a%3Db%25"),
-        ("", NO_VALUE),
         ("김하늘", "김하늘"),
-        ("x" * 300, "x" * 200),
+        ("e\u0301", "\xe9"),  # as HDFS stores it
     ],
 )
 def test_a_field_never_leaves_its_folder(name: str, folder: str) -> None:
     folders = Folders("user={userName}/{userName}", time="timestamp", zone="UTC")
     assert folders.of(record(event(1, userName=name))) == f"user={folder}/{folder}"
+
+
+@pytest.mark.parametrize("character", ["x", "/", "日", "%", "."])
+def test_long_values_become_names_that_hdfs_takes_and_that_differ(character: str) -> None:
+    target = HdfsTarget(path="/data", folders="{userName}/of={colorName}", mode="append")
+    layout = target.layout("select-color")
+    layout.check_length("t")
+    folders = {layout.folders.of(record(event(1, userName=character * n, colorName=character * n))) for n in (200, 201)}
+    assert len(folders) == 2
+    for folder in folders:
+        file = OpenFile(f"{folder}/{layout.names.make_open(Partition('t', 0), 1)}", folder, 10**12)
+        assert len(file.mark.partition("/")[0].encode()) <= MAX_NAME
+
+
+def test_a_time_that_no_calendar_has_is_as_good_as_none() -> None:
+    folders = Folders("%Y", time="kafka", zone="UTC")
+    assert folders.of(Record(1, b"{}", -62135596800001)) == "1970"
+
+
+def test_batches_whose_files_would_have_one_name_are_not_stored() -> None:
+    layout = HdfsTarget(path="/data").layout("select-color")
+    layout.names.make = lambda *_: "same.log"  # type: ignore[method-assign]
+    batches = []
+    for first in (0, 1):
+        batches.append(Batch(Partition("t", 2), first, 0, opened_at=0.0))
+        batches[-1].add(Columns([first], [event(first)], [0]), {})
+    partition = FlushPartition(
+        None,  # type: ignore[arg-type]
+        0,
+        layout,
+        check_identity=lambda: None,
+        published=lambda count: None,
+    )
+    with pytest.raises(Fatal, match=r"same\.log"):
+        partition.store(batches, hasty_retry())
 
 
 def test_a_flush_writes_one_file_for_each_folder() -> None:
@@ -164,6 +204,16 @@ def test_a_name_is_made_and_read_by_its_template() -> None:
         ({"file_name": "{topic}{partition}{start}{end}{host}"}, "unknown keys: host"),
         ({"file_name": "x/{topic}-{partition}-{start}-{end}"}, "slash"),
         ({"file_name": "{topic"}, "file_name"),
+        ({"file_name": "{topic}-{partition}-{start:x}-{end}"}, "nothing else"),
+        ({"file_name": "{topic}-{partition}-{start!r}-{end}"}, "nothing else"),
+        ({"file_name": "{topic}{partition}-{start}-{end}"}, "between topic and partition"),
+        ({"file_name": "{topic}:{partition}-{start}-{end}"}, "colon"),
+        ({"folders": "{colorName"}, "folders"),
+        ({"folders": "{}"}, "nothing else"),
+        ({"folders": "%H:%M"}, "colon"),
+        ({"folders": "_x/{colorName}"}, "leading _"),
+        ({"folders": "e\u0301"}, "NFC"),
+        ({"time_zone": "America"}, "America"),
         ({"folders": "/abs"}, "relative path"),
         ({"folders": "a//b"}, "relative path"),
         ({"folders": "../b"}, "relative path"),

@@ -81,6 +81,12 @@ def test_a_schedule_ends_batches_with_the_hour_or_day_of_its_zone(schedule: str,
     assert opened.is_due(limits, 0.0, limits.period(datetime.fromisoformat(after).timestamp()))
 
 
+def test_an_hour_that_the_clock_shows_twice_ends_twice() -> None:
+    limits = replace(LIMITS, schedule="hourly", zone=ZoneInfo("Europe/Vienna"))
+    summer = datetime.fromisoformat("2026-10-25T00:30:00+00:00").timestamp()
+    assert limits.period(summer) != limits.period(summer + 3600)
+
+
 @pytest.mark.parametrize(
     ("value", "line"), [(b'{"a": 1 }', b'{"a": 1 }'), (b'{"a":\n 1}', b'{"a":1}'), (b'{"a":\r1}', b'{"a":1}')]
 )

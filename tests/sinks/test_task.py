@@ -157,6 +157,17 @@ def running(task: SinkTask) -> Iterator[None]:
         thread.join(30)
 
 
+def test_headers_that_are_not_utf_8_do_not_stop_the_sink(monkeypatch: pytest.MonkeyPatch) -> None:
+    def headers(message: FakeMessage) -> None:
+        if message.offset() == 12:
+            raise SystemError("returned a result with an exception set")  # so confluent-kafka tells
+
+    monkeypatch.setattr(FakeMessage, "headers", headers)
+    writer = ListWriter(10)
+    run(FakeConsumer([range(10, 20)]), writer, 19)
+    assert writer.offsets == list(range(10, 20))
+
+
 def run(consumer: FakeConsumer, writer: ListWriter, last: int) -> None:
     """Runs a task until it has stored the last offset."""
     with running(make_task(consumer, writer)):
