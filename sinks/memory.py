@@ -6,7 +6,7 @@ import threading
 class MemoryBudget:
     """Counts the bytes of records that were read and are not stored yet.
 
-    limit: bytes. From the moment it is reached until a quarter of it is free again the budget is `pressed`: tasks stop
+    limit: bytes. From the moment it is reached until a sixteenth of it is free again the budget is `pressed`: tasks stop
     reading and store what they have.
     """
 
@@ -32,5 +32,5 @@ class MemoryBudget:
             self._used += size
             if self._used >= self.limit:
                 self._pressed = True
-            elif self._used < self.limit * 3 / 4:
+            elif self._used < self.limit * 15 / 16:
                 self._pressed = False

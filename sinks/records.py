@@ -17,8 +17,8 @@ Headers = list[tuple[str, bytes]]
 _OBJECT_BYTES = 50
 """About what Python keeps around a value that is an object of its own."""
 
-_COLUMNS_BYTES = 16
-"""What the offset and time of a record take."""
+_COLUMN_BYTES = 8
+"""What the offset or the time of a record takes."""
 
 
 class Partition(NamedTuple):
@@ -147,7 +147,8 @@ class Run:
         else:
             self.size = sum(map(len, filter(None, columns.values)))
             self.memory = self.size + count * _OBJECT_BYTES
-        self.memory += count * _COLUMNS_BYTES + _OBJECT_BYTES
+        columns_kept = 1 if isinstance(self.offsets, range) else 2
+        self.memory += count * columns_kept * _COLUMN_BYTES + _OBJECT_BYTES
         self.memory += sum(len(key or b"") + _OBJECT_BYTES for key in self._keys or ())
         for headers in self._headers or ():
             self.memory += sum(len(name) + len(value or b"") + 2 * _OBJECT_BYTES for name, value in headers or ())

@@ -94,13 +94,13 @@ def test_a_line_is_the_bytes_as_they_came_unless_they_span_lines(value: bytes, l
     assert as_line(value) == line + b"\n"
 
 
-def test_memory_is_pressed_from_the_bound_until_a_quarter_of_it_is_free() -> None:
-    budget = MemoryBudget(100)
-    budget.add(99)
+def test_memory_is_pressed_from_the_bound_until_a_sixteenth_of_it_is_free() -> None:
+    budget = MemoryBudget(160)
+    budget.add(159)
     assert not budget.pressed
     budget.add(1)
     assert budget.pressed
-    budget.add(-25)
+    budget.add(-10)
     assert budget.pressed
     budget.add(-1)
     assert not budget.pressed

@@ -110,10 +110,11 @@ class Command(ReportingCommand):
         for why, count in choice.left_out.items():
             self.stdout.write(f"{count} left out: they {why}")
         left = refused + choice.left_out.total()
+        more = "; --limit ended it, there may be more" if done + refused == options["limit"] else ""
         if replayer is None:
-            self.stdout.write(f"dry run: {done} dead letters would be replayed, {left} left")
+            self.stdout.write(f"dry run: {done} dead letters would be replayed, {left} left{more}")
         else:
-            self.stdout.write(f"{done} dead letters replayed, {left} left")
+            self.stdout.write(f"{done} dead letters replayed, {left} left{more}")
         return not left
 
     def _tell_unreadable(self, log: LetterLog) -> None:
