@@ -223,6 +223,13 @@ def test_a_merged_file_with_other_records_is_never_published() -> None:
     assert visible(hdfs) == Counter(range(30))
 
 
+@pytest.mark.parametrize("folder", ["dt=1", f"topic-0-{0:020d}-{2:020d}.log"])
+def test_a_folder_that_is_not_there_is_named(folder: str) -> None:
+    compaction = Compaction(stored(MemoryHdfs()), path="/data", sink="sink", files=FILES, target=1, retry=hasty_retry())
+    with pytest.raises(Fatal, match=f"there is no folder /data/{folder}"):
+        list(compaction.run("topic", folders=[folder], before=1.0))
+
+
 # Rewinding
 
 
