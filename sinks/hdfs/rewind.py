@@ -11,7 +11,7 @@ from sinks.errors import Fatal, Fenced, Retriable
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout, record_end
-from sinks.hdfs.merges import Merges
+from sinks.hdfs.merges import Merges, under_way
 from sinks.hdfs.ownership import Ownership
 from sinks.hdfs.rewind_marks import RewindMarks, describe, mark_offset, new_mark
 from sinks.hdfs.stored import StoredFile, files_of_any_format
@@ -60,6 +60,7 @@ class Rewind:
 
         skip: it may leave records out. Raises Fatal.
         """
+        self._finish_merges(retry)
         under_way = retry("looking for rewinds", self._marks.under_way)
         mark = self._unfinished(under_way, plan.to) or new_mark(plan.to)
         retry("marking the rewind", lambda: self._marks.begin(mark))
@@ -73,6 +74,17 @@ class Rewind:
                 break
         retry("ending the rewind", lambda: self._marks.finish(mark))
         return replaced
+
+    def _finish_merges(self, retry: Retry) -> None:
+        """Before the mark is made, for which the sink waits: a merge may be one that can't be finished."""
+        merges = Merges(self._client, self._layout)
+        while retry("looking for merges", lambda: any(under_way(self._client, self._layout))):
+            try:
+                merges.take_over(retry)
+            except Fenced as fenced:
+                logger.info("%s; takes over again", fenced)
+            else:
+                merges.leave(retry)
 
     def _unfinished(self, marks: list[str], to: int) -> str | None:
         """The mark that goes to an offset, None when there is no mark. Raises Fatal when there are only others."""

@@ -230,6 +230,25 @@ def test_a_folder_that_is_not_there_is_named(folder: str) -> None:
         list(compaction.run("topic", folders=[folder], before=1.0))
 
 
+def test_a_merge_whose_folder_is_gone_is_named_and_stops_neither_rewind_nor_sink() -> None:
+    hdfs = stored(MemoryHdfs())
+    merges = Merges(hdfs, LAYOUT)
+    merges.take_over(hasty_retry())
+    merge = Merge(folder="/data/dt=1", name=f"topic-1-{0:020d}-{1:020d}.log", originals=("a", "b"), joins=True)
+    named = rf"the merge in {LAYOUT.compaction}/committed/\w+/1 can't be finished"
+    with pytest.raises(Fatal, match=named):
+        merges.replace(merge, b"0;\n1;\n", hasty_retry(), nothing=b"")
+    with pytest.raises(Fatal, match=named):
+        compact(hdfs)
+    with pytest.raises(Fatal, match=named):
+        go_to(hdfs, 12)
+    assert writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at == 30
+    hdfs.make_folders("/data/dt=1")
+    compact(hdfs)
+    assert hdfs.files[merge.path].data == b"0;\n1;\n"
+    assert leftovers(hdfs) == []
+
+
 # Rewinding
 
 
