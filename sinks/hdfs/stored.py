@@ -10,7 +10,7 @@ from sinks.errors import Fenced
 from sinks.hdfs.client import HdfsClient, HdfsFile
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.formats import EXTENSIONS
-from sinks.hdfs.layout import Layout, OpenFile
+from sinks.hdfs.layout import OPEN, Layout, OpenFile
 from sinks.hdfs.merges import under_way
 from sinks.hdfs.naming import FileNames
 from sinks.hdfs.recovery import open_files as open_files_of
@@ -75,11 +75,12 @@ def committed_open_files(client: HdfsClient, path: str, sink: str, topics: Itera
         for number in client.names(Layout(path, sink, Partition(topic, 0)).topic):
             if number.isdigit():
                 layout = Layout(path, sink, Partition(topic, int(number)))
-                found |= {file.path: file for file in _of_newest_record(client, layout)}
+                found |= {file.path: file for file in newest_open_files(client, layout)}
     return found
 
 
-def _of_newest_record(client: HdfsClient, layout: Layout) -> list[OpenFile]:
+def newest_open_files(client: HdfsClient, layout: Layout) -> list[OpenFile]:
+    """The open files of a partition that its newest commit record tells of. Raises Retriable, Fatal."""
     while True:
         folders = [f"{layout.committed}/{epoch}" for epoch in client.names(layout.committed)]
         records = [f"{folder}/{record}" for folder in folders for record in client.names(folder)]
@@ -95,12 +96,12 @@ def _of_newest_record(client: HdfsClient, layout: Layout) -> list[OpenFile]:
 def files_of_any_format(client: HdfsClient, path: str, layout: FileLayout) -> tuple[list[StoredFile], list[str]]:
     """The sink's files, also those from before its format was changed, and the paths of files with other names.
 
-    Raises Retriable, Fatal.
+    Files that are still open are in neither. Raises Retriable, Fatal.
     """
     names = _names_of_any_format(layout)
     found = {file.path: _stored(file, path, names) for file in client.walk(path)}
     known = sorted(file for file in found.values() if file is not None)
-    return known, sorted(path for path, file in found.items() if file is None)
+    return known, sorted(path for path, file in found.items() if file is None and not path.endswith(OPEN))
 
 
 def _names_of_any_format(layout: FileLayout) -> dict[str, FileNames]:

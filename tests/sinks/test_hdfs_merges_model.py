@@ -27,6 +27,7 @@ from sinks.hdfs.rewind import Rewind
 from sinks.hdfs.rewind_marks import RewindMarks, mark_offset, new_mark
 from sinks.hdfs.stored import settled_files
 from sinks.hdfs.writer import HdfsWriter
+from sinks.management.commands.rewind_hdfs import _told
 from sinks.records import Batch, Columns
 from sinks.retry import Backoff, Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -312,6 +313,19 @@ def test_files_of_an_earlier_format_are_replaced_too_and_others_are_told() -> No
     plan = Rewind(hdfs, LAYOUT, packed).plan(24)
     assert [file.first for file in plan.replaced] == [24, 27]
     assert plan.unknown == ["/data/notes.txt"]
+
+
+def test_open_files_are_told_as_the_sinks_own() -> None:
+    hdfs = stored(MemoryHdfs())
+    writer(hdfs, RollLimits(10, 10_000, 1000.0, 1)).open(PARTITION, None, hasty_retry()).store(
+        [batch(30, 33)], hasty_retry()
+    )
+    plan = Rewind(hdfs, LAYOUT, FILES).plan(24)
+    assert [file.first for file in plan.replaced] == [24, 27]
+    assert (plan.growing, plan.unknown) == ([f"/data/topic-0-{30:020d}.open"], [])
+    told = "\n".join(_told(PARTITION, 24, plan))
+    assert "still open, which are closed first and replaced when they hold such records" in told
+    assert "names that the sink does not give" not in told
 
 
 def test_a_rewind_to_another_offset_than_the_unfinished_one_is_refused() -> None:

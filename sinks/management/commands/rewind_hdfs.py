@@ -75,6 +75,9 @@ def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
             "is stored again:"
         )
         lines += [f"  {file.path}" for file in plan.replaced]
+    if plan.growing:
+        lines.append("files that are still open, which are closed first and replaced when they hold such records:")
+        lines += [f"  {path}" for path in plan.growing]
     if plan.replaced and plan.unknown:
         lines.append(
             f"files with names that the sink does not give, {len(plan.unknown)}, stay; if they hold such "
