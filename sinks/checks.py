@@ -7,6 +7,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from sinks.build import check_kafka_options
+from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
@@ -26,7 +27,12 @@ def check_sinks(**_: Any) -> list[checks.CheckMessage]:
 
 
 def _conflicts(one: SinkConfig, other: SinkConfig) -> list[str]:
-    return [*_conflicts_of_readers(one, other), *_conflicts_of_indices(one, other), *_conflicts_of_indices(other, one)]
+    return [
+        *_conflicts_of_readers(one, other),
+        *_conflicts_of_paths(one, other),
+        *_conflicts_of_indices(one, other),
+        *_conflicts_of_indices(other, one),
+    ]
 
 
 def _conflicts_of_indices(one: SinkConfig, other: SinkConfig) -> list[str]:
@@ -45,14 +51,42 @@ def _conflicts_of_indices(one: SinkConfig, other: SinkConfig) -> list[str]:
 
 
 def _conflicts_of_readers(one: SinkConfig, other: SinkConfig) -> list[str]:
-    shared = sorted(set(one.topics) & set(other.topics))
-    if not shared or one.kafka != other.kafka:
+    shared = _shared_topics(one, other)
+    if not shared or one.kafka != other.kafka or one.group != other.group:
         return []
-    where = f"SINKS[{one.name!r}] and SINKS[{other.name!r}] both read {', '.join(shared)}"
+    return [
+        f"SINKS[{one.name!r}] and SINKS[{other.name!r}] both read {shared} as group {one.group}: each would get a part "
+        "of the records"
+    ]
+
+
+def _conflicts_of_paths(one: SinkConfig, other: SinkConfig) -> list[str]:
+    if not (isinstance(one.target, HdfsTarget) and isinstance(other.target, HdfsTarget)):
+        return []
+    if not _name_nodes(one.target) & _name_nodes(other.target):
+        return []
+    shared = _shared_topics(one, other)  # of several Kafka clusters, too: names of files tell only the topic
     conflicts = []
-    if one.group == other.group:
-        conflicts.append(f"{where} as group {one.group}: each would get a part of the records")
-    folders = [(sink.target.cluster, sink.target.path) for sink in (one, other) if isinstance(sink.target, HdfsTarget)]
-    if len(folders) > len(set(folders)):
-        conflicts.append(f"{where} into {folders[0][1]}: their files would have the same names")
+    if shared and one.target.path == other.target.path:
+        conflicts.append(
+            f"SINKS[{one.name!r}] and SINKS[{other.name!r}] both store {shared} in target.path {one.target.path}: "
+            "their files would have the same names"
+        )
+    for inner, path, outer, around in (
+        (one.name, one.target.path, other.name, other.target.path),
+        (other.name, other.target.path, one.name, one.target.path),
+    ):
+        if path.startswith(f"{around}/"):
+            conflicts.append(
+                f"target.path {path} of SINKS[{inner!r}] lies in {around}, the one of SINKS[{outer!r}], which would "
+                "take its files for its own"
+            )
     return conflicts
+
+
+def _shared_topics(one: SinkConfig, other: SinkConfig) -> str:
+    return ", ".join(sorted(set(one.topics) & set(other.topics)))
+
+
+def _name_nodes(target: HdfsTarget) -> set[str]:
+    return {url.rstrip("/").lower() for url in hdfs_cluster(target.cluster).url.split(";")}

@@ -4,20 +4,19 @@ import sys
 import threading
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.errors import Fatal, Fenced, Retriable
+from sinks.exit_codes import CheckedCommand
 from sinks.hdfs.client import HdfsClient, NotFound, connect
 from sinks.hdfs.config import HdfsTarget
 from sinks.retry import Backoff, Retry
 
 
-class HdfsCommand(BaseCommand):
+class HdfsCommand(CheckedCommand):
     """Does something with the files of an entry of SINKS of the kind hdfs."""
-
-    requires_system_checks = ["sinks"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink NAME."""

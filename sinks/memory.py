@@ -6,7 +6,7 @@ import threading
 class MemoryBudget:
     """Counts the bytes of records that were read and are not stored yet.
 
-    limit: bytes. From the moment it is reached until a sixteenth of it is free again the budget is `pressed`: tasks stop
+    limit: bytes. From when it is reached until a sixteenth of it is free again the budget is `pressed`: tasks stop
     reading and store what they have.
     """
 

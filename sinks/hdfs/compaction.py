@@ -38,8 +38,11 @@ class Compaction:
 
         folders: only what lies in these or below; before: what was written after this time (seconds since 1970) is left
         alone, and so is, where records go into folders, the whole folder that it lies in. Raises Fenced when another
-        compaction began meanwhile, Fatal.
+        compaction began meanwhile, Fatal, also when a folder is not there.
         """
+        folders = list(folders)
+        for folder in filter(None, folders):
+            self._retry("looking for folders", partial(self._check_folder, f"{self._path}/{folder}"))
         merges = Merges(self._client, self._layout(Partition(topic, 0)))
         merges.take_over(self._retry)
         flat = self._files.folders.is_flat
@@ -63,6 +66,11 @@ class Compaction:
 
     def _layout(self, partition: Partition) -> Layout:
         return Layout(self._path, self._sink, partition)
+
+    def _check_folder(self, path: str) -> None:
+        parent, _, name = path.rpartition("/")
+        if name not in self._client.names(parent) or name in self._client.lengths(parent):
+            raise Fatal(f"there is no folder {path}")
 
     def _list(self, below: str) -> list[StoredFile]:
         return self._retry("listing files", lambda: stored_files(self._client, self._path, self._files, below=below))

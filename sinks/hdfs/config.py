@@ -1,5 +1,7 @@
 """Where an HDFS sink stores, and how."""
 
+import posixpath
+import re
 from typing import Annotated, Literal
 
 import msgspec
@@ -15,7 +17,11 @@ class HdfsTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """The `target` of an HDFS sink."""
 
     path: Annotated[
-        str, Meta(pattern=r"^/.*[^/]$", description="The folder of its files; absolute, no slash at the end.")
+        str,
+        Meta(
+            pattern=r"^/.*[^/]$",
+            description="The folder of its files; absolute, no slash at the end, not within another sink's.",
+        ),
     ]
     cluster: Annotated[str, Meta(description="The cluster of settings.HDFS.")] = "default"
     mode: Annotated[
@@ -56,6 +62,13 @@ class HdfsTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     file_name: Annotated[
         str, Meta(description="Names of files; `{topic}`, `{partition}`, `{start}` and `{end}` are needed.")
     ] = "{topic}-{partition}-{start}-{end}.{ext}"
+
+    def __post_init__(self) -> None:
+        # HDFS names one folder by several paths, or none; by one it is known whose folder it is.
+        if self.path.startswith("//") or posixpath.normpath(self.path) != self.path:
+            raise ValueError(f"path {self.path!r} must be written without //, /./ and /../")
+        if re.search(r"[\x00-\x1f\x7f:]", self.path):
+            raise ValueError(f"path {self.path!r} must be without colons and control characters")
 
     def layout(self, event: str) -> FileLayout:
         """What its files look like for a kind of event. Raises ValueError naming the key that is wrong."""

@@ -267,8 +267,10 @@ FORMATS = ("json", "gzip", "zstd", "snappy", "parquet", "avro")
 """The names of `make_format`; gzip, zstd and snappy (framed) are JSON lines, compressed."""
 
 
-EXTENSIONS = (JsonLines.extension, "log.gz", "log.zst", "log.sz", Parquet.extension, Avro.extension)
-"""Of all formats."""
+EXTENSIONS = dict(
+    zip((JsonLines.extension, "log.gz", "log.zst", "log.sz", Parquet.extension, Avro.extension), FORMATS, strict=True)
+)
+"""The names of all formats by the extension of their files."""
 
 
 def _typed(name: str, value: str) -> datetime | str:

@@ -7,11 +7,12 @@ and no step of it can do harm when it is done late or twice. docs/adr/0001-compa
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
 
-from sinks.errors import Fenced, Retriable
+from sinks.errors import Fatal, Fenced, Retriable
 from sinks.hdfs.client import HdfsClient, NotAllowed, NotEmpty, NotFound
 from sinks.hdfs.layout import Layout
 from sinks.retry import Retry
@@ -20,6 +21,13 @@ logger = logging.getLogger(__name__)
 
 _SOURCES = 20
 """So many files are joined by one request, whose URL names them all."""
+
+_REFUSALS = 10
+"""So often may HDFS refuse to finish a merge, which others may be at, too, before it is given up."""
+
+
+class _Refused(Retriable):
+    """HDFS is there, but does not do a step of a merge."""
 
 
 class Merge(msgspec.Struct, frozen=True):
@@ -52,9 +60,13 @@ class Merges:
         self._topic = layout.partition.topic
         self._epoch = ""
         self._tries = 0
+        self._refusals: Counter[str] = Counter()
 
     def take_over(self, retry: Retry) -> None:
-        """Fences every other compaction of the topic, finishes what it has begun. Raises Fenced, Fatal, Cancelled."""
+        """Fences every other compaction of the topic, finishes what it has begun. Raises Fenced, Fatal, Cancelled.
+
+        Fatal also for a merge that can't be finished, for its folder is gone, say.
+        """
         retry("beginning a compaction", self._begin)
         retry("fencing other compactions", self._fence_others)
         retry("removing unfinished uploads", self._remove_others_uploads)
@@ -129,6 +141,17 @@ class Merges:
             raise Fenced(f"{self._topic}: another compaction has taken over")
 
     def _finish(self, entry: str) -> None:
+        try:
+            self._take_steps(entry)
+        except _Refused as error:
+            self._refusals[entry] += 1
+            if self._refusals[entry] >= _REFUSALS:
+                raise _unfinishable(entry, error) from error
+            raise
+        except Fatal as error:
+            raise _unfinishable(entry, error) from error
+
+    def _take_steps(self, entry: str) -> None:
         merge = _read(self._client, entry)
         if merge is None:
             return  # done
@@ -137,12 +160,12 @@ class Merges:
         for name in self._left(merge):
             self._client.rename(f"{merge.folder}/{name}", f"{entry}/aside/{name}")
         if left := self._left(merge):
-            raise Retriable(f"HDFS refuses to move {merge.folder}/{left[0]}")
+            raise _Refused(f"HDFS refuses to move {merge.folder}/{left[0]}")
         try:
             self._client.replace(f"{entry}/merged", merge.path)
         except NotFound as error:
             if self._client.exists(f"{entry}/merged"):
-                raise Retriable(str(error)) from error
+                raise _Refused(str(error)) from error
         self._client.delete(entry, recursive=True)
 
     def _join(self, merge: Merge, entry: str) -> None:
@@ -155,11 +178,18 @@ class Merges:
             logger.info("%s: records are out of sight for a moment: %s", merge.path, error)
         except NotFound as error:
             if self._client.exists(merge.path):
-                raise Retriable(f"somebody else finishes it too: {error}") from error
+                raise _Refused(f"somebody else finishes it too: {error}") from error
 
     def _left(self, merge: Merge) -> list[str]:
         there = set(self._client.names(merge.folder))
         return [name for name in merge.originals if name in there]
+
+
+def _unfinishable(entry: str, error: Exception) -> Fatal:
+    return Fatal(
+        f"the merge in {entry} can't be finished: {error}. Its merge.json tells of which folder it is: make that "
+        "folder again to get its records back, or delete the merge when they are not wanted; then run the command again"
+    )
 
 
 def under_way(client: HdfsClient, layout: Layout) -> Iterator[tuple[Merge, str]]:

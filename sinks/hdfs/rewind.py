@@ -11,10 +11,10 @@ from sinks.errors import Fatal, Fenced, Retriable
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout, record_end
-from sinks.hdfs.merges import Merges
+from sinks.hdfs.merges import Merges, under_way
 from sinks.hdfs.ownership import Ownership
 from sinks.hdfs.rewind_marks import RewindMarks, describe, mark_offset, new_mark
-from sinks.hdfs.stored import StoredFile, files_of_any_format
+from sinks.hdfs.stored import StoredFile, files_of_any_format, newest_open_files
 from sinks.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -25,13 +25,15 @@ class Plan:
     """What a rewind would do.
 
     now: the offset at which the sink would go on otherwise, None when HDFS holds nothing yet; to: where it will go on;
-    replaced: the files that are moved away; unknown: paths of files that stay, since their names tell no offsets.
+    replaced: the files that are moved away; unknown: paths of files that stay, since their names tell no offsets;
+    growing: paths of files that are still open, which are closed before anything is moved (append mode).
     """
 
     now: int | None
     to: int
     replaced: list[StoredFile]
     unknown: list[str]
+    growing: list[str]
 
 
 class Rewind:
@@ -53,13 +55,16 @@ class Rewind:
         files, unknown = self._stored()
         while not unfinished and (beginnings := [file.first for file in files if file.first < to <= file.last]):
             to = min(beginnings)
-        return Plan(self._now(), to, [file for file in files if file.last >= to], unknown)
+        replaced = [file for file in files if file.last >= to]
+        growing = [f"{self._layout.data}/{file.path}" for file in newest_open_files(self._client, self._layout)]
+        return Plan(self._now(), to, replaced, unknown, growing)
 
     def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
         """Does what was planned; returns the folder of the files replaced.
 
         skip: it may leave records out. Raises Fatal.
         """
+        self._finish_merges(retry)
         under_way = retry("looking for rewinds", self._marks.under_way)
         mark = self._unfinished(under_way, plan.to) or new_mark(plan.to)
         retry("marking the rewind", lambda: self._marks.begin(mark))
@@ -73,6 +78,17 @@ class Rewind:
                 break
         retry("ending the rewind", lambda: self._marks.finish(mark))
         return replaced
+
+    def _finish_merges(self, retry: Retry) -> None:
+        """Before the mark is made, for which the sink waits: a merge may be one that can't be finished."""
+        merges = Merges(self._client, self._layout)
+        while retry("looking for merges", lambda: any(under_way(self._client, self._layout))):
+            try:
+                merges.take_over(retry)
+            except Fenced as fenced:
+                logger.info("%s; takes over again", fenced)
+            else:
+                merges.leave(retry)
 
     def _unfinished(self, marks: list[str], to: int) -> str | None:
         """The mark that goes to an offset, None when there is no mark. Raises Fatal when there are only others."""

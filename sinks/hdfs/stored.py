@@ -1,15 +1,16 @@
 """The files of a sink, as their names tell: which records of which partition each of them holds."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 
 from sinks.errors import Fenced
 from sinks.hdfs.client import HdfsClient, HdfsFile
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.formats import EXTENSIONS
-from sinks.hdfs.layout import Layout, OpenFile
+from sinks.hdfs.layout import OPEN, Layout, OpenFile
 from sinks.hdfs.merges import under_way
 from sinks.hdfs.naming import FileNames
 from sinks.hdfs.recovery import open_files as open_files_of
@@ -20,7 +21,8 @@ from sinks.records import Partition
 class StoredFile:
     """A file of the sink: the records of a partition from `first` to `last` (offsets) that belong in `folder`.
 
-    length: bytes, of one that is still open (append mode) those that are committed; modified: seconds since 1970.
+    length: bytes, of one that is still open (append mode) those that are committed; modified: seconds since 1970;
+    extension: of its format, of an open one that of its final name.
     """
 
     partition: Partition
@@ -30,6 +32,7 @@ class StoredFile:
     path: str
     length: int = 0
     modified: float = 0.0
+    extension: str = field(default="", compare=False)
 
     @property
     def name(self) -> str:
@@ -44,18 +47,21 @@ def stored_files(
     *,
     below: str = "",
     open_files: Mapping[str, OpenFile] = MappingProxyType({}),
+    any_format: bool = False,
 ) -> list[StoredFile]:
     """The sink's files in the data folder `path`, by partition and offset. Raises Retriable, Fatal.
 
-    below: only those in this folder of it; open_files: those still open, as `committed_open_files` tells of them.
+    below: only those in this folder of it; open_files: those still open, as `committed_open_files` tells of them;
+    any_format: those from before the sink's format was changed, too.
     """
+    names = _names_of_any_format(layout) if any_format else {layout.format.extension: layout.names}
     found = []
     for file in client.walk(f"{path}/{below}" if below else path):
         open_file = open_files.get(file.path.removeprefix(f"{path}/"))
         if open_file is None:
-            stored = _stored(file, path, [layout.names])
+            stored = _stored(file, path, names)
         else:
-            known = _stored(file._replace(path=f"{path}/{open_file.final}"), path, [layout.names])
+            known = _stored(file._replace(path=f"{path}/{open_file.final}"), path, names)
             stored = known and replace(known, path=file.path, length=open_file.length)
         if stored is not None:
             found.append(stored)
@@ -69,11 +75,12 @@ def committed_open_files(client: HdfsClient, path: str, sink: str, topics: Itera
         for number in client.names(Layout(path, sink, Partition(topic, 0)).topic):
             if number.isdigit():
                 layout = Layout(path, sink, Partition(topic, int(number)))
-                found |= {file.path: file for file in _of_newest_record(client, layout)}
+                found |= {file.path: file for file in newest_open_files(client, layout)}
     return found
 
 
-def _of_newest_record(client: HdfsClient, layout: Layout) -> list[OpenFile]:
+def newest_open_files(client: HdfsClient, layout: Layout) -> list[OpenFile]:
+    """The open files of a partition that its newest commit record tells of. Raises Retriable, Fatal."""
     while True:
         folders = [f"{layout.committed}/{epoch}" for epoch in client.names(layout.committed)]
         records = [f"{folder}/{record}" for folder in folders for record in client.names(folder)]
@@ -89,20 +96,25 @@ def _of_newest_record(client: HdfsClient, layout: Layout) -> list[OpenFile]:
 def files_of_any_format(client: HdfsClient, path: str, layout: FileLayout) -> tuple[list[StoredFile], list[str]]:
     """The sink's files, also those from before its format was changed, and the paths of files with other names.
 
-    Raises Retriable, Fatal.
+    Files that are still open are in neither. Raises Retriable, Fatal.
     """
-    names = [layout.names.of(extension) for extension in EXTENSIONS]
+    names = _names_of_any_format(layout)
     found = {file.path: _stored(file, path, names) for file in client.walk(path)}
     known = sorted(file for file in found.values() if file is not None)
-    return known, sorted(path for path, file in found.items() if file is None)
+    return known, sorted(path for path, file in found.items() if file is None and not path.endswith(OPEN))
 
 
-def _stored(file: HdfsFile, path: str, names: Sequence[FileNames]) -> StoredFile | None:
+def _names_of_any_format(layout: FileLayout) -> dict[str, FileNames]:
+    """By extension; the present format is first, for names may be without one."""
+    return {extension: layout.names.of(extension) for extension in (layout.format.extension, *EXTENSIONS)}
+
+
+def _stored(file: HdfsFile, path: str, names: Mapping[str, FileNames]) -> StoredFile | None:
     folder, _, name = file.path.rpartition("/")
-    for template in names:
+    for extension, template in names.items():
         known = template.read(name)
         if known is not None:
-            return StoredFile(*known, folder.removeprefix(path).strip("/"), *file)
+            return StoredFile(*known, folder.removeprefix(path).strip("/"), *file, extension)
     return None
 
 
@@ -114,17 +126,19 @@ def settled_files(
 ) -> list[StoredFile]:
     """The files of a topic as they are when each merge that is under way is finished: `path` tells where they lie now.
 
-    layout: of any partition of the topic; open_files: as for stored_files. Raises Retriable, Fatal.
+    Those from before the sink's format was changed are among them. layout: of any partition of the topic; open_files:
+    as for stored_files. Raises Retriable, Fatal.
     """
+    list_files = partial(stored_files, client, layout.data, files, open_files=open_files, any_format=True)
     merges = list(under_way(client, layout))
-    found = stored_files(client, layout.data, files, open_files=open_files)
+    found = list_files()
     while (now := list(under_way(client, layout))) != merges:  # one began or ended while the files were listed
         merges = now
-        found = stored_files(client, layout.data, files, open_files=open_files)
+        found = list_files()
     for merge, path in merges:
-        known = files.names.read(merge.name)
+        known = _stored(HdfsFile(merge.path, 0, 0.0), layout.data, _names_of_any_format(files))
         gone = {merge.path, *(f"{merge.folder}/{name}" for name in merge.originals)}
         found = [file for file in found if file.path not in gone]
         if known is not None:
-            found.append(StoredFile(*known, merge.folder.removeprefix(layout.data).strip("/"), path))
+            found.append(replace(known, path=path))
     return sorted(file for file in found if file.partition.topic == layout.partition.topic)

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from events.schema import Check, InvalidRecord
-from sinks.errors import Retriable
+from sinks.errors import Fatal, Retriable
 from sinks.findings import Finding
 from sinks.hdfs.client import HdfsClient, NotFound
 from sinks.hdfs.files import FileLayout
-from sinks.hdfs.formats import Tally, as_line
+from sinks.hdfs.formats import EXTENSIONS, Format, Tally, as_line, make_format
 from sinks.hdfs.layout import OPEN
 from sinks.hdfs.stored import StoredFile
 from sinks.records import Partition, Record
@@ -18,15 +18,25 @@ from sinks.records import Partition, Record
 class Verifier:
     """Compares the offsets from `first` up to `end` (excluded) of one partition.
 
-    check: tells the records that belong into files from those that became dead letters. valid, refused: how many of
-    each there are, once `findings` has come to its end.
+    event: their kind; check: tells the records that belong into files from those that became dead letters. valid,
+    refused: how many of each there are, once `findings` has come to its end.
     """
 
     def __init__(
-        self, client: HdfsClient, layout: FileLayout, check: Check, *, partition: Partition, first: int, end: int
+        self,
+        client: HdfsClient,
+        layout: FileLayout,
+        event: str,
+        check: Check,
+        *,
+        partition: Partition,
+        first: int,
+        end: int,
     ) -> None:
         self._client = client
         self._layout = layout
+        self._event = event
+        self._formats = {layout.format.extension: layout.format}
         self._check = check
         self._partition = partition
         self._first = first
@@ -85,7 +95,7 @@ class Verifier:
         folder.values = []
         if file.first < self._first or file.last >= self._end:
             return  # not all of its records were read
-        if not self._is_same(self._content(file), values):
+        if not self._is_same(self._format_of(file), self._content(file), values):
             yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
 
     def _content(self, file: StoredFile) -> bytes:
@@ -97,15 +107,24 @@ class Verifier:
             if not is_open:
                 raise Retriable(f"{file.path} was merged or moved meanwhile; run it again") from error
         # It was closed meanwhile, perhaps after it had grown.
-        folder = file.path.rpartition("/")[0]
+        folder, names = file.path.rpartition("/")[0], self._layout.names.of(file.extension)
         for name in self._client.names(folder):
-            known = self._layout.names.read(name)
+            known = names.read(name)
             if known is not None and known[:2] == (file.partition, file.first):
                 return self._client.read(f"{folder}/{name}")[: file.length]
         return b""
 
-    def _is_same(self, data: bytes, values: list[bytes]) -> bool:
-        format_ = self._layout.format
+    def _format_of(self, file: StoredFile) -> Format:
+        """That in which it was stored, which may have been another one than the sink's is now."""
+        if file.extension not in self._formats:
+            try:
+                self._formats[file.extension] = make_format(EXTENSIONS[file.extension], self._event)
+            except ValueError as error:
+                raise Fatal(f"{file.path} can't be read: {error}") from error
+        return self._formats[file.extension]
+
+    @staticmethod
+    def _is_same(format_: Format, data: bytes, values: list[bytes]) -> bool:
         expected = bytes(format_.encode([as_line(value) for value in values])) if values else format_.nothing
         if format_.nothing is not None and expected is not None:  # lines are compared as they are, with less memory
             found, wanted = Tally(), Tally()

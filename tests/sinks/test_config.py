@@ -41,6 +41,13 @@ def test_another_sink_is_an_entry() -> None:
         ({"tasks": 0}, "$.tasks"),
         ({"target": {}}, "`path`"),
         ({"target": {"path": "relative"}}, "$.target.path"),
+        ({"target": {"path": "/x//y"}}, "path '/x//y' must be written without //, /./ and /../ - at `$.target`"),
+        ({"target": {"path": "//x"}}, "path '//x' must be written"),
+        ({"target": {"path": "/x/./y"}}, "path '/x/./y' must be written"),
+        ({"target": {"path": "/x/../y"}}, "path '/x/../y' must be written"),
+        ({"target": {"path": "/x/.."}}, "path '/x/..' must be written"),
+        ({"target": {"path": "/x:y"}}, "path '/x:y' must be without colons and control characters"),
+        ({"target": {"path": "/x\n"}}, r"path '/x\n' must be without"),
         ({"target": {"path": "/x", "index": "y"}}, "unknown field `index`"),
         ({"target": None}, "target"),
         ({"event": "nobody-knows"}, "event is 'nobody-knows'"),
@@ -88,7 +95,41 @@ def test_sinks_that_are_in_each_others_way_are_named() -> None:
         messages = check_sinks()
     assert [message.id for message in messages] == ["sinks.E002"] * 2
     assert "read t as group sink-a: each would get a part" in messages[0].msg
-    assert "read t into /data/t: their files would have the same names" in messages[1].msg
+    assert "both store t in target.path /data/t: their files would have the same names" in messages[1].msg
+
+
+def conflicts(**others: dict[str, Any]) -> list[str]:
+    """What is told of an HDFS sink that stores t in /data/t of HDFS a, beside others."""
+    nodes = {"default": "http://a:9870", "again": "http://b:9870;http://A:9870/", "far": "http://c:9870"}
+    with override_settings(
+        SINKS={"first": HDFS, **{name: {**HDFS, **entry} for name, entry in others.items()}},
+        HDFS={name: {"url": url} for name, url in nodes.items()},
+        KAFKA={name: {"bootstrap.servers": name} for name in ("default", "elsewhere")},
+    ):
+        return [message.msg for message in check_sinks()]
+
+
+@pytest.mark.parametrize("change", [{}, {"kafka": "elsewhere"}, {"target": {"path": "/data/t", "cluster": "again"}}])
+def test_one_topic_is_stored_in_a_path_once(change: dict[str, Any]) -> None:
+    assert conflicts(second=change) == [
+        "SINKS['first'] and SINKS['second'] both store t in target.path /data/t: their files would have the same names"
+    ]
+
+
+@pytest.mark.parametrize("path", ["/data/t/x", "/data/t/_sink/first", "/data"])
+@pytest.mark.parametrize("topic", ["t", "u"])
+def test_no_path_lies_in_that_of_another_sink(path: str, topic: str) -> None:
+    (told,) = conflicts(second={"topics": [topic], "target": {"path": path, "cluster": "again"}})
+    assert told.startswith("target.path ")
+    assert "SINKS['first']" in told
+    assert "SINKS['second']" in told
+
+
+def test_a_path_may_hold_several_topics_and_be_used_on_several_hdfs() -> None:
+    topics = {"topics": ["u"]}
+    neighbour = {"target": {"path": "/data/t2"}}
+    far = {"target": {"path": "/data/t", "cluster": "far"}}
+    assert conflicts(topics=topics, neighbour=neighbour, far=far) == []
 
 
 def test_indices_that_are_in_each_others_way_are_named() -> None:

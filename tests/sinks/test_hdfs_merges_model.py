@@ -27,6 +27,7 @@ from sinks.hdfs.rewind import Rewind
 from sinks.hdfs.rewind_marks import RewindMarks, mark_offset, new_mark
 from sinks.hdfs.stored import settled_files
 from sinks.hdfs.writer import HdfsWriter
+from sinks.management.commands.rewind_hdfs import _told
 from sinks.records import Batch, Columns
 from sinks.retry import Backoff, Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -223,6 +224,32 @@ def test_a_merged_file_with_other_records_is_never_published() -> None:
     assert visible(hdfs) == Counter(range(30))
 
 
+@pytest.mark.parametrize("folder", ["dt=1", f"topic-0-{0:020d}-{2:020d}.log"])
+def test_a_folder_that_is_not_there_is_named(folder: str) -> None:
+    compaction = Compaction(stored(MemoryHdfs()), path="/data", sink="sink", files=FILES, target=1, retry=hasty_retry())
+    with pytest.raises(Fatal, match=f"there is no folder /data/{folder}"):
+        list(compaction.run("topic", folders=[folder], before=1.0))
+
+
+def test_a_merge_whose_folder_is_gone_is_named_and_stops_neither_rewind_nor_sink() -> None:
+    hdfs = stored(MemoryHdfs())
+    merges = Merges(hdfs, LAYOUT)
+    merges.take_over(hasty_retry())
+    merge = Merge(folder="/data/dt=1", name=f"topic-1-{0:020d}-{1:020d}.log", originals=("a", "b"), joins=True)
+    named = rf"the merge in {LAYOUT.compaction}/committed/\w+/1 can't be finished"
+    with pytest.raises(Fatal, match=named):
+        merges.replace(merge, b"0;\n1;\n", hasty_retry(), nothing=b"")
+    with pytest.raises(Fatal, match=named):
+        compact(hdfs)
+    with pytest.raises(Fatal, match=named):
+        go_to(hdfs, 12)
+    assert writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at == 30
+    hdfs.make_folders("/data/dt=1")
+    compact(hdfs)
+    assert hdfs.files[merge.path].data == b"0;\n1;\n"
+    assert leftovers(hdfs) == []
+
+
 # Rewinding
 
 
@@ -286,6 +313,19 @@ def test_files_of_an_earlier_format_are_replaced_too_and_others_are_told() -> No
     plan = Rewind(hdfs, LAYOUT, packed).plan(24)
     assert [file.first for file in plan.replaced] == [24, 27]
     assert plan.unknown == ["/data/notes.txt"]
+
+
+def test_open_files_are_told_as_the_sinks_own() -> None:
+    hdfs = stored(MemoryHdfs())
+    writer(hdfs, RollLimits(10, 10_000, 1000.0, 1)).open(PARTITION, None, hasty_retry()).store(
+        [batch(30, 33)], hasty_retry()
+    )
+    plan = Rewind(hdfs, LAYOUT, FILES).plan(24)
+    assert [file.first for file in plan.replaced] == [24, 27]
+    assert (plan.growing, plan.unknown) == ([f"/data/topic-0-{30:020d}.open"], [])
+    told = "\n".join(_told(PARTITION, 24, plan))
+    assert "still open, which are closed first and replaced when they hold such records" in told
+    assert "names that the sink does not give" not in told
 
 
 def test_a_rewind_to_another_offset_than_the_unfinished_one_is_refused() -> None:

@@ -1,5 +1,6 @@
 """verify_hdfs, verify_es and replay_dlq end with 0, 1 or 2, and name an argument that makes no sense."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from io import StringIO
 from typing import Any
@@ -44,13 +45,23 @@ def test_arguments_that_make_no_sense_are_named_and_end_with_2(command: str, nam
         ("delete_old_indices --days -1", "argument --days: -1 must be at least 0"),
         ("delete_old_indices --days 99999999999", "argument --days: 99999999999 must be at most"),
         ("compact_hdfs --target-bytes 0", "argument --target-bytes: 0 must be at least 1"),
+        *(
+            (f"compact_hdfs --folder {folder}", f"argument --folder: '{folder}' must be a path below the sink's")
+            for folder in ("../..", "..", "dt=1/../..", "/dt=1", "dt=1//h=2", "./dt=1", ".", "/", "_sink", "dt=1/_sink")
+        ),
         ("compact_hdfs --older-than nan", "--older-than is nan; it must be at least 0"),
         ("rewind_hdfs --partition select-color-0 --to -1", "argument --to: -1 must be at least 0"),
     ],
 )
 def test_so_are_those_of_commands_that_change_something(command: str, named: str) -> None:
-    with pytest.raises(CommandError, match=named):
+    with pytest.raises(CommandError, match=re.escape(named)) as refused:
         call_command(*command.split())
+    assert "argument" in named or refused.value.returncode == 2
+
+
+def test_an_empty_folder_is_named_too() -> None:
+    with pytest.raises(CommandError, match="argument --folder: '' must be a path below the sink's"):
+        call_command("compact_hdfs", "--folder", "")
 
 
 @pytest.mark.parametrize("command", [["verify_hdfs"], ["verify_es"], ["replay_dlq", "--sink", "hdfs"]])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import hdfs as hdfs_package
+import msgspec
 import pytest
 from django.core.management import call_command
 from django.test import override_settings
@@ -12,8 +13,10 @@ from devstack.stack import Stack
 from events.schema import check_for
 from sinks.findings import Finding
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.layout import OpenFile
-from sinks.hdfs.stored import StoredFile, committed_open_files, stored_files
+from sinks.hdfs.formats import FORMATS, make_format
+from sinks.hdfs.layout import Layout, OpenFile
+from sinks.hdfs.merges import Merge
+from sinks.hdfs.stored import StoredFile, committed_open_files, settled_files, stored_files
 from sinks.hdfs.verify import Verifier
 from sinks.records import Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -31,7 +34,8 @@ def findings(files: dict[tuple[int, int], list[int]], offsets: list[int], first:
     records = [Record(offset, event(offset) if offset % 10 != 9 else b"bad", 0) for offset in offsets]
     records = [record for record in records if first <= record.offset < end]
     layout = HdfsTarget(path="/data").layout("select-color")
-    verifier = Verifier(client, layout, check_for("select-color"), partition=PARTITION, first=first, end=end)
+    check = check_for("select-color")
+    verifier = Verifier(client, layout, "select-color", check, partition=PARTITION, first=first, end=end)
     found = verifier.findings(stored_files(client, "/data", layout), records)
     return [f"{finding.kind} {finding.first}-{finding.last}" for finding in found]
 
@@ -71,7 +75,7 @@ def open_file(client: MemoryHdfs, committed: int, last: int) -> None:
 
 def verify_open(client: MemoryHdfs, files: list[StoredFile]) -> list[str]:
     layout = HdfsTarget(path="/data", mode="append").layout("select-color")
-    verifier = Verifier(client, layout, check_for("select-color"), partition=PARTITION, first=0, end=8)
+    verifier = Verifier(client, layout, "select-color", check_for("select-color"), partition=PARTITION, first=0, end=8)
     return [str(finding) for finding in verifier.findings(files, [Record(n, event(n), 0) for n in range(8)])]
 
 
@@ -95,6 +99,30 @@ def test_an_open_file_of_which_nothing_is_committed_stores_nothing() -> None:
     layout = HdfsTarget(path="/data", mode="append").layout("select-color")
     files = stored_files(client, "/data", layout, open_files=committed_open_files(client, "/data", "sink", ["t"]))
     assert verify_open(client, files) == ["t-0: gap: offsets 0-7: 8 records are in no file"]
+
+
+def test_files_of_earlier_formats_and_their_merges_are_read_as_what_they_are() -> None:
+    client = MemoryHdfs()
+    now = Layout("/data", "sink", PARTITION)
+    name, last = "t-0-{:020d}-{:020d}.{}", 0
+    for number, format_name in enumerate(FORMATS):
+        format_ = make_format(format_name, "select-color")
+        content = bytes(format_.encode([event(offset) + b"\n" for offset in (last, last + 1)]))
+        merging = format_name == "gzip"
+        made = name.format(last, last + 1, format_.extension)
+        entry = f"{now.compaction}/committed/epoch/{number}"
+        client.create(f"{entry}/merged" if merging else f"/data/{made}", content)
+        if merging:
+            merge = Merge(folder="/data", name=made, originals=("gone",), joins=True)
+            client.create(f"{entry}/merge.json", msgspec.json.encode(merge))
+        last += 2
+    records = [Record(offset, event(offset), 0) for offset in range(last + 1)]
+    check = check_for("select-color")
+    for format_name in FORMATS:
+        layout = HdfsTarget(path="/data", format=format_name).layout("select-color")
+        verifier = Verifier(client, layout, "select-color", check, partition=PARTITION, first=0, end=100)
+        found = verifier.findings(settled_files(client, now, layout), records)
+        assert [str(finding) for finding in found] == [f"t-0: gap: offsets {last}-{last}: 1 records are in no file"]
 
 
 def test_a_finding_reads_as_a_sentence() -> None:

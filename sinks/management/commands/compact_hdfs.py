@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sinks.arguments import whole
+from sinks.arguments import folder, whole
 from sinks.config import SinkConfig
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.compaction import Compaction
@@ -27,6 +27,7 @@ class Command(HdfsCommand):
         which = parser.add_mutually_exclusive_group()
         which.add_argument(
             "--folder",
+            type=folder,
             action="append",
             dest="folders",
             help="a closed folder below the sink's path, with all below it; may be given again",
@@ -50,7 +51,7 @@ class Command(HdfsCommand):
         """0, or raises."""
         if not options["older_than"] >= 0:
             raise CommandError(f"--older-than is {options['older_than']:g}; it must be at least 0")
-        folders = [folder.strip("/") for folder in options["folders"] or ()]
+        folders = options["folders"] or []
         files = target.layout(sink.event)
         if folders and files.folders.is_flat:
             raise CommandError(f"{sink.name} has no folders; --older-than chooses the files")
@@ -63,7 +64,12 @@ class Command(HdfsCommand):
             retry=patient(sink),
         )
         before = time.time() - (0 if folders else options["older_than"] * 3600)
+        lines = 0
         for topic in sink.topics:
             for line in compaction.run(topic, folders=folders or [""], before=before):
                 self.stdout.write(line)
+                lines += 1
+        if not lines:
+            age = "" if folders else f" that have not changed for {options['older_than']:g} hours"
+            self.stdout.write(f"{sink.name}: no neighbouring small files{age}; nothing to merge")
         return 0

@@ -52,7 +52,7 @@ class Command(HdfsCommand):
             return 0
         replaced = rewind.carry_out(plan, patient(sink), skip=options["skip"])
         self.stdout.write(f"{partition}: goes on at offset {plan.to}; files that were replaced lie in {replaced}")
-        self.stdout.write("A sink that is running notices with its next file; one that starts begins there.")
+        self.stdout.write("A sink that is running notices with its next file, or is restarted to begin there at once.")
         return 0
 
 
@@ -65,7 +65,9 @@ def _partition(reader: LogReader, sink: SinkConfig, name: str) -> Partition:
 
 
 def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
-    lines = [f"{partition}: goes on at {'the beginning' if plan.now is None else f'offset {plan.now}'} now"]
+    lines = [
+        f"{partition}: up to now the sink goes on at {'the beginning' if plan.now is None else f'offset {plan.now}'}"
+    ]
     if plan.to < asked:
         lines.append(f"offset {asked} is in the middle of a file, which is replaced as a whole: from offset {plan.to}")
     if plan.replaced:
@@ -75,6 +77,9 @@ def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
             "is stored again:"
         )
         lines += [f"  {file.path}" for file in plan.replaced]
+    if plan.growing:
+        lines.append("files that are still open, which are closed first and replaced when they hold such records:")
+        lines += [f"  {path}" for path in plan.growing]
     if plan.replaced and plan.unknown:
         lines.append(
             f"files with names that the sink does not give, {len(plan.unknown)}, stay; if they hold such "

@@ -49,7 +49,7 @@ class Command(VerifyCommand):
         def compare(partition: Partition, first: int, end: int) -> tuple[Counts, Findings]:
             for mark in RewindMarks(client, Layout(target.path, sink.name, partition)).under_way():
                 self.stdout.write(f"{partition}: {describe(mark)} is unfinished: run rewind_hdfs again")
-            verifier = Verifier(client, layout, check, partition=partition, first=first, end=end)
+            verifier = Verifier(client, layout, sink.event, check, partition=partition, first=first, end=end)
             return verifier, partial(verifier.findings, files)
 
         return compare
