@@ -10,6 +10,7 @@ from sinks.hdfs.client import Content, HdfsClient
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout, flat, unflat
 from sinks.hdfs.ownership import Ownership
+from sinks.hdfs.renaming import check_not_renamed
 from sinks.hdfs.rewind_marks import RewindMarks
 from sinks.metrics import SinkMetrics
 from sinks.records import Batch, Partition, Rejected
@@ -97,6 +98,7 @@ class HdfsWriter:
         for name in noted:
             self._check_identity(layout, unflat(name).removeprefix(_TOPIC_ID))
         if not noted:
+            check_not_renamed(self._client, layout)
             self._client.make_folders(f"{layout.topic}/{flat(_TOPIC_ID + topic_id)}")  # it may hold a slash
         return topic_id
 

@@ -18,10 +18,12 @@ from sinks.errors import Fatal
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.files import MAX_NAME
 from sinks.hdfs.formats import FORMATS, as_line, make_format
-from sinks.hdfs.layout import OpenFile
+from sinks.hdfs.layout import Layout, OpenFile
 from sinks.hdfs.naming import NO_VALUE, FileNames, Folders
+from sinks.hdfs.renaming import check_not_renamed
 from sinks.hdfs.writer import FlushPartition
 from sinks.records import Batch, Columns, Partition, Record
+from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
 
@@ -231,3 +233,12 @@ def test_parquet_and_avro_need_a_schema() -> None:
     for format_ in ("parquet", "avro"):
         with pytest.raises(ValueError, match="known fields"):
             HdfsTarget(path="/data", format=format_).layout("json")
+
+
+def test_a_sink_with_a_new_name_stores_nothing_beside_what_it_stored_by_the_first() -> None:
+    hdfs = MemoryHdfs()
+    hdfs.make_folders("/data/_sink/old/t/0/committed")
+    with pytest.raises(Fatal, match=r"SINKS\['new'\]: a sink named 'old' has stored t in /data"):
+        check_not_renamed(hdfs, Layout("/data", "new", Partition("t", 0)))
+    check_not_renamed(hdfs, Layout("/data", "old", Partition("t", 0)))
+    check_not_renamed(hdfs, Layout("/data", "new", Partition("another", 0)))
