@@ -98,7 +98,7 @@ class ProcessDelivery:
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""
-        return self._spool.appended - self._feeder.fed or self._producer.counts().waiting
+        return self._spool.appended - self._feeder.fed + self._feeder.aside or self._producer.counts().waiting
 
     def close(self) -> None:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
@@ -140,6 +140,7 @@ class ProcessDelivery:
             (metrics.FAILED, own.failed),
             (metrics.KEPT, own.kept),
             (metrics.QUEUE, sum(count.waiting for count in counts)),
+            (metrics.ASIDE, self._feeder.aside),
             (metrics.SPOOL_BYTES, state.spool_bytes),
             (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),
             (metrics.KAFKA_AWAY, int(state.is_kafka_away)),

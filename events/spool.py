@@ -64,6 +64,8 @@ class Spool:
         self.folder, self._lock_fd = _make_folder(root)
         if fsync != "never":
             _sync_folder(root)
+        self._root = root
+        self._fsync_seconds = fsync_seconds
         self._max_bytes = max_bytes
         # A segment is removed as a whole, so a few must fit.
         self._segment_bytes = min(segment_bytes, max_bytes // 4)
@@ -99,6 +101,16 @@ class Spool:
         with self._lock:
             segment = self._segment
             return segment.number, segment.synced if self._fsync == "always" else segment.written
+
+    def another(self) -> "Spool":
+        """A second spool of this process, with the same settings. Raises OSError."""
+        return Spool(
+            self._root,
+            max_bytes=self._max_bytes,
+            segment_bytes=self._segment_bytes,
+            fsync=self._fsync,
+            fsync_seconds=self._fsync_seconds,
+        )
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Writes records, all or none. Raises SpoolFull: then none of them is ever read."""
