@@ -16,7 +16,7 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from events.delivery import from_payload, to_payload
-from events.producer import OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
+from events.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
 from events.spool import Spool, SpoolFull, SpoolReader, orphans, release
 
 logger = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ class Feeder:
         """Records of this process's spool that were delivered, or set aside."""
         self.aside = 0
         """Records that are set aside now."""
+        self.dropped = 0
+        """Records that were given up, because Kafka will never take them."""
         self._looked_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spool-feeder", daemon=True)
@@ -129,10 +131,11 @@ class Feeder:
         """Delivers one batch; whether there was one."""
         payloads = source.reader.read(BATCH_RECORDS, BATCH_BYTES)
         if payloads:
-            source.batch = _Batch([from_payload(payload) for payload in payloads])
-            if not self._deliver(source, source.batch):
+            batch = source.batch = _Batch([from_payload(payload) for payload in payloads])
+            if not self._deliver(source, batch):
                 return False
             source.batch = None
+            self.dropped += batch.dropped
             if isinstance(source, _Aside):
                 self.aside -= len(payloads)
             elif source.lock_fd is None:
@@ -220,6 +223,7 @@ class Feeder:
         if not aside.batch.wait(0):
             return False
         is_delivered = not aside.batch.undelivered()
+        self.dropped += aside.batch.dropped
         aside.batch = None
         if is_delivered:
             self.aside -= 1
@@ -246,6 +250,8 @@ class _Batch:
         self.records = records
         self.missing: set[str] = set()
         """Topics that Kafka does not have, or forbids, as far as was told since `begin`."""
+        self.dropped = 0
+        """How many of them were given up."""
         self.is_held = False
         """Whether it was told that it can't go on."""
         self._is_done = [False] * len(records)
@@ -278,7 +284,7 @@ class _Batch:
         elif error.code() in OF_TOPIC:
             self.note_missing(index)
             return
-        elif error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD):
+        elif error.code() in HOPELESS:
             self.drop(index, error)
             return
         self._end_one()
@@ -297,6 +303,8 @@ class _Batch:
         """Kafka will never take this record: better without it than stuck for ever."""
         logger.error("event not delivered to %s: %s: %r", self.records[index][0], error.str(), self.records[index][1])
         self._is_done[index] = True
+        with self._lock:
+            self.dropped += 1
         self._end_one()
 
     def _end_one(self) -> None:

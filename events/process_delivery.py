@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -75,7 +75,8 @@ class ProcessDelivery:
 
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
-        return self._producer.counts()
+        counts = self._producer.counts()
+        return replace(counts, failed=counts.failed + self._feeder.dropped)
 
     def state(self) -> State:
         """How it stands now."""
@@ -131,7 +132,7 @@ class ProcessDelivery:
 
     def _publish(self) -> None:
         """Puts what is counted and measured elsewhere among the counters."""
-        state, own = self.state(), self._producer.counts()
+        state, own = self.state(), self.counts()
         acknowledging = self._delivery.acknowledging
         counts = [own] if acknowledging is None else [own, acknowledging.counts()]
         statistics = self._producer.statistics

@@ -58,8 +58,8 @@ _CLOSE_SECONDS = 5.0
 _PURGE_SECONDS = 2.0
 _ENTERED_SECONDS = 0.001
 
-# Of the record itself: no further try, nor another place, would help.
-_HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
+HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
+"""The codes of errors of the record itself: no further try, nor another place, would help."""
 
 OF_TOPIC = {
     KafkaError._UNKNOWN_TOPIC,
@@ -175,7 +175,7 @@ class EventProducer:
         except BufferError:
             raise self._refusal("the queue to Kafka is full") from None
         except KafkaException as error:
-            if error.args[0].code() in _HOPELESS:
+            if error.args[0].code() in HOPELESS:
                 raise
             if error.args[0].code() in OF_TOPIC:
                 raise self._topic_refusal(topic, error.args[0].str()) from error
@@ -322,7 +322,7 @@ class EventProducer:
             self._delivered += 1
             return
         value = message.value() or b""
-        if self._keep is not None and error.code() not in _HOPELESS and self._keep(message.topic(), value, headers):
+        if self._keep is not None and error.code() not in HOPELESS and self._keep(message.topic(), value, headers):
             self._kept += 1
             return
         self._note_failure(error, message)
