@@ -20,7 +20,7 @@ from events.bad_events import BadEvents
 from events.bots import is_bot
 from events.counters import Counters, Key
 from events.delivery import Delivers, Mode, Refusal
-from events.event import InvalidEvent, encode
+from events.event import Event, InvalidEvent, encode
 from events.http import Environ, Refused
 from events.kinds import Kind
 from events.metrics import ACCEPTED as EVENTS_ACCEPTED
@@ -112,13 +112,13 @@ class Collector:
         kind = self.kinds[SELECT_COLOR]
         timestamp = self.now()
         try:
-            event = kind.make(params, timestamp=timestamp, user_agent=user_agent, names=_SELECT_NAMES)
+            value = self._encode(kind.make(params, timestamp=timestamp, user_agent=user_agent, names=_SELECT_NAMES))
         except InvalidEvent as invalid:
             self.counters.add((REJECTED, SELECT_COLOR, invalid.reason))
             self.note_bad(params, str(invalid), path=SELECT_PATH, user_agent=user_agent)
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
         headers = [BOT] if is_bot(user_agent) else None
-        refusal = self.delivery.take([(kind.topic, encode(event), headers)], self.mode)
+        refusal = self.delivery.take([(kind.topic, value, headers)], self.mode)
         if refusal is not None:
             self.counters.add((UNAVAILABLE, self.mode.value))
             return _unavailable({"status": "unavailable", "detail": refusal.reason})
@@ -190,11 +190,15 @@ class Collector:
             if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
                 raise InvalidEvent({"id": "Must be a UUID."}, reason="id")
             headers = [(EVENT_ID, event_id.lower().encode()), *(headers or ())]
-        value = encode(kind.make(given, timestamp=timestamp, user_agent=user_agent))
+        return kind.topic, self._encode(kind.make(given, timestamp=timestamp, user_agent=user_agent)), headers
+
+    def _encode(self, event: Event) -> bytes:
+        """Raises InvalidEvent for one that is too large."""
+        value = encode(event)
         if len(value) > self.limits.max_event_bytes:
             error = f"Must be at most {self.limits.max_event_bytes} bytes, not {len(value)}."
             raise InvalidEvent({"event": error}, reason="size")
-        return kind.topic, value, headers
+        return value
 
 
 def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
