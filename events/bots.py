@@ -9,8 +9,15 @@ _BOT = re.compile(
     re.IGNORECASE,
 )
 
+# Longer than any real one: what callers make up must not fill the memory.
+_MAX_LENGTH = 512
 
-@lru_cache(maxsize=10_000)
+
 def is_bot(user_agent: str) -> bool:
     """Whether a User-Agent names a program that browses by itself; one that poses as a browser is not told."""
+    return _is_bot(user_agent[:_MAX_LENGTH])
+
+
+@lru_cache(maxsize=10_000)
+def _is_bot(user_agent: str) -> bool:
     return _BOT.search(user_agent) is not None

@@ -20,7 +20,7 @@ from events.bad_events import BadEvents
 from events.bots import is_bot
 from events.counters import Counters, Key
 from events.delivery import Delivers, Mode, Refusal
-from events.event import InvalidEvent, encode
+from events.event import Event, InvalidEvent, encode
 from events.http import Environ, Refused
 from events.kinds import Kind
 from events.metrics import ACCEPTED as EVENTS_ACCEPTED
@@ -45,6 +45,10 @@ BOT = ("event.bot", b"1")
 """The Kafka header of events whose User-Agent is a program's."""
 
 _NO_EVENTS = "The body must be an event or an array of events, in JSON"
+_UNREADABLE = "Must be JSON, without thousands of levels or digits."
+_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{},"]', re.DOTALL)
+"""What structures JSON; a quote alone is one that does not end."""
+
 _SELECT_NAMES = {"colorName": "color", "userName": "user"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -108,13 +112,13 @@ class Collector:
         kind = self.kinds[SELECT_COLOR]
         timestamp = self.now()
         try:
-            event = kind.make(params, timestamp=timestamp, user_agent=user_agent, names=_SELECT_NAMES)
+            value = self._encode(kind.make(params, timestamp=timestamp, user_agent=user_agent, names=_SELECT_NAMES))
         except InvalidEvent as invalid:
             self.counters.add((REJECTED, SELECT_COLOR, invalid.reason))
             self.note_bad(params, str(invalid), path=SELECT_PATH, user_agent=user_agent)
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
         headers = [BOT] if is_bot(user_agent) else None
-        refusal = self.delivery.take([(kind.topic, encode(event), headers)], self.mode)
+        refusal = self.delivery.take([(kind.topic, value, headers)], self.mode)
         if refusal is not None:
             self.counters.add((UNAVAILABLE, self.mode.value))
             return _unavailable({"status": "unavailable", "detail": refusal.reason})
@@ -175,6 +179,8 @@ class Collector:
         return name if isinstance(name, str) and name in self.kinds else "unknown"
 
     def _record(self, given: Any, timestamp: str, user_agent: str, headers: Headers | None) -> Record:
+        if isinstance(given, bytes):
+            raise InvalidEvent({"event": _UNREADABLE}, reason="json")
         if not isinstance(given, dict):
             raise InvalidEvent({"event": "Must be a JSON object."}, reason="json")
         kind = self.kinds.get(name) if isinstance(name := given.get("event", SELECT_COLOR), str) else None
@@ -184,11 +190,15 @@ class Collector:
             if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
                 raise InvalidEvent({"id": "Must be a UUID."}, reason="id")
             headers = [(EVENT_ID, event_id.lower().encode()), *(headers or ())]
-        value = encode(kind.make(given, timestamp=timestamp, user_agent=user_agent))
+        return kind.topic, self._encode(kind.make(given, timestamp=timestamp, user_agent=user_agent)), headers
+
+    def _encode(self, event: Event) -> bytes:
+        """Raises InvalidEvent for one that is too large."""
+        value = encode(event)
         if len(value) > self.limits.max_event_bytes:
             error = f"Must be at most {self.limits.max_event_bytes} bytes, not {len(value)}."
             raise InvalidEvent({"event": error}, reason="size")
-        return kind.topic, value, headers
+        return value
 
 
 def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
@@ -221,14 +231,13 @@ def _collect_events(environ: Environ, collector: Collector) -> Answer:
         raise Refused(415, "The Content-Type must be application/json or text/plain.")
     body = http.plain_body(environ, collector.limits.max_batch_bytes)
     try:
-        events = _events(body)
+        events = _events(body, collector.limits.max_batch_events)
     except Refused as refused:
         collector.note_bad(body, refused.detail, path=EVENTS_PATH, user_agent=http.user_agent(environ))
         raise
     if not events:
         raise Refused(400, "The batch has no events.")
-    if len(events) > (limit := collector.limits.max_batch_events):
-        raise Refused(413, f"The batch has {len(events)} events; at most {limit} are accepted.")
+    _check_number(events, collector.limits.max_batch_events)
     return collector.batch(events, user_agent=http.user_agent(environ), mode=mode)
 
 
@@ -242,8 +251,13 @@ def _mode(environ: Environ, collector: Collector) -> Mode:
         raise Refused(400, f"mode must be one of {', '.join(Mode)}.") from None
 
 
-def _events(body: bytes) -> Sequence[Any]:
-    """What a body has for each event. Raises Refused."""
+def _check_number(events: Sequence[Any], limit: int) -> None:
+    if len(events) > limit:
+        raise Refused(413, f"The batch has {len(events)} events; at most {limit} are accepted.")
+
+
+def _events(body: bytes, limit: int) -> Sequence[Any]:
+    """What a body has for each event; bytes for one that can't be read. Raises Refused."""
     try:
         return [_decode_event(body)] if body.startswith(b"{") else _decode_batch(body)
     except (ValueError, RecursionError):
@@ -251,11 +265,50 @@ def _events(body: bytes) -> Sequence[Any]:
     # Something is wrong with it; this one reads on after half a character, and tells bad events from good ones.
     try:
         found = json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Refused(400, f"{_NO_EVENTS} ({_short(error)}).") from None
+    except (ValueError, RecursionError) as error:
+        # One event may be too deep, or have a number that is too long: the others are good.
+        elements = _cut(body)
+        if elements is None:
+            raise Refused(400, f"{_NO_EVENTS} ({_short(error)}).") from None
+        _check_number(elements, limit)
+        return [_read(element) for element in elements]
     if not isinstance(found, list | dict):
         raise Refused(400, f"{_NO_EVENTS}.")
     return found if isinstance(found, list) else [found]
+
+
+def _cut(body: bytes) -> list[bytes] | None:
+    """The elements of an array, or an object alone, as they were sent; None when brackets or quotes don't match."""
+    body = body.strip()
+    if not body.startswith(b"["):
+        return [body]
+    elements: list[bytes] = []
+    depth = 0
+    start = 1
+    for token in _TOKENS.finditer(body):
+        mark = token[0]
+        if mark in b"[{":
+            depth += 1
+        elif mark in b"]}":
+            depth -= 1
+        elif mark == b'"':
+            return None
+        is_end = depth == 0
+        if is_end or (depth == 1 and mark == b","):
+            elements.append(body[start : token.start()])
+            start = token.end()
+        if is_end:
+            return elements if start == len(body) else None
+    return None
+
+
+def _read(element: bytes) -> Any:
+    try:
+        return json.loads(element, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return element
 
 
 def _no_constant(name: str) -> None:

@@ -16,6 +16,11 @@ from events.producer import DURABLE
 Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of its events.")]
 Name = Annotated[str, Meta(min_length=1)]
 
+RECORD_OVERHEAD = 1024
+"""Bytes that a record may need beside its value."""
+
+_MESSAGE_MAX_BYTES = 1_000_000  # librdkafka's default
+
 
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where events wait on disk."""
@@ -129,7 +134,15 @@ def register_kinds() -> None:
 
 def producer_options(conf: EventsSettings) -> dict[str, Any]:
     """The librdkafka options of the producer of events. Raises ImproperlyConfigured."""
-    return {**kafka_cluster(conf.kafka), **(DURABLE if conf.durable else {}), **conf.producer}
+    options = {**kafka_cluster(conf.kafka), **(DURABLE if conf.durable else {}), **conf.producer}
+    largest = str(options.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+    if largest.isdecimal() and int(largest) < conf.max_event_bytes + RECORD_OVERHEAD:
+        raise ImproperlyConfigured(
+            f"EVENTS: max_event_bytes: {conf.max_event_bytes} bytes, with {RECORD_OVERHEAD} for headers, are more than "
+            f"message.max.bytes, {largest}: Kafka's client takes no such event (set EVENTS_MAX_EVENT_BYTES, or "
+            "message.max.bytes in EVENTS_PRODUCER_OPTIONS or KAFKA_OPTIONS)"
+        )
+    return options
 
 
 def kafka_cluster(alias: str) -> dict[str, Any]:

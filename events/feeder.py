@@ -1,19 +1,23 @@
-"""Feeds what lies in the spool to Kafka, in order; adopts the spools of processes that are gone. No Django here."""
+"""Feeds what lies in the spool to Kafka, in order; adopts the spools of processes that are gone. No Django here.
+
+Records of a topic that Kafka does not have (or forbids) are set aside, in a spool of their own, so that they hold up no
+others. That spool is tried now and then; until it is empty, all further records of its topic go to its end.
+"""
 
 import logging
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from events.delivery import from_payload
-from events.producer import EventProducer, KafkaUnavailable, Record
-from events.spool import Spool, SpoolReader, orphans, release
+from events.delivery import from_payload, to_payload
+from events.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
+from events.spool import Spool, SpoolFull, SpoolReader, orphans, release
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +26,9 @@ BATCH_BYTES = 1024 * 1024
 ADOPT_SECONDS = 5.0
 """How often it looks for spools of processes that are gone."""
 
+ASIDE_SECONDS = 5.0
+"""How often it tries a topic that Kafka does not have."""
+
 _RETRY_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
@@ -29,10 +36,20 @@ _IDLE_SECONDS = 1.0
 
 @dataclass
 class _Source:
-    """A spool that is being fed. lock_fd: of an adopted one."""
+    """A spool that is being fed. lock_fd: of an adopted one; batch: what is on its way."""
 
     reader: SpoolReader
     lock_fd: int | None = None
+    batch: "_Batch | None" = None
+
+
+class _Aside(_Source):
+    """Records of a topic that Kafka does not have."""
+
+    def __init__(self, spool: Spool) -> None:
+        super().__init__(SpoolReader(spool.folder, lambda: spool.end))
+        self.spool = spool
+        self.next_try = time.monotonic() + ASIDE_SECONDS
 
 
 class Feeder:
@@ -46,9 +63,13 @@ class Feeder:
         self._spool = spool
         self._producer = producer
         self._sources = [_Source(SpoolReader(spool.folder, lambda: spool.end))]
-        self._batch: _Batch | None = None
+        self._asides: dict[str, _Aside] = {}
         self.fed = 0
-        """Records of this process's spool that were delivered."""
+        """Records of this process's spool that were delivered, or set aside."""
+        self.aside = 0
+        """Records that are set aside now."""
+        self.dropped = 0
+        """Records that were given up, because Kafka will never take them."""
         self._looked_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="spool-feeder", daemon=True)
@@ -62,17 +83,22 @@ class Feeder:
 
     def finish(self) -> None:
         """After the producer was closed: takes note of what its last flush delivered, and lets adopted spools go."""
-        if self._batch is not None and not self._batch.undelivered():
-            self._batch.source.reader.commit()
+        for source in [*self._sources, *self._asides.values()]:
+            if source.batch is not None and not source.batch.undelivered():
+                source.reader.commit()
         for source in self._sources:
             if source.lock_fd is not None:
                 release(source.reader.folder, source.lock_fd)
+        for aside in self._asides.values():
+            aside.spool.close()
 
     def abandon(self) -> None:
         """In a forked child: lets go of the parent's files."""
         for source in self._sources:
             if source.lock_fd is not None:
                 os.close(source.lock_fd)
+        for aside in self._asides.values():
+            aside.spool.abandon()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -80,11 +106,13 @@ class Feeder:
                 self._adopt()
                 self._spool.news.clear()
                 fed = [self._feed(source) for source in list(self._sources)]
+                fed += [self._try(topic, aside) for topic, aside in list(self._asides.items())]
                 if not any(fed):
                     self._spool.news.wait(_IDLE_SECONDS)
             except Exception:
                 logger.exception("the spool could not be fed; it is tried again")
-                for source in self._sources:
+                for source in [*self._sources, *self._asides.values()]:
+                    source.batch = None
                     source.reader.rewind()  # nothing that was read is passed over
                 self._stopping.wait(_RETRY_SECONDS)
 
@@ -92,7 +120,7 @@ class Feeder:
         if time.monotonic() - self._looked_at < ADOPT_SECONDS and self._looked_at:
             return
         self._looked_at = time.monotonic()
-        own = {source.reader.folder for source in self._sources}
+        own = {source.reader.folder for source in [*self._sources, *self._asides.values()]}
         for folder, lock_fd in orphans(self._root, own):
             reader = SpoolReader(folder)
             self._spool.adopt(reader.size())
@@ -103,13 +131,16 @@ class Feeder:
         """Delivers one batch; whether there was one."""
         payloads = source.reader.read(BATCH_RECORDS, BATCH_BYTES)
         if payloads:
-            self._batch = _Batch(source, [from_payload(payload) for payload in payloads])
-            if not self._deliver(self._batch):
+            batch = source.batch = _Batch([from_payload(payload) for payload in payloads])
+            if not self._deliver(source, batch):
                 return False
-            self._batch = None
-            if source.lock_fd is None:
+            source.batch = None
+            self.dropped += batch.dropped
+            if isinstance(source, _Aside):
+                self.aside -= len(payloads)
+            elif source.lock_fd is None:
                 self.fed += len(payloads)
-        self._spool.adopt(-source.reader.commit())
+        self._commit(source)
         if not payloads and source.lock_fd is not None:
             self._sources.remove(source)
             self._spool.adopt(-source.reader.size())
@@ -117,8 +148,15 @@ class Feeder:
             logger.info("the adopted spool %s is delivered", source.reader.folder)
         return bool(payloads)
 
-    def _deliver(self, batch: "_Batch") -> bool:
-        """Tries until all records of a batch are delivered; False when it was stopped before."""
+    def _commit(self, source: _Source) -> None:
+        freed = source.reader.commit()
+        self._spool.adopt(-freed)
+        if isinstance(source, _Aside):
+            source.spool.adopt(-freed)
+
+    def _deliver(self, source: _Source, batch: "_Batch") -> bool:
+        """Tries until all records of a batch are delivered or set aside; False when it ended before."""
+        self._set_aside(source, batch, self._asides.keys() & batch.topics())
         while undelivered := batch.undelivered():
             batch.begin(undelivered)
             for index in undelivered:
@@ -127,6 +165,9 @@ class Feeder:
             while not batch.wait(_LOOK_SECONDS):
                 if self._stopping.is_set():
                     return False
+            if batch.missing and isinstance(source, _Aside):
+                return False
+            self._set_aside(source, batch, batch.missing)
             if batch.undelivered() and self._stopping.wait(_RETRY_SECONDS):
                 return False
         return True
@@ -137,6 +178,9 @@ class Feeder:
             try:
                 self._producer.produce(topic, value, headers=headers, on_delivery=partial(batch.note, index))
                 return True
+            except TopicUnavailable:
+                batch.note_missing(index)
+                return True
             except KafkaUnavailable:
                 self._stopping.wait(_LOOK_SECONDS)
             except KafkaException as error:
@@ -144,17 +188,80 @@ class Feeder:
                 return True
         return False
 
+    def _set_aside(self, source: _Source, batch: "_Batch", topics: Iterable[str]) -> None:
+        """Takes the undelivered records of these topics out of a batch; they stay in it when the disk is full."""
+        if isinstance(source, _Aside):
+            return
+        for topic in topics:
+            indexes = [index for index in batch.undelivered() if batch.records[index][0] == topic]
+            payloads = [to_payload(batch.records[index]) for index in indexes]
+            try:
+                if topic not in self._asides:
+                    self._asides[topic] = _Aside(self._spool.another())
+                    logger.error("Kafka does not have the topic %s, or forbids it: its events are set aside", topic)
+                used = self._asides[topic].spool.used
+                self._asides[topic].spool.append(payloads)
+            except (SpoolFull, OSError):
+                if not batch.is_held:
+                    batch.is_held = True
+                    logger.exception("events for %s can't be set aside: all others wait for them", topic)
+                continue
+            self._spool.adopt(self._asides[topic].spool.used - used)
+            self.aside += len(indexes)
+            batch.end(indexes)
+
+    def _try(self, topic: str, aside: _Aside) -> bool:
+        """Delivers what was set aside once Kafka takes the first record of it, for which nobody waits here."""
+        if aside.batch is None:
+            if time.monotonic() < aside.next_try:
+                return False
+            aside.next_try = time.monotonic() + ASIDE_SECONDS
+            aside.batch = _Batch([from_payload(payload) for payload in aside.reader.read(1, BATCH_BYTES)])
+            aside.batch.begin([0])
+            if not self._produce(aside.batch, 0):
+                return False
+        if not aside.batch.wait(0):
+            return False
+        is_delivered = not aside.batch.undelivered()
+        self.dropped += aside.batch.dropped
+        aside.batch = None
+        if is_delivered:
+            self.aside -= 1
+            self._commit(aside)
+            # All of it before anything else of its topic.
+            while self._feed(aside):
+                pass
+            if not self._stopping.is_set() and aside.batch is None:
+                del self._asides[topic]
+                self._spool.adopt(-aside.reader.size())
+                aside.spool.close()
+                logger.info("Kafka has the topic %s: what was set aside is delivered", topic)
+                return True
+        if not self._stopping.is_set():
+            aside.batch = None
+            aside.reader.rewind()
+        return is_delivered
+
 
 class _Batch:
     """Records on their way, and what became of each."""
 
-    def __init__(self, source: _Source, records: Sequence[Record]) -> None:
-        self.source = source
+    def __init__(self, records: Sequence[Record]) -> None:
         self.records = records
+        self.missing: set[str] = set()
+        """Topics that Kafka does not have, or forbids, as far as was told since `begin`."""
+        self.dropped = 0
+        """How many of them were given up."""
+        self.is_held = False
+        """Whether it was told that it can't go on."""
         self._is_done = [False] * len(records)
         self._lock = threading.Lock()
         self._waiting = 0
         self._ended = threading.Event()
+
+    def topics(self) -> set[str]:
+        """Those of its records."""
+        return {topic for topic, _, _ in self.records}
 
     def undelivered(self) -> list[int]:
         """The records that Kafka has not acknowledged, in order."""
@@ -162,6 +269,7 @@ class _Batch:
 
     def begin(self, indexes: Sequence[int]) -> None:
         """These records are about to be produced."""
+        self.missing = set()
         self._waiting = len(indexes)
         self._ended.clear()
 
@@ -173,15 +281,30 @@ class _Batch:
         """The delivery report of a record."""
         if error is None:
             self._is_done[index] = True
-        elif error.code() in (KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD):
+        elif error.code() in OF_TOPIC:
+            self.note_missing(index)
+            return
+        elif error.code() in HOPELESS:
             self.drop(index, error)
             return
         self._end_one()
+
+    def note_missing(self, index: int) -> None:
+        """Kafka does not have the topic of this record, or forbids it."""
+        self.missing.add(self.records[index][0])
+        self._end_one()
+
+    def end(self, indexes: Sequence[int]) -> None:
+        """These records are somebody else's now."""
+        for index in indexes:
+            self._is_done[index] = True
 
     def drop(self, index: int, error: KafkaError) -> None:
         """Kafka will never take this record: better without it than stuck for ever."""
         logger.error("event not delivered to %s: %s: %r", self.records[index][0], error.str(), self.records[index][1])
         self._is_done[index] = True
+        with self._lock:
+            self.dropped += 1
         self._end_one()
 
     def _end_one(self) -> None:

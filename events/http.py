@@ -9,6 +9,9 @@ Environ = dict[str, Any]
 
 MAX_QUERY_FIELDS = 1000
 
+MAX_GZIP_MEMBERS = 100
+"""Each costs a copy of all that comes after it."""
+
 _ESCAPES = re.compile("(?:%[0-9a-fA-F]{2})+")
 _ZLIB_GZIP = 16 + zlib.MAX_WBITS
 BAD_REQUEST = "The request can't be understood."
@@ -122,7 +125,11 @@ def _read(stream: Any, size: int) -> bytes:
 
 def _inflate(data: bytes, limit: int) -> bytes:
     inflated = b""
+    members = 0
     while data:
+        members += 1
+        if members > MAX_GZIP_MEMBERS:
+            raise Refused(400, f"The gzip body has more than {MAX_GZIP_MEMBERS} members.")
         member = zlib.decompressobj(_ZLIB_GZIP)
         try:
             inflated += member.decompress(data, limit + 1 - len(inflated))

@@ -30,6 +30,9 @@ _HOT = {("GET", SELECT_PATH), ("POST", SELECT_PATH), ("POST", EVENTS_PATH)}
 _ENVELOPES = 1024
 """Kinds of requests that are remembered."""
 
+_MAX_TOLD = 512
+"""Characters of the headers of one that is remembered: what callers make up must not fill the memory."""
+
 _STATUS = {status: f"{status} {phrase}" for status, phrase in responses.items()}
 _encode = msgspec.json.Encoder().encode
 
@@ -53,7 +56,9 @@ class Lane:
         hot = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if hot not in _HOT or environ.get("SCRIPT_NAME"):
             return self._django(environ, start_response)
-        envelope = self._envelope(hot, *map(environ.get, self._told_by))
+        told = [environ.get(name) for name in self._told_by]
+        is_short = sum(len(text) for text in told if text) <= _MAX_TOLD
+        envelope = self._envelope(hot, *told) if is_short else self._ask_middleware(hot, *told)
         if envelope is None:
             return self._django(environ, start_response)
         answer = collect(environ, process_collector)

@@ -23,6 +23,7 @@ DELIVERED = "collector_records_delivered"
 FAILED = "collector_records_failed"
 KEPT = "collector_records_kept"
 QUEUE = "collector_queue_records"
+ASIDE = "collector_aside_records"
 SPOOL_BYTES = "collector_spool_bytes"
 SPOOL_MAX_BYTES = "collector_spool_max_bytes"
 KAFKA_AWAY = "collector_kafka_away"
@@ -62,6 +63,7 @@ COUNTERS = {
 }
 GAUGES = {
     QUEUE: _Measured("Records in librdkafka's queue."),
+    ASIDE: _Measured("Records in the spool whose topic Kafka does not have, or forbids."),
     SPOOL_BYTES: _Measured("Bytes in the spool."),
     SPOOL_MAX_BYTES: _Measured("Bytes that the spool may have."),
     KAFKA_AWAY: _Measured("Processes for which Kafka is away."),

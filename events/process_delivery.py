@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -75,7 +75,8 @@ class ProcessDelivery:
 
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
-        return self._producer.counts()
+        counts = self._producer.counts()
+        return replace(counts, failed=counts.failed + self._feeder.dropped)
 
     def state(self) -> State:
         """How it stands now."""
@@ -98,7 +99,7 @@ class ProcessDelivery:
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""
-        return self._spool.appended - self._feeder.fed or self._producer.counts().waiting
+        return self._spool.appended - self._feeder.fed + self._feeder.aside or self._producer.counts().waiting
 
     def close(self) -> None:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
@@ -131,7 +132,7 @@ class ProcessDelivery:
 
     def _publish(self) -> None:
         """Puts what is counted and measured elsewhere among the counters."""
-        state, own = self.state(), self._producer.counts()
+        state, own = self.state(), self.counts()
         acknowledging = self._delivery.acknowledging
         counts = [own] if acknowledging is None else [own, acknowledging.counts()]
         statistics = self._producer.statistics
@@ -140,6 +141,7 @@ class ProcessDelivery:
             (metrics.FAILED, own.failed),
             (metrics.KEPT, own.kept),
             (metrics.QUEUE, sum(count.waiting for count in counts)),
+            (metrics.ASIDE, self._feeder.aside),
             (metrics.SPOOL_BYTES, state.spool_bytes),
             (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),
             (metrics.KAFKA_AWAY, int(state.is_kafka_away)),

@@ -58,12 +58,24 @@ _CLOSE_SECONDS = 5.0
 _PURGE_SECONDS = 2.0
 _ENTERED_SECONDS = 0.001
 
-# Of the record itself: no further try, nor another place, would help.
-_HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
+HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
+"""The codes of errors of the record itself: no further try, nor another place, would help."""
+
+OF_TOPIC = {
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_EXCEPTION,
+}
+"""The codes of errors that concern the records of one topic alone."""
 
 
 class KafkaUnavailable(Exception):
     """An event was refused: the queue is full, or Kafka has taken nothing for too long."""
+
+
+class TopicUnavailable(KafkaUnavailable):
+    """An event was refused: Kafka does not have its topic, or forbids it."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,7 @@ class EventProducer:
         self._lock = threading.Lock()
         self._refused = 0
         self._is_refusing = False
+        self._refused_topics: set[str] = set()
         self._stop_polling = threading.Event()
         self._poller = threading.Thread(target=self._serve_reports, name="kafka-delivery-reports", daemon=True)
         self._poller.start()
@@ -141,8 +154,9 @@ class EventProducer:
     ) -> None:
         """Hands one record to librdkafka and returns at once.
 
-        on_delivery: called from the reports' thread, after the outcome was counted. Raises KafkaUnavailable, and
-        KafkaException for a record that librdkafka will never take (too large).
+        on_delivery: called from the reports' thread, after the outcome was counted. Raises KafkaUnavailable
+        (TopicUnavailable where only its topic is), and KafkaException for a record that librdkafka will never take
+        (too large).
         """
         report: DeliveryReport | None = None if on_delivery is None else partial(self._report_to, on_delivery)
         # Entering before looking makes close() exact: a record is either refused or in the queue before its last flush.
@@ -161,11 +175,15 @@ class EventProducer:
         except BufferError:
             raise self._refusal("the queue to Kafka is full") from None
         except KafkaException as error:
-            if error.args[0].code() in _HOPELESS:
+            if error.args[0].code() in HOPELESS:
                 raise
+            if error.args[0].code() in OF_TOPIC:
+                raise self._topic_refusal(topic, error.args[0].str()) from error
             raise self._refusal(error.args[0].str()) from error
         finally:
             self._entered.pop()
+        if self._refused_topics:
+            self._refused_topics.discard(topic)
         if self._is_refusing:
             self._is_refusing = False
             logger.info("events are taken again; %d were refused so far", self._refused)
@@ -230,6 +248,14 @@ class EventProducer:
                 self._is_refusing = True
                 logger.error("events are refused: %s; %d wait", reason, len(self._producer))
         return KafkaUnavailable(reason)
+
+    def _topic_refusal(self, topic: str, reason: str) -> TopicUnavailable:
+        with self._lock:
+            self._refused += 1
+            if topic not in self._refused_topics:
+                self._refused_topics.add(topic)
+                logger.error("events for %s are refused: %s", topic, reason)
+        return TopicUnavailable(reason)
 
     def _serve_reports(self) -> None:
         while not self._stop_polling.is_set():
@@ -296,7 +322,7 @@ class EventProducer:
             self._delivered += 1
             return
         value = message.value() or b""
-        if self._keep is not None and error.code() not in _HOPELESS and self._keep(message.topic(), value, headers):
+        if self._keep is not None and error.code() not in HOPELESS and self._keep(message.topic(), value, headers):
             self._kept += 1
             return
         self._note_failure(error, message)

@@ -41,6 +41,7 @@ _NEW = ".new-"
 _MAX_RECORD = 64 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 _BEING_MADE_SECONDS = 60.0
+_left_alone: set[Path] = set()  # folders that were told of
 _NOT_FORCED = "the spool can't be forced to the disk"
 
 
@@ -64,6 +65,8 @@ class Spool:
         self.folder, self._lock_fd = _make_folder(root)
         if fsync != "never":
             _sync_folder(root)
+        self._root = root
+        self._fsync_seconds = fsync_seconds
         self._max_bytes = max_bytes
         # A segment is removed as a whole, so a few must fit.
         self._segment_bytes = min(segment_bytes, max_bytes // 4)
@@ -99,6 +102,16 @@ class Spool:
         with self._lock:
             segment = self._segment
             return segment.number, segment.synced if self._fsync == "always" else segment.written
+
+    def another(self) -> "Spool":
+        """A second spool of this process, with the same settings. Raises OSError."""
+        return Spool(
+            self._root,
+            max_bytes=self._max_bytes,
+            segment_bytes=self._segment_bytes,
+            fsync=self._fsync,
+            fsync_seconds=self._fsync_seconds,
+        )
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Writes records, all or none. Raises SpoolFull: then none of them is ever read."""
@@ -353,14 +366,21 @@ class SpoolReader:
 
 
 def orphans(root: Path, own: Collection[Path]) -> list[tuple[Path, int]]:
-    """The folders of processes that are gone, each now locked by this one: with the lock's descriptor."""
+    """The folders of processes that are gone, each now locked by this one: with the lock's descriptor.
+
+    One that this process may not read is told of once, and left to whoever may.
+    """
     found: list[tuple[Path, int]] = []
     for folder in sorted(root.iterdir()):
-        if folder in own or folder.name == DAMAGED or not folder.is_dir():
+        if folder in own or folder.name == DAMAGED:
             continue
-        if folder.name.startswith(_NEW) and time.time() - folder.stat().st_mtime < _BEING_MADE_SECONDS:
+        try:
+            fd = _lock_folder(folder) if _may_be_orphan(folder) else None
+        except OSError as error:
+            if folder not in _left_alone:
+                _left_alone.add(folder)
+                logger.warning("the spool %s is left alone, its events are not delivered: %s", folder, error)
             continue
-        fd = _lock_folder(folder)
         if fd is not None:
             found.append((folder, fd))
     return found
@@ -383,8 +403,18 @@ def _make_folder(root: Path) -> tuple[Path, int]:
     return new.rename(root / name), fd
 
 
+def _may_be_orphan(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        modified_at = folder.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return not folder.name.startswith(_NEW) or time.time() - modified_at >= _BEING_MADE_SECONDS
+
+
 def _lock_folder(folder: Path) -> int | None:
-    """The descriptor of the folder's lock, None when somebody else has it or it is gone."""
+    """The descriptor of the folder's lock, None when somebody else has it or it is gone. Raises OSError."""
     try:
         fd = os.open(folder / _LOCK, os.O_RDWR)
     except FileNotFoundError:
@@ -392,11 +422,21 @@ def _lock_folder(folder: Path) -> int | None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_nlink:
+            _check_readable(folder)
             return fd
     except BlockingIOError:
         pass
+    except OSError:
+        os.close(fd)
+        raise
     os.close(fd)
     return None
+
+
+def _check_readable(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb"):
+            pass
 
 
 def _header(payload: bytes) -> bytes:

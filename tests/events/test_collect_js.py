@@ -229,6 +229,23 @@ def test_a_batch_that_is_too_large_is_halved(site: Site, delivery: FakeDelivery,
     assert users(delivery) == names
 
 
+def test_a_batch_that_can_not_be_read_is_halved_until_the_event_is_found(site: Site, delivery: FakeDelivery) -> None:
+    def answer(route: Any) -> None:
+        if "unreadable" in route.request.post_data:
+            route.fulfill(status=400, body=json.dumps({"status": "rejected", "detail": "no JSON"}))
+        else:
+            route.continue_()
+
+    site.answer(answer)
+    page = site.open()
+    collect(page, *(f"user-{number}" for number in range(5)), "unreadable", "last")
+    await_sent(page)
+    assert sorted(users(delivery)) == ["last", *(f"user-{number}" for number in range(5))]
+    assert page.evaluate("outcomes.filter((d) => d.outcome === 'rejected').map((d) => d.errors)") == [
+        {"event": "no JSON"}
+    ]
+
+
 def test_an_event_that_is_too_large_is_given_up(site: Site, delivery: FakeDelivery) -> None:
     page = site.open()
     site.answer(answers(413))

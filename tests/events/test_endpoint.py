@@ -154,6 +154,14 @@ def chunked(body: bytes) -> dict[str, Any]:
     return {"CONTENT_LENGTH": "", "wsgi.input": io.BytesIO(body), "wsgi.input_terminated": True}
 
 
+def test_an_event_is_no_larger_than_the_settings_allow(delivery: FakeDelivery) -> None:
+    response = get("color=red&user=Ada", **{"User-Agent": "x" * 33_000})
+    assert (response.status_code, list(response.json()["errors"])) == (400, ["event"])
+    assert "at most 32768 bytes" in response.json()["errors"]["event"]
+    assert get("color=red&user=Ada", **{"User-Agent": "x" * 32_000}).status_code == 202
+    assert len(delivery.taken) == 1
+
+
 def test_a_chunked_body_is_read(delivery: FakeDelivery) -> None:
     assert post(b"", **chunked(json.dumps(OK).encode())).status_code == 202
     assert delivery.events[0]["userName"] == "Ada"

@@ -63,6 +63,32 @@ def test_half_a_character_spoils_its_own_event_alone(delivery: FakeDelivery) -> 
     assert (status, body["accepted"], body["rejected"][0]["index"]) == (202, 1, 1)
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"[" * 100_000 + b"]" * 100_000,
+        b'{"colorName":"red","userName":"a","extra":' + b"[" * 3000 + b"]" * 3000 + b"}",
+        b'{"colorName":"red","userName":"a","extra":' + b"9" * 5000 + b"}",
+        b'{"colorName":"red","userName":"a","extra":NaN}',
+    ],
+    ids=["arrays", "deep", "digits", "constant"],
+)
+def test_an_event_that_can_not_be_read_spoils_no_other(delivery: FakeDelivery, bad: bytes) -> None:
+    tricky = {**ADA, "userName": 'a\\"]},[{'}
+    events = b",".join([json.dumps(tricky).encode(), bad, json.dumps(ADA).encode()])
+    status, body = answer(post(b" [" + events + b"]\n"))
+    assert (status, body["accepted"], [one["index"] for one in body["rejected"]]) == (202, 2, [1])
+    assert list(body["rejected"][0]["errors"]) == ["event"]
+    assert [event["userName"] for event in delivery.events] == ['a\\"]},[{', "Ada"]
+    assert post(b"[" + bad + b"]").json()["accepted"] == 0
+
+
+@pytest.mark.parametrize("body", [b"[" * 5000, b"[" * 5000 + b"]" * 5001, b'[NaN, "' + b'\\"' * 200_000, b"[NaN] 1"])
+def test_a_batch_that_does_not_end_is_refused_as_a_whole(delivery: FakeDelivery, body: bytes) -> None:
+    status, said = answer(post(body))
+    assert (status, "rejected" in said) == (400, False)
+
+
 def test_when_every_event_is_bad_the_answer_is_400(delivery: FakeDelivery) -> None:
     status, body = answer(post([{}, {}]))
     assert (status, body["status"], body["accepted"], len(body["rejected"])) == (400, "rejected", 0, 2)

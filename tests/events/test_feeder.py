@@ -5,8 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+from confluent_kafka import KafkaError
+
+from events import feeder as feeder_module
 from events.delivery import to_payload
 from events.feeder import Feeder
+from events.producer import TopicUnavailable
 from events.spool import Spool
 from tests.support import wait_until
 
@@ -39,4 +44,73 @@ def test_an_unexpected_error_costs_a_repeat_and_no_event(tmp_path: Path) -> None
     feeder.finish()
     spool.close()
     assert set(kafka.delivered) == set(values)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Topics:
+    """A producer that lacks some topics: it says so at once or in the report, as Kafka's client does."""
+
+    def __init__(self, *missing: str, error: int | None = None) -> None:
+        self.missing = set(missing)
+        self.error = error
+        self.delivered: list[tuple[str, bytes]] = []
+
+    def produce(self, topic: str, value: bytes, *, headers: Any, on_delivery: Callable[..., None]) -> None:
+        if topic not in self.missing:
+            self.delivered.append((topic, value))
+            on_delivery(None, None)
+        elif self.error is None:
+            raise TopicUnavailable
+        else:
+            on_delivery(KafkaError(self.error), None)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        None,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    ],
+)
+def test_a_topic_that_kafka_does_not_have_holds_up_no_other_and_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: int | None
+) -> None:
+    monkeypatch.setattr(feeder_module, "ASIDE_SECONDS", 0.05)
+    spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=64 * 1024, fsync="never")
+    records = [("missing" if number % 3 == 0 else "t", b"%d" % number) for number in range(60)]
+    wanted = {name: [record for record in records if record[0] == name] for name in ("missing", "t")}
+    kafka = Topics("missing", error=error)
+    feeder = Feeder(tmp_path, spool, kafka)  # type: ignore[arg-type]
+    for topic, value in records[:30]:
+        spool.append([to_payload((topic, value, None))])
+    wait_until(lambda: feeder.fed == 30, what="the others' delivery")
+    for topic, value in records[30:]:
+        spool.append([to_payload((topic, value, None))])
+    wait_until(lambda: feeder.fed == 60, what="the others' delivery")
+    assert kafka.delivered == wanted["t"]
+    assert feeder.aside == 20
+    kafka.missing.clear()
+    wait_until(lambda: feeder.aside == 0, what="what was set aside")
+    wait_until(lambda: spool.used < 64 * 1024)
+    feeder.stop()
+    feeder.finish()
+    spool.close()
+    assert kafka.delivered == wanted["t"] + wanted["missing"]
+    assert list(tmp_path.iterdir()) == []
+    assert sum("does not have the topic missing" in message for message in caplog.messages) == 1
+
+
+def test_what_is_set_aside_is_fed_by_the_next_process(tmp_path: Path) -> None:
+    for kafka in (Topics("missing"), Topics("missing"), Topics()):
+        spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=4096, fsync="never")
+        feeder = Feeder(tmp_path, spool, kafka)  # type: ignore[arg-type]
+        if not list(tmp_path.glob("*/*.log")):
+            spool.append([to_payload(("missing", b"%d" % number, None)) for number in range(10)])
+        wait_until(lambda: feeder.aside == 10 or len(kafka.delivered) == 10)  # noqa: B023
+        feeder.stop()
+        feeder.finish()
+        spool.close()
+    assert kafka.delivered == [("missing", b"%d" % number) for number in range(10)]
     assert list(tmp_path.iterdir()) == []

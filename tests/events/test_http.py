@@ -1,11 +1,14 @@
 """What both doors read of a request."""
 
+import gzip
+import io
 from urllib.parse import parse_qs
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from events.http import query
+from events.http import MAX_GZIP_MEMBERS, Refused, plain_body, query
 
 pieces = st.sampled_from(
     ["%", "&", "=", "+", "a", "4", "E", "1", "%EA%B9%80", "%ed%a0%80", "%ff", "%00", "é", ";", "%e2"]
@@ -27,3 +30,13 @@ def _meant(text: str) -> str:
         return raw.decode()
     except UnicodeDecodeError:
         return text
+
+
+def test_a_gzip_body_of_a_few_members_is_read_and_one_of_many_is_not() -> None:
+    def read(data: bytes) -> bytes:
+        environ = {"HTTP_CONTENT_ENCODING": "gzip", "CONTENT_LENGTH": str(len(data)), "wsgi.input": io.BytesIO(data)}
+        return plain_body(environ, 2**20)
+
+    assert read(gzip.compress(b"a") * MAX_GZIP_MEMBERS) == b"a" * MAX_GZIP_MEMBERS
+    with pytest.raises(Refused, match="more than 100 members"):
+        read(gzip.compress(b"") * 50_000)

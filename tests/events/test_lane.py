@@ -168,6 +168,15 @@ def test_django_is_asked_once_for_each_kind_of_request(delivery: FakeDelivery, m
     assert (len(delivery.taken), len(built), asked) == (200, 2, ["/"])
 
 
+def test_headers_of_any_size_are_answered_and_not_remembered(delivery: FakeDelivery) -> None:
+    lane = Lane(WSGIHandler())
+    for number in range(100):
+        origin = f"https://{number}.{'x' * 10_000}.example"
+        status, headers, _ = ask(lane, environ(query=GOOD, HTTP_ORIGIN=origin))
+        assert (status[:3], dict(headers)["access-control-allow-origin"]) == ("202", "*")
+    assert lane._envelope.cache_info().currsize == 0
+
+
 # --- Anything at all
 
 texts = st.text(max_size=20) | st.sampled_from(["", "red", "accepted", "select-color", "x" * 300, "\x00", "\ufffd"])

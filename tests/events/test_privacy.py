@@ -1,6 +1,7 @@
 """Browsers that ask not to be tracked, programs that browse, and what is never stored."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -48,6 +49,16 @@ def test_the_address_of_a_client_is_not_stored(delivery: FakeDelivery) -> None:
     both(**{"X-Forwarded-For": "203.0.113.7", "Forwarded": "for=203.0.113.7"})
     assert "203.0.113.7" not in f"{delivery.taken}"
     assert "127.0.0.1" not in f"{delivery.taken}"
+
+
+def test_what_is_remembered_of_user_agents_is_bounded() -> None:
+    assert is_bot("curl/8 " + "x" * 100_000)
+    tracemalloc.start()
+    for number in range(1000):
+        is_bot(f"{number:05d}" + "x" * 100_000)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 5_000_000
 
 
 def test_known_browsers_are_people_and_known_bots_are_not() -> None:

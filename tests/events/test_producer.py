@@ -5,6 +5,7 @@ import json
 import logging
 import multiprocessing
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 from confluent_kafka import KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
-from events import conf, process_collector
+from events import conf, metrics, process_collector
 from events.checks import check_events_settings
 from events.delivery import Mode, from_payload
 from events.kafka_statistics import BrokerStatistics
@@ -215,6 +216,7 @@ def test_right_options_pass_the_check_without_a_word(capfd: pytest.CaptureFixtur
         ({"colors": []}, "colors"),
         ({"producer": {"no.such.option": 1}}, "no.such.option"),
         ({"max_body_bytes": "many"}, "max_body_bytes"),
+        ({"producer": {"message.max.bytes": 33_000}}, "max_event_bytes: 32768 bytes, .* message.max.bytes, 33000"),
         ({"mode": "fast"}, "mode"),
         ({"spool": {"path": "x", "fsync": "sometimes"}}, "fsync"),
         ({"kinds": {"page-view": {"type": "no.such.Type", "topic": "t"}}}, "page-view"),
@@ -228,7 +230,7 @@ def test_manage_check_explains_wrong_settings(settings: Any, wrong: dict[str, An
     conf.kinds.cache_clear()
     (message,) = check_events_settings()
     assert (message.id, message.is_serious()) == ("events.E001", True)
-    assert text in message.msg
+    assert re.search(text, message.msg)
 
 
 def test_manage_check_has_nothing_to_say_of_the_defaults() -> None:
@@ -383,6 +385,16 @@ def test_what_kafka_did_not_get_before_the_end_is_on_disk_for_the_next_process(t
     values = [from_payload(payload)[1] for payload in SpoolReader(folder).read(100, 2**20)]
     os.close(lock_fd)
     assert sorted(values) == [b"accepted"] * 10 + [b"spooled"] * 10
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_an_event_that_kafka_will_never_take_is_counted_as_failed(settings: Any) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {"message.max.bytes": 40_000}}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    assert delivery.take([("t", b"x" * 50_000, None)], Mode.SPOOLED) is None
+    wait_until(lambda: delivery.counts().failed == 1, seconds=10)
+    wait_until(lambda: delivery.counters.values().get((metrics.FAILED,)) == 1, seconds=10)
 
 
 @pytest.mark.usefixtures("own_process_collector")

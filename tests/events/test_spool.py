@@ -381,3 +381,27 @@ def test_the_spool_of_a_killed_process_is_adopted_once_with_all_that_it_took(tmp
     reader.commit()
     release(folder, lock_fd)
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("file", ["lock", "00000001.log"])
+def test_a_folder_that_can_not_be_read_is_told_once_and_keeps_no_other_from_being_adopted(
+    make: Callable[..., Spool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    file: str,
+) -> None:
+    spools = [make() for _ in range(3)]
+    for spool in spools:
+        fill(spool, 3)
+        spool.close()
+    first, bad, last = sorted(spool.folder for spool in spools)
+    (bad / file).unlink()
+    (bad / file).symlink_to(bad / file)  # ELOOP: as root too, it can't be opened
+    descriptors = len(os.listdir("/proc/self/fd"))
+    found = orphans(tmp_path, set()) + orphans(tmp_path, set())
+    assert [folder for folder, _ in found] == [first, last]
+    assert len(os.listdir("/proc/self/fd")) == descriptors + 2
+    for _, lock_fd in found:
+        os.close(lock_fd)
+    assert [str(bad) in message for message in caplog.messages] == [True]

@@ -168,7 +168,9 @@
     const status = response?.status;
     const said = answer?.status;
     let isRefused = said === "rejected" && status !== 429;
-    if (status === 413) isRefused = batch.length === 1;
+    // Smaller batches find the event that it is for.
+    const isSplit = batch.length > 1 && (status === 413 || (isRefused && status === 400 && !answer.rejected));
+    if (status === 413 || isSplit) isRefused = !isSplit;
     // A proxy refuses the batch. If that is for one event, smaller batches find it.
     else if (!said && status >= 400 && status < 500 && ![408, 425, 429].includes(status))
       isRefused = batch.length === 1 && failures >= TRIES;
@@ -189,7 +191,7 @@
       return 0;
     }
     limit = Math.max(1, batch.length >> 1);
-    if (status === 413) return 0;
+    if (isSplit) return 0;
     const after = response?.headers.get("Retry-After");
     const told = after * 1000 || Date.parse(after) - Date.now();
     // Not all clients at the same moment.
