@@ -76,7 +76,7 @@ def parse_query(query: Mapping[str, str]) -> Query:
         partition=number_of(query.get("partition", ""), _("Partition")),
         start=start,
         offset=number_of(query.get("offset", ""), _("Offset")) or 0,
-        time=time_of(query["time"]) if start == "time" and query.get("time") else 0,
+        time=_time_in_kafka(query["time"]) if start == "time" and query.get("time") else 0,
         text=query.get("q", "").strip(),
         cursor=read_cursor(query.get("cursor", "")),
     )
@@ -100,6 +100,13 @@ def time_of(text: str) -> int:
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise ValueError(_("“{text}” is no time.").format(text=text[:50])) from error
+
+
+def _time_in_kafka(text: str) -> int:
+    found = time_of(text)
+    if found < 0:  # to Kafka these are no times
+        raise ValueError(_("“{text}” is before 1970.").format(text=text[:50]))
+    return found
 
 
 def browse(cluster: str, topic: str, query: Query) -> Found:
