@@ -20,6 +20,10 @@ from pipeline.errors import ServerAway, ServerError
 Partition = tuple[str, int]
 """Topic and partition number."""
 
+MAX_PARTITION = 2**31 - 1
+MAX_OFFSET = 2**63 - 1
+"""What Kafka has room for: larger numbers are refused by its client with an error of Python."""
+
 _LEAST_SECONDS = 0.1
 _MAX_THREADS = 8
 _GROUPS_SHARE = 0.6

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from django.test import Client
 
+from pipeline.console.payload import payload
 from pipeline.console.practice import exercises
 from pipeline.console.topics import browse, describe
 from pipeline.errors import ServerAway
@@ -68,3 +70,34 @@ def practice(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_records_of_a_partition_that_is_not_there_are_not_waited_for(operator: Operator) -> None:
     answer = operator().get(PRACTICE, {"begun": "7:0", "reached": "7:5"})
     assert answer.json()["error"]["text"] == "This topic has no partition 7."
+
+
+@pytest.mark.usefixtures("practice")
+@pytest.mark.parametrize("place", [f"0:{2**63}", f"{2**31}:0", f"0:{10**25}"])
+def test_numbers_that_kafka_has_no_room_for_are_no_cursor(operator: Operator, place: str) -> None:
+    client = operator()
+    assert client.get(PRACTICE, {"begun": place, "reached": "0:5"}).status_code == 400
+    assert client.get(PRACTICE, {"begun": "0:0", "reached": place}).status_code == 400
+    assert browse.read_cursor(f"{2**31 - 1}:{2**63 - 1}") == {2**31 - 1: 2**63 - 1}
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"kind": "text", "partition": "2147483648", "value": "a"}, "less than or equal to 2147483647"),
+        ({"kind": "text", "partition": "3", "value": "a"}, "This topic has no partition 3."),
+        ({"kind": "json", "value": "[" * 5000 + "]" * 5000}, "This is not JSON"),
+    ],
+)
+def test_records_that_can_not_be_produced_are_told_in_the_form(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, record: dict[str, str], text: str
+) -> None:
+    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    answer = operator("produce").post("/admin/console/topics/default/clicks/produce/", record)
+    assert answer.status_code == 200
+    assert text in answer.content.decode()
+
+
+def test_json_too_deep_to_be_indented_is_shown_as_text() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    assert payload(deep, limit=len(deep)).kind == "text"

@@ -15,7 +15,7 @@ from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.console.topics.messages import Bounds, Reading, StoppedBy, TopicMessage, read_messages
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import PartitionOffsets, offsets_at, read_offsets, server_name
+from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, PartitionOffsets, offsets_at, read_offsets, server_name
 
 Start = Literal["newest", "oldest", "offset", "time"]
 STARTS: tuple[Start, ...] = ("newest", "oldest", "offset", "time")
@@ -222,7 +222,9 @@ def read_cursor(text: str) -> dict[int, int]:
     cursor = {}
     for part in filter(None, text.split(",")):
         number, _colon, offset = part.partition(":")
-        if not (number.isascii() and number.isdecimal() and offset.isascii() and offset.isdecimal() and len(part) < 30):
+        if not (number.isascii() and number.isdecimal() and offset.isascii() and offset.isdecimal() and len(part) < 31):
+            raise ValueError(_("The cursor can’t be read."))
+        if int(number) > MAX_PARTITION or int(offset) > MAX_OFFSET:
             raise ValueError(_("The cursor can’t be read."))
         cursor[int(number)] = int(offset)
     return cursor
