@@ -10,15 +10,19 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from events.conf import kafka_cluster
 from events.forking import never_destroy
-from pipeline.errors import ServerAway
+from pipeline.errors import ServerAway, ServerError
 
 Partition = tuple[str, int]
 """Topic and partition number."""
+
+MAX_PARTITION = 2**31 - 1
+MAX_OFFSET = 2**63 - 1
+"""What Kafka has room for: larger numbers are refused by its client with an error of Python."""
 
 _LEAST_SECONDS = 0.1
 _MAX_THREADS = 8
@@ -28,6 +32,17 @@ _GROUPS_SHARE = 0.6
 _VERSION_SECONDS = 300.0
 
 _NO_ANSWER = "no answer in time"
+_AWAY = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._RESOLVE,
+    KafkaError._SSL,
+    KafkaError._TIMED_OUT,
+    KafkaError._TIMED_OUT_QUEUE,
+    KafkaError._TRANSPORT,
+    KafkaError.BROKER_NOT_AVAILABLE,
+    KafkaError.NETWORK_EXCEPTION,
+}
+"""What tells of the cluster; all else is about what was asked, which others do not ask."""
 # Nobody serves these clients' logs; what goes wrong is told by the panel.
 _QUIET = {"log_level": 0}
 
@@ -107,23 +122,23 @@ def read_offsets(
 
 
 def read_topics(cluster: str, *, timeout: float) -> dict[str, Any]:
-    """All topics of a cluster by name, as librdkafka's TopicMetadata; timeout: in seconds. Raises ServerAway."""
+    """All topics of a cluster by name, as librdkafka's TopicMetadata; timeout: in seconds. Raises ServerError."""
     config = kafka_cluster(cluster)
     try:
         # The list of all topics: asking for one by name could create it.
         return dict(admin_client(config).list_topics(timeout=timeout).topics)
     except KafkaException as error:
-        raise ServerAway(server_name(cluster), error_text(error)) from error
+        raise server_error(cluster, error) from error
 
 
 def read_brokers(cluster: str, *, timeout: float) -> Brokers:
-    """The brokers of a cluster; timeout: in seconds. Raises ServerAway."""
+    """The brokers of a cluster; timeout: in seconds. Raises ServerError."""
     deadline = time.monotonic() + timeout
     client = admin_client(kafka_cluster(cluster))
     try:
         nodes = client.describe_cluster(request_timeout=_left(deadline)).result(_left(deadline)).nodes
     except (KafkaException, FutureTimeoutError) as error:
-        raise ServerAway(server_name(cluster), error_text(error)) from error
+        raise server_error(cluster, error) from error
     known = _versions.get(cluster)
     if known is None or known.until < time.monotonic():
         version = _read_version(client, nodes[0].id, deadline)
@@ -148,7 +163,7 @@ def offsets_at(
 ) -> dict[int, int | None]:
     """The offset of each partition's first record of that time or later, None when there is none.
 
-    milliseconds: since the epoch; timeout: in seconds. Raises ServerAway.
+    milliseconds: since the epoch, not negative; timeout: in seconds. Raises ServerError.
     """
     deadline = time.monotonic() + timeout
     client = admin_client(kafka_cluster(cluster))
@@ -156,7 +171,7 @@ def offsets_at(
     try:
         found = {number: future.result(_left(deadline)).offset for (_, number), future in futures.items()}
     except (KafkaException, FutureTimeoutError) as error:
-        raise ServerAway(server_name(cluster), error_text(error)) from error
+        raise server_error(cluster, error) from error
     return {number: offset if offset >= 0 else None for number, offset in found.items()}
 
 
@@ -232,6 +247,12 @@ def _read_group(config: dict[str, Any], group: str, wanted: list[Partition], dea
 
 def _left(deadline: float) -> float:
     return max(_LEAST_SECONDS, deadline - time.monotonic())
+
+
+def server_error(cluster: str, error: Exception) -> ServerError:
+    """What to raise for a KafkaException or a future's timeout: ServerAway only when the cluster did not answer."""
+    away = not isinstance(error, KafkaException) or error.args[0].code() in _AWAY
+    return (ServerAway if away else ServerError)(server_name(cluster), error_text(error))
 
 
 def error_text(error: Exception) -> str:

@@ -27,7 +27,7 @@ class Guard:
 
     @contextmanager
     def read(self, server: str) -> Iterator[None]:
-        """Around each read of a server; ServerAway raised inside is remembered.
+        """Around each read of a server; ServerAway raised inside is remembered, no other error.
 
         server: what identifies it in this process. Raises ServerError instead of reading.
         """

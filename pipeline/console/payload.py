@@ -41,8 +41,8 @@ def payload(value: bytes | None, *, limit: int, pretty: bool = True) -> Payload:
     if not is_cut and text.lstrip()[:1] in ("{", "["):
         try:
             return Payload("json", size, msgspec.json.format(text, indent=2) if pretty else text, False)
-        except msgspec.DecodeError:
-            pass  # text that begins like JSON
+        except (msgspec.DecodeError, RecursionError):
+            pass  # text that begins like JSON, or JSON too deep to be indented
     return Payload("text", size, text, is_cut)
 
 

@@ -73,6 +73,7 @@ def test_a_post_without_a_token_is_refused(operator: Operator) -> None:
         {"action": "pause", "topic": "other", "partition": "0"},
         {"action": "pause", "topic": "select-color", "partition": "-1"},
         {"action": "pause", "topic": "select-color", "partition": "x"},
+        {"action": "pause", "topic": "select-color", "partition": "9999999999999999999999999"},
         {"action": "restart", "topic": "select-color", "partition": "0", "offset": str(2**63)},
     ],
 )

@@ -1,6 +1,6 @@
 """The first and last records of a file, from a bounded number of its bytes."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
@@ -41,25 +41,48 @@ def preview(browser: HdfsBrowser, path: str, size: int, *, text_bytes: int, deco
 
 def _text(browser: HdfsBrowser, path: str, size: int, limit: int) -> Preview:
     if size <= 2 * limit:
-        return _of_lines(browser.part(path, 0, size).splitlines())
+        return _of_lines(browser.part(path, 0, size))
     # A line that is cut at the border is left out, unless it is the only one.
-    first = _lines(browser.part(path, 0, limit))
-    last = _lines(browser.part(path, size - limit, limit))
-    return Preview(_shown((first[:-1] or first)[:LINES]), _shown((last[1:] or last)[-LINES:]), None)
+    first = _first(browser.part(path, 0, limit), LINES + 1)
+    last = _last(browser.part(path, size - limit, limit), LINES + 1)
+    return Preview((first[:-1] or first)[:LINES], last[1:] or last, None)
 
 
-def _lines(content: bytes) -> list[bytes]:
-    return content.split(b"\n") if not content.endswith(b"\n") else content[:-1].split(b"\n")
+def _of_lines(content: bytes | bytearray) -> Preview:
+    """Takes no copy of the content: it may have as many lines as bytes."""
+    total = content.count(b"\n") + (not content.endswith(b"\n") and len(content) > 0)
+    if total <= 2 * LINES:
+        return Preview(_first(content, total), [], total)
+    return Preview(_first(content, LINES), _last(content, LINES), total)
 
 
-def _of_lines(lines: list[bytes]) -> Preview:
-    if len(lines) <= 2 * LINES:
-        return Preview(_shown(lines), [], len(lines))
-    return Preview(_shown(lines[:LINES]), _shown(lines[-LINES:]), len(lines))
+def _first(content: bytes | bytearray, count: int) -> list[str]:
+    """Up to so many lines of the beginning."""
+    lines: list[str] = []
+    begin = 0
+    while begin < len(content) and len(lines) < count:
+        end = content.find(b"\n", begin)
+        end = len(content) if end < 0 else end
+        lines.append(_shown(content, begin, end))
+        begin = end + 1
+    return lines
 
 
-def _shown(lines: Iterable[bytes]) -> list[str]:
-    return [line[:MOST_SHOWN].decode(errors="backslashreplace") for line in lines]
+def _last(content: bytes | bytearray, count: int) -> list[str]:
+    """Up to so many lines of the end, in their order."""
+    lines: list[str] = []
+    end = len(content) - content.endswith(b"\n")
+    while end >= 0 and len(lines) < count:
+        begin = content.rfind(b"\n", 0, end) + 1
+        lines.append(_shown(content, begin, end))
+        end = begin - 1
+    return lines[::-1]
+
+
+def _shown(content: bytes | bytearray, begin: int, end: int) -> str:
+    """The line between two places; of a long one its beginning."""
+    line = content[begin : min(end, begin + MOST_SHOWN)]
+    return line.removesuffix(b"\r").decode(errors="backslashreplace")
 
 
 def _compressed(codec: str) -> Callable[[bytes, int], Preview]:
@@ -73,7 +96,8 @@ def _compressed(codec: str) -> Callable[[bytes, int], Preview]:
             if "buffer" in str(error) or "whole" in str(error):
                 raise NoPreview(_("The file holds more than {size}.").format(size=filesizeformat(limit))) from error
             raise
-        return _of_lines(bytes(output[:written]).splitlines())
+        del output[written:]
+        return _of_lines(output)
 
     return decode
 

@@ -5,14 +5,16 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
+from django.utils.translation import gettext as _
 
 from events.conf import events_settings, kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
+from pipeline.console.pages import NotThere
 from pipeline.console.topics.describe import progress_of
 from pipeline.console.topics.messages import Bounds, Reading, read_messages
-from pipeline.errors import ServerAway, ServerError
-from pipeline.kafka_reads import admin_client, error_text, read_offsets, server_name
+from pipeline.errors import ServerError
+from pipeline.kafka_reads import admin_client, read_offsets, server_error, server_name
 
 GROUP = "console-practice"
 PARTITIONS = 3
@@ -31,9 +33,9 @@ def create_topic(cluster: str) -> bool:
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
-            raise ServerError(server_name(cluster), error_text(error)) from error
+            raise server_error(cluster, error) from error
         except FutureTimeoutError as error:
-            raise ServerAway(server_name(cluster), error_text(error)) from error
+            raise server_error(cluster, error) from error
     return True
 
 
@@ -62,9 +64,14 @@ def start_over(cluster: str) -> None:
 
 
 def read_between(cluster: str, begun: Mapping[int, int], reached: Mapping[int, int]) -> Reading:
-    """The records between two places of the practice group. Raises ServerError."""
+    """The records between two places of the practice group. Raises ServerError, NotThere."""
     conf = console_settings()
-    ranges = {n: (first, min(reached.get(n, first), first + AT_A_TIME)) for n, first in begun.items()}
+    firsts, ends = _offsets(cluster, conf.practice_topic)
+    if unknown := sorted(begun.keys() - ends.keys()):
+        raise NotThere(_("This topic has no partition {number}.").format(number=unknown[0]))
+    ranges = {
+        n: (max(first, firsts[n]), min(reached.get(n, first), first + AT_A_TIME, ends[n])) for n, first in begun.items()
+    }
     bounds = Bounds(AT_A_TIME * len(ranges), conf.search_bytes, conf.search_seconds)
     with guard().read(server_name(cluster)):
         return read_messages(cluster, conf.practice_topic, ranges, bounds=bounds, keep=AT_A_TIME * len(ranges) + 1)
@@ -93,6 +100,6 @@ def _commit(cluster: str, topic: str, offsets: Mapping[int, int]) -> None:
                 if place.error is not None:
                     raise ServerError(server_name(cluster), place.error.str())
         except KafkaException as error:
-            raise ServerAway(server_name(cluster), error_text(error)) from error
+            raise server_error(cluster, error) from error
         finally:
             consumer.close()

@@ -10,13 +10,11 @@ from django.utils.translation import gettext as _
 from pipeline.console.sinks.progress import PartitionProgress, partition_progress, try_progress
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink
-from pipeline.kafka_reads import Partition
+from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkPause, SinkRestart
 
 Kind = Literal["pause", "resume", "restart"]
-
-_MAX_OFFSET = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -62,11 +60,11 @@ def parse(sink: SinkConfig, query: Mapping[str, str]) -> Action:
         raise ValueError(f"there is no action {kind!r}")
     topic, number, offset = query.get("topic", ""), query.get("partition", ""), query.get("offset", "")
     partition = (topic, int(number)) if topic else None
-    if partition is not None and (topic not in sink.topics or partition[1] < 0):
+    if partition is not None and (topic not in sink.topics or not 0 <= partition[1] <= MAX_PARTITION):
         raise ValueError(f"{sink.name} does not read {topic}-{number}")
     if kind == "restart" and partition is None:
         raise ValueError("a restart is of one partition")
-    if offset and not 0 <= int(offset) <= _MAX_OFFSET:
+    if offset and not 0 <= int(offset) <= MAX_OFFSET:
         raise ValueError(f"{offset} is no offset")
     return Action(sink, kind, partition, int(offset) if offset and kind == "restart" else None)  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.console.topics.messages import Bounds, Reading, StoppedBy, TopicMessage, read_messages
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import PartitionOffsets, offsets_at, read_offsets, server_name
+from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, PartitionOffsets, offsets_at, read_offsets, server_name
 
 Start = Literal["newest", "oldest", "offset", "time"]
 STARTS: tuple[Start, ...] = ("newest", "oldest", "offset", "time")
@@ -76,7 +76,7 @@ def parse_query(query: Mapping[str, str]) -> Query:
         partition=number_of(query.get("partition", ""), _("Partition")),
         start=start,
         offset=number_of(query.get("offset", ""), _("Offset")) or 0,
-        time=time_of(query["time"]) if start == "time" and query.get("time") else 0,
+        time=_time_in_kafka(query["time"]) if start == "time" and query.get("time") else 0,
         text=query.get("q", "").strip(),
         cursor=read_cursor(query.get("cursor", "")),
     )
@@ -100,6 +100,13 @@ def time_of(text: str) -> int:
         return int(moment.timestamp() * 1000)
     except (ValueError, OverflowError) as error:
         raise ValueError(_("“{text}” is no time.").format(text=text[:50])) from error
+
+
+def _time_in_kafka(text: str) -> int:
+    found = time_of(text)
+    if found < 0:  # to Kafka these are no times
+        raise ValueError(_("“{text}” is before 1970.").format(text=text[:50]))
+    return found
 
 
 def browse(cluster: str, topic: str, query: Query) -> Found:
@@ -215,7 +222,9 @@ def read_cursor(text: str) -> dict[int, int]:
     cursor = {}
     for part in filter(None, text.split(",")):
         number, _colon, offset = part.partition(":")
-        if not (number.isascii() and number.isdecimal() and offset.isascii() and offset.isdecimal() and len(part) < 30):
+        if not (number.isascii() and number.isdecimal() and offset.isascii() and offset.isdecimal() and len(part) < 31):
+            raise ValueError(_("The cursor can’t be read."))
+        if int(number) > MAX_PARTITION or int(offset) > MAX_OFFSET:
             raise ValueError(_("The cursor can’t be read."))
         cursor[int(number)] = int(offset)
     return cursor

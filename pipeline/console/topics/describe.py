@@ -6,14 +6,15 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, ConfigSource
+from django.utils.translation import gettext as _
 
 from events.conf import events_settings, kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
-from pipeline.errors import ServerAway
-from pipeline.kafka_reads import PartitionOffsets, admin_client, error_text, read_offsets, read_topics, server_name
+from pipeline.console.pages import NotThere
+from pipeline.kafka_reads import PartitionOffsets, admin_client, read_offsets, read_topics, server_error, server_name
 from pipeline.lag import Progress, progress, total_lag
 from sinks.config import SinkConfig, sinks
 
@@ -158,12 +159,12 @@ def progress_of(cluster: str, topic: str, groups: dict[str, str]) -> list[GroupP
             for part in found.topics.get(topic, [])
         ]
         known = [] if committed.error else parts
-        entries.append(GroupProgress(name, group, known, total_lag([part for _, part in known]), committed.error))
+        entries.append(GroupProgress(name, group, known, total_lag([part for _number, part in known]), committed.error))
     return entries
 
 
 def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:
-    """A topic's settings, its own first; secrets are left out by Kafka. Raises ServerError."""
+    """A topic's settings, its own first; secrets are left out by Kafka. Raises ServerError, NotThere."""
     timeout = console_settings().kafka_timeout_seconds
     deadline = time.monotonic() + timeout
     with guard().read(server_name(cluster)):
@@ -173,7 +174,9 @@ def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:
         try:
             entries = future.result(max(0.1, deadline - time.monotonic()))
         except (KafkaException, FutureTimeoutError) as error:
-            raise ServerAway(server_name(cluster), error_text(error)) from error
+            if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise NotThere(_("There is no topic of this name.")) from error
+            raise server_error(cluster, error) from error
     own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
     found = [TopicSetting(e.name, "" if e.value is None else str(e.value), e.source == own) for e in entries.values()]
     return sorted(found, key=lambda setting: (not setting.is_own, setting.name))

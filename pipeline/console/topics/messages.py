@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from events.conf import kafka_cluster
 from pipeline.errors import ServerAway
-from pipeline.kafka_reads import error_text, server_name
+from pipeline.kafka_reads import server_error, server_name
 
 StoppedBy = Literal["end", "records", "bytes", "seconds", "found"]
 
@@ -77,7 +77,7 @@ def read_messages(
     """Reads partitions, each from an offset up to another (excluded), and keeps the first records that are wanted.
 
     ranges: partition -> (first, end); keep: how many records; wanted: takes all when missing.
-    Raises ServerAway when Kafka gives nothing at all in time.
+    Raises ServerError: ServerAway when Kafka gives nothing at all in time, so all partitions must be there.
     """
     left = {number: end for number, (first, end) in ranges.items() if first < end}
     following = {number: first for number, (first, _) in ranges.items()}
@@ -97,7 +97,7 @@ def read_messages(
                 number = message.partition()
                 if message.error() is not None:
                     if message.error().code() != KafkaError._PARTITION_EOF:
-                        raise ServerAway(server_name(cluster), message.error().str())
+                        raise KafkaException(message.error())
                     left.pop(number, None)
                     continue
                 if number not in left:
@@ -115,7 +115,7 @@ def read_messages(
                     stopped_by = stop if left else "end"
                     break
     except KafkaException as error:
-        raise ServerAway(server_name(cluster), error_text(error)) from error
+        raise server_error(cluster, error) from error
     finally:
         consumer.close()
     return Reading(found, following, records, size, stopped_by)

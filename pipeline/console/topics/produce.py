@@ -29,7 +29,7 @@ def check_json(text: str) -> bytes:
     """The text as a record's value. Raises ValueError when it is not JSON."""
     try:
         return bytes(msgspec.json.format(text.encode(), indent=-1))
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(_("This is not JSON: {error}").format(error=error)) from error
 
 

@@ -34,6 +34,7 @@ from pipeline.console.topics.browse import (
 from pipeline.console.topics.messages import TopicMessage
 from pipeline.console.topics.produce import NewRecord, check_json, produce, read_headers
 from pipeline.errors import ServerError
+from pipeline.kafka_reads import MAX_PARTITION
 from sinks.config import TOPIC, sinks
 
 PAGE = "console:topics"
@@ -47,7 +48,9 @@ class ProduceForm(forms.Form):
     """A record to produce."""
 
     kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=[("json", "JSON"), ("text", gettext_lazy("Text"))])
-    partition = forms.IntegerField(label=gettext_lazy("Partition"), required=False, min_value=0)
+    partition = forms.IntegerField(
+        label=gettext_lazy("Partition"), required=False, min_value=0, max_value=MAX_PARTITION
+    )
     key = forms.CharField(label=gettext_lazy("Key"), required=False, max_length=10_000, strip=False)
     headers = forms.CharField(
         label=gettext_lazy("Headers (“name: value” lines)"),
@@ -306,8 +309,11 @@ def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceFor
     """Produces the record of a valid form, logged; None, with the error in the form, when it failed."""
     record = form.record()
     try:
-        if name not in describe.topic_names(cluster):
+        about = describe.topic_names(cluster).get(name)
+        if about is None:
             raise ServerError(name, _("There is no topic of this name."))
+        if record.partition is not None and record.partition not in about.partitions:
+            raise ServerError(name, _("This topic has no partition {number}.").format(number=record.partition))
         with audited(request, f"topic {name} ({cluster})", f"produce {len(record.value)} bytes") as action:
             partition, offset = produce(cluster, name, record)
             action.done(f"partition {partition}, offset {offset}")

@@ -1,0 +1,103 @@
+"""What is asked wrongly is the asker's own error: it breaks no page, and others go on reading."""
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+from django.test import Client
+
+from pipeline.console.payload import payload
+from pipeline.console.practice import exercises
+from pipeline.console.topics import browse, describe
+from pipeline.errors import ServerAway
+from pipeline.kafka_reads import server_error
+
+Operator = Callable[..., Client]
+PRACTICE = "/admin/console/practice/read/"
+
+
+@pytest.mark.parametrize(
+    ("error", "is_away"),
+    [
+        (KafkaException(KafkaError(KafkaError._TIMED_OUT)), True),
+        (KafkaException(KafkaError(KafkaError._TRANSPORT)), True),
+        (KafkaException(KafkaError(KafkaError._ALL_BROKERS_DOWN)), True),
+        (TimeoutError(), True),
+        (KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)), False),
+        (KafkaException(KafkaError(KafkaError._UNKNOWN_PARTITION)), False),
+        (KafkaException(KafkaError(KafkaError._INVALID_ARG)), False),
+        (KafkaException(KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)), False),
+    ],
+)
+def test_only_what_tells_of_the_cluster_is_remembered_of_it(error: Exception, is_away: bool) -> None:
+    assert isinstance(server_error("default", error), ServerAway) == is_away
+
+
+class _Refusing:
+    """An AdminClient to which no topic is known."""
+
+    def describe_configs(self, resources: list[object], request_timeout: float) -> dict[object, "Future[object]"]:
+        future: Future[object] = Future()
+        future.set_exception(KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)))
+        return {resources[0]: future}
+
+
+def test_the_settings_of_an_unknown_topic_are_not_there_and_the_cluster_is_asked_again(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(describe, "admin_client", lambda _config: _Refusing())
+    client = operator()
+    for _ in range(2):
+        answer = client.get("/admin/console/topics/default/nosuch/settings/").json()
+        assert answer == {"error": {"server": "", "text": "There is no topic of this name."}}
+
+
+def test_times_before_1970_are_refused_before_kafka_is_asked(operator: Operator) -> None:
+    answer = operator().get("/admin/console/topics/default/clicks/messages/?from=time&time=1960-01-01T00:00")
+    assert answer.status_code == 400
+    assert "before 1970" in answer.json()["error"]["text"]
+    assert browse.parse_query({"from": "time", "time": "1970-01-02T00:00"}).time > 0
+
+
+@pytest.fixture
+def practice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exercises, "_offsets", lambda _cluster, _topic: ({0: 0, 1: 0}, {0: 9, 1: 9}))
+
+
+@pytest.mark.usefixtures("practice")
+def test_records_of_a_partition_that_is_not_there_are_not_waited_for(operator: Operator) -> None:
+    answer = operator().get(PRACTICE, {"begun": "7:0", "reached": "7:5"})
+    assert answer.json()["error"]["text"] == "This topic has no partition 7."
+
+
+@pytest.mark.usefixtures("practice")
+@pytest.mark.parametrize("place", [f"0:{2**63}", f"{2**31}:0", f"0:{10**25}"])
+def test_numbers_that_kafka_has_no_room_for_are_no_cursor(operator: Operator, place: str) -> None:
+    client = operator()
+    assert client.get(PRACTICE, {"begun": place, "reached": "0:5"}).status_code == 400
+    assert client.get(PRACTICE, {"begun": "0:0", "reached": place}).status_code == 400
+    assert browse.read_cursor(f"{2**31 - 1}:{2**63 - 1}") == {2**31 - 1: 2**63 - 1}
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        ({"kind": "text", "partition": "2147483648", "value": "a"}, "less than or equal to 2147483647"),
+        ({"kind": "text", "partition": "3", "value": "a"}, "This topic has no partition 3."),
+        ({"kind": "json", "value": "[" * 5000 + "]" * 5000}, "This is not JSON"),
+    ],
+)
+def test_records_that_can_not_be_produced_are_told_in_the_form(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, record: dict[str, str], text: str
+) -> None:
+    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    answer = operator("produce").post("/admin/console/topics/default/clicks/produce/", record)
+    assert answer.status_code == 200
+    assert text in answer.content.decode()
+
+
+def test_json_too_deep_to_be_indented_is_shown_as_text() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    assert payload(deep, limit=len(deep)).kind == "text"
