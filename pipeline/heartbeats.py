@@ -144,8 +144,9 @@ class LagHistory:
             for topic, number, end, stored in parts:
                 self._parts[topic, number].append((moment, end, stored))
                 latest[topic, number] = max(0, end - stored)
-            self._moments.append(moment)
-            self._totals.append(sum(latest.values()))
+            if latest:  # before the first commit the lag is not 0, but unknown
+                self._moments.append(moment)
+                self._totals.append(sum(latest.values()))
 
     def total(self) -> list[tuple[datetime, int]]:
         """The lag of all partitions at each moment."""

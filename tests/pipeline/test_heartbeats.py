@@ -194,3 +194,9 @@ def test_the_panel_shows_kafkas_lag_also_of_a_sink_that_is_down(viewer: Client) 
     [row] = panel.with_lag(panel.read(), None)["sinks"]
     assert row["lag"] is None
     assert panel_data(viewer, "sinks")["sinks"][0]["error"]["text"] == "uploading: connection refused"
+
+
+def test_a_lag_that_is_not_known_yet_is_not_drawn_as_none() -> None:
+    moments = [datetime(2026, 11, 20, 10, minute, tzinfo=UTC) for minute in range(3)]
+    history = LagHistory(zip(moments, [[], [], [("t", 0, 7, 4)]], strict=True))
+    assert history.total() == [(moments[2], 3)]
