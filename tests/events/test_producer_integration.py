@@ -318,3 +318,21 @@ def test_bodies_of_unknown_length_are_read_and_bounded(stack: Stack, topic: str,
     assert status_of(f"{url}/api/select", iter([b" " * 40_000, b" " * 40_000])) == 413
     (message,) = read_topic(stack, topic, 1)
     assert json.loads(message.value())["userName"] == "Ada"
+
+
+def test_a_topic_that_is_not_there_holds_up_no_other_until_it_is_made(
+    stack: Stack, collecting: str, settings: Any
+) -> None:
+    settings.EVENTS["producer"] = {**QUICK, "topic.metadata.propagation.max.ms": 1000}
+    missing = f"{collecting}-missing"
+    delivery = process_collector.process_delivery()
+    assert delivery.take([(missing, b"%d" % number, None) for number in range(10)], Mode.SPOOLED) is None
+    assert delivery.take([(collecting, b"{}", None)] * 50, Mode.SPOOLED) is None
+    wait_until(lambda: stored(stack, collecting) == 50, what="the events of the topic that is there")
+    wait_until(lambda: delivery.undelivered() == 10)
+    assert delivery.take([(missing, b"10", None), (collecting, b"{}", None)], Mode.ACCEPTED) is None
+    wait_until(lambda: stored(stack, collecting) == 51 and delivery.undelivered() == 11)
+    make_topics(stack, missing, partitions=1)
+    values = [message.value() for message in read_topic(stack, missing, 11)]
+    assert values == [b"%d" % number for number in range(11)]
+    wait_until(lambda: delivery.undelivered() == 0)
