@@ -127,8 +127,15 @@ class ProcessDelivery:
         self.counters.abandon()
 
     def _publish_each(self) -> None:
+        has_failed = False
         while not self._stop_publishing.wait(_PUBLISH_SECONDS):
-            self._publish()
+            try:
+                self._publish()
+                has_failed = False
+            except Exception:
+                if not has_failed:
+                    logger.exception("what is told each second can't be put into /metrics; it is tried again")
+                has_failed = True
 
     def _publish(self) -> None:
         """Puts what is counted and measured elsewhere among the counters."""

@@ -59,3 +59,8 @@ def test_metrics_are_for_prometheus_and_can_be_switched_off(settings: Any) -> No
     settings.EVENTS = {**settings.EVENTS, "metrics_path": ""}
     conf.events_settings.cache_clear()
     assert Client().get("/metrics").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_another_method_is_told_so(delivery: FakeDelivery, path: str) -> None:
+    assert Client(enforce_csrf_checks=True).post(path).status_code == 405

@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
-from events import conf, metrics, process_collector
+from events import conf, metrics, process_collector, process_delivery
 from events.checks import check_events_settings
 from events.delivery import Mode, from_payload
 from events.kafka_statistics import BrokerStatistics
@@ -395,6 +395,24 @@ def test_an_event_that_kafka_will_never_take_is_counted_as_failed(settings: Any)
     assert delivery.take([("t", b"x" * 50_000, None)], Mode.SPOOLED) is None
     wait_until(lambda: delivery.counts().failed == 1, seconds=10)
     wait_until(lambda: delivery.counters.values().get((metrics.FAILED,)) == 1, seconds=10)
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_an_error_does_not_end_what_is_told_each_second(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process_delivery, "_PUBLISH_SECONDS", 0.01)
+    delivery = process_collector.process_delivery()
+
+    def fails(*_: object) -> bool:
+        raise PermissionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(process_delivery, "is_draining", fails)
+        wait_until(lambda: any("/metrics" in message for message in caplog.messages))
+    delivery.counters.set((metrics.SPOOL_MAX_BYTES,), 0)
+    wait_until(lambda: delivery.counters.values()[(metrics.SPOOL_MAX_BYTES,)] > 0)
+    assert sum("/metrics" in message for message in caplog.messages) == 1
 
 
 @pytest.mark.usefixtures("own_process_collector")
