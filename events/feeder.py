@@ -216,7 +216,11 @@ class Feeder:
             if time.monotonic() < aside.next_try:
                 return False
             aside.next_try = time.monotonic() + ASIDE_SECONDS
-            aside.batch = _Batch([from_payload(payload) for payload in aside.reader.read(1, BATCH_BYTES)])
+            payloads = aside.reader.read(1, BATCH_BYTES)
+            if not payloads:
+                self._let_go(topic, aside)
+                return False
+            aside.batch = _Batch([from_payload(payload) for payload in payloads])
             aside.batch.begin([0])
             if not self._produce(aside.batch, 0):
                 return False
@@ -232,15 +236,18 @@ class Feeder:
             while self._feed(aside):
                 pass
             if not self._stopping.is_set() and aside.batch is None:
-                del self._asides[topic]
-                self._spool.adopt(-aside.reader.size())
-                aside.spool.close()
-                logger.info("Kafka has the topic %s: what was set aside is delivered", topic)
+                self._let_go(topic, aside)
                 return True
         if not self._stopping.is_set():
             aside.batch = None
             aside.reader.rewind()
         return is_delivered
+
+    def _let_go(self, topic: str, aside: _Aside) -> None:
+        del self._asides[topic]
+        self._spool.adopt(-aside.reader.size())
+        aside.spool.close()
+        logger.info("Kafka has the topic %s: what was set aside is delivered", topic)
 
 
 class _Batch:
