@@ -7,12 +7,18 @@ from types import SimpleNamespace
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 from django.test import Client
+from django.utils import translation
 
+from pipeline.console.dead_letters import letters
 from pipeline.console.payload import payload
 from pipeline.console.practice import exercises
 from pipeline.console.topics import browse, describe
-from pipeline.errors import ServerAway
+from pipeline.errors import ServerAway, ServerError
 from pipeline.kafka_reads import server_error
+from sinks.config import sinks
+from sinks.dead_letter_log import StoredLetter
+from sinks.errors import Retriable
+from sinks.records import Partition, Record
 
 Operator = Callable[..., Client]
 PRACTICE = "/admin/console/practice/read/"
@@ -101,3 +107,30 @@ def test_records_that_can_not_be_produced_are_told_in_the_form(
 def test_json_too_deep_to_be_indented_is_shown_as_text() -> None:
     deep = b"[" * 5000 + b"]" * 5000
     assert payload(deep, limit=len(deep)).kind == "text"
+
+
+class _HalfAway:
+    """A Replayer whose Kafka takes one transaction."""
+
+    def __init__(self, *_args: object, **_options: object) -> None:
+        self._left = 1
+
+    def begin(self) -> None:
+        pass
+
+    def discard(self, _part: list[object]) -> None:
+        if not self._left:
+            raise Retriable("Kafka: no broker")
+        self._left -= 1
+
+
+def test_a_replay_that_fails_midway_tells_how_many_were_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(letters, "Replayer", _HalfAway)
+    monkeypatch.setattr(letters, "read_letters", lambda _sink: letters.Letters({}, is_complete=True))
+    monkeypatch.setattr(letters, "chosen", lambda *_args, **_options: [_letter(n) for n in range(150)])
+    with translation.override("en"), pytest.raises(ServerError, match=r"100 were done, then: Kafka: no broker"):
+        letters.discard(sinks()["elasticsearch"], topic="", kind="", origins=None)
+
+
+def _letter(number: int) -> StoredLetter:
+    return StoredLetter((Partition("clicks", 0), number), (), "", Record(number, b"", 0), is_whole=True)

@@ -9,6 +9,8 @@ from django.test import Client
 from pytest_django import Settings
 
 from pipeline.conf import console_settings
+from pipeline.console.sinks import actions
+from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from sinks.config import sinks
 from sinks.models import SinkPause, SinkRestart
 
@@ -81,6 +83,25 @@ def test_what_can_not_be_asked_is_not_there(operator: Operator, query: dict[str,
     controller = operator("control")
     assert controller.get(CONTROL, query).status_code == 404
     assert controller.post(CONTROL, query).status_code == 404
+
+
+def test_a_partition_that_the_topic_does_not_have_is_not_paused(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups = {sinks()["elasticsearch"].group: GroupOffsets()}
+    known = ClusterOffsets({"select-color": [PartitionOffsets(0, 0, 5)]}, groups)
+    monkeypatch.setattr(actions, "try_progress", lambda _sinks: {"elasticsearch": (known, None)})
+    controller = operator("control")
+    wish: dict[str, Any] = {"action": "pause", "topic": "select-color", "partition": "77"}
+    page = controller.get(CONTROL, wish).content.decode()
+    assert "This topic has no partition 77." in page
+    assert "Yes, pause" not in page
+    controller.post(CONTROL, wish)
+    assert pauses() == []
+    assert "no partition 77" in LogEntry.objects.get().change_message
+    assert "Yes, pause" in controller.get(CONTROL, {**wish, "partition": "0"}).content.decode()
+    controller.post(CONTROL, {**wish, "partition": "0"})
+    assert [pause[2] for pause in pauses()] == [0]
 
 
 def test_nothing_is_restarted_while_kafka_does_not_tell_how_far_the_sink_is(operator: Operator) -> None:

@@ -58,6 +58,9 @@ def test_partitions_groups_and_settings(console: Stack, topic: str, operator: Op
     assert text.count("no commit yet") == 6
     assert "retention.ms 3600000 this topic" in shown(client, url(topic, "settings/"))
     assert "no topic of this name" in shown(client, url("missing", "partitions/"))
+    missing = client.get(url("missing", "settings/")).json()
+    assert missing == {"error": {"server": "", "text": "There is no topic of this name."}}
+    assert len(offsets(client, url(topic, "messages/"))) == 7, "which is no reason not to ask Kafka again"
 
 
 def test_records_are_found_by_partition_offset_time_and_text_and_paged(

@@ -119,12 +119,13 @@ def replay(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place
 
     Not those with a key, of which they would become the newest record.
     """
-    with _replaying(sink) as (replayer, letters):
-        found = chosen(letters, topic=topic, kind=kind, origins=origins)
+    with _replaying(sink) as session:
+        found = chosen(session.letters, topic=topic, kind=kind, origins=origins)
         whole = [letter for letter in found if letter.is_whole]
         keyless = [letter for letter in whole if letter.record.key is None]
         for part in parts(keyless):
-            replayer.to_topic(part)
+            session.replayer.to_topic(part)
+            session.done += len(part)
     return Replayed(len(keyless), len(found) - len(whole), len(whole) - len(keyless))
 
 
@@ -141,8 +142,8 @@ def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[
     given_up = threading.Event()
     patience = threading.Timer(_PATIENCE_SECONDS, given_up.set)
     refused: dict[Place, str] = {}
-    with _replaying(sink) as (replayer, letters):
-        found = chosen(letters, topic=topic, kind=kind, origins=origins)
+    with _replaying(sink) as session:
+        found = chosen(session.letters, topic=topic, kind=kind, origins=origins)
         whole = [letter for letter in found if letter.is_whole]
         writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
         retry = Retry(f"replay of {sink.name}", Backoff(maximum=1.0), given_up)
@@ -150,9 +151,9 @@ def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[
         try:
             for part in parts(whole):
                 refused |= store(writer, sink.check(), part, retry)
-                replayer.note_stored([letter for letter in part if letter.origin not in refused])
-        except (Cancelled, Fatal) as error:
-            raise ServerError(sink.name, str(error)) from error
+                stored = [letter for letter in part if letter.origin not in refused]
+                session.replayer.note_stored(stored)
+                session.done += len(stored)
         finally:
             patience.cancel()
             writer.close()
@@ -162,19 +163,33 @@ def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[
 
 def discard(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> int:
     """Notes that letters are not wanted any more; returns how many. Raises ServerError."""
-    with _replaying(sink) as (replayer, letters):
-        found = chosen(letters, topic=topic, kind=kind, origins=origins)
+    with _replaying(sink) as session:
+        found = chosen(session.letters, topic=topic, kind=kind, origins=origins)
         for part in parts(found):
-            replayer.discard(part)
+            session.replayer.discard(part)
+            session.done += len(part)
     return len(found)
 
 
+@dataclass
+class _Session:
+    """A replay under way. done: letters of which it is noted."""
+
+    replayer: Replayer
+    letters: Letters
+    done: int = 0
+
+
 @contextmanager
-def _replaying(sink: SinkConfig) -> Iterator[tuple[Replayer, Letters]]:
-    """Begins a replay, after which no other one can do the letters that are read then."""
+def _replaying(sink: SinkConfig) -> Iterator[_Session]:
+    """Begins a replay, after which no other one can do the letters that are read then.
+
+    Raises ServerError that says how many were done before, if any.
+    """
     name = server_name(sink.kafka)
     read_letters(sink)  # a server that is away is told of before the replay waits for it for long
     replayer = Replayer(kafka_cluster(sink.kafka), sink=sink.name)
+    session: _Session | None = None
     try:
         replayer.begin()
         letters = read_letters(sink)
@@ -182,9 +197,13 @@ def _replaying(sink: SinkConfig) -> Iterator[tuple[Replayer, Letters]]:
             # A letter whose note was not read would be replayed twice.
             text = _("There are more dead letters than are read here; use the command {command}.")
             raise ServerError(name, text.format(command=f"manage.py replay_dlq --sink {sink.name}"))
-        yield replayer, letters
-    except Retriable as error:
-        raise ServerError(name, str(error)) from error
+        session = _Session(replayer, letters)
+        yield session
+    except (Cancelled, Fatal, Retriable) as error:
+        text = str(error)
+        if session is not None and session.done:
+            text = _("{n} were done, then: {error}").format(n=session.done, error=text)
+        raise ServerError(name if isinstance(error, Retriable) else sink.name, text) from error
 
 
 def _record(message: TopicMessage) -> Record:

@@ -30,6 +30,8 @@ _SAMPLE = 2_000
 _FIELDS = 20
 _TOP = 5
 _EXPORT_AT_ONCE = 1_000
+_SERVERS_SHARE = 0.8
+"""The part of the time that Elasticsearch may take: it must give up before nobody waits for its answer any more."""
 
 _COUNTED = {"keyword", "boolean", "long", "integer", "short", "byte", "double", "float", "ip", "constant_keyword"}
 _GROUPS = {"object", "nested"}
@@ -205,6 +207,7 @@ def _search(target: ElasticsearchTarget, query: DocumentQuery, **options: Any) -
             query=_filter(target, query),
             ignore_unavailable=True,
             allow_partial_search_results=False,
+            timeout=f"{max(1, int(1000 * _SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds))}ms",
             **options,
         )
     return dict(answer)

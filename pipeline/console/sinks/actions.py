@@ -76,6 +76,9 @@ def plan(action: Action, heard: HeardSink) -> Plan:
     offsets, error = try_progress([action.sink])[action.sink.name]
     rows = partition_progress(heard, offsets)
     row = next((row for row in rows if (row.topic, row.partition) == action.partition), None)
+    if action.kind == "pause" and row is None and error is None:
+        text = _("This topic has no partition {number}.").format(number=action.partition[1])
+        return Plan(refusal=text)
     if action.kind != "restart":
         return Plan(row, error)
     if row is None or error is not None:
@@ -92,8 +95,10 @@ def plan(action: Action, heard: HeardSink) -> Plan:
 def carry_out(action: Action, heard: HeardSink, *, asked_by: str) -> str:
     """Writes the wish down for the sink to find; returns why not, if not."""
     name = action.sink.name
+    if action.kind != "resume" and (refusal := plan(action, heard).refusal):
+        return refusal
     if action.kind == "restart":
-        return plan(action, heard).refusal or _ask_restart(action, asked_by)
+        return _ask_restart(action, asked_by)
     with transaction.atomic():
         wanted = SinkPause.objects.filter(sink=name)
         if action.partition is not None:
