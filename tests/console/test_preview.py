@@ -6,6 +6,7 @@ from typing import Any
 
 import cramjam
 import pytest
+from django.utils import translation
 
 from pipeline.console.files.decode import LINES, MOST_SHOWN, Preview
 from pipeline.console.files.preview import NoPreview, preview
@@ -67,5 +68,5 @@ def test_tiny_lines_take_no_more_memory_than_the_bound_of_what_is_decoded() -> N
         tracemalloc.stop()
     assert found == Preview(["a"] * LINES, ["a"] * LINES, 2 * bound - 10)
     assert peak < 4 * bound + 1024**2
-    with pytest.raises(NoPreview, match="holds more than"):
+    with translation.override("en"), pytest.raises(NoPreview, match="holds more than"):
         shown("a.gz", gzip.compress(b"a\n" * (3 * bound)), decoded_bytes=bound)

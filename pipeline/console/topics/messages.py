@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from events.conf import kafka_cluster
 from pipeline.errors import ServerAway
 from pipeline.kafka_reads import server_error, server_name
+from sinks.records import readable_headers
 
 StoppedBy = Literal["end", "records", "bytes", "seconds", "found"]
 
@@ -137,5 +138,5 @@ def _message(message: Message) -> TopicMessage:
         timestamp=milliseconds if kind else None,
         key=message.key(),
         value=message.value(),
-        headers=tuple(message.headers() or ()),
+        headers=tuple(readable_headers(message) or ()),
     )
