@@ -35,7 +35,7 @@ SHOTS = (
     Shot("topic", TOPIC, "#messages tbody tr"),
     Shot("documents", "console/documents/elasticsearch/?range=1h", "#hits tbody tr"),
     Shot("files", "console/files/hdfs/", "#folder tbody tr", first="#folder tbody tr:nth-last-child(2) a"),
-    Shot("dead-letters", "console/dead-letters/", "#letters-hdfs tbody tr", 800),
+    Shot("dead-letters", "console/dead-letters/", "#letters-elasticsearch tbody tr", 800),
     Shot("practice", "console/practice/", "#partitions :is(table, .console-empty)"),
 )
 DARK = Shot("admin-dark", MAIN, "[data-panel=newest] tbody tr", 1250)
