@@ -21,8 +21,8 @@ _FILE_KEYS = {"topic", "partition", "start", "end", "ext"}
 # What Hive escapes in a folder's name (FileUtils.escapePathName), and a leading character that would hide it.
 _UNSAFE = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]|^[._]""")
 
-# The same where it is not the first character.
-_INSIDE = re.compile(_UNSAFE.pattern.removesuffix("|^[._]"))
+# A character of a name in which what is unsafe was escaped.
+_CHARACTER = re.compile(r"%..|.", re.DOTALL)
 
 # What HDFS does not take, or stores otherwise than it was written.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f:]")
@@ -48,7 +48,6 @@ class Folders:
         if template.startswith("/") or any(part in ("", ".", "..") for part in template.split("/") if template):
             raise ValueError(f"folders {template!r} must be a relative path without empty parts")
         self._parts = [_parse("folders", part) for part in template.split("/") if part]
-        self._fields = {field for part in self._parts for _, field in part if field is not None}
         self._has_time = "%" in template
         self._time = time
         try:
@@ -126,25 +125,18 @@ def _name_of(text: str) -> str:
     """A value as a folder's name. One that is long is cut, and told from others by a hash."""
     # WebHDFS stores a name in this form, whatever it was given.
     text = unicodedata.normalize("NFC", text)
-    escaped = [
-        _UNSAFE.sub(_escape, text[:1]),
-        *(_INSIDE.sub(_escape, character) for character in text[1 : _MAX_VALUE + 1]),
-    ]
-    if len(text) <= _MAX_VALUE and sum(map(_flat_length, escaped)) <= _MAX_VALUE:
-        return "".join(escaped)
+    escaped = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text[: _MAX_VALUE + 1])
+    if _flat_length(escaped) <= _MAX_VALUE:
+        return escaped
     end = f"~{blake2b(text.encode(), digest_size=6).hexdigest()}"
     room = _MAX_VALUE - len(end)
     name = ""
-    for character in escaped:
+    for character in _CHARACTER.findall(escaped):
         room -= _flat_length(character)
         if room < 0:
             break
         name += character
     return name + end
-
-
-def _escape(match: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in match[0].encode())
 
 
 def _flat_length(name: str) -> int:
