@@ -1,6 +1,6 @@
 """What the stored events say: Elasticsearch aggregations over a time range, each one bounded search."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -177,8 +177,19 @@ def _all_bars(
 
 def top_values(time_range: TimeRange, *, event: str, top: int, timeout: float) -> tuple[int, list[TopValues]]:
     """How many events there are, and the `top` most frequent values of each text of the kind. Raises ServerError."""
+    return _most_frequent(text_fields(event)[:FIELDS], time_range, event=event, top=top, timeout=timeout)
+
+
+def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
+    """The `top` users with the most events. Raises ServerError."""
+    total, (users,) = _most_frequent(["userName"], time_range, event=EVENT, top=top, timeout=timeout)
+    return TopUsers(total, users.different, [UserCount(one.value, one.count) for one in users.top])
+
+
+def _most_frequent(
+    fields: Sequence[str], time_range: TimeRange, *, event: str, top: int, timeout: float
+) -> tuple[int, list[TopValues]]:
     target = events_target(event)
-    fields = text_fields(event)[:FIELDS]
     search = _search(target, time_range, timeout)
     for place, field in enumerate(fields):
         search.aggs.bucket(f"top {place}", "terms", field=field, size=top)
@@ -195,23 +206,6 @@ def top_values(time_range: TimeRange, *, event: str, top: int, timeout: float) -
         )
         for place, field in enumerate(fields)
     ]
-
-
-def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
-    """The `top` users with the most events. Raises ServerError."""
-    target = events_target()
-    search = _search(target, time_range, timeout)
-    search.aggs.bucket("top", "terms", field="userName", size=top)
-    search.aggs.metric("users", "cardinality", field="userName", precision_threshold=_PRECISION)
-    answer = _execute(target, search[:0])
-    found = answer.get("aggregations")
-    if found is None:
-        return TopUsers(0, 0, [])
-    return TopUsers(
-        total=_total(answer),
-        users=found["users"]["value"],
-        top=[UserCount(bucket["key"], bucket["doc_count"]) for bucket in found["top"]["buckets"]],
-    )
 
 
 def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float) -> TopBrowsers:
