@@ -5,7 +5,6 @@ Every record is counted across final files and the committed part of open ones.
 
 import random
 import signal
-from collections.abc import Iterator
 from itertools import product
 from typing import Any
 
@@ -33,13 +32,6 @@ END_OPEN_FILES = {
     "forget",
 }
 ONE_BATCH_EACH = {"files_per_commit": 1, "old_records": 1}
-
-
-@pytest.fixture(scope="module")
-def nursery(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    folder = tmp_path_factory.mktemp("append")
-    with Nursery(kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, folder=folder) as nursery:
-        yield nursery
 
 
 def make_bench(stack: Stack, nursery: Nursery, **target: Any) -> Bench:

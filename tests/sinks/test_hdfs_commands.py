@@ -2,7 +2,7 @@
 
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -23,18 +23,6 @@ from tests.sinks.sink_processes import Nursery
 from tests.support import hdfs_files, wait_until
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def nursery(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    folder = tmp_path_factory.mktemp("sinks")
-    with Nursery(kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, folder=folder) as nursery:
-        yield nursery
-
-
-@pytest.fixture
-def bench(stack: Stack, nursery: Nursery) -> Bench:
-    return Bench(stack, nursery)
 
 
 class Told:

@@ -34,18 +34,6 @@ ROLL_FORWARD = {"list files of record", "publish", "take record", "remove epoch"
 OPERATIONS = ("CREATE", "RENAME", "LISTSTATUS", "GETFILESTATUS", "MKDIRS", "DELETE")
 
 
-@pytest.fixture(scope="module")
-def nursery(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    folder = tmp_path_factory.mktemp("sinks")
-    with Nursery(kafka=stack.bootstrap_servers, hdfs=stack.webhdfs_url, folder=folder) as nursery:
-        yield nursery
-
-
-@pytest.fixture
-def bench(stack: Stack, nursery: Nursery) -> Bench:
-    return Bench(stack, nursery)
-
-
 def delete_group(stack: Stack, group: str) -> None:
     """In a process of its own: librdkafka's group calls can crash theirs after a broker was restarted."""
     program = (
