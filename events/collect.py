@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -66,6 +67,11 @@ class Answer:
     status: int
     body: dict[str, Any]
     headers: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def content(self) -> bytes:
+        """The body as it is sent."""
+        return msgspec.json.encode(self.body)
 
 
 ACCEPTED = Answer(202, {"status": "accepted"})
@@ -132,9 +138,9 @@ class Collector:
         """
         timestamp = self.now()
         common = [BOT] if is_bot(user_agent) else None
-        records: list[Record] = []
         rejected: list[dict[str, Any]] = []
-        for index, given in enumerate(events):
+        records = self._records(events, timestamp, user_agent, common) or []
+        for index, given in enumerate(events if not records else ()):
             try:
                 records.append(self._record(given, timestamp, user_agent, common))
             except InvalidEvent as invalid:
@@ -178,19 +184,42 @@ class Collector:
         name = given.get("event", SELECT_COLOR) if isinstance(given, dict) else None
         return name if isinstance(name, str) and name in self.kinds else "unknown"
 
+    def _records(
+        self, events: Sequence[Any], timestamp: str, user_agent: str, headers: Headers | None
+    ) -> list[Record] | None:
+        """The records of a batch in which all is well, as `_record` makes them, in half of the time; else None."""
+        if set(map(type, events)) != {dict}:
+            return None
+        names = [given.get("event", SELECT_COLOR) for given in events]
+        if names.count(names[0]) < len(names) or (kind := self._kind(names[0])) is None:
+            return None
+        made = kind.make_all(events, timestamp=timestamp, user_agent=user_agent)
+        if made is None:
+            return None
+        values = list(map(encode, made))
+        if max(map(len, values)) > self.limits.max_event_bytes:
+            return None
+        if any(given.get("id") is not None for given in events):
+            try:
+                all_headers = [_headers(given, headers) for given in events]
+            except InvalidEvent:
+                return None
+            return list(zip(repeat(kind.topic), values, all_headers))
+        return list(zip(repeat(kind.topic), values, repeat(headers)))
+
     def _record(self, given: Any, timestamp: str, user_agent: str, headers: Headers | None) -> Record:
         if isinstance(given, bytes):
             raise InvalidEvent({"event": _UNREADABLE}, reason="json")
         if not isinstance(given, dict):
             raise InvalidEvent({"event": "Must be a JSON object."}, reason="json")
-        kind = self.kinds.get(name) if isinstance(name := given.get("event", SELECT_COLOR), str) else None
+        kind = self._kind(given.get("event", SELECT_COLOR))
         if kind is None:
             raise InvalidEvent({"event": f"Must be one of {', '.join(self.kinds)}."}, reason="kind")
-        if (event_id := given.get("id")) is not None:
-            if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
-                raise InvalidEvent({"id": "Must be a UUID."}, reason="id")
-            headers = [(EVENT_ID, event_id.lower().encode()), *(headers or ())]
+        headers = _headers(given, headers)
         return kind.topic, self._encode(kind.make(given, timestamp=timestamp, user_agent=user_agent)), headers
+
+    def _kind(self, name: object) -> Kind | None:
+        return self.kinds.get(name) if isinstance(name, str) else None
 
     def _encode(self, event: Event) -> bytes:
         """Raises InvalidEvent for one that is too large."""
@@ -199,6 +228,15 @@ class Collector:
             error = f"Must be at most {self.limits.max_event_bytes} bytes, not {len(value)}."
             raise InvalidEvent({"event": error}, reason="size")
         return value
+
+
+def _headers(given: Mapping[str, Any], common: Headers | None) -> Headers | None:
+    """The Kafka headers of an event. Raises InvalidEvent for an id that is none."""
+    if (event_id := given.get("id")) is None:
+        return common
+    if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
+        raise InvalidEvent({"id": "Must be a UUID."}, reason="id")
+    return [(EVENT_ID, event_id.lower().encode()), *(common or ())]
 
 
 def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:

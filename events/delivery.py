@@ -86,7 +86,7 @@ class Delivery:
         if mode is Mode.ACCEPTED:
             return self._accept(records)
         if mode is Mode.SPOOLED:
-            return self._append(records, 0)
+            return self._append(records, range(len(records)))
         return self._acknowledge(records)
 
     def close(self, timeout: float) -> None:
@@ -101,14 +101,14 @@ class Delivery:
             return self.acknowledging
 
     def _accept(self, records: Sequence[Record]) -> Refusal | None:
-        taken = self._producer.produce_all(records)
-        return None if taken == len(records) else self._append(records, taken)
+        left = self._producer.produce_all(records)
+        return self._append(records, left) if left else None
 
-    def _append(self, records: Sequence[Record], first: int) -> Refusal | None:
+    def _append(self, records: Sequence[Record], indexes: Sequence[int]) -> Refusal | None:
         try:
-            self._spool.append([to_payload(record) for record in records[first:]])
+            self._spool.append([to_payload(records[index]) for index in indexes])
         except SpoolFull as full:
-            return Refusal(range(first, len(records)), str(full))
+            return Refusal(indexes, str(full))
         return None
 
     def _acknowledge(self, records: Sequence[Record]) -> Refusal | None:

@@ -2,6 +2,7 @@
 
 import re
 import zlib
+from binascii import a2b_qp
 from typing import Any
 
 Environ = dict[str, Any]
@@ -106,6 +107,14 @@ def _utf8(header: str) -> str:
 def _decoded(text: str) -> str:
     if "+" in text:
         text = text.replace("+", " ")
+    if "%" not in text:
+        return text
+    # Quoted-printable is the same with another sign, and is decoded in C: in a fifth of the time. What it does not
+    # take for an escape keeps its sign, but for the last one.
+    if text.isascii() and text.isprintable() and "=" not in text and text[-1:] != "%":
+        raw = a2b_qp(text.replace("%", "="))
+        if b"=" not in raw:
+            return raw.decode("utf-8", "replace")
     return _ESCAPES.sub(_unescaped, text)
 
 

@@ -1,7 +1,8 @@
 """Kinds of events: how what a caller sent becomes an event of its kind. No Django here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -84,3 +85,22 @@ class Kind:
         if errors:
             raise InvalidEvent(errors)
         return self.event_type(*values)
+
+    def make_all(self, given: Sequence[Mapping[str, object]], *, timestamp: str, user_agent: str) -> list[Event] | None:
+        """The events of what a caller gave, as `make` makes them, but a field of all at a time, which is much quicker.
+
+        None when one of them can't be made, or takes a look of its own.
+        """
+        columns: list[list[Any]] = []
+        for field in self.fields:
+            values = [each.get(field.name) for each in given]
+            present = values
+            if None in values:
+                if field.is_required:
+                    return None
+                present = [value for value in values if value is not None]
+                values = [field.default if value is None else value for value in values]
+            if present and not field.rule.allows_all(present):
+                return None
+            columns.append(values)
+        return list(map(self.event_type, repeat(timestamp, len(given)), repeat(user_agent), *columns))

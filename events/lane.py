@@ -11,7 +11,6 @@ from http.client import responses
 from io import BytesIO
 from typing import Any
 
-import msgspec
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
 from django.http import HttpResponse
@@ -34,7 +33,6 @@ _MAX_TOLD = 512
 """Characters of the headers of one that is remembered: what callers make up must not fill the memory."""
 
 _STATUS = {status: f"{status} {phrase}" for status, phrase in responses.items()}
-_encode = msgspec.json.Encoder().encode
 
 
 class Lane:
@@ -56,19 +54,18 @@ class Lane:
         hot = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         if hot not in _HOT or environ.get("SCRIPT_NAME"):
             return self._django(environ, start_response)
-        told = [environ.get(name) for name in self._told_by]
-        is_short = sum(len(text) for text in told if text) <= _MAX_TOLD
-        envelope = self._envelope(hot, *told) if is_short else self._ask_middleware(hot, *told)
+        told = tuple(map(environ.get, self._told_by))
+        is_short = sum(map(len, filter(None, told))) <= _MAX_TOLD
+        envelope = self._envelope(hot, told) if is_short else self._ask_middleware(hot, told)
         if envelope is None:
             return self._django(environ, start_response)
         answer = collect(environ, process_collector)
         count_answer("lane", environ["PATH_INFO"], answer.status)
-        body = _encode(answer.body)
-        headers = [*envelope, ("Content-Length", str(len(body))), *answer.headers.items()]
+        headers = [*envelope, ("Content-Length", str(len(answer.content))), *answer.headers.items()]
         start_response(_STATUS[answer.status], headers)
-        return (body,)
+        return (answer.content,)
 
-    def _ask_middleware(self, hot: tuple[str, str], *told: str | None) -> list[tuple[str, str]] | None:
+    def _ask_middleware(self, hot: tuple[str, str], told: tuple[str | None, ...]) -> list[tuple[str, str]] | None:
         method, path = hot
         environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": ""}
         given = {name: value for name, value in zip(self._told_by, told, strict=True) if value is not None}

@@ -95,7 +95,7 @@ class ProcessDelivery:
             with self._lock:
                 if self._bad_producer is None and not self.is_closed:
                     self._bad_producer = EventProducer(self._bad_events_options, away_seconds=self._away_seconds)
-        return 0 if self._bad_producer is None else self._bad_producer.produce_all(records)
+        return 0 if self._bad_producer is None else len(records) - len(self._bad_producer.produce_all(records))
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""

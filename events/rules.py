@@ -5,6 +5,7 @@ No Django here.
 
 import math
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, get_args, get_origin
 
@@ -28,6 +29,9 @@ class Rule(Protocol):
 
     def error(self, value: object) -> str | None:
         """What is wrong with a value, None when nothing is."""
+
+    def allows_all(self, values: Sequence[object]) -> bool:
+        """Whether nothing is wrong with any of some values; False may also say that each takes a look of its own."""
 
     def schema(self) -> dict[str, object]:
         """The rule as JSON Schema."""
@@ -55,6 +59,17 @@ class Text:
             return None
         return _text_error(value, self.max_length)
 
+    def allows_all(self, values: Sequence[object]) -> bool:
+        """See Rule."""
+        try:
+            text = "".join(values)  # type: ignore[arg-type]
+        except TypeError:
+            return False
+        if not text.isprintable() or _REPLACEMENT in text:
+            return False
+        lengths: list[int] = list(map(len, values))  # type: ignore[arg-type]
+        return min(lengths) > 0 and max(lengths) <= self.max_length and not any(map(str.isspace, values))  # type: ignore[arg-type]
+
     def schema(self) -> dict[str, object]:
         """See Rule."""
         return {"type": "string", "minLength": 1, "maxLength": self.max_length, "pattern": _PRINTABLE}
@@ -76,6 +91,10 @@ class Integer:
         if not isinstance(value, int) or isinstance(value, bool):
             return "Must be a whole number."
         return _bounds_error(value, self.minimum, self.maximum)
+
+    def allows_all(self, values: Sequence[object]) -> bool:
+        """See Rule."""
+        return not any(map(self.error, values))
 
     def schema(self) -> dict[str, object]:
         """See Rule."""
@@ -105,6 +124,10 @@ class Number:
             return "Must be a number that a computer can hold."
         return _bounds_error(number, self.minimum, self.maximum)
 
+    def allows_all(self, values: Sequence[object]) -> bool:
+        """See Rule."""
+        return not any(map(self.error, values))
+
     def schema(self) -> dict[str, object]:
         """See Rule."""
         bounds = {"minimum": self.minimum, "maximum": self.maximum}
@@ -122,6 +145,10 @@ class Flag:
     def error(self, value: object) -> str | None:
         """See Rule."""
         return None if isinstance(value, bool) else "Must be true or false."
+
+    def allows_all(self, values: Sequence[object]) -> bool:
+        """See Rule."""
+        return not any(map(self.error, values))
 
     def schema(self) -> dict[str, object]:
         """See Rule."""

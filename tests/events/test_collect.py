@@ -1,21 +1,26 @@
 """From what a caller sends to an event on its way to Kafka, or to the reason why not."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
 
 from events.collect import Answer, Collector, Limits
 from events.delivery import Mode
 from events.event import SelectColor, format_timestamp
 from events.kinds import Kind
 from tests.events.fakes import FakeDelivery
+from tests.events.page_view import PageView
 
 RECEIVED_AT = datetime(2026, 11, 20, 10, 15, 30, 123_000, tzinfo=UTC)
 
 
-def send(delivery: FakeDelivery, *, mode: Mode = Mode.ACCEPTED, **params: object) -> Answer:
-    collector = Collector(
-        kinds={"select-color": Kind("select-color", SelectColor, "t")},
+def collector(delivery: FakeDelivery, mode: Mode = Mode.ACCEPTED) -> Collector:
+    return Collector(
+        kinds={"select-color": Kind("select-color", SelectColor, "t"), "page-view": Kind("page-view", PageView, "v")},
         delivery=delivery,
         mode=mode,
         limits=Limits(65_536, 2**20, 1000, 32_768),
@@ -23,7 +28,10 @@ def send(delivery: FakeDelivery, *, mode: Mode = Mode.ACCEPTED, **params: object
         now=lambda: format_timestamp(RECEIVED_AT),
         counters=delivery.counters,
     )
-    return collector.select(params, user_agent="agent/1")
+
+
+def send(delivery: FakeDelivery, *, mode: Mode = Mode.ACCEPTED, **params: object) -> Answer:
+    return collector(delivery, mode).select(params, user_agent="agent/1")
 
 
 def test_a_choice_becomes_one_event() -> None:
@@ -86,3 +94,36 @@ def test_an_event_that_can_not_be_taken_is_told_with_a_time_to_come_again() -> N
 
 def test_an_acknowledged_event_is_created() -> None:
     assert send(FakeDelivery(), mode=Mode.ACKNOWLEDGED, color="red", user="Ada").status == 201
+
+
+ids = st.sampled_from([None, "0A1B2C3D-0000-4000-8000-000000000001", "no id", 7])
+values = st.sampled_from(
+    ["/a", "x" * 257, "", " ", "\u3000", "\ufffd", "\ud800", "김", "a\nb", None, 5, -1, 2.5, True, [], {}]
+)
+fields = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(("path", "title", "seconds", "share", "isNew", "colorName", "userName"), values)
+    | {"id": ids, "event": st.sampled_from(["page-view", "select-color", "unknown", None, []])},
+)
+good = st.sampled_from(
+    [
+        {"event": "page-view", "path": "/a", "id": "0A1B2C3D-0000-4000-8000-000000000001"},
+        {"event": "page-view", "path": "/b", "title": None, "seconds": 3, "share": 1, "isNew": True},
+        {"colorName": "blue", "userName": "Ada", "userAgent": "another"},
+    ]
+)
+
+
+@examples(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(good | fields, min_size=1, max_size=5))
+def test_a_batch_becomes_what_its_events_become_one_by_one(sent: list[Any]) -> None:
+    together = FakeDelivery()
+    answer = collector(together).batch(sent, user_agent="bot/1", mode=Mode.ACCEPTED)
+    alone = FakeDelivery()
+    answers = [collector(alone).batch([event], user_agent="bot/1", mode=Mode.ACCEPTED) for event in sent]
+    assert together.taken == alone.taken
+    rejected = [
+        {**rejection, "index": index} for index, one in enumerate(answers) for rejection in one.body["rejected"]
+    ]
+    assert answer.body["rejected"] == rejected
+    assert answer.body["accepted"] == len(sent) - len(rejected)

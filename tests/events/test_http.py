@@ -11,7 +11,27 @@ from hypothesis import strategies as st
 from events.http import MAX_GZIP_MEMBERS, Refused, plain_body, query
 
 pieces = st.sampled_from(
-    ["%", "&", "=", "+", "a", "4", "E", "1", "%EA%B9%80", "%ed%a0%80", "%ff", "%00", "é", ";", "%e2"]
+    [
+        "%",
+        "&",
+        "=",
+        "+",
+        "a",
+        "4",
+        "E",
+        "1",
+        "%EA%B9%80",
+        "%ed%a0%80",
+        "%ff",
+        "%00",
+        "é",
+        ";",
+        "%e2",
+        "%3D",
+        "%0A",
+        "_",
+        " ",
+    ]
 )
 
 

@@ -74,6 +74,14 @@ def test_refuses_when_the_queue_is_full(make: Any, caplog: pytest.LogCaptureFixt
     assert sum("events are refused" in message for message in caplog.messages) == 1
 
 
+@pytest.mark.parametrize("headers", [None, [("event.bot", b"1")]])
+def test_of_many_records_those_are_told_that_were_not_taken(make: Any, silent: str, headers: Any) -> None:
+    producer = make(queue_buffering_max_messages=3, message_max_bytes=1000, bootstrap_servers=silent)
+    records = [("t", b"a", headers), ("t", b"x" * 2000, headers), ("u", b"b", None), ("t", b"c", headers)]
+    assert producer.produce_all([*records, ("t", b"d", headers), ("v", b"e", None)]) == [1, 4, 5]
+    assert producer.counts().waiting == 3
+
+
 def test_refuses_when_kafka_has_been_away_too_long(make: Any) -> None:
     producer = make(away_seconds=0.2)
     producer.produce("t", b"{}")
