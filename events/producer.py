@@ -38,6 +38,9 @@ DEFAULTS: dict[str, Any] = {
     "queue.buffering.max.kbytes": 64 * 1024,
     "queue.buffering.max.messages": 100_000,
     "linger.ms": 5,
+    # How long a topic may be unknown to the brokers, as one is that was made just now, until its records fail. Shorter
+    # than librdkafka's 30 s, for what fails is kept and tried again, and others wait behind it in the spool.
+    "topic.metadata.propagation.max.ms": 5_000,
 }
 """librdkafka options that the settings may override; everything else is librdkafka's default."""
 

@@ -320,15 +320,12 @@ def test_bodies_of_unknown_length_are_read_and_bounded(stack: Stack, topic: str,
     assert json.loads(message.value())["userName"] == "Ada"
 
 
-def test_a_topic_that_is_not_there_holds_up_no_other_until_it_is_made(
-    stack: Stack, collecting: str, settings: Any
-) -> None:
-    settings.EVENTS["producer"] = {**QUICK, "topic.metadata.propagation.max.ms": 1000}
+def test_a_topic_that_is_not_there_holds_up_no_other_until_it_is_made(stack: Stack, collecting: str) -> None:
     missing = f"{collecting}-missing"
     delivery = process_collector.process_delivery()
     assert delivery.take([(missing, b"%d" % number, None) for number in range(10)], Mode.SPOOLED) is None
     assert delivery.take([(collecting, b"{}", None)] * 50, Mode.SPOOLED) is None
-    wait_until(lambda: stored(stack, collecting) == 50, what="the events of the topic that is there")
+    wait_until(lambda: stored(stack, collecting) == 50, seconds=15, what="those of the other topic")
     wait_until(lambda: delivery.undelivered() == 10)
     assert delivery.take([(missing, b"10", None), (collecting, b"{}", None)], Mode.ACCEPTED) is None
     wait_until(lambda: stored(stack, collecting) == 51 and delivery.undelivered() == 11)
