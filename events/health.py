@@ -46,6 +46,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
             "reasons": reasons,
             "kafka": "away" if state.is_kafka_away else "there",
             "queue": state.waiting,
+            "aside": state.aside,
             "spool": {"bytes": state.spool_bytes, "max_bytes": state.spool_max_bytes},
         },
         status=503 if reasons else 200,

@@ -33,12 +33,17 @@ _PUBLISH_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class State:
-    """How delivery stands. is_draining: whether it was told that it will end; waiting: events in librdkafka's queue."""
+    """How delivery stands.
+
+    is_draining: whether it was told that it will end; waiting: events in librdkafka's queue; aside: those in the
+    spool whose topic Kafka does not have, or forbids.
+    """
 
     is_closed: bool
     is_draining: bool
     is_kafka_away: bool
     waiting: int
+    aside: int
     spool_bytes: int
     spool_max_bytes: int
 
@@ -85,6 +90,7 @@ class ProcessDelivery:
             is_draining=is_draining(self._root, self._started_at),
             is_kafka_away=self._producer.is_away or not self._producer.is_reached,
             waiting=self._producer.counts().waiting,
+            aside=self._feeder.aside,
             spool_bytes=self._spool.used,
             spool_max_bytes=self._spool.max_bytes,
         )
@@ -148,7 +154,7 @@ class ProcessDelivery:
             (metrics.FAILED, own.failed),
             (metrics.KEPT, own.kept),
             (metrics.QUEUE, sum(count.waiting for count in counts)),
-            (metrics.ASIDE, self._feeder.aside),
+            (metrics.ASIDE, state.aside),
             (metrics.SPOOL_BYTES, state.spool_bytes),
             (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),
             (metrics.KAFKA_AWAY, int(state.is_kafka_away)),

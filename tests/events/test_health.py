@@ -14,6 +14,7 @@ FINE = {
     "is_draining": False,
     "is_kafka_away": False,
     "waiting": 3,
+    "aside": 0,
     "spool_bytes": 0,
     "spool_max_bytes": 100,
 }
@@ -31,6 +32,7 @@ def test_a_process_that_answers_is_alive() -> None:
         ("accepted", {"is_kafka_away": True}, []),
         ("acknowledged", {"is_kafka_away": True}, ["Kafka is away"]),
         ("spooled", {"spool_bytes": 90}, []),
+        ("spooled", {"aside": 7}, []),
         ("spooled", {"spool_bytes": 91}, ["the spool is nearly full"]),
         ("accepted", {"is_closed": True}, ["the process ends"]),
         ("accepted", {"is_draining": True}, ["draining"]),
@@ -48,6 +50,7 @@ def test_it_is_ready_while_it_can_take_events(
         "reasons": reasons,
         "kafka": "away" if state.get("is_kafka_away") else "there",
         "queue": 3,
+        "aside": state.get("aside", 0),
         "spool": {"bytes": state.get("spool_bytes", 0), "max_bytes": 100},
     }
 

@@ -329,6 +329,8 @@ def test_a_topic_that_is_not_there_holds_up_no_other_until_it_is_made(stack: Sta
     wait_until(lambda: delivery.undelivered() == 10)
     assert delivery.take([(missing, b"10", None), (collecting, b"{}", None)], Mode.ACCEPTED) is None
     wait_until(lambda: stored(stack, collecting) == 51 and delivery.undelivered() == 11)
+    assert Client().get("/readyz").json()["aside"] == 11
+    wait_until(lambda: "\ncollector_aside_records 11.0\n" in Client().get("/metrics").text)
     make_topics(stack, missing, partitions=1)
     values = [message.value() for message in read_topic(stack, missing, 11)]
     assert values == [b"%d" % number for number in range(11)]
