@@ -19,7 +19,9 @@ Name = Annotated[str, Meta(min_length=1)]
 RECORD_OVERHEAD = 1024
 """Bytes that a record may need beside its value."""
 
-_MESSAGE_MAX_BYTES = 1_000_000  # librdkafka's default
+# librdkafka's defaults
+_MESSAGE_MAX_BYTES = 1_000_000
+_BATCH_BYTES = 1_000_000
 
 
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,6 +145,15 @@ def producer_options(conf: EventsSettings) -> dict[str, Any]:
             "message.max.bytes in EVENTS_PRODUCER_OPTIONS or KAFKA_OPTIONS)"
         )
     return options
+
+
+def largest_batch(conf: EventsSettings) -> int:
+    """Bytes that the producer sends to a partition at once at most. Raises ImproperlyConfigured."""
+    options = producer_options(conf)
+    together = min(
+        int(options.get("batch.size", _BATCH_BYTES)), int(options.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+    )
+    return max(together, conf.max_event_bytes + RECORD_OVERHEAD)
 
 
 def kafka_cluster(alias: str) -> dict[str, Any]:
