@@ -1,6 +1,5 @@
 """What the commands on the files of an HDFS sink share."""
 
-import sys
 import threading
 from typing import Any
 
@@ -23,23 +22,22 @@ class HdfsCommand(CheckedCommand):
         parser.add_argument("--sink", default="hdfs", help="the entry of SINKS (default: hdfs)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Exits with what `work` returns. Raises CommandError when it can't go on."""
+        """Raises CommandError when it can't go on."""
         sink = sinks().get(options["sink"])
         if sink is None or not isinstance(sink.target, HdfsTarget):
             raise CommandError(f"SINKS has no hdfs sink {options['sink']!r}")
         client = connect(hdfs_cluster(sink.target.cluster), connections=1)
         try:
-            code = self.work(sink, sink.target, client, options)
+            self.work(sink, sink.target, client, options)
         except NotFound as error:
             raise CommandError(f"{error}: files were moved meanwhile; run it again") from error
         except (Retriable, Fatal, Fenced) as error:
             raise CommandError(str(error)) from error
         finally:
             client.close()
-        sys.exit(code)
 
-    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> int:
-        """What the command does; returns its exit code."""
+    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> None:
+        """What the command does."""
         raise NotImplementedError
 
 

@@ -47,8 +47,8 @@ class Command(HdfsCommand):
             help="the size of merged files; a file of half of it is left alone (default: 134217728)",
         )
 
-    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> int:
-        """0, or raises."""
+    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> None:
+        """Merges, and tells each merged file."""
         if not options["older_than"] >= 0:
             raise CommandError(f"--older-than is {options['older_than']:g}; it must be at least 0")
         folders = options["folders"] or []
@@ -72,4 +72,3 @@ class Command(HdfsCommand):
         if not lines:
             age = "" if folders else f" that have not changed for {options['older_than']:g} hours"
             self.stdout.write(f"{sink.name}: no neighbouring small files{age}; nothing to merge")
-        return 0

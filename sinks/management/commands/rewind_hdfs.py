@@ -33,8 +33,8 @@ class Command(HdfsCommand):
         parser.add_argument("--skip", action="store_true", help="go forward, leaving records out")
         parser.add_argument("--yes", action="store_true", help="do it")
 
-    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> int:
-        """0, or raises."""
+    def work(self, sink: SinkConfig, target: HdfsTarget, client: HdfsClient, options: dict[str, Any]) -> None:
+        """Tells what it would do, and does it with --yes."""
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
         partition = _partition(reader, sink, options["partition"])
         first, end = reader.bounds(partition)
@@ -49,11 +49,10 @@ class Command(HdfsCommand):
             raise CommandError("to leave records out is what --skip is for; nothing was changed")
         if not options["yes"]:
             self.stdout.write("Nothing was changed; --yes does it.")
-            return 0
+            return
         replaced = rewind.carry_out(plan, patient(sink), skip=options["skip"])
         self.stdout.write(f"{partition}: goes on at offset {plan.to}; files that were replaced lie in {replaced}")
         self.stdout.write("A sink that is running notices with its next file, or is restarted to begin there at once.")
-        return 0
 
 
 def _partition(reader: LogReader, sink: SinkConfig, name: str) -> Partition:
