@@ -141,8 +141,12 @@ class Merges:
             raise Fenced(f"{self._topic}: another compaction has taken over")
 
     def _finish(self, entry: str) -> None:
+        merge = _read(self._client, entry)
+        if merge is None:
+            self._clean(entry)
+            return
         try:
-            self._take_steps(entry)
+            self._take_steps(merge, entry)
         except _Refused as error:
             self._refusals[entry] += 1
             if self._refusals[entry] >= _REFUSALS:
@@ -151,10 +155,7 @@ class Merges:
         except Fatal as error:
             raise _unfinishable(entry, error) from error
 
-    def _take_steps(self, entry: str) -> None:
-        merge = _read(self._client, entry)
-        if merge is None:
-            return  # done
+    def _take_steps(self, merge: Merge, entry: str) -> None:
         if merge.joins:
             self._join(merge, entry)
         for name in self._left(merge):
@@ -166,6 +167,19 @@ class Merges:
         except NotFound as error:
             if self._client.exists(f"{entry}/merged"):
                 raise _Refused(str(error)) from error
+        self._client.delete(entry, recursive=True)
+
+    def _clean(self, entry: str) -> None:
+        """Removes what no merge.json tells of: a merge that is done, or one whose merge.json somebody has deleted."""
+        try:
+            self._client.delete(f"{entry}/aside")
+        except NotEmpty as error:
+            raise Fatal(
+                f"the merge in {entry} has no merge.json, and originals that no reader sees lie in its folder aside: "
+                "put those whose offsets no other file has back to their places, delete the others and the merge, then "
+                "run the command again"
+            ) from error
+        # Now no original can go there any more, so all of them are where readers see them: what is left are copies.
         self._client.delete(entry, recursive=True)
 
     def _join(self, merge: Merge, entry: str) -> None:
@@ -192,18 +206,26 @@ def _unfinishable(entry: str, error: Exception) -> Fatal:
     )
 
 
-def under_way(client: HdfsClient, layout: Layout) -> Iterator[tuple[Merge, str]]:
-    """The merges of a topic that are committed and not finished, each with the path at which its file lies.
+def entries(client: HdfsClient, layout: Layout) -> Iterator[str]:
+    """The folders of what is committed and not finished of a topic, whether it can be or not.
 
     layout: of any partition of the topic.
     """
     committed = f"{layout.compaction}/committed"
     for epoch in client.names(committed):
         for number in client.names(f"{committed}/{epoch}"):
-            entry = f"{committed}/{epoch}/{number}"
-            merge = _read(client, entry)
-            if merge is not None:
-                yield merge, f"{entry}/merged" if client.exists(f"{entry}/merged") else merge.path
+            yield f"{committed}/{epoch}/{number}"
+
+
+def under_way(client: HdfsClient, layout: Layout) -> Iterator[tuple[Merge, str]]:
+    """The merges of a topic that are committed and not finished, each with the path at which its file lies.
+
+    layout: of any partition of the topic.
+    """
+    for entry in entries(client, layout):
+        merge = _read(client, entry)
+        if merge is not None:
+            yield merge, f"{entry}/merged" if client.exists(f"{entry}/merged") else merge.path
 
 
 def _read(client: HdfsClient, entry: str) -> Merge | None:

@@ -11,7 +11,7 @@ from sinks.errors import Fatal, Fenced, Retriable
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout, record_end
-from sinks.hdfs.merges import Merges, under_way
+from sinks.hdfs.merges import Merges, entries
 from sinks.hdfs.ownership import Ownership
 from sinks.hdfs.rewind_marks import RewindMarks, describe, mark_offset, new_mark
 from sinks.hdfs.stored import StoredFile, files_of_any_format, newest_open_files
@@ -82,7 +82,7 @@ class Rewind:
     def _finish_merges(self, retry: Retry) -> None:
         """Before the mark is made, for which the sink waits: a merge may be one that can't be finished."""
         merges = Merges(self._client, self._layout)
-        while retry("looking for merges", lambda: any(under_way(self._client, self._layout))):
+        while retry("looking for merges", lambda: any(entries(self._client, self._layout))):
             try:
                 merges.take_over(retry)
             except Fenced as fenced:

@@ -9,6 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -198,6 +199,52 @@ def test_killed_at_any_operation_each_record_is_visible_once(
         assert visible(hdfs) == Counter(range(30)), f"killed at operation {number}"
         assert leftovers(hdfs) == []
     assert number > 60
+
+
+@pytest.mark.parametrize(
+    ("hdfs_type", "files"), [(MemoryHdfs, FILES), (MemoryHdfs, UNJOINABLE), (ConcatRefusing, FILES)]
+)
+def test_a_merge_without_merge_json_is_cleaned_or_named_and_loses_nothing(
+    hdfs_type: type[MemoryHdfs], files: FileLayout
+) -> None:
+    number, outcomes = 0, Counter[str]()
+    while True:
+        hdfs = stored(hdfs_type())
+        killed_at(number, hdfs, lost_answer=False, look=lambda: None)
+        try:
+            compact(hdfs, files)
+            break
+        except Killed:
+            number += 1
+        hdfs.before = hdfs.after = lambda name: None
+        noted = [path for path in hdfs.files if "/compaction/committed/" in path and path.endswith("/merge.json")]
+        if not noted:
+            continue
+        hdfs.delete(noted[0])
+        entry = noted[0].removesuffix("/merge.json")
+        if hdfs.names(f"{entry}/aside"):
+            for command in (compact, partial(go_to, offset=12)):
+                with pytest.raises(Fatal, match=f"the merge in {entry} has no merge[.]json"):
+                    command(hdfs)
+            assert RewindMarks(hdfs, LAYOUT).under_way() == [], "the sink would wait for it"
+            put_back(hdfs, entry)
+            outcomes["named"] += 1
+        else:
+            outcomes["cleaned"] += 1
+        compact(hdfs, files)
+        assert visible(hdfs) == Counter(range(30)), f"killed at operation {number}"
+        assert leftovers(hdfs) == []
+    assert outcomes["cleaned"] >= 10
+    assert bool(outcomes["named"]) == (hdfs_type is ConcatRefusing or files is UNJOINABLE)
+
+
+def put_back(hdfs: MemoryHdfs, entry: str) -> None:
+    """As the message asks an operator to."""
+    seen = visible(hdfs)
+    for name in hdfs.names(f"{entry}/aside"):
+        if int(hdfs.read(f"{entry}/aside/{name}").split(b";")[0]) not in seen:
+            assert hdfs.rename(f"{entry}/aside/{name}", f"/data/{name}")
+    hdfs.delete(entry, recursive=True)
 
 
 def test_a_compaction_that_another_one_fenced_stops_and_does_no_harm() -> None:
