@@ -4,6 +4,7 @@ docs/exactly-once.md has the steps.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -37,12 +38,18 @@ class Plan:
 
 
 class Rewind:
-    """Moves the offset of one partition."""
+    """Moves the offset of one partition.
 
-    def __init__(self, client: HdfsClient, layout: Layout, files: FileLayout) -> None:
+    others: what the files of other sinks in the data folder look like.
+    """
+
+    def __init__(
+        self, client: HdfsClient, layout: Layout, files: FileLayout, others: Sequence[FileLayout] = ()
+    ) -> None:
         self._client = client
         self._layout = layout
         self._files = files
+        self._others = others
         self._marks = RewindMarks(client, layout)
 
     def plan(self, to: int) -> Plan:
@@ -140,8 +147,7 @@ class Rewind:
         return replaced + file.path.removeprefix(self._layout.data)
 
     def _stored(self) -> tuple[list[StoredFile], list[str]]:
-        files, unknown = files_of_any_format(self._client, self._layout.data, self._files)
-        return [file for file in files if file.partition == self._layout.partition], unknown
+        return files_of_any_format(self._client, self._layout, self._files, self._others)
 
     def _now(self) -> int | None:
         committed = self._layout.committed

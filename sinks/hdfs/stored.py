@@ -1,6 +1,6 @@
 """The files of a sink, as their names tell: which records of which partition each of them holds."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -93,15 +93,25 @@ def newest_open_files(client: HdfsClient, layout: Layout) -> list[OpenFile]:
                 return found
 
 
-def files_of_any_format(client: HdfsClient, path: str, layout: FileLayout) -> tuple[list[StoredFile], list[str]]:
-    """The sink's files, also those from before its format was changed, and the paths of files with other names.
+def files_of_any_format(
+    client: HdfsClient, layout: Layout, files: FileLayout, others: Sequence[FileLayout] = ()
+) -> tuple[list[StoredFile], list[str]]:
+    """The files of a partition, also those from before the sink's format was changed, and the paths of files unknown.
 
-    Files that are still open are in neither. Raises Retriable, Fatal.
+    others: of other sinks in the data folder, whose files of other topics are not unknown. Files that are still open
+    are in neither. Raises Retriable, Fatal.
     """
-    names = _names_of_any_format(layout)
-    found = {file.path: _stored(file, path, names) for file in client.walk(path)}
-    known = sorted(file for file in found.values() if file is not None)
-    return known, sorted(path for path, file in found.items() if file is None and not path.endswith(OPEN))
+    names, names_of_others = _names_of_any_format(files), [_names_of_any_format(other) for other in others]
+    of_partition, unknown = [], []
+    for file in client.walk(layout.data):
+        known = _stored(file, layout.data, names)
+        if known is not None:
+            of_partition += [known] if known.partition == layout.partition else []
+        elif not file.path.endswith(OPEN):
+            told = [_stored(file, layout.data, each) for each in names_of_others]
+            if not any(other and other.partition.topic != layout.partition.topic for other in told):
+                unknown.append(file.path)
+    return sorted(of_partition), sorted(unknown)
 
 
 def _names_of_any_format(layout: FileLayout) -> dict[str, FileNames]:

@@ -13,7 +13,9 @@ from functools import partial
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
+from sinks import config as sinks_config
 from sinks.errors import Cancelled, Fatal, Fenced, Retriable
 from sinks.hdfs import recovery
 from sinks.hdfs.append import RollLimits
@@ -28,8 +30,8 @@ from sinks.hdfs.rewind import Rewind
 from sinks.hdfs.rewind_marks import RewindMarks, mark_offset, new_mark
 from sinks.hdfs.stored import settled_files
 from sinks.hdfs.writer import HdfsWriter
-from sinks.management.commands.rewind_hdfs import _told
-from sinks.records import Batch, Columns
+from sinks.management.commands.rewind_hdfs import _layouts_of_others, _told
+from sinks.records import Batch, Columns, Partition
 from sinks.retry import Backoff, Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
@@ -372,7 +374,26 @@ def test_open_files_are_told_as_the_sinks_own() -> None:
     assert (plan.growing, plan.unknown) == ([f"/data/topic-0-{30:020d}.open"], [])
     told = "\n".join(_told(PARTITION, 24, plan))
     assert "still open, which are closed first and replaced when they hold such records" in told
-    assert "names that the sink does not give" not in told
+    assert "names that no sink of this folder gives" not in told
+
+
+def test_files_of_another_sink_in_the_folder_are_not_unknown_unless_they_tell_of_this_topic() -> None:
+    entry = {"kind": "hdfs", "event": "json", "topics": ["topic"], "target": {"path": "/data"}}
+    target = {"path": "/data", "file_name": "{start}_{end}_{partition}_{topic}"}
+    sinks_config.sinks.cache_clear()
+    with override_settings(SINKS={"sink": entry, "other": {**entry, "topics": ["pages"], "target": target}}):
+        sink, other = sinks_config.sinks().values()
+        assert isinstance(sink.target, HdfsTarget)
+        assert isinstance(other.target, HdfsTarget)
+        others = _layouts_of_others(sink, sink.target)
+    hdfs = stored(MemoryHdfs())
+    names = other.target.layout("json").names
+    for topic in ("pages", "topic"):
+        hdfs.create(f"/data/{names.make(Partition(topic, 0), 0, 9)}", b"")
+    plan = Rewind(hdfs, LAYOUT, FILES, others).plan(24)
+    assert [file.first for file in plan.replaced] == [24, 27]
+    assert plan.unknown == [f"/data/{0:020d}_{9:020d}_0_topic"]
+    assert len(Rewind(hdfs, LAYOUT, FILES).plan(24).unknown) == 2
 
 
 def test_a_rewind_to_another_offset_than_the_unfinished_one_is_refused() -> None:

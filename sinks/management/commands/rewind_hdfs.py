@@ -6,9 +6,10 @@ from django.core.management.base import CommandError, CommandParser
 
 from events.conf import kafka_cluster
 from sinks.arguments import whole
-from sinks.config import SinkConfig
+from sinks.config import SinkConfig, sinks
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.files import FileLayout
 from sinks.hdfs.layout import Layout
 from sinks.hdfs.rewind import Plan, Rewind
 from sinks.hdfs_command import HdfsCommand, patient
@@ -39,7 +40,8 @@ class Command(HdfsCommand):
         partition = _partition(reader, sink, options["partition"])
         first, end = reader.bounds(partition)
         reader.close()
-        rewind = Rewind(client, Layout(target.path, sink.name, partition), target.layout(sink.event))
+        layout = Layout(target.path, sink.name, partition)
+        rewind = Rewind(client, layout, target.layout(sink.event), _layouts_of_others(sink, target))
         plan = rewind.plan(options["to"])
         for line in _told(partition, options["to"], plan):
             self.stdout.write(line)
@@ -63,6 +65,17 @@ def _partition(reader: LogReader, sink: SinkConfig, name: str) -> Partition:
     raise CommandError(f"{sink.name} reads no partition {name!r}")
 
 
+def _layouts_of_others(sink: SinkConfig, target: HdfsTarget) -> list[FileLayout]:
+    """What the files of other sinks in the same folder look like."""
+    return [
+        other.target.layout(other.event)
+        for other in sinks().values()
+        if other.name != sink.name
+        and isinstance(other.target, HdfsTarget)
+        and (other.target.cluster, other.target.path) == (target.cluster, target.path)
+    ]
+
+
 def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
     lines = [
         f"{partition}: up to now the sink goes on at {'the beginning' if plan.now is None else f'offset {plan.now}'}"
@@ -81,7 +94,7 @@ def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
         lines += [f"  {path}" for path in plan.growing]
     if plan.replaced and plan.unknown:
         lines.append(
-            f"files with names that the sink does not give, {len(plan.unknown)}, stay; if they hold such "
+            f"files with names that no sink of this folder gives, {len(plan.unknown)}, stay; if they hold such "
             f"records, move them away, or these will be there twice: {plan.unknown[0]}"
         )
     if plan.to > (plan.now or 0):
