@@ -12,6 +12,10 @@ class Retriable(Exception):
         self.reason = reason
 
 
+class Pending(Retriable):
+    """The server is at it, which takes a moment as a rule: asked again in the same way, and no failure."""
+
+
 class Fatal(Exception):
     """Going on could lose or repeat records, or can never work: the sink stops loudly and exits 1."""
 

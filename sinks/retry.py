@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sinks.errors import Cancelled, Retriable
+from sinks.errors import Cancelled, Pending, Retriable
 from sinks.metrics import SinkMetrics
 from sinks.records import Partition
 from sinks.status import PartitionStatus
@@ -47,23 +47,28 @@ class Retry:
         self._status = status or PartitionStatus(Partition("", 0), SinkMetrics())
 
     def __call__(self, what: str, action: Callable[[], Result]) -> Result:
-        """Calls `action` until it does not raise Retriable; returns its result.
+        """Calls `action` until it does not raise Retriable, of which Pending is no failure; returns its result.
 
         what: the step, for the log. Raises Cancelled when the partition was given up, and whatever else `action`
         raises.
         """
+        has_failed = False
         try:
             for attempt, delay in enumerate(self._backoff.delays(), start=1):
                 if self._cancelled.is_set():
                     raise Cancelled(what)
                 try:
                     result = action()
+                except Pending as error:
+                    logger.debug("%s: %s is asked again in %.1f s: %s", self._who, what, delay, error)
+                    self._cancelled.wait(delay)
                 except Retriable as error:
+                    has_failed = True
                     logger.warning("%s: %s failed (try %d, next in %.1f s): %s", self._who, what, attempt, delay, error)
                     self._status.backing_off(what, error, attempt)
                     self._cancelled.wait(delay)
                 else:
-                    if attempt > 1:
+                    if has_failed:
                         logger.info("%s: %s worked at try %d", self._who, what, attempt)
                     return result
             raise AssertionError("delays() has no end")

@@ -1,15 +1,18 @@
 """Ends the open files that an earlier owner left: takes each out of its reach and cuts it to what is committed."""
 
+import logging
 import time
 from collections.abc import Callable
 
-from sinks.errors import Fatal, Fenced, Retriable
+from sinks.errors import Fatal, Fenced, Pending, Retriable
 from sinks.hdfs.client import HdfsClient, Leased, NotFound
 from sinks.hdfs.layout import Layout, OpenFile, flat, unflat
 from sinks.retry import Retry
 
+logger = logging.getLogger(__name__)
+
 _LEASE_SECONDS = 5.0
-"""How long a file that someone is still writing is waited for before its committed part is copied."""
+"""How long HDFS may need to cut a file, or to miss its writer, before that is a failure, or the file is copied."""
 
 
 def open_files(client: HdfsClient, record: str) -> list[OpenFile]:
@@ -78,6 +81,7 @@ class LeftOpen:
         self._kept = f"{record}/{flat(file.path)}"
         self._whole = f"{record}/{flat(file.final)}"
         self._copies = 0
+        self._longest = 0
 
     def end(self, retry: Retry) -> None:
         """When it returns the file lies whole in the record, or is at its final place already.
@@ -111,18 +115,32 @@ class LeftOpen:
 
     def _cut(self) -> str:
         """Leaves no byte that is not committed; returns where that is: in the file itself or in a copy."""
+        is_patient = self._clock() < self._patient_until
         try:
+            self._longest = max(self._longest, self._client.length(self._kept))
             if self._client.truncate(self._kept, self._file.length):
+                self._tell_cut()
                 return self._kept
         except NotFound as error:
             raise Fenced(f"{self._kept} was taken away by another owner: {error}") from error
-        except Leased:
-            if self._clock() < self._patient_until:
-                raise
+        except Leased as error:
+            if is_patient:
+                raise Pending(str(error)) from error
         else:
-            raise Retriable(f"HDFS is cutting {self._kept} to {self._file.length} bytes")
+            text = f"HDFS is cutting {self._kept} to {self._file.length} bytes"
+            raise Pending(text) if is_patient else Retriable(text)
         # HDFS misses a DataNode that is gone within a minute; a writer that is asleep holds on to the file for ever.
+        logger.info("%s: copies %d bytes: its writer holds on to it", self._place, self._file.length)
         return self._copy()
+
+    def _tell_cut(self) -> None:
+        if (uncommitted := self._longest - self._file.length) > 0:
+            logger.info(
+                "%s: cut to its committed %d bytes; the %d after them are written again",
+                self._place,
+                self._file.length,
+                uncommitted,
+            )
 
     def _copy(self) -> str:
         # A folder of its own for each try: a request of an earlier one that is still under way can't touch it.

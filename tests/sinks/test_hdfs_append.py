@@ -1,13 +1,20 @@
 """Growing files: what goes into which, and when one gets its final name; on an HDFS in memory."""
 
+import logging
+import threading
+
 import pytest
 
 from sinks.errors import Fatal, Fenced
+from sinks.hdfs import recovery
 from sinks.hdfs.append import AppendPartition
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.layout import Layout
 from sinks.hdfs.ownership import Ownership
+from sinks.metrics import SinkMetrics
 from sinks.records import Batch, Columns, Partition
+from sinks.retry import Backoff, Retry
+from sinks.status import TaskStatus
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
@@ -131,6 +138,35 @@ def test_a_file_to_which_an_append_did_not_work_is_never_closed_as_it_is() -> No
         fixture.store(1)
     fixture.rest(leaving=True)
     assert fixture.files() == {"t-0-~00.open": [0]}
+
+
+def test_cutting_what_a_killed_writer_left_is_told_and_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    fixture = Fixture()
+    fixture.store(0, 1)
+    (path,) = fixture.paths()
+    file = fixture.hdfs.files[path]
+    whole = len(file.data)
+    file.data += b"torn"
+    caplog.set_level(logging.INFO)
+    task = TaskStatus("sink/0", SinkMetrics())
+    retry = Retry("sink/0 t-0", Backoff(1e-9, 1e-9), threading.Event(), task.assign(PARTITION))
+    Ownership(fixture.hdfs, LAYOUT).take_over(retry)
+    assert fixture.files() == {"t-0-~00-~01.log": [0, 1]}
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("INFO", f"{path}: cut to its committed {whole} bytes; the 4 after them are written again")
+    ]
+    assert task.report().errors == []
+
+
+def test_cutting_that_takes_long_is_a_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recovery, "_LEASE_SECONDS", 0.0)
+    fixture = Fixture()
+    fixture.store(0, 1)
+    fixture.hdfs.files[fixture.paths()[0]].data += b"torn"
+    Ownership(fixture.hdfs, LAYOUT).take_over(hasty_retry())
+    assert "cutting t-0-00000000000000000000.open failed (try 1" in caplog.text
 
 
 def test_an_open_file_that_is_missing_or_too_short_halts_the_next_owner() -> None:
