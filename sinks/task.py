@@ -57,6 +57,7 @@ _ROOM_SECONDS = 0.01
 _PAUSE_AFTER_SECONDS = 1.0
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
+_AWAY_DRAIN_SECONDS = 5.0  # while Kafka is away nothing can be committed, and most stores ask it for something
 _LOOK_SECONDS = 5.0
 _LOOK_TIMEOUT = 1.0
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
@@ -167,6 +168,8 @@ class SinkTask:
         try:
             while not stop.is_set():
                 self.run_once()
+            if self._outage.is_away:
+                self._ask_kafka()  # it may be back by now
             self._drain(self._assigned.values())
         except BaseException as error:
             self.status.failed(error)
@@ -175,7 +178,8 @@ class SinkTask:
             self._is_leaving = True  # the revocation that closing brings has nothing to store any more
             self._give_up(self._assigned.values())
             self._pool.shutdown(wait=False, cancel_futures=True)
-            self._consumer.close()
+            if not self._outage.is_away:  # else it would wait for Kafka without end (librdkafka issue 3740)
+                self._consumer.close()
 
     def run_once(self) -> None:
         """Reads what there is, starts storing what is due, commits what is stored."""
@@ -362,7 +366,8 @@ class SinkTask:
             self._submit(assigned)
             if assigned.queue is not None:
                 assigned.queue.rest(leaving=True)
-        deadline = self._clock() + self._settings.drain_seconds
+        seconds = self._settings.drain_seconds
+        deadline = self._clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self._outage.is_away else seconds)
         for assigned in leaving:
             if assigned.queue is not None:
                 assigned.queue.wait(max(0.0, deadline - self._clock()))
@@ -484,6 +489,9 @@ class SinkTask:
 
     def _commit_at_last(self, leaving: Iterable[_Assigned], deadline: float) -> None:
         """Commits and waits for the answer; a rebalance under way may refuse it for a moment."""
+        if self._outage.is_away:
+            logger.warning("%s: Kafka is away: what was stored last is not committed", self.name)
+            return
         # Also what seems to be committed: the answer to the commit before may still be on its way.
         offsets = [TopicPartition(*a.partition, a.stored) for a in leaving if a.stored is not None]
         while offsets:

@@ -6,6 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
+from events.kafka_log import client_logger
 from sinks.errors import Retriable
 
 _SECONDS = 5.0
@@ -23,7 +24,7 @@ class TopicIds:
 
     def __call__(self, topic: str) -> str:
         """Raises Retriable when Kafka does not answer."""
-        admin = self._admin or AdminClient(self._cluster)
+        admin = self._admin or AdminClient(self._cluster, logger=client_logger("sinks.librdkafka"))
         try:
             (future,) = admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS).values()
             topic_id = str(future.result().topic_id)

@@ -346,6 +346,24 @@ def test_sigterm_with_an_upload_that_takes_too_long_gives_it_up_to_be_stored_onc
     bench.finish(store)
 
 
+def test_sigterm_with_kafka_gone_ends_soon_and_loses_nothing(stack: Stack, bench: Bench) -> None:
+    store, (kafka,), target = bench.store(), stack.kafka, {"mode": "append"}
+    bench.stream.produce(23)  # of which three wait for more
+    sink = bench.start(store, options={"flush_seconds": 600}, target=target)
+    store.wait_count(20, sinks=[sink])
+    kafka.kill()
+    try:
+        sink.wait_for("Kafka is away")
+        told_at = time.monotonic()
+        assert sink.stop() == 0, sink.text[-4000:]
+        assert time.monotonic() - told_at < 12, sink.text[-4000:]
+    finally:
+        kafka.start()
+        kafka.wait_ready(60)
+    assert store.count() == 20
+    bench.finish(store, target=target)
+
+
 def test_a_second_sigterm_in_the_middle_of_an_upload_ends_at_once_and_loses_nothing(bench: Bench) -> None:
     bench.stream.produce(250)
     store = bench.store()
