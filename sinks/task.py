@@ -395,7 +395,12 @@ class SinkTask:
                     sum(batch.count for batch in left),
                 )
             elif assigned.queue is not None:
-                logger.info("%s: leaves %s at offset %s", self.name, assigned.partition, assigned.stored)
+                logger.info(
+                    "%s: leaves %s %s",
+                    self.name,
+                    assigned.partition,
+                    "with nothing read" if assigned.stored is None else f"at offset {assigned.stored}",
+                )
 
     def _take_over_again(self, assigned: _Assigned) -> None:
         """After it was fenced: while Kafka says that the partition is ours, it is opened anew."""
@@ -489,11 +494,11 @@ class SinkTask:
 
     def _commit_at_last(self, leaving: Iterable[_Assigned], deadline: float) -> None:
         """Commits and waits for the answer; a rebalance under way may refuse it for a moment."""
-        if self._outage.is_away:
-            logger.warning("%s: Kafka is away: what was stored last is not committed", self.name)
-            return
         # Also what seems to be committed: the answer to the commit before may still be on its way.
         offsets = [TopicPartition(*a.partition, a.stored) for a in leaving if a.stored is not None]
+        if offsets and self._outage.is_away:
+            logger.warning("%s: Kafka is away: what was stored last is not committed", self.name)
+            return
         while offsets:
             try:
                 self._consumer.commit(offsets=offsets, asynchronous=False)

@@ -323,6 +323,16 @@ def test_an_idle_partition_is_seen_to_and_left_when_everything_is_stored() -> No
     assert [leaving for _, leaving in writer.rests].count(True) == 1
 
 
+@pytest.mark.parametrize(("resume_at", "where"), [(None, "with nothing read"), (10, "at offset 10")])
+def test_the_log_tells_where_an_idle_partition_was_left(
+    resume_at: int | None, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with running(make_task(FakeConsumer([]), ListWriter(resume_at))):
+        wait_until(lambda: ": reads " in caplog.text, what="reading")
+    assert f"leaves {PARTITION} {where}\n" in caplog.text
+
+
 def test_a_partition_is_left_once_what_waits_is_stored() -> None:
     stored: list[int] = []
     left: list[tuple[int, bool]] = []
