@@ -6,6 +6,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from events.kafka_log import client_logger
 from sinks.errors import Retriable
 from sinks.records import Partition, Record, readable_headers
 
@@ -28,9 +29,10 @@ class LogReader:
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",  # where Kafka has deleted what was there a moment ago
         }
-        self._consumer = Consumer({**cluster, **options})
+        logger = client_logger("sinks.librdkafka")
+        self._consumer = Consumer({**cluster, **options}, logger=logger)
         # A reader of committed records is told that the log ends where an open transaction begins.
-        self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"})
+        self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"}, logger=logger)
 
     def partitions(self, topic: str) -> list[Partition]:
         """The partitions of a topic. Raises Retriable when Kafka does not answer or has no such topic."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
+from events.kafka_log import client_logger
 from events.schema import Check
 from sinks.dead_letter_log import LETTER, REPLAYED, Place, StoredLetter
 from sinks.dead_letters import PRODUCER_OPTIONS
@@ -30,7 +31,8 @@ class Replayer:
 
     def __init__(self, cluster: Mapping[str, Any], *, sink: str) -> None:
         self._sink = sink
-        self._producer = Producer({**cluster, **PRODUCER_OPTIONS, "transactional.id": f"replay-dlq-{sink}"})
+        options = {**cluster, **PRODUCER_OPTIONS, "transactional.id": f"replay-dlq-{sink}"}
+        self._producer = Producer(options, logger=client_logger("sinks.librdkafka"))
 
     def begin(self) -> None:
         """Before letters are read: from now on no other replay can do one of them. Raises Retriable."""
