@@ -16,6 +16,7 @@ LETTER = "dlq.letter"
 """The header of such a note with the offset of its letter, which lies in the note's own partition."""
 
 _REASON = 120
+_EXAMPLE = 1_000
 _NUMBER = re.compile(rb"-?\d{1,18}")
 
 Place = tuple[Partition, int]
@@ -111,8 +112,16 @@ def letter_log(sink: SinkConfig, reader: LogReader) -> LetterLog:
 
 
 def kind_of(reason: str) -> str:
-    """What many reasons have in common: without their numbers, which are offsets, columns and values."""
-    return re.sub(r"\d+", "#", reason)[:_REASON]
+    """What many reasons have in common: without their numbers, which are offsets, columns and values; not for people.
+
+    It is that of `example_of` the reason, too, and its own.
+    """
+    return re.sub(r"\d+", "#", example_of(reason))[:_REASON]
+
+
+def example_of(reason: str) -> str:
+    """A reason that stands for all of its kind, for people."""
+    return reason[:_EXAMPLE]
 
 
 def _origin(headers: dict[str, bytes]) -> Place:

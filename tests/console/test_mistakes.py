@@ -129,7 +129,7 @@ def test_a_replay_that_fails_midway_tells_how_many_were_done(monkeypatch: pytest
     monkeypatch.setattr(letters, "read_letters", lambda _sink: letters.Letters({}, is_complete=True))
     monkeypatch.setattr(letters, "chosen", lambda *_args, **_options: [_letter(n) for n in range(150)])
     with translation.override("en"), pytest.raises(ServerError, match=r"100 were done, then: Kafka: no broker"):
-        letters.discard(sinks()["elasticsearch"], topic="", kind="", origins=None)
+        letters.discard(sinks()["elasticsearch"], topic="", reason="", origins=None)
 
 
 def _letter(number: int) -> StoredLetter:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sinks.dead_letter_log import LETTER, REPLAYED, LetterLog, StoredLetter
+from sinks.dead_letter_log import LETTER, REPLAYED, LetterLog, StoredLetter, example_of, kind_of
 from sinks.records import Headers, Partition, Record
 from sinks.replay import NewestOfKeys, parts
 
@@ -132,6 +132,14 @@ def test_a_transaction_is_bounded_in_letters_and_bytes() -> None:
     sizes = [1, 10 * mega, 10 * mega, 40 * mega, 1]
     assert [len(part) for part in parts(stored(n, size) for n, size in enumerate(sizes))] == [2, 1, 1, 1]
     assert list(parts([])) == []
+
+
+@pytest.mark.parametrize(
+    "reason", ["bad at byte 17", "x" * 119 + "1234", "9" * 400 + "a", f"field '{'7' * 3000}'", "7" * 990 + "ab" * 100]
+)
+def test_a_reason_that_stands_for_others_is_of_their_kind(reason: str) -> None:
+    assert reason.startswith(example_of(reason))
+    assert kind_of(reason) == kind_of(example_of(reason)) == kind_of(kind_of(reason))
 
 
 class Kafka:

@@ -15,7 +15,7 @@ from pipeline.errors import ServerError
 from pipeline.kafka_reads import read_offsets, server_name
 from sinks.build import build_writer
 from sinks.config import SinkConfig
-from sinks.dead_letter_log import LetterLog, Place, StoredLetter, kind_of
+from sinks.dead_letter_log import LetterLog, Place, StoredLetter, example_of, kind_of
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled, Fatal, Retriable
 from sinks.metrics import SinkMetrics
@@ -56,10 +56,13 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Reason:
-    """Letters of a topic with one kind of reason; newest: when the newest of these records was written (ms)."""
+    """Letters of a topic with one kind of reason.
+
+    example: the reason of the newest letter; newest: when the newest of these records was written (ms).
+    """
 
     topic: str
-    kind: str
+    example: str
     count: int
     newest: int
 
@@ -95,16 +98,17 @@ def reasons(letters: Letters) -> list[Reason]:
     for letter in letters.found.values():
         groups.setdefault((letter.origin[0].topic, kind_of(letter.reason)), []).append(letter)
     found = [
-        Reason(topic, kind, len(group), max(letter.record.timestamp for letter in group))
-        for (topic, kind), group in groups.items()
+        Reason(topic, example_of(group[-1].reason), len(group), max(letter.record.timestamp for letter in group))
+        for (topic, _kind), group in sorted(groups.items())
     ]
-    return sorted(found, key=lambda reason: (-reason.count, reason.topic, reason.kind))
+    return sorted(found, key=lambda reason: -reason.count)
 
 
 def chosen(
-    letters: Letters, *, topic: str = "", kind: str = "", origins: Collection[Place] | None = None
+    letters: Letters, *, topic: str = "", reason: str = "", origins: Collection[Place] | None = None
 ) -> list[StoredLetter]:
-    """Those of a topic and a kind of reason (empty: of all), and of these origins when they are given."""
+    """Those of a topic and with a reason like this one (empty: of all), and of these origins when they are given."""
+    kind = kind_of(reason)
     return [
         letter
         for origin, letter in letters.found.items()
@@ -114,13 +118,13 @@ def chosen(
     ]
 
 
-def replay(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> Replayed:
+def replay(sink: SinkConfig, *, topic: str, reason: str, origins: Collection[Place] | None) -> Replayed:
     """Sends letters back to the topics that they came from, each once, whoever else replays. Raises ServerError.
 
     Not those with a key, of which they would become the newest record.
     """
     with _replaying(sink) as session:
-        found = chosen(session.letters, topic=topic, kind=kind, origins=origins)
+        found = chosen(session.letters, topic=topic, reason=reason, origins=origins)
         whole = [letter for letter in found if letter.is_whole]
         keyless = [letter for letter in whole if letter.record.key is None]
         for part in parts(keyless):
@@ -134,7 +138,7 @@ def can_store(sink: SinkConfig) -> bool:
     return isinstance(sink.target, ElasticsearchTarget) and not sink.target.actions().versioned
 
 
-def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> Replayed:
+def store_again(sink: SinkConfig, *, topic: str, reason: str, origins: Collection[Place] | None) -> Replayed:
     """Has a sink for which `can_store` holds store the records of letters under their own ids, and nobody else.
 
     Raises ServerError; what was stored by then is noted.
@@ -143,7 +147,7 @@ def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[
     patience = threading.Timer(_PATIENCE_SECONDS, given_up.set)
     refused: dict[Place, str] = {}
     with _replaying(sink) as session:
-        found = chosen(session.letters, topic=topic, kind=kind, origins=origins)
+        found = chosen(session.letters, topic=topic, reason=reason, origins=origins)
         whole = [letter for letter in found if letter.is_whole]
         writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
         retry = Retry(f"replay of {sink.name}", Backoff(maximum=1.0), given_up)
@@ -157,14 +161,14 @@ def store_again(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[
         finally:
             patience.cancel()
             writer.close()
-    reason = next(iter(refused.values()), "")
-    return Replayed(len(whole) - len(refused), len(found) - len(whole), refused=len(refused), reason=reason)
+    why = next(iter(refused.values()), "")
+    return Replayed(len(whole) - len(refused), len(found) - len(whole), refused=len(refused), reason=why)
 
 
-def discard(sink: SinkConfig, *, topic: str, kind: str, origins: Collection[Place] | None) -> int:
+def discard(sink: SinkConfig, *, topic: str, reason: str, origins: Collection[Place] | None) -> int:
     """Notes that letters are not wanted any more; returns how many. Raises ServerError."""
     with _replaying(sink) as session:
-        found = chosen(session.letters, topic=topic, kind=kind, origins=origins)
+        found = chosen(session.letters, topic=topic, reason=reason, origins=origins)
         for part in parts(found):
             session.replayer.discard(part)
             session.done += len(part)

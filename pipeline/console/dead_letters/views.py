@@ -8,6 +8,7 @@ from django.contrib import messages as notes
 from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
@@ -25,6 +26,7 @@ from sinks.records import Partition
 
 PAGE = "console:dead_letters"
 _IN_LIST = 300
+_IN_TITLE = 120
 _SELECTED = 1_000
 
 
@@ -42,7 +44,7 @@ def reasons_panel(request: HttpRequest, sink: str) -> JsonResponse:
     def read() -> Mapping[str, Any]:
         found = letters.read_letters(config)
         rows = [
-            (reason, f"{_url('letters', sink)}?{urlencode({'topic': reason.topic, 'reason': reason.kind})}")
+            (reason, f"{_url('letters', sink)}?{urlencode({'topic': reason.topic, 'reason': reason.example})}")
             for reason in letters.reasons(found)
         ]
         return {
@@ -65,7 +67,7 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
         request,
         "dead_letters/reason.html",
         page=PAGE,
-        title=query["reason"] or _("All dead letters"),
+        title=Truncator(query["reason"]).chars(_IN_TITLE) or _("All dead letters"),
         sink=config,
         url=f"{_url('letters_panel', sink)}?{urlencode(query)}",
     )
@@ -75,20 +77,20 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
 def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
     """One reason's letters, to be chosen."""
     config = _sink(sink)
-    topic, kind = request.GET.get("topic", ""), request.GET.get("reason", "")
+    topic, reason = request.GET.get("topic", ""), request.GET.get("reason", "")
 
     def read() -> Mapping[str, Any]:
         page = number_of(request.GET.get("page", ""), _("Page")) or 0
         count = console_settings().records
         found = letters.read_letters(config)
-        fitting = letters.chosen(found, topic=topic, kind=kind)[::-1]
+        fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
         shown = fitting[page * count : (page + 1) * count]
-        query = {"topic": topic, "reason": kind}
+        query = {"topic": topic, "reason": reason}
         further = urlencode({**query, "page": page + 1}) if len(fitting) > (page + 1) * count else None
         return {
             "sink": config,
             "topic": topic,
-            "reason": kind,
+            "reason": reason,
             "total": len(fitting),
             "rows": [_row(sink, letter) for letter in shown],
             "older": further and f"?{further}",
@@ -143,7 +145,7 @@ def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, of
 def act(request: HttpRequest, sink: str) -> HttpResponseBase:
     """Replays, lets the sink store, or discards: the selected letters, or all of a topic and reason; asks before."""
     config = _sink(sink)
-    action, topic, kind = (request.POST.get(name, "") for name in ("action", "topic", "reason"))
+    action, topic, reason = (request.POST.get(name, "") for name in ("action", "topic", "reason"))
     is_all = request.POST.get("scope") == "all"
     try:
         origins = None if is_all else _origins(request.POST.getlist("letter"))
@@ -151,14 +153,14 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
     if action not in ("replay", "store", "discard") or (action == "store" and not letters.can_store(config)):
         return HttpResponseBadRequest("action", content_type="text/plain")
-    back = f"{_url('letters', sink)}?{urlencode({'topic': topic, 'reason': kind})}"
+    back = f"{_url('letters', sink)}?{urlencode({'topic': topic, 'reason': reason})}"
     if origins is not None and not origins:
         notes.warning(request, _("No dead letter was selected."))
         return HttpResponseRedirect(back)
     try:
         if request.POST.get("confirmed") == "yes":
-            return _do(request, config, action, topic, kind, origins)
-        found = letters.chosen(letters.read_letters(config), topic=topic, kind=kind, origins=origins)
+            return _do(request, config, action, topic, reason, origins)
+        found = letters.chosen(letters.read_letters(config), topic=topic, reason=reason, origins=origins)
     except ServerError as error:
         notes.error(request, str(error))
         return HttpResponseRedirect(back)
@@ -171,7 +173,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         sink=config,
         action=action,
         topic=topic,
-        reason=kind,
+        reason=reason,
         scope="all" if is_all else "selected",
         selected=request.POST.getlist("letter") if not is_all else [],
         count=len(found),
@@ -182,13 +184,14 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
 
 
 def _do(
-    request: HttpRequest, config: SinkConfig, action: str, topic: str, kind: str, origins: set[Place] | None
+    request: HttpRequest, config: SinkConfig, action: str, topic: str, reason: str, origins: set[Place] | None
 ) -> HttpResponseBase:
-    which = f"{len(origins)} selected" if origins is not None else f"all of topic {topic or '*'}, reason {kind or '*'}"
+    reasons = f"like {reason}" if reason else "*"
+    which = f"all of topic {topic or '*'}, reason {reasons}" if origins is None else f"{len(origins)} selected"
     with audited(request, f"dead letters of {config.name}", f"{action} {which}") as logged:
         if action != "discard":
             again = letters.replay if action == "replay" else letters.store_again
-            replayed = again(config, topic=topic, kind=kind, origins=origins)
+            replayed = again(config, topic=topic, reason=reason, origins=origins)
             done = replayed.done
             notes.success(request, _("{n} dead letters were replayed.").format(n=done))
             if replayed.too_large:
@@ -202,7 +205,7 @@ def _do(
                 text = _("{n} are still refused: {reason}")
                 notes.warning(request, text.format(n=replayed.refused, reason=replayed.reason[:_IN_LIST]))
         else:
-            done = letters.discard(config, topic=topic, kind=kind, origins=origins)
+            done = letters.discard(config, topic=topic, reason=reason, origins=origins)
             notes.success(request, _("{n} dead letters were discarded.").format(n=done))
         logged.done(f"{done} done")
     return HttpResponseRedirect(_url("dead_letters"))

@@ -13,7 +13,7 @@ from events.conf import kafka_cluster
 from sinks.arguments import whole
 from sinks.build import build_writer
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import LetterLog, StoredLetter, kind_of, letter_log
+from sinks.dead_letter_log import LetterLog, StoredLetter, example_of, kind_of, letter_log
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled
 from sinks.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
@@ -106,7 +106,7 @@ class Command(ReportingCommand):
                 refused += len(part) - len(stored)
         reader.close()
         for (topic, kind), count in choice.reasons.most_common():
-            self.stdout.write(f"{topic}: {count} x {kind}")
+            self.stdout.write(f"{topic}: {count} x {choice.examples[topic, kind][:_REASON]}")
         for why, count in choice.left_out.items():
             self.stdout.write(f"{count} left out: they {why}")
         left = refused + choice.left_out.total()
@@ -145,7 +145,10 @@ class Command(ReportingCommand):
 
 
 class _Choice:
-    """The letters that options choose. reasons, left_out: how many there are, once `letters` has come to its end."""
+    """The letters that options choose.
+
+    reasons, left_out: how many there are, once `letters` has come to its end; examples: one reason of each kind.
+    """
 
     def __init__(
         self, sink: SinkConfig, log: LetterLog, reader: LogReader, reason: "re.Pattern[str]", options: dict[str, Any]
@@ -157,6 +160,7 @@ class _Choice:
         if options["to"] == "sink" and isinstance(sink.target, ElasticsearchTarget) and sink.target.actions().versioned:
             self._newest = NewestOfKeys(self._fitting(), reader)
         self.reasons: Counter[tuple[str, str]] = Counter()
+        self.examples: dict[tuple[str, str], str] = {}
         self.left_out: Counter[str] = Counter()
 
     def letters(self) -> Iterator[StoredLetter]:
@@ -165,7 +169,9 @@ class _Choice:
 
     def _replayable(self) -> Iterator[StoredLetter]:
         for letter in self._fitting():
-            self.reasons[letter.origin[0].topic, kind_of(letter.reason)] += 1
+            kind = letter.origin[0].topic, kind_of(letter.reason)
+            self.reasons[kind] += 1
+            self.examples.setdefault(kind, example_of(letter.reason))
             why = self._hindrance(letter)
             if why:
                 self.left_out[why] += 1
