@@ -35,12 +35,14 @@ def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> App:
             return _json(start_response, "200 OK", status.status())
         if path == "/healthz":
             report = status.status()
+            if report.healthy:
+                return _json(start_response, "200 OK", {"healthy": True})
             health = {
-                "healthy": report.healthy,
+                "healthy": False,
                 "tasks": [task for task in report.tasks if not task.healthy],
                 "partitions": [partition for partition in report.partitions if not partition.healthy],
             }
-            return _json(start_response, "200 OK" if report.healthy else "503 Service Unavailable", health)
+            return _json(start_response, "503 Service Unavailable", health)
         return _json(start_response, "404 Not Found", {"detail": "try /metrics, /healthz or /status"})
 
     return app

@@ -182,7 +182,8 @@ def test_healthz_tells_which_partition_has_backed_off_for_some_seconds(sink: Sin
     assert partition["since"] == "1970-01-01T00:16:40Z"
     assert sink.sample("sink_healthy", sink="hdfs") == 0
     sink.partition.goes_on()
-    assert sink.get("/healthz")[0] == "200 OK"
+    status, body = sink.get("/healthz")
+    assert (status, json.loads(body)) == ("200 OK", {"healthy": True})
 
 
 def test_a_failed_task_is_shown_until_the_process_ends(sink: Sink) -> None:
