@@ -51,10 +51,14 @@ function allSeries(data) {
 }
 
 function drawTiles(data) {
-    const tile = (id, shown) => { document.getElementById(id).textContent = shown; };
+    const tile = (id, ...shown) => document.getElementById(id).replaceChildren(...shown);
     tile("tile-total", data ? formatCount(data.total) : "–");
     tile("tile-per-minute", data ? formatRate(data.per_minute) : "–");
-    tile("tile-newest", data?.newest ? formatTime(data.newest) : "–");
+    if (data?.newest) {
+        tile("tile-newest", formatTime(data.newest, "clock"), el("small", { class: "stats-mark" }, formatTime(data.newest, "date")));
+    } else {
+        tile("tile-newest", "–");
+    }
 }
 
 function drawLegend(list, series, total) {
