@@ -1,18 +1,34 @@
-"""What axe-core says of a page in the browser: for people with a keyboard, a screen reader or weak eyes."""
+"""What is wrong with a page in the browser for people with a keyboard, a screen reader, weak eyes or a small window."""
 
 import json
 from pathlib import Path
 from typing import Any, Literal
 
 import axe_playwright_python
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
 
+CUT_OFF = """() => [document.documentElement, ...document.querySelectorAll('.console-panel, .stats-panel, .stats-tile')]
+    .filter((part) => part.scrollWidth > part.clientWidth)
+    .map((part) => part.getAttribute('aria-labelledby') ?? (part.className || part.tagName))"""
+"""The parts of a page whose content is wider than they are; what scrolls inside of them is not."""
+
+PHONE = 390
+
+
 def check_page(page: Page) -> None:
-    """Fails for what is wrong with the page in light or dark, as soon as its panels have their data."""
+    """Fails for what is wrong with the page, as soon as its panels have their data.
+
+    By axe-core in light and dark; and nothing may be cut off in this window, or in that of a phone.
+    """
     expect(page.locator("[aria-busy]")).to_have_count(0)
+    size = page.viewport_size
+    assert size is not None
+    for width in (PHONE, size["width"]):
+        page.set_viewport_size({"width": width, "height": size["height"]})
+        assert page.evaluate(CUT_OFF) == [], f"{page.url}, {width} px"
     page.evaluate(AXE)  # by the debugger, which the page's policy does not bind
     schemes: tuple[Literal["dark", "light"], ...] = ("dark", "light")
     for scheme in schemes:
@@ -21,3 +37,9 @@ def check_page(page: Page) -> None:
         found: dict[str, Any] = page.evaluate("axe.run(document.getElementById('content'))")
         shown = [(one["id"], [node["html"][:200] for node in one["nodes"]]) for one in found["violations"]]
         assert shown == [], f"{page.url}, {scheme}: {json.dumps(shown, indent=1)}"
+
+
+def check_fits(table: Locator) -> None:
+    """Fails when the container of a table would have to be scrolled sideways to see all of it."""
+    expect(table).to_be_visible()
+    assert table.evaluate("part => part.scrollWidth - part.clientWidth") == 0, table.inner_text()

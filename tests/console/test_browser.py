@@ -11,7 +11,7 @@ from pytest_django.live_server_helper import LiveServer
 from devstack.stack import Stack
 from pipeline import conf
 from sinks import config as sinks_config
-from tests.accessibility import check_page
+from tests.accessibility import check_fits, check_page
 from tests.console.test_dead_letters import bury
 from tests.console.test_files import name_of, write
 from tests.pipeline.conftest import PAGE, index_events, staff
@@ -77,6 +77,7 @@ def test_an_operator_goes_through_the_pages(
 
     page.get_by_role("link", name=topic, exact=True).click()
     expect(page.locator("#partitions caption")).to_have_text("3 partitions, 5 records")
+    check_fits(page.locator("#partitions .console-scroll"))
     expect(page.locator("#groups")).to_contain_text("no commit yet")
     expect(page.locator("#messages tbody tr")).to_have_count(5)
     check_page(page)
@@ -117,6 +118,10 @@ def test_an_operator_goes_through_the_pages(
     page.locator("#letters-hdfs tbody a").first.click()
     expect(page.locator("#letters tbody tr")).to_have_count(2)
     check_page(page)
+    page.locator("#letters tbody a").first.click()
+    expect(page.locator("#letter pre")).to_contain_text("<img src=x")
+    check_page(page)
+    page.go_back()
     page.get_by_label("Select all of this page").check()
     page.get_by_role("button", name="Discard").click()
     check_page(page)
@@ -136,6 +141,7 @@ def test_an_operator_goes_through_the_pages(
     page.get_by_role("link", name="Statistics").click()
     expect(page.locator('[data-panel="newest"] tbody tr')).to_have_count(3)
     check_page(page)
+    check_fits(page.locator('[data-panel="sinks"] .stats-scroll'))
     assert "hacked" not in page.title()
     assert page.locator("#console img").count() == 0
     assert problems == []

@@ -17,7 +17,7 @@ from elasticsearch import Elasticsearch
 from playwright.sync_api import Page, expect
 
 from devstack.stack import Stack
-from tests.accessibility import check_page
+from tests.accessibility import check_fits, check_page
 from tests.support import PROJECT, Process, event, manage, produce, stack_env, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
@@ -119,6 +119,7 @@ def test_a_sink_is_paused_resumed_and_restarted_in_the_console(
     overview.get_by_role("link", name="docs").click()
     processes, partitions = page.locator("#sink-processes"), page.locator("#sink-partitions")
     expect(partitions.locator("[data-lag]")).to_have_text(["0", "0", "0"])
+    check_fits(partitions.locator(".console-scroll"))
 
     page.get_by_role("link", name="Pause all").click()
     expect(page.locator(".console-body")).to_contain_text("Lag grows until it is resumed")

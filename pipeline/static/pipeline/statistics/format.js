@@ -25,7 +25,9 @@ const seconds = { ...clock, second: "2-digit" };
 const day = { month: "short", day: "numeric" };
 const FORMATS = {
     full: time({ year: "numeric", ...day, ...seconds }),
+    date: time({ year: "numeric", ...day }),
     millis: time({ ...day, ...seconds, fractionalSecondDigits: 3 }),
+    second: time({ ...day, ...seconds }),
     clock: time(seconds),
     minute: time(clock),
     day: time(day),

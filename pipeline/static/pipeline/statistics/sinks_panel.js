@@ -43,7 +43,7 @@ function row(sink) {
         el(
             "td",
             { class: "stats-state", "data-state": sink.state },
-            el("span", { "aria-hidden": "true" }, `${SIGNS[sink.state] ?? "○"} `),
+            el("span", { "aria-hidden": "true" }, `${SIGNS[sink.state] ?? "○"}\u00a0`),
             text(STATES[sink.state], { time: isAway ? formatTime(sink.heard_at) : "" }),
             sink.wants_pause && sink.state !== "paused" ? el("small", { class: "stats-mark" }, text("pauseAsked")) : null,
         ),
@@ -57,7 +57,7 @@ function row(sink) {
             sink.uncommitted ? el("small", { class: "stats-mark" }, text("noCommits", { n: formatCount(sink.uncommitted) })) : null,
         ),
         number(sink.delay === null ? "–" : `${sink.delay.bound}${formatSeconds(sink.delay.seconds)}`),
-        el("td", { class: "stats-time" }, sink.last_write === null ? "–" : formatTime(sink.last_write)),
+        el("td", { class: "stats-time", title: sink.last_write && formatTime(sink.last_write) }, sink.last_write === null ? "–" : formatTime(sink.last_write, "second")),
         el("td", { class: "stats-agent" }, ...lastError(sink.error)),
     );
 }
