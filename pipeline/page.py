@@ -7,6 +7,7 @@ from typing import Any
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from pipeline.conf import console_settings
 from pipeline.panels import panels_of, services, top_browsers
@@ -61,8 +62,11 @@ def page_context(query: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def script_texts() -> dict[str, str]:
-    """The texts that scripts write into the page; {name} stands for what they fill in."""
+def script_texts() -> dict[str, str | dict[str, str]]:
+    """The texts that scripts write into the page; {name} stands for what they fill in.
+
+    One that counts things has its forms, by the names that browsers give them (Intl.PluralRules).
+    """
     return {
         "pause": _("Pause"),
         "resume": _("Resume"),
@@ -87,7 +91,10 @@ def script_texts() -> dict[str, str]:
         "minutes": _("{n} min"),
         "hours": _("{n} h"),
         "days": _("{n} d"),
-        "chartLabel": _("Bar chart of {total} events stacked by {field}; the table below holds the same numbers."),
+        "chartLabel": _forms(
+            "Bar chart of {n} event stacked by {field}; the table below holds the same numbers.",
+            "Bar chart of {n} events stacked by {field}; the table below holds the same numbers.",
+        ),
         "emptyIndex": _("No documents yet in the index “{index}”."),
         "emptyIndexHint": _("Is the Elasticsearch sink running? Start it with: {command}"),
         "emptyRange": _("No events in this time range."),
@@ -98,10 +105,10 @@ def script_texts() -> dict[str, str]:
         "until": _("Showing events up to {time}."),
         "backToNow": _("Back to now"),
         "valuesTotal": _("Different values: {n}."),
-        "usersTotal": _("{n} users in all."),
+        "usersTotal": _forms("{n} user in all.", "{n} users in all."),
         "usersShown": _("{n} users in all; the top {top} are shown."),
-        "agentsAll": _("Read from {n} different user agents."),
-        "agentsSome": _("Read from the {read} most frequent of about {n} user agents: {events} of {total} events."),
+        "agentsAll": _forms("Read from {n} user agent.", "Read from {n} different user agents."),
+        "agentsSome": _("Read from the most frequent user agents, {read} of about {n}; events: {events} of {total}."),
         "partition": _("Partition"),
         "first": _("First offset"),
         "end": _("End offset"),
@@ -115,7 +122,9 @@ def script_texts() -> dict[str, str]:
         "ahead": _("beyond the end: was the topic made anew?"),
         "noTopic": _("This topic does not exist yet. Create it with: {command}"),
         "noDeadLetters": _("This topic does not exist yet."),
-        "morePartitions": _("{n} more partitions are counted but not listed."),
+        "morePartitions": _forms(
+            "{n} more partition is counted but not listed.", "{n} more partitions are counted but not listed."
+        ),
         "group": _("consumer group {group}"),
         "cluster": _("cluster {cluster}"),
         "sink": _("Sink"),
@@ -143,3 +152,7 @@ def script_texts() -> dict[str, str]:
         "signedOut": _("You are signed out. Load the page again to sign in."),
         "forbidden": _("You may not see events any more."),
     }
+
+
+def _forms(one: str, other: str) -> dict[str, str]:
+    return {"one": ngettext(one, other, 1), "other": ngettext(one, other, 2)}

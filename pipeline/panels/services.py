@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 from django.utils.translation import gettext as translated
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from elasticsearch import ApiError, TransportError
 from elasticsearch.dsl.connections import connections
 
@@ -57,7 +58,8 @@ def read_hdfs(_time_range: TimeRange) -> dict[str, Any]:
 def _kafka(cluster: str) -> dict[str, Any]:
     def ask() -> dict[str, Any]:
         found = read_brokers(cluster, timeout=console_settings().kafka_timeout_seconds)
-        return {"version": found.version, "detail": translated("{n} brokers").format(n=found.count)}
+        detail = ngettext("{n} broker", "{n} brokers", found.count).format(n=found.count)
+        return {"version": found.version, "detail": detail}
 
     return _asked("Kafka", server_name(cluster), ask)
 
@@ -77,7 +79,8 @@ def _elasticsearch(cluster: str) -> dict[str, Any]:
         except TransportError as error:
             raise ServerAway(server, error.message) from error
         versions = sorted({node["version"] for node in found["nodes"].values()})
-        detail = translated("{n} nodes, {status}").format(n=len(found["nodes"]), status=health["status"])
+        count = len(found["nodes"])
+        detail = ngettext("{n} node, {status}", "{n} nodes, {status}", count).format(n=count, status=health["status"])
         return {"version": ", ".join(versions), "detail": detail}
 
     return _asked("Elasticsearch", server, ask)
@@ -98,7 +101,7 @@ def _hdfs(cluster: str) -> dict[str, Any]:
         finally:
             client.close()
         state = translated("safe mode") if found.is_in_safe_mode else ""
-        nodes = translated("{n} DataNodes").format(n=found.data_nodes)
+        nodes = ngettext("{n} DataNode", "{n} DataNodes", found.data_nodes).format(n=found.data_nodes)
         return {"version": found.version, "detail": ", ".join(filter(None, (nodes, state)))}
 
     return _asked("HDFS", server, ask)

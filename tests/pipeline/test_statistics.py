@@ -233,14 +233,14 @@ def test_servers_tell_their_version_and_a_stopped_one_its_error_while_the_others
         "name": "Kafka",
         "server": f"Kafka ({console.bootstrap_servers})",
         "version": "≥ 4.0",
-        "detail": "1 brokers",
+        "detail": "1 broker",
         "error": None,
     }
     [elasticsearch] = panel_data(viewer, "service-elasticsearch")["services"]
     assert elasticsearch["version"].startswith("9.")
     [hdfs] = panel_data(viewer, "service-hdfs")["services"]
     assert (hdfs["version"], hdfs["error"]) == ("3.5.0", None)
-    assert "1 DataNodes" in hdfs["detail"]
+    assert "1 DataNode" in hdfs["detail"]
     console.elasticsearch.kill()
     try:
         [elasticsearch] = panel_data(viewer, "service-elasticsearch")["services"]

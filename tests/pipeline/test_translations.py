@@ -1,36 +1,26 @@
 """The Korean texts of the admin's pages are complete, and compiled as they are written."""
 
-import re
 from pathlib import Path
 
-import polib
 import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import translation
 
+import pipeline
 from pipeline.page import script_texts
+from tests.catalogues import check_catalogue, texts_of
 from tests.pipeline.conftest import PAGE
 
 CATALOGUE = Path(settings.LOCALE_PATHS[0]) / "ko" / "LC_MESSAGES" / "django.po"
+PIPELINE = Path(pipeline.__file__).parent
+TEMPLATES = PIPELINE.parent / "templates" / "admin"
 
 
-def test_nothing_is_untranslated_or_fuzzy() -> None:
-    catalogue = polib.pofile(str(CATALOGUE))
-    assert [entry.msgid for entry in catalogue.untranslated_entries() + catalogue.fuzzy_entries()] == []
-    assert len(catalogue) > 50
-
-
-def test_the_compiled_catalogue_is_that_of_the_source() -> None:
-    source = {entry.msgid: entry.msgstr for entry in polib.pofile(str(CATALOGUE)) if not entry.obsolete}
-    compiled = {entry.msgid: entry.msgstr for entry in polib.mofile(str(CATALOGUE.with_suffix(".mo")))}
-    assert compiled == source
-
-
-def test_placeholders_are_kept() -> None:
-    for entry in polib.pofile(str(CATALOGUE)):
-        placeholders = re.compile(r"\{\w+\}|%\(\w+\)s")
-        assert sorted(placeholders.findall(entry.msgstr)) == sorted(placeholders.findall(entry.msgid)), entry.msgid
+def test_every_text_is_translated_with_its_placeholders() -> None:
+    modules = [module for module in PIPELINE.rglob("*.py") if "console" not in module.parts]
+    templates = [TEMPLATES / "away.html", *(TEMPLATES / "events").rglob("*.html")]
+    check_catalogue(CATALOGUE, texts_of([*modules, *templates]))
 
 
 def test_every_text_of_the_scripts_is_translated() -> None:

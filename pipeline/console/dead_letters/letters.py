@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from events.conf import kafka_cluster
 from pipeline.conf import console_settings
@@ -206,7 +207,8 @@ def _replaying(sink: SinkConfig) -> Iterator[_Session]:
     except (Cancelled, Fatal, Retriable) as error:
         text = str(error)
         if session is not None and session.done:
-            text = _("{n} were done, then: {error}").format(n=session.done, error=text)
+            done = ngettext("{n} was done, then: {error}", "{n} were done, then: {error}", session.done)
+            text = done.format(n=session.done, error=text)
         raise ServerError(name if isinstance(error, Retriable) else sink.name, text) from error
 
 

@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from pipeline.conf import console_settings
@@ -193,20 +194,30 @@ def _do(
             again = letters.replay if action == "replay" else letters.store_again
             replayed = again(config, topic=topic, reason=reason, origins=origins)
             done = replayed.done
-            notes.success(request, _("{n} dead letters were replayed.").format(n=done))
+            text = ngettext("{n} dead letter was replayed.", "{n} dead letters were replayed.", done)
+            notes.success(request, text.format(n=done))
             if replayed.too_large:
-                text = _("{n} were too large for the dead-letter topic and can’t be replayed.")
+                text = ngettext(
+                    "{n} was too large for the dead-letter topic and can’t be replayed.",
+                    "{n} were too large for the dead-letter topic and can’t be replayed.",
+                    replayed.too_large,
+                )
                 notes.warning(request, text.format(n=replayed.too_large))
             if replayed.keyed:
-                text = _("{n} have a key, of which they would become the newest record; use the command {command}.")
+                text = ngettext(
+                    "{n} has a key, of which it would become the newest record; use the command {command}.",
+                    "{n} have a key, of which they would become the newest record; use the command {command}.",
+                    replayed.keyed,
+                )
                 command = f"manage.py replay_dlq --sink {config.name} --keyed"
                 notes.warning(request, text.format(n=replayed.keyed, command=command))
             if replayed.refused:
-                text = _("{n} are still refused: {reason}")
+                text = ngettext("{n} is still refused: {reason}", "{n} are still refused: {reason}", replayed.refused)
                 notes.warning(request, text.format(n=replayed.refused, reason=replayed.reason[:_IN_LIST]))
         else:
             done = letters.discard(config, topic=topic, reason=reason, origins=origins)
-            notes.success(request, _("{n} dead letters were discarded.").format(n=done))
+            text = ngettext("{n} dead letter was discarded.", "{n} dead letters were discarded.", done)
+            notes.success(request, text.format(n=done))
         logged.done(f"{done} done")
     return HttpResponseRedirect(_url("dead_letters"))
 

@@ -1,6 +1,6 @@
 // Events over time: the stacked chart, its legend, the same numbers as a table, and the tiles above.
 import { el, number, table } from "./dom.js";
-import { formatCount, formatInterval, formatRate, formatShare, formatTime, formatTimes, text } from "./format.js";
+import { counted, formatCount, formatInterval, formatRate, formatShare, formatTime, formatTimes, text } from "./format.js";
 import { seriesStyle } from "./colors.js";
 
 const DAY = 86400000;
@@ -21,7 +21,7 @@ export function chartPanel({ goTo }) {
         part("interval").textContent = text("perBar", { interval: formatInterval(data.interval) });
         drawLegend(part("legend"), series, data.total);
         drawEmpty(part("empty"), data, goTo);
-        part("canvas").setAttribute("aria-label", text("chartLabel", { total: formatCount(data.total), field: data.field }));
+        part("canvas").setAttribute("aria-label", counted("chartLabel", data.total, { field: data.field }));
         part("canvas").classList.toggle("stats-blank", data.total === 0);
         chart ??= newChart(part("canvas"));
         updateChart(chart, data, series);

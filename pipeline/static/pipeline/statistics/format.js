@@ -4,10 +4,14 @@ export const config = JSON.parse(document.getElementById("stats-config").textCon
 
 const locale = document.documentElement.lang || "en";
 
+const fill = (shown, values) => shown.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+const plural = new Intl.PluralRules(locale);
+
 // A text of the page in its language; {name} is filled in with values.name.
-export function text(key, values = {}) {
-    return config.texts[key].replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
-}
+export const text = (key, values = {}) => fill(config.texts[key], values);
+
+// A text that counts things, in its form for so many; {n} is filled in with the number.
+export const counted = (key, n, values = {}) => fill(config.texts[key][plural.select(n)], { ...values, n: formatCount(n) });
 
 const integer = new Intl.NumberFormat(locale, { maximumFractionDigits: 0 });
 const decimal = new Intl.NumberFormat(locale, { maximumFractionDigits: 1 });

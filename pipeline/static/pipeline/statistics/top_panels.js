@@ -1,6 +1,6 @@
 // Top users, browsers and systems: tables whose rows carry a bar of their share.
 import { el, empty, number, table } from "./dom.js";
-import { formatCount, formatShare, text } from "./format.js";
+import { counted, formatCount, formatShare, text } from "./format.js";
 
 export function topUsersPanel(part, data) {
     if (data === null) {
@@ -8,10 +8,11 @@ export function topUsersPanel(part, data) {
     }
     const rows = data.top.map(({ user, count }) => ({ name: user, count }));
     part("table").replaceChildren(rows.length ? topTable(text("user"), rows, data.total) : empty(text("emptyRange")));
-    const values = { n: formatCount(data.users), top: formatCount(rows.length) };
-    part("note").textContent = rows.length
-        ? text(data.users > rows.length ? "usersShown" : "usersTotal", values)
-        : "";
+    const isCut = data.users > rows.length;
+    const note = () => (isCut
+        ? text("usersShown", { n: formatCount(data.users), top: formatCount(rows.length) })
+        : counted("usersTotal", data.users));
+    part("note").textContent = rows.length ? note() : "";
 }
 
 export function topBrowsersPanel(part, data) {
@@ -26,7 +27,8 @@ export function topBrowsersPanel(part, data) {
         total: formatCount(data.total),
     };
     const isPartial = data.agents > data.agents_read || data.events_read < data.total;
-    part("note").textContent = data.total ? text(isPartial ? "agentsSome" : "agentsAll", values) : "";
+    const note = () => (isPartial ? text("agentsSome", values) : counted("agentsAll", data.agents));
+    part("note").textContent = data.total ? note() : "";
 }
 
 export function topSystemsPanel(part, data) {

@@ -1,6 +1,6 @@
 // Topics and partitions with their offsets, and how far each sink is.
 import { el } from "./dom.js";
-import { formatCount, text } from "./format.js";
+import { counted, formatCount, text } from "./format.js";
 
 export function topicsPanel(part, data) {
     drawLagTile(data);
@@ -53,7 +53,7 @@ function topicRows(topic, data) {
     const rows = topic.partitions.map((partition) => partitionRow(topic, partition, data.sinks));
     const left = topic.partition_count - topic.partitions.length;
     if (left > 0) {
-        const more = text("morePartitions", { n: formatCount(left) });
+        const more = counted("morePartitions", left);
         rows.push(el("tr", {}, el("td", { colspan: 3 + width, class: "stats-quiet" }, more)));
     }
     return [total, ...rows];
