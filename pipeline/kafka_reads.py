@@ -12,6 +12,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+from django.utils.translation import gettext as _
 
 from events.conf import kafka_cluster
 from events.forking import never_destroy
@@ -31,7 +32,6 @@ _GROUPS_SHARE = 0.6
 
 _VERSION_SECONDS = 300.0
 
-_NO_ANSWER = "no answer in time"
 _AWAY = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
@@ -222,7 +222,7 @@ def _partition(first: "Future[Any]", end: "Future[Any]", number: int, deadline: 
     except (KafkaException, FutureTimeoutError) as error:
         return PartitionOffsets(number, None, None, error_text(error))
     if min(offsets) < 0:  # what librdkafka answers for a request that timed out
-        return PartitionOffsets(number, None, None, _NO_ANSWER)
+        return PartitionOffsets(number, None, None, _no_answer())
     return PartitionOffsets(number, *offsets)
 
 
@@ -259,7 +259,11 @@ def error_text(error: Exception) -> str:
     """What Kafka says went wrong; KafkaException, or a future's timeout."""
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
-    return _NO_ANSWER
+    return _no_answer()
+
+
+def _no_answer() -> str:
+    return _("no answer in time")
 
 
 def _forget_parents_clients() -> None:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
 from pipeline.errors import ServerError
 
 logger = logging.getLogger(__name__)
@@ -114,7 +117,8 @@ def _answer(read: Callable[[], Answer]) -> Answer:
         return {"error": {"server": error.server, "text": error.text}}
     except Exception as error:  # a mistake in one panel must not take the others from the page
         logger.exception("a panel could not be read")
-        return {"error": {"server": "Django", "text": f"{type(error).__name__}; the log of the website has more"}}
+        text = format_lazy("{error}. {more}", error=type(error).__name__, more=_("The log of the website has more."))
+        return {"error": {"server": "Django", "text": text}}
 
 
 @cache

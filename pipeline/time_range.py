@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from django.utils import timezone
+from django.utils.translation import gettext as translated
 from django.utils.translation import gettext_lazy as _
 
 if TYPE_CHECKING:
@@ -85,19 +86,20 @@ def parse_time_range(query: Mapping[str, str], *, now: datetime) -> TimeRange:
     key = query.get("range") or DEFAULT_SPAN
     span = SPANS.get(key)
     if span is None:
-        raise ValueError(f"range is {key!r}; it must be one of {', '.join(SPANS)}")
+        text = translated("“range” must be one of {names}, not “{text}”.")
+        raise ValueError(text.format(names=", ".join(SPANS), text=key[:50]))
     end = from_milliseconds(query["end"]) if query.get("end") else now
     try:
         return TimeRange(end - span.length, end, choose_interval(span.length))
     except OverflowError as error:
-        raise ValueError("end is too early") from error
+        raise ValueError(translated("“end” is too early.")) from error
 
 
 def _custom(begin: str, end: str, now: datetime) -> TimeRange:
     start = _moment("from", begin)
     stop = _moment("to", end) if end else now
     if not timedelta() < stop - start <= LONGEST:
-        raise ValueError("from must be before to, by ten years at most")
+        raise ValueError(translated("The time range must begin before it ends, by ten years at most."))
     return TimeRange(start, stop, choose_interval(stop - start))
 
 
@@ -107,7 +109,8 @@ def _moment(name: str, text: str) -> datetime:
         # To UTC: a moment near the end of all time has no name in some zone.
         return (timezone.make_aware(moment) if timezone.is_naive(moment) else moment).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"{name} must be a time such as 2026-11-20T10:15") from error
+        text = translated("“{name}” must be a time such as 2026-11-20T10:15.")
+        raise ValueError(text.format(name=name)) from error
 
 
 def from_milliseconds(text: str) -> datetime:
@@ -115,7 +118,7 @@ def from_milliseconds(text: str) -> datetime:
     try:
         return datetime.fromtimestamp(int(text) / 1000, UTC)
     except (ValueError, OverflowError, OSError) as error:
-        raise ValueError("end must be a time in epoch milliseconds") from error
+        raise ValueError(translated("“end” must be a time in epoch milliseconds.")) from error
 
 
 def to_milliseconds(moment: datetime) -> int:

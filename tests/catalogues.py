@@ -59,4 +59,4 @@ def check_catalogue(path: Path, texts: Texts) -> None:
 
 def _korean(entry: polib.POEntry | polib.MOEntry) -> str:
     """Korean has one form for however many."""
-    return entry.msgstr_plural.get(0, "") if entry.msgid_plural else entry.msgstr
+    return str(entry.msgstr_plural.get(0, "") if entry.msgid_plural else entry.msgstr)

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
+from django.utils.translation import ngettext
+
 from pipeline.conf import console_settings
 from pipeline.errors import ServerAway, ServerError
 
@@ -51,7 +53,12 @@ class Guard:
             if error is not None and self._clock() < until:
                 raise ServerError(error.server, error.text)
             if self._reading[server] >= self._at_once:
-                raise ServerError(server, f"{self._at_once} reads of this process are waiting for it already")
+                text = ngettext(
+                    "{n} read of this process is waiting for it already",
+                    "{n} reads of this process are waiting for it already",
+                    self._at_once,
+                )
+                raise ServerError(server, text.format(n=self._at_once))
             self._reading[server] += 1
 
 

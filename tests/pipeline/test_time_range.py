@@ -78,5 +78,5 @@ def test_a_custom_range_is_in_the_zone_of_the_site() -> None:
     ],
 )
 def test_a_custom_range_that_is_none_is_refused(query: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match=r"from|to"):
+    with pytest.raises(ValueError, match=r"from|begin"):
         parse_time_range(query, now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from django.utils.translation import gettext as _
 
 from events.conf import kafka_cluster
 from pipeline.errors import ServerAway
@@ -92,7 +93,8 @@ def read_messages(
         while left and stopped_by == "end":
             if time.monotonic() >= deadline:
                 if not records:
-                    raise ServerAway(server_name(cluster), f"no record within {bounds.seconds:g} s")
+                    text = _("no record within {n} s").format(n=f"{bounds.seconds:g}")
+                    raise ServerAway(server_name(cluster), text)
                 stopped_by = "seconds"
             for message in consumer.consume(_BATCH, timeout=_WAIT_SECONDS):
                 number = message.partition()

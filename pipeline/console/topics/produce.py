@@ -74,7 +74,7 @@ def produce(cluster: str, topic: str, record: NewRecord) -> tuple[int, int]:
             raise ServerError(name, error_text(error)) from error
         producer.flush(timeout + 1)
         if not outcome:
-            raise ServerAway(name, f"no answer within {timeout:g} s")
+            raise ServerAway(name, _("no answer within {n} s").format(n=f"{timeout:g}"))
         failure, message = outcome[0]
         if failure is not None:
             raise ServerError(name, failure.str())
