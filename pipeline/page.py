@@ -115,6 +115,8 @@ def script_texts() -> dict[str, str | dict[str, str]]:
         "committed": _("Committed"),
         "lag": _("Lag"),
         "deadLetters": _("dead letters"),
+        "openLetters": _("Neither replayed nor discarded"),
+        "someLetters": _("Neither replayed nor discarded, as far as some of the records tell: there are too many"),
         "noCommit": _("no commit yet"),
         "noCommits": _("{n} without a commit"),
         "notRead": _("not read by this sink"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.conf import settings as django_settings
 from django.test import override_settings
+from django.utils import translation
 from elasticsearch.dsl import connections
 
 from devstack.config import StackConfig
@@ -39,6 +40,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker("integration") or item.get_closest_marker("browser"):
             of_sinks = item.path.parent.name in ("sinks", "tests")
             item.add_marker(pytest.mark.xdist_group("sinks" if of_sinks else "site"))
+
+
+@pytest.fixture(autouse=True)
+def _language_of_the_next_test() -> Iterator[None]:
+    """A request in another language leaves it behind on its thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from pipeline.panels import events_over_time, kinds, newest, services, top_browsers, top_users, topics
+from pipeline.panels import dead_letters, events_over_time, kinds, newest, services, top_browsers, top_users, topics
 from pipeline.panels.panel import Panel
 from pipeline.statistics import EVENT
 
 _OF_CHOICES = (top_users.PANEL, top_browsers.PANEL, newest.PANEL)
-_OF_THE_PIPELINE = (topics.PANEL, *services.PANELS)
+_OF_THE_PIPELINE = (topics.PANEL, dead_letters.PANEL, *services.PANELS)
 
 
 def panels_of(event: str) -> Mapping[str, Panel]:

@@ -10,7 +10,7 @@ from events.conf import events_settings
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets, read_offsets, server_name
+from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, read_offsets, server_name
 from pipeline.lag import Progress, progress, total_lag
 from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange
@@ -94,16 +94,9 @@ def topic_entry(topic: PipelineTopic, offsets: ClusterOffsets, *, limit: int) ->
         **_entry(topic),
         "exists": True,
         "partition_count": len(rows),
-        "records": _records(partitions),
         "partitions": rows[:limit],
         "sinks": {sink.name: _sink_entry(offsets.groups[sink.group], parts[sink.name]) for sink in topic.sinks},
     }
-
-
-def _records(partitions: list[PartitionOffsets]) -> int | None:
-    """How many offsets the topic holds, None when that is not known of all partitions."""
-    counts = [None if p.end is None or p.first is None else p.end - p.first for p in partitions]
-    return None if None in counts else sum(count for count in counts if count is not None)
 
 
 def _sink_entry(group: GroupOffsets, parts: list[Progress]) -> dict[str, Any]:
@@ -122,7 +115,6 @@ def _entry(topic: PipelineTopic) -> dict[str, Any]:
         "exists": False,
         "error": None,
         "partition_count": 0,
-        "records": None,
         "partitions": [],
         "sinks": {sink.name: {"error": None, "lag": None, "uncommitted": 0} for sink in topic.sinks},
     }

@@ -13,7 +13,8 @@ from devstack.stack import Stack
 from pipeline import conf
 from sinks import config as sinks_config
 from tests.console.support import shown
-from tests.support import end_offsets, event, produce, read_topic
+from tests.pipeline.conftest import panel_data
+from tests.support import end_offsets, event, produce, read_topic, wait_until
 
 pytestmark = [pytest.mark.integration]
 
@@ -73,6 +74,9 @@ def test_letters_are_listed_by_reason_and_shown_byte_for_byte(buried: Stack, top
     assert "own 1" in text
     assert "no such dead letter" in shown(client, f"{HDFS}{topic}/0/9/bytes/")
     assert "es" in shown(client, f"{LETTERS}elasticsearch/reasons/")
+    assert panel_data(client, "dead-letters") == {"count": 5, "is_complete": True}
+    act(operator("replay"), "discard", topic, letters=[2, 3])
+    wait_until(lambda: panel_data(client, "dead-letters")["count"] == 3, what="the count of what is left")
 
 
 def test_those_who_may_replay_each_letter_once(buried: Stack, topic: str, operator: Operator) -> None:

@@ -1,7 +1,7 @@
 """Bounded reads of a sink's dead letters, and what operators do with them: replay or discard."""
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.console.topics.messages import Bounds, TopicMessage, read_messages
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import read_offsets, server_name
+from pipeline.kafka_reads import PartitionOffsets, read_offsets, server_name
 from sinks.build import build_writer
 from sinks.config import SinkConfig
 from sinks.dead_letter_log import LetterLog, Place, StoredLetter, example_of, kind_of
@@ -68,14 +68,20 @@ class Reason:
     newest: int
 
 
+def letter_offsets(sink: SinkConfig) -> Mapping[str, list[PartitionOffsets]]:
+    """The partitions of a sink's dead-letter topics, of those that exist. Raises ServerError."""
+    timeout = console_settings().kafka_timeout_seconds
+    with guard().read(server_name(sink.kafka)):
+        return read_offsets(sink.kafka, topics=sink.dead_letter_topics, groups={}, timeout=timeout).topics
+
+
 def read_letters(sink: SinkConfig) -> Letters:
     """The dead letters of a sink; when there are more records than may be read, the newest. Raises ServerError."""
     conf = console_settings()
     is_complete = True
     records: list[tuple[Partition, Record]] = []
+    offsets = letter_offsets(sink)
     with guard().read(server_name(sink.kafka)):
-        topics = sink.dead_letter_topics
-        offsets = read_offsets(sink.kafka, topics=topics, groups={}, timeout=conf.kafka_timeout_seconds).topics
         for topic, parts in offsets.items():
             each = max(1, conf.search_records // (len(parts) * len(offsets)))
             ranges = {}

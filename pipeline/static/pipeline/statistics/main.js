@@ -1,5 +1,6 @@
 // The main page: which time range is shown, and when its panels are read.
 import { chartPanel } from "./chart_panel.js";
+import { showDeadLetters } from "./dead_letters_tile.js";
 import { config, formatTime, text } from "./format.js";
 import { Panel } from "./panel.js";
 import { Poll } from "./poll.js";
@@ -42,6 +43,7 @@ const poll = new Poll({
         box.textContent = problem ?? "";
         if (answers) {
             panels.forEach((panel) => panel.show(answers[panel.source]));
+            showDeadLetters(answers["dead-letters"]);
             showUpdated();
         }
     },

@@ -4,7 +4,6 @@ import { counted, formatCount, text } from "./format.js";
 
 export function topicsPanel(part, data) {
     drawLagTile(data);
-    drawDeadLettersTile(data);
     if (data === null) {
         return;
     }
@@ -129,13 +128,4 @@ function drawLagTile(data) {
     if (uncommitted) {
         tile.append(el("small", { class: "stats-mark" }, text("noCommits", { n: formatCount(uncommitted) })));
     }
-}
-
-// What the dead-letter topics hold.
-function drawDeadLettersTile(data) {
-    const counts = data?.topics.filter((topic) => topic.is_dead_letters).map((topic) => topic.records) ?? [];
-    const known = counts.filter((count) => count !== null);
-    document.getElementById("tile-dead-letters").textContent = known.length
-        ? formatCount(known.reduce((sum, count) => sum + count, 0))
-        : "–";
 }

@@ -1,0 +1,44 @@
+"""How many dead letters wait for somebody: those that were neither replayed nor discarded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+
+from pipeline.console.dead_letters.letters import letter_offsets, read_letters
+from pipeline.kafka_reads import PartitionOffsets
+from pipeline.panels.panel import Panel
+from pipeline.time_range import TimeRange
+from sinks.config import SinkConfig, sinks
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What a sink's letters were counted from; is_complete: whether all records of their topics were read."""
+
+    offsets: Mapping[str, list[PartitionOffsets]]
+    count: int
+    is_complete: bool
+
+
+_counted: dict[str, _Counted] = {}
+
+
+def read(_time_range: TimeRange) -> dict[str, Any]:
+    """The open letters of all sinks, now; is_complete: False where there are more records than may be read."""
+    found = [_count(sink) for sink in sinks().values()]
+    return {"count": sum(one.count for one in found), "is_complete": all(one.is_complete for one in found)}
+
+
+def _count(sink: SinkConfig) -> _Counted:
+    """Reads the records of the dead-letter topics only when something came or went since they were last counted."""
+    offsets = letter_offsets(sink)
+    known = _counted.get(sink.name)
+    if known is None or known.offsets != offsets:
+        letters = read_letters(sink)
+        known = _counted[sink.name] = _Counted(offsets, len(letters.found), letters.is_complete)
+    return known
+
+
+PANEL = Panel("dead-letters", _("Dead letters"), read, server="kafka", ranged=False)
