@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.test import Client
@@ -12,6 +12,7 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from pipeline import conf
+from pipeline.console.documents import search
 from pipeline.console.documents.query import narrowed, parse_query
 from sinks import config as sinks_config
 from tests.console.support import shown
@@ -128,3 +129,16 @@ def test_a_range_must_be_one() -> None:
         with pytest.raises(ValueError):
             parse_query(wrong)
     assert parse_query({"range": "all"}).range is None
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("path", ["hits/?", "export/?format=ndjson&"])
+def test_a_search_that_takes_too_long_is_given_up_and_told(
+    stored: str, operator: Operator, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(search, "_SERVERS_SHARE", 0.0002)  # 1 ms
+    index_events(stored, [{"userName": f"{number:x}-{number * 7919:x}"} for number in range(20_000)])
+    slow = f"{DOCUMENTS}{path}range=all&q=" + quote("userName:/(.*[0-9].*[a-f].*[0-9]){3}-.*[a-f].*[0-9].*/")
+    answer = operator().get(slow)
+    told = answer.json()["error"]["text"] if path.startswith("hits") else answer.content.decode()
+    assert "It gave this search up" in told

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from elasticsearch import Elasticsearch, helpers
 from elasticsearch.dsl.connections import connections
 from elasticsearch.exceptions import ApiError, TransportError
@@ -32,6 +33,9 @@ _TOP = 5
 _EXPORT_AT_ONCE = 1_000
 _SERVERS_SHARE = 0.8
 """The part of the time that Elasticsearch may take: it must give up before nobody waits for its answer any more."""
+
+_TIMED_OUT = "search_timeout_exception"
+"""What Elasticsearch calls it in an error when it has given up."""
 
 _COUNTED = {"keyword", "boolean", "long", "integer", "short", "byte", "double", "float", "ip", "constant_keyword"}
 _GROUPS = {"object", "nested"}
@@ -159,7 +163,7 @@ def columns(target: ElasticsearchTarget) -> list[str]:
 
 def export(target: ElasticsearchTarget, query: DocumentQuery, *, rows: int) -> Iterator[StoredDocument]:
     """Up to `rows` documents, the newest first. Its first part is read at once, which may raise ServerError."""
-    body = {"query": _filter(target, query), **_newest_first(target)}
+    body = {"query": _filter(target, query), **_newest_first(target), "timeout": _servers_time()}
     with _server(target) as client:
         hits = helpers.scan(
             client,
@@ -169,6 +173,8 @@ def export(target: ElasticsearchTarget, query: DocumentQuery, *, rows: int) -> I
             scroll="2m",
             preserve_order=True,
             ignore_unavailable=True,
+            allow_partial_search_results=False,
+            request_timeout=console_settings().elasticsearch_timeout_seconds,  # else scan() waits for ever
         )
         first = list(islice(hits, 1))
     return (_document(target, hit) for hit in islice(chain(first, hits), rows))
@@ -207,10 +213,14 @@ def _search(target: ElasticsearchTarget, query: DocumentQuery, **options: Any) -
             query=_filter(target, query),
             ignore_unavailable=True,
             allow_partial_search_results=False,
-            timeout=f"{max(1, int(1000 * _SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds))}ms",
+            timeout=_servers_time(),
             **options,
         )
     return dict(answer)
+
+
+def _servers_time() -> str:
+    return f"{max(1, int(1000 * _SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds))}ms"
 
 
 def _filter(target: ElasticsearchTarget, query: DocumentQuery) -> dict[str, Any]:
@@ -249,6 +259,11 @@ def _server(target: ElasticsearchTarget) -> Iterator[Elasticsearch]:
         try:
             yield connected.options(request_timeout=timeout, max_retries=0)
         except ApiError as error:
-            raise ServerError(name, reason_of(error)) from error
+            raise ServerError(name, _too_long() if _TIMED_OUT in str(error.body) else reason_of(error)) from error
         except TransportError as error:
             raise ServerAway(name, error.message) from error
+
+
+def _too_long() -> str:
+    text = _("It gave this search up after {n} s. A shorter time range, or words without * and /…/, take less.")
+    return text.format(n=f"{_SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds:g}")
