@@ -82,7 +82,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
             worst = max(first for first, _ in polls)
             detail = f"median {first:.3f} s, worst {worst:.3f} s; all panels after {whole:.3f} s"
             report.add(Figure(name, 1 / first, "polls/s", detail=detail))
-        for id in (*panels_of(EVENT), SINKS):
+        for id in (*panels_of(EVENT, "colorName"), SINKS):
             report.add(_panel(client, id))
 
 

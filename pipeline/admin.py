@@ -18,7 +18,7 @@ from events.models import SelectColorEvent
 from pipeline.conf import console_settings
 from pipeline.console.access import CONTENT_SECURITY_POLICY
 from pipeline.live import Question, live_reads
-from pipeline.page import SINKS, chosen_kind, page_context
+from pipeline.page import SINKS, chosen_field, chosen_kind, page_context
 from pipeline.panels import panels_of, sinks
 from pipeline.panels.panel import Panel
 from pipeline.time_range import RANGE_KEYS, TimeRange, parse_time_range
@@ -74,7 +74,8 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self._check_permission(request)
         query = request.GET.dict()
         event = chosen_kind(query)
-        panels = panels_of(event)
+        field = chosen_field(query, event)
+        panels = panels_of(event, field)
         ids = request.GET.getlist("panel") or [*panels, SINKS]
         if unknown := set(ids) - {*panels, SINKS}:
             raise Http404(f"there is no panel {', '.join(sorted(unknown))}")
@@ -85,7 +86,7 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         chosen = tuple(query.get(key) for key in RANGE_KEYS)
         questions = {
             panel.id: Question(
-                (panel.id, get_language(), (event, chosen) if panel.ranged else None),
+                (panel.id, get_language(), (event, field, chosen) if panel.ranged else None),
                 panel.server,
                 partial(_read, panel, time_range, get_language()),
             )

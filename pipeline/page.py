@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from pipeline.conf import console_settings
 from pipeline.panels import panels_of, services, top_browsers
-from pipeline.statistics import EVENT, stored_kinds
+from pipeline.statistics import EVENT, stored_kinds, text_fields
 from pipeline.time_range import DEFAULT_SPAN, SPANS, parse_time_range
 
 SINKS = "sinks"
@@ -27,19 +27,28 @@ def chosen_kind(query: Mapping[str, str]) -> str:
     return event if event in stored_kinds() else EVENT
 
 
+def chosen_field(query: Mapping[str, str], event: str) -> str:
+    """The field of a kind of event that a query string names by `by`, else its first text; empty when it has none."""
+    fields = text_fields(event)
+    field = query.get("by", "")
+    return field if field in fields else next(iter(fields), "")
+
+
 def page_context(query: Mapping[str, str]) -> dict[str, Any]:
     """The template's context; a range or end that can't be understood is left out."""
     try:
         parse_time_range(query, now=datetime.now(UTC))
     except ValueError:
-        query = {"event": query.get("event", EVENT)}
+        query = {"event": query.get("event", EVENT), "by": query.get("by", "")}
     chosen = query.get("range") or DEFAULT_SPAN
     event = chosen_kind(query)
-    own_titles = {panel.id: panel.title for panel in panels_of(event).values()}
+    field = chosen_field(query, event)
+    own_titles = {panel.id: panel.title for panel in panels_of(event, field).values()}
     titles = {**own_titles, SINKS: _("Sinks"), SYSTEMS: _("Top systems")}
     return {
         "kinds": [{"name": name, "is_chosen": name == event} for name in stored_kinds()],
         "is_of_choices": event == EVENT,
+        "fields": [] if event == EVENT else [(name, name == field) for name in text_fields(event)],
         "spans": [{"key": key, "label": span.label, "is_chosen": key == chosen} for key, span in SPANS.items()],
         "panels": {
             id.replace("-", "_"): {"id": id, "title": title, "source": top_browsers.PANEL.id if id == SYSTEMS else ""}
@@ -50,6 +59,7 @@ def page_context(query: Mapping[str, str]) -> dict[str, Any]:
         "config": {
             "event": event,
             "firstEvent": EVENT,
+            "by": field,
             "range": chosen,
             "end": int(query["end"]) if query.get("end") else None,
             "from": query.get("from") or None,

@@ -125,8 +125,8 @@ def stored_kinds() -> list[str]:
 
 
 def text_fields(event: str) -> list[str]:
-    """The fields of a kind of event whose values are texts, so keywords of its index."""
-    return [field.name for field in kinds()[event].fields if isinstance(field.rule, Text)]
+    """The first FIELDS fields of a kind of event whose values are texts, so keywords of its index."""
+    return [field.name for field in kinds()[event].fields if isinstance(field.rule, Text)][:FIELDS]
 
 
 def events_target(event: str = EVENT) -> ElasticsearchTarget:
@@ -137,10 +137,13 @@ def events_target(event: str = EVENT) -> ElasticsearchTarget:
     raise ImproperlyConfigured(f"SINKS has no entry of the kind elasticsearch for the event {event}")
 
 
-def events_over_time(time_range: TimeRange, *, event: str, series: int, timeout: float) -> EventsOverTime:
-    """Events for each interval, for the `series` most frequent values of the kind's first text. Raises ServerError."""
+def events_over_time(time_range: TimeRange, *, event: str, field: str, series: int, timeout: float) -> EventsOverTime:
+    """Events for each interval, for the `series` most frequent values of a field of the kind. Raises ServerError.
+
+    field: one of its texts, empty for a kind that has none.
+    """
     target = events_target(event)
-    field = next(iter(text_fields(event)), _AGENT)
+    field = field or _AGENT
     search = _search(target, time_range, timeout)
     bars = _bars(time_range)
     search.aggs.bucket("series", "terms", field=field, size=series).bucket("bars", "date_histogram", **bars)
@@ -177,7 +180,7 @@ def _all_bars(
 
 def top_values(time_range: TimeRange, *, event: str, top: int, timeout: float) -> tuple[int, list[TopValues]]:
     """How many events there are, and the `top` most frequent values of each text of the kind. Raises ServerError."""
-    return _most_frequent(text_fields(event)[:FIELDS], time_range, event=event, top=top, timeout=timeout)
+    return _most_frequent(text_fields(event), time_range, event=event, top=top, timeout=timeout)
 
 
 def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:

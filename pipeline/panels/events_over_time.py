@@ -1,4 +1,4 @@
-"""Events of a kind per interval, stacked by the values of its first text, with their total."""
+"""Events of a kind per interval, stacked by the values of one of its texts, with their total."""
 
 from dataclasses import asdict
 from datetime import timedelta
@@ -14,11 +14,11 @@ from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange, to_milliseconds
 
 
-def read(time_range: TimeRange, *, event: str) -> dict[str, Any]:
+def read(time_range: TimeRange, *, event: str, field: str) -> dict[str, Any]:
     """Bars and series; `others` holds the events of values that have no series."""
     conf = console_settings()
     found = statistics.events_over_time(
-        time_range, event=event, series=conf.colors, timeout=conf.elasticsearch_timeout_seconds
+        time_range, event=event, field=field, series=conf.colors, timeout=conf.elasticsearch_timeout_seconds
     )
     # A colour keeps its place, and with it its pattern, however the counts change.
     offered = {color: place for place, color in enumerate(events_settings().colors)}
@@ -40,6 +40,6 @@ def read(time_range: TimeRange, *, event: str) -> dict[str, Any]:
     }
 
 
-def panel(event: str) -> Panel:
-    """The panel of a kind of event."""
-    return Panel("events-over-time", _("Events over time"), partial(read, event=event))
+def panel(event: str, field: str) -> Panel:
+    """The panel of a kind of event; field: by whose values it is stacked, empty for a kind without texts."""
+    return Panel("events-over-time", _("Events over time"), partial(read, event=event, field=field))

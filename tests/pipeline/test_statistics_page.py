@@ -114,6 +114,12 @@ def test_another_kind_of_event_can_be_chosen(
     expect(page.locator("#tile-total")).to_have_text("3")
     chart = panel(page, "events-over-time")
     expect(chart.locator("[data-part=legend]")).to_contain_text("/a 2 (66.7%)")
+    by = chart.get_by_role("navigation", name="Stacked by")
+    expect(by.locator("[aria-current]")).to_have_text("path")
+    check_page(page)
+    by.get_by_role("link", name="title").click()
+    expect(chart.locator("[data-part=legend]")).to_contain_text(f"{HOSTILE} 3 (100%)")
+    expect(by.locator("[aria-current]")).to_have_text("title")
     values = panel(page, "top-values")
     expect(values.locator("table")).to_have_count(2)
     expect(values.locator("table").first.locator("tbody tr").first).to_contain_text("/a")
@@ -123,7 +129,7 @@ def test_another_kind_of_event_can_be_chosen(
     expect(newest.locator("tbody tr")).to_have_count(3)
     page.get_by_role("link", name="24 hours").click()
     expect(page.locator("[data-part=interval]")).to_have_text("One bar is 20 min.")
-    assert page.url.endswith("?event=page-view&range=24h")
+    assert page.url.endswith("?event=page-view&by=title&range=24h")
     assert problems == []
 
 

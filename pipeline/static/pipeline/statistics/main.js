@@ -11,7 +11,7 @@ import { sinksPanel } from "./sinks_panel.js";
 import { topBrowsersPanel, topSystemsPanel, topUsersPanel } from "./top_panels.js";
 import { topicsPanel } from "./topics_panel.js";
 
-const state = { range: config.range, end: config.end, from: config.from, to: config.to, isPaused: false };
+const state = { by: config.by, range: config.range, end: config.end, from: config.from, to: config.to, isPaused: false };
 
 const draw = {
     "events-over-time": chartPanel({ goTo: (end) => choose({ range: state.range, end }) }),
@@ -50,7 +50,7 @@ const poll = new Poll({
 });
 
 function query() {
-    const kind = config.event === config.firstEvent ? {} : { event: config.event };
+    const kind = config.event === config.firstEvent ? {} : { event: config.event, by: state.by };
     if (state.from) {
         return new URLSearchParams({ ...kind, from: state.from, ...(state.to ? { to: state.to } : {}) });
     }
@@ -58,20 +58,27 @@ function query() {
 }
 
 // choice: {range, end} or {from, to}; an end that is null is now.
-function choose({ range = config.range, end = null, from = null, to = null }) {
-    Object.assign(state, { range, end, from, to });
+function choose({ range = config.range, end = null, from = null, to = null, by = state.by }) {
+    Object.assign(state, { range, end, from, to, by });
     history.replaceState(null, "", `?${query()}`);
     showChoice();
     poll.restart();
 }
 
+function mark(link, isChosen) {
+    if (isChosen) {
+        link.setAttribute("aria-current", "true");
+    } else {
+        link.removeAttribute("aria-current");
+    }
+}
+
 function showChoice() {
     for (const link of document.querySelectorAll("[data-range]")) {
-        if (!state.from && link.dataset.range === state.range) {
-            link.setAttribute("aria-current", "true");
-        } else {
-            link.removeAttribute("aria-current");
-        }
+        mark(link, !state.from && link.dataset.range === state.range);
+    }
+    for (const link of document.querySelectorAll("[data-by]")) {
+        mark(link, link.dataset.by === state.by);
     }
     const fixed = document.getElementById("stats-fixed");
     fixed.hidden = state.end === null && !state.from;
@@ -100,11 +107,11 @@ function follow() {
     }
 }
 
-document.querySelector(".stats-spans").addEventListener("click", (event) => {
-    const link = event.target.closest("[data-range]");
+document.getElementById("statistics").addEventListener("click", (event) => {
+    const link = event.target.closest("[data-range], [data-by]");
     if (link && !event.metaKey && !event.ctrlKey && !event.shiftKey) {
         event.preventDefault();
-        choose({ range: link.dataset.range });
+        choose("by" in link.dataset ? { ...state, by: link.dataset.by } : { range: link.dataset.range });
     }
 });
 
