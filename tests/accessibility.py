@@ -7,15 +7,21 @@ from typing import Any, Literal
 import axe_playwright_python
 from playwright.sync_api import Locator, Page, expect
 
+from tests.support import wait_until
+
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
 
-
-CUT_OFF = """() => [document.documentElement, ...document.querySelectorAll('.console-panel, .stats-panel, .stats-tile')]
+_CUT_OFF = """() =>
+    [document.documentElement, ...document.querySelectorAll('.console-panel, .stats-panel, .stats-tile')]
     .filter((part) => part.scrollWidth > part.clientWidth)
     .map((part) => part.getAttribute('aria-labelledby') ?? (part.className || part.tagName))"""
-"""The parts of a page whose content is wider than they are; what scrolls inside of them is not."""
-
 PHONE = 390
+
+
+def cut_off(page: Page) -> list[str]:
+    """The parts of a page whose content is wider than they are; what scrolls inside of them is not."""
+    found: list[str] = page.evaluate(_CUT_OFF)
+    return found
 
 
 def check_page(page: Page) -> None:
@@ -28,7 +34,8 @@ def check_page(page: Page) -> None:
     assert size is not None
     for width in (PHONE, size["width"]):
         page.set_viewport_size({"width": width, "height": size["height"]})
-        assert page.evaluate(CUT_OFF) == [], f"{page.url}, {width} px"
+        # The chart is drawn anew a moment later.
+        wait_until(lambda: not cut_off(page), seconds=5, what=f"{page.url} to fit {width} px, without {cut_off(page)}")
     page.evaluate(AXE)  # by the debugger, which the page's policy does not bind
     schemes: tuple[Literal["dark", "light"], ...] = ("dark", "light")
     for scheme in schemes:

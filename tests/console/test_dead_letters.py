@@ -117,7 +117,7 @@ def test_an_elasticsearch_sink_stores_its_letters_itself(
     assert "This sink alone stores them" in client.post(f"{own}act/", form).content.decode()
     page = client.post(f"{own}act/", {**form, "confirmed": "yes"}, follow=True).content.decode()
     assert "1 dead letter was replayed" in page
-    assert "1 are still refused" in page
+    assert "1 is still refused" in page
     stored = connections.get_connection().get(index=index, id=f"{topic}-0-5")
     assert stored["_source"]["userName"] == "user-5"
     assert end_offsets(console, topic) == [0, 0, 0]
@@ -145,7 +145,7 @@ def test_records_with_a_key_and_what_no_sink_has_written_are_left_alone(
     client = operator("replay")
     assert "1 record says that it is a dead letter of this sink" in shown(client, f"{HDFS}reasons/")
     page = client.post(f"{HDFS}act/", {"action": "replay", "scope": "all", "confirmed": "yes"}, follow=True)
-    assert "1 have a key" in page.content.decode()
+    assert "1 has a key" in page.content.decode()
     assert b"keyed" not in [record.value() for record in read_topic(buried, topic, 4)]
     assert f"bad {topic} 1" in shown(client, f"{HDFS}reasons/")
 

@@ -1,12 +1,13 @@
 """Bounded searches of a sink's documents, and their export."""
 
+import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain, islice
-from typing import Any
+from typing import Any, cast
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,6 +23,8 @@ from pipeline.statistics import reason_of
 from pipeline.time_range import to_milliseconds
 from sinks.config import SinkConfig, sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
+
+logger = logging.getLogger(__name__)
 
 WINDOW = 10_000
 """Elasticsearch's own bound: documents that can be paged to (index.max_result_window)."""
@@ -161,8 +164,13 @@ def columns(target: ElasticsearchTarget) -> list[str]:
     ]
 
 
-def export(target: ElasticsearchTarget, query: DocumentQuery, *, rows: int) -> Iterator[StoredDocument]:
-    """Up to `rows` documents, the newest first. Its first part is read at once, which may raise ServerError."""
+def export(
+    target: ElasticsearchTarget, query: DocumentQuery, *, rows: int
+) -> tuple[Iterator[StoredDocument], Callable[[], None]]:
+    """Up to `rows` documents, the newest first, and what ends the search, also before its end.
+
+    The first part is read at once, which may raise ServerError.
+    """
     body = {"query": _filter(target, query), **_newest_first(target), "timeout": _servers_time()}
     with _server(target) as client:
         hits = helpers.scan(
@@ -177,7 +185,14 @@ def export(target: ElasticsearchTarget, query: DocumentQuery, *, rows: int) -> I
             request_timeout=console_settings().elasticsearch_timeout_seconds,  # else scan() waits for ever
         )
         first = list(islice(hits, 1))
-    return (_document(target, hit) for hit in islice(chain(first, hits), rows))
+
+    def close() -> None:
+        try:
+            cast("Generator[dict[str, Any]]", hits).close()
+        except (ApiError, TransportError) as error:
+            logger.warning("Elasticsearch ends the search of an export by itself, in two minutes: %s", error)
+
+    return (_document(target, hit) for hit in islice(chain(first, hits), rows)), close
 
 
 def record_of(sink: SinkConfig, target: ElasticsearchTarget, id: str) -> tuple[str, int, int] | None:

@@ -178,8 +178,8 @@ def export(request: HttpRequest, sink: str) -> HttpResponseBase:
 
     def begin() -> tuple[Iterator[bytes], Callable[[], None]]:
         names = search.columns(target) if is_csv else []
-        found = search.export(target, query, rows=rows)
-        return (_csv(found, names) if is_csv else _ndjson(found)), lambda: None
+        found, close = search.export(target, query, rows=rows)
+        return (_csv(found, names) if is_csv else _ndjson(found)), close
 
     if is_csv:
         return download(f"{target.readers}.csv", "text/csv; charset=utf-8", begin)
