@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
 
 import pytest
@@ -149,10 +149,22 @@ def test_a_search_that_takes_too_long_is_given_up_and_told(
     assert wait_until(is_given_up, what="a search that takes too long")
 
 
-@pytest.mark.integration
-def test_an_export_waits_no_longer_than_a_panel(stored: str, operator: Operator, settings: Settings) -> None:
-    settings.CONSOLE = {"elasticsearch_timeout_seconds": 0.0001}
-    conf.console_settings.cache_clear()
+def test_an_export_waits_no_longer_than_a_panel_and_is_ended(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    ended: list[bool] = []
+
+    def scan(_client: object, *, request_timeout: float, **_options: object) -> Iterator[dict[str, object]]:
+        waited.append(request_timeout)
+        try:
+            yield from ({"_index": "i", "_id": str(number), "_source": {}} for number in range(9))
+        finally:
+            ended.append(True)
+
+    monkeypatch.setattr(search.helpers, "scan", scan)
     answer = operator().get(f"{DOCUMENTS}export/?format=ndjson")
-    assert answer.status_code == 503
-    assert "timed out" in answer.content.decode()
+    next(answer.streaming_content)  # type: ignore[attr-defined]
+    answer.close()
+    assert waited == [conf.console_settings().elasticsearch_timeout_seconds]
+    assert ended == [True]
