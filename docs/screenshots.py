@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"
@@ -99,7 +99,7 @@ def take(page: Page, shot: Shot) -> None:
         page.wait_for_selector(".console-body:not([aria-busy]) pre")
     else:
         page.wait_for_selector(shot.shown, timeout=90_000)
-    page.wait_for_function("!document.querySelector('[aria-busy]')")
+    expect(page.locator("[aria-busy]")).to_have_count(0, timeout=30_000)
     page.screenshot(path=IMAGES / f"{shot.name}.png")
 
 

@@ -15,7 +15,9 @@ _CUT_OFF = """() =>
     [document.documentElement, ...document.querySelectorAll('.console-panel, .stats-panel, .stats-tile')]
     .filter((part) => part.scrollWidth > part.clientWidth)
     .map((part) => part.getAttribute('aria-labelledby') ?? (part.className || part.tagName))"""
+
 PHONE = 390
+"""Pixels, the width of its window."""
 
 
 def cut_off(page: Page) -> list[str]:

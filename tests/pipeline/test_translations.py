@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import polib
 import pytest
 from django.conf import settings
 from django.test import Client
@@ -21,6 +22,15 @@ def test_every_text_is_translated_with_its_placeholders() -> None:
     modules = [module for module in PIPELINE.rglob("*.py") if "console" not in module.parts]
     templates = [TEMPLATES / "away.html", *(TEMPLATES / "events").rglob("*.html")]
     check_catalogue(CATALOGUE, texts_of([*modules, *templates]))
+
+
+def test_a_text_of_both_catalogues_is_the_same_in_both() -> None:
+    main, console = (
+        {entry.msgid: entry.msgstr or entry.msgstr_plural for entry in polib.pofile(str(path))}
+        for path in (CATALOGUE, PIPELINE / "console" / "locale" / "ko" / "LC_MESSAGES" / "django.po")
+    )
+    different = [text for text in main.keys() & console.keys() if text and main[text] != console[text]]
+    assert different == [], "the main catalogue's would be shown on all pages"
 
 
 def test_every_text_of_the_scripts_is_translated() -> None:
