@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -55,13 +55,16 @@ class _Aside(_Source):
 class Feeder:
     """One thread that delivers a batch of records, waits for all reports, and goes on: so their order stays.
 
-    root: the folder of the spools of all processes; spool: that of this one.
+    root: the folder of the spools of all processes; spool: that of this one; make_producer: makes a producer with
+    reports, for the feeder alone, when there is something to feed.
     """
 
-    def __init__(self, root: Path, spool: Spool, producer: EventProducer) -> None:
+    def __init__(self, root: Path, spool: Spool, make_producer: Callable[[], EventProducer]) -> None:
         self._root = root
         self._spool = spool
-        self._producer = producer
+        self._make_producer = make_producer
+        self.producer: EventProducer | None = None
+        """Its producer, once it was needed."""
         self._sources = [_Source(SpoolReader(spool.folder, lambda: spool.end))]
         self._asides: dict[str, _Aside] = {}
         self.fed = 0
@@ -76,13 +79,15 @@ class Feeder:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops feeding; to be called before the producer is closed."""
+        """Stops feeding."""
         self._stopping.set()
         self._spool.news.set()
         self._thread.join()
 
-    def finish(self) -> None:
-        """After the producer was closed: takes note of what its last flush delivered, and lets adopted spools go."""
+    def close(self, timeout: float) -> None:
+        """After `stop`: waits up to `timeout` seconds for what is on its way, and lets all spools go but its own."""
+        if self.producer is not None:
+            self.producer.close(0 if self.producer.is_away else timeout)
         for source in [*self._sources, *self._asides.values()]:
             if source.batch is not None and not source.batch.undelivered():
                 source.reader.commit()
@@ -174,9 +179,11 @@ class Feeder:
 
     def _produce(self, batch: "_Batch", index: int) -> bool:
         topic, value, headers = batch.records[index]
+        if self.producer is None:
+            self.producer = self._make_producer()
         while not self._stopping.is_set():
             try:
-                self._producer.produce(topic, value, headers=headers, on_delivery=partial(batch.note, index))
+                self.producer.produce(topic, value, headers=headers, on_delivery=partial(batch.note, index))
                 return True
             except TopicUnavailable:
                 batch.note_missing(index)

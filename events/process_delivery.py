@@ -59,12 +59,18 @@ class ProcessDelivery:
         self.counters = _make_counters(conf.metrics_path)
         self._spool = _make_spool(root, conf.spool)
         self._producer = EventProducer({**options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep)
-        self._feeder = Feeder(root, self._spool, self._producer)
+        self._feeder = Feeder(
+            root,
+            self._spool,
+            lambda: EventProducer(
+                options, away_seconds=conf.kafka_away_seconds, keep=_stays_in_the_spool, reports=True
+            ),
+        )
         timeout = conf.acknowledge_seconds - TIMEOUT_LEEWAY_SECONDS
         acknowledging_options = {**options, "message.timeout.ms": int(timeout * 1000)}
         self._delivery = Delivery(
             self._producer,
-            lambda: EventProducer(acknowledging_options, away_seconds=conf.acknowledge_seconds),
+            lambda: EventProducer(acknowledging_options, away_seconds=conf.acknowledge_seconds, reports=True),
             self._spool,
             acknowledge_seconds=conf.acknowledge_seconds,
         )
@@ -81,6 +87,10 @@ class ProcessDelivery:
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
         counts = self._producer.counts()
+        feeding = self._feeder.producer
+        if feeding is not None:
+            fed = feeding.counts()
+            counts = replace(counts, delivered=counts.delivered + fed.delivered, waiting=counts.waiting + fed.waiting)
         return replace(counts, failed=counts.failed + self._feeder.dropped)
 
     def state(self) -> State:
@@ -89,7 +99,7 @@ class ProcessDelivery:
             is_closed=self.is_closed,
             is_draining=is_draining(self._root, self._started_at),
             is_kafka_away=self._producer.is_away or not self._producer.is_reached,
-            waiting=self._producer.counts().waiting,
+            waiting=self.counts().waiting,
             aside=self._feeder.aside,
             spool_bytes=self._spool.used,
             spool_max_bytes=self._spool.max_bytes,
@@ -105,7 +115,7 @@ class ProcessDelivery:
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""
-        return self._spool.appended - self._feeder.fed + self._feeder.aside or self._producer.counts().waiting
+        return self._spool.appended - self._feeder.fed + self._feeder.aside or self.counts().waiting
 
     def close(self) -> None:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
@@ -113,12 +123,13 @@ class ProcessDelivery:
             return
         with self._lock:
             self.is_closed = True
+        deadline = time.monotonic() + self._flush_seconds
         self._feeder.stop()
         self._delivery.close(self._flush_seconds)
-        self._producer.close(0 if self._producer.is_away else self._flush_seconds)
-        self._feeder.finish()
+        self._producer.close(0 if self._producer.is_away else _until(deadline))
+        self._feeder.close(_until(deadline))
         if self._bad_producer is not None:
-            self._bad_producer.close(0 if self._producer.is_away else self._flush_seconds)
+            self._bad_producer.close(0 if self._producer.is_away else _until(deadline))
         self._stop_publishing.set()
         self._publisher.join()
         self._publish()
@@ -173,6 +184,14 @@ class ProcessDelivery:
         except SpoolFull:
             return False
         return True
+
+
+def _until(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
+
+
+def _stays_in_the_spool(topic: str, value: bytes, headers: Headers | None) -> bool:
+    return True
 
 
 def _make_counters(path: str) -> Counters:

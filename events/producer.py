@@ -103,11 +103,14 @@ class EventProducer:
     away_seconds: when events have been waiting for so long (beyond linger) with no delivery, further ones are refused.
     keep: where records go that were not delivered; with one, Kafka being away empties the queue into it at once, so
     that nothing waits in memory. Records with a delivery report of their own are their caller's.
+    reports: whether deliveries are reported to callers, too; without, only a failure costs a call of Python.
     Raises KafkaException for an option that librdkafka does not know.
     """
 
-    def __init__(self, config: Mapping[str, Any], *, away_seconds: float, keep: Keep | None = None) -> None:
-        options = {**DEFAULTS, **config}
+    def __init__(
+        self, config: Mapping[str, Any], *, away_seconds: float, keep: Keep | None = None, reports: bool = False
+    ) -> None:
+        options = {**DEFAULTS, **config, "delivery.report.only.error": not reports}
         self._outage = Outage(logger, "events wait for it")
         # A cycle of references would leave the end of a closed client to the garbage collector, perhaps in a forked
         # child, where it hangs.
@@ -124,8 +127,11 @@ class EventProducer:
         self._patience = away_seconds + float(linger) / 1000
         self._away_reason = f"Kafka has taken no event for {away_seconds:g} s"
         self._keep = keep
+        self._reports = reports
+        self._handed = 0
         # Only the thread that serves reports writes these: the poller, then the closer once the poller has ended.
         self._delivered = self._delivered_before = 0
+        self._returned = 0
         self._failed = 0
         self._kept = 0
         self._progressed_at = time.monotonic()
@@ -161,10 +167,12 @@ class EventProducer:
     ) -> None:
         """Hands one record to librdkafka and returns at once.
 
-        on_delivery: called from the reports' thread, after the outcome was counted. Raises KafkaUnavailable
-        (TopicUnavailable where only its topic is), and KafkaException for a record that librdkafka will never take
-        (too large).
+        on_delivery: called from the reports' thread, after the outcome was counted; for producers with `reports`.
+        Raises KafkaUnavailable (TopicUnavailable where only its topic is), and KafkaException for a record that
+        librdkafka will never take (too large).
         """
+        if on_delivery is not None and not self._reports:
+            raise ValueError("this producer was made without reports")
         report: DeliveryReport | None = None if on_delivery is None else partial(self._report_to, on_delivery)
         # Entering before looking makes close() exact: a record is either refused or in the queue before its last flush.
         self._entered.append(None)
@@ -179,6 +187,7 @@ class EventProducer:
                 self._producer.produce(topic, value, key=key, headers=headers, on_delivery=report)
             else:
                 self._producer.produce(topic, value, key=key, on_delivery=report or self._report_plain)
+            self._note_handed(1)
         except BufferError:
             raise self._refusal("the queue to Kafka is full") from None
         except KafkaException as error:
@@ -202,6 +211,7 @@ class EventProducer:
             if self._is_closed or self.is_away:
                 return range(len(records))
             left = self._produce_each(records) if len(records) == 1 else self._produce_runs(records)
+            self._note_handed(len(records) - len(left))
         finally:
             self._entered.pop()
         self._refused += bool(left)
@@ -237,9 +247,21 @@ class EventProducer:
             return []
         return [index for index, message in enumerate(messages) if "_error" in message]
 
+    def _note_handed(self, count: int) -> None:
+        # No other thread can come between: CPython changes threads at calls and jumps, and there is none here.
+        self._handed += count
+
+    def _count_delivered(self) -> int:
+        """What librdkafka was handed, and neither has any more nor gave back."""
+        # In this order what happens meanwhile makes it too small, never too large.
+        handed = self._handed
+        waiting = len(self._producer)
+        return max(self._delivered, handed - waiting - self._returned)
+
     def counts(self) -> DeliveryCounts:
         """Deliveries so far."""
-        return DeliveryCounts(self._delivered, self._failed, self._refused, len(self._producer), self._kept)
+        delivered = self._count_delivered()
+        return DeliveryCounts(delivered, self._failed, self._refused, len(self._producer), self._kept)
 
     @property
     def is_reached(self) -> bool:
@@ -268,6 +290,7 @@ class EventProducer:
             self._producer.purge()
             self._producer.flush(_CLOSE_SECONDS)
         self._keep = None
+        self._delivered = self._count_delivered()
         return undelivered
 
     def _refusal(self, reason: str) -> KafkaUnavailable:
@@ -297,6 +320,7 @@ class EventProducer:
 
     def _watch(self) -> None:
         """Notices that Kafka takes nothing, and that it takes events again."""
+        self._delivered = self._count_delivered()
         if self._delivered != self._delivered_before:
             self._delivered_before = self._delivered
             self._progressed_at = time.monotonic()
@@ -338,18 +362,13 @@ class EventProducer:
         # Without those in flight, which Kafka may have; they come back to the queue when their connection ends.
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)
 
-    # One of these is called for each record: a delivery is only counted, `_watch` sees to the rest.
-
     def _report_plain(self, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._delivered += 1
-        else:
-            self._report(None, error, message)
+        self._report(None, error, message)
 
     def _report(self, headers: Headers | None, error: KafkaError | None, message: Message) -> None:
         if error is None:
-            self._delivered += 1
             return
+        self._returned += 1
         value = message.value() or b""
         if self._keep is not None and error.code() not in HOPELESS and self._keep(message.topic(), value, headers):
             self._kept += 1
@@ -357,10 +376,10 @@ class EventProducer:
         self._note_failure(error, message)
 
     def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:
-        if error is None:
-            self._delivered += 1
-        elif self._keep is None:
-            self._note_failure(error, message)
+        if error is not None:
+            self._returned += 1
+            if self._keep is None:
+                self._note_failure(error, message)
         on_delivery(error, message)
 
     def _note_failure(self, error: KafkaError, message: Message) -> None:

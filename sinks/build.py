@@ -56,7 +56,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     metrics = SinkMetrics(sink.name)
     writer = build_writer(sink, cluster, metrics)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
-    producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"))
+    producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"), reports=True)
     check = sink.check()
     control = Control()
     budget = MemoryBudget(options.buffer_bytes)
