@@ -116,8 +116,9 @@ class Server:
 
 
 def granian(port: int) -> list[str]:
-    """The command of the server that is in use."""
-    options = ["--interface", "wsgi", "--workers", str(WORKERS), "--no-ws", "--log-level", "warning"]
+    """The command of the server that is in use, with as many threads as the README says."""
+    options = ["--interface", "wsgi", "--workers", str(WORKERS), "--blocking-threads", "32", "--no-ws"]
+    options += ["--log-level", "warning"]
     return [sys.executable, "-m", "granian", *options, "--host", "127.0.0.1", "--port", str(port)]
 
 

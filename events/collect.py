@@ -199,7 +199,8 @@ class Collector:
         values = list(map(encode, made))
         if max(map(len, values)) > self.limits.max_event_bytes:
             return None
-        if any(given.get("id") is not None for given in events):
+        ids = [given.get("id") for given in events]
+        if ids.count(None) < len(ids):
             try:
                 all_headers = [_headers(given, headers) for given in events]
             except InvalidEvent:

@@ -93,7 +93,8 @@ class Kind:
         """
         columns: list[list[Any]] = []
         for field in self.fields:
-            values = [each.get(field.name) for each in given]
+            name = field.name
+            values = [each.get(name) for each in given]
             present = values
             if None in values:
                 if field.is_required:

@@ -65,10 +65,11 @@ class Text:
             text = "".join(values)  # type: ignore[arg-type]
         except TypeError:
             return False
-        if not text.isprintable() or _REPLACEMENT in text:
+        if not text.isprintable() or _REPLACEMENT in text or "" in values:
             return False
-        lengths: list[int] = list(map(len, values))  # type: ignore[arg-type]
-        return min(lengths) > 0 and max(lengths) <= self.max_length and not any(map(str.isspace, values))  # type: ignore[arg-type]
+        if " " in text and any(map(str.isspace, values)):  # type: ignore[arg-type]
+            return False
+        return max(map(len, values)) <= self.max_length  # type: ignore[arg-type]
 
     def schema(self) -> dict[str, object]:
         """See Rule."""
