@@ -25,6 +25,7 @@ urlpatterns = [
     path("sinks/<str:name>/", console_view(sinks.sink), name="sink"),
     path("sinks/<str:name>/processes/", console_view(sinks.processes_panel), name="sink_processes"),
     path("sinks/<str:name>/partitions/", console_view(sinks.partitions_panel), name="sink_partitions"),
+    path("sinks/<str:name>/lag/<str:topic>/<int:partition>/", console_view(sinks.lag), name="sink_lag"),
     path("sinks/<str:name>/control/", console_view(sinks.control, permission=CONTROL), name="sink_control"),
     path("topics/", console_view(topics.index), name="topics"),
     path("topics/<slug:cluster>/", console_view(topics.topics_panel), name="topics_panel"),

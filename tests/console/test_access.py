@@ -31,7 +31,8 @@ PAGES = [
     f"/admin/console/{name}/" for name in ("topics", "documents/elasticsearch", "files", "dead-letters", "practice")
 ]
 PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/default/select-color/0/0/"]
-PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/control/?action=pause")]
+PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/lag/select-color/0/")]
+PAGES += ["/admin/console/sinks/hdfs/control/?action=pause"]
 PAGES += ["/admin/console/files/hdfs/", "/admin/console/files/hdfs/file/?path=x", "/admin/console/dead-letters/hdfs/"]
 
 

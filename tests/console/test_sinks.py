@@ -1,18 +1,20 @@
 """What operators may ask of sinks, and what is written down of it."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
+from django.utils import timezone
 from pytest_django import Settings
 
 from pipeline.conf import console_settings
 from pipeline.console.sinks import actions
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from sinks.config import sinks
-from sinks.models import SinkPause, SinkRestart
+from sinks.models import SinkLag, SinkPause, SinkRestart
 
 Operator = Callable[..., Client]
 
@@ -113,3 +115,17 @@ def test_nothing_is_restarted_while_kafka_does_not_tell_how_far_the_sink_is(oper
     controller.post(CONTROL, wish)
     assert not SinkRestart.objects.exists()
     assert "Kafka does not tell" in LogEntry.objects.get().change_message
+
+
+def test_the_lag_of_a_partition_over_time_is_a_chart_and_a_table(operator: Operator) -> None:
+    page = "/admin/console/sinks/elasticsearch/lag/select-color/1/"
+    viewer = operator()
+    assert "<polyline" not in viewer.get(page).content.decode()
+    now = timezone.now()
+    for minutes, stored in ((1, 4_000), (3, 1_500), (2, 0)):
+        parts = f'[["select-color", 0, 9000, 0], ["select-color", 1, 5000, {stored}]]'
+        SinkLag.objects.create(sink="elasticsearch", sampled_at=now - timedelta(minutes=minutes), parts=parts)
+    shown = viewer.get(page).content.decode()
+    assert "at most 5,000" in shown
+    assert shown.index(">1,000<") < shown.index(">5,000<") < shown.index(">3,500<")  # the newest first
+    assert viewer.get(page.replace("select-color", "other")).status_code == 404

@@ -57,6 +57,16 @@ def partitions_panel(request: HttpRequest, name: str) -> HttpResponseBase:
     return panel_response(request, "sinks/partitions.html", lambda: _partitions(request, config))
 
 
+def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
+    """The lag of one partition over time, as a chart and as a table."""
+    config = _config(name)
+    if topic not in config.topics:
+        raise Http404(f"{name} does not read {topic}")
+    chart = lag_chart(read_lag_history(config.name).of((topic, partition)), width=600, height=90)
+    title = f"{_('Lag over time')}: {topic}-{partition}"
+    return page_response(request, "sinks/lag.html", page=PAGE, title=title, sink=config, chart=chart)
+
+
 def control(request: HttpRequest, name: str) -> HttpResponseBase:
     """Asks for confirmation of an action (GET), then does it (POST)."""
     config = _config(name)
