@@ -4,6 +4,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -23,6 +24,8 @@ from sinks.metrics import SinkMetrics
 from sinks.records import Partition, Record
 from sinks.replay import Replayer, parts, store
 from sinks.retry import Backoff, Retry
+
+T = TypeVar("T")
 
 _PATIENCE_SECONDS = 15.0
 """For the store of a sink to take letters, before they are left as they are."""
@@ -81,22 +84,47 @@ def read_letters(sink: SinkConfig) -> Letters:
     is_complete = True
     records: list[tuple[Partition, Record]] = []
     offsets = letter_offsets(sink)
+    ranges = _ranges(sink, offsets, conf.search_records)
+    bytes_left = conf.search_bytes
     with guard().read(server_name(sink.kafka)):
-        for topic, parts in offsets.items():
-            each = max(1, conf.search_records // (len(parts) * len(offsets)))
-            ranges = {}
-            for part in parts:
-                if part.first is None or part.end is None:
-                    raise ServerError(server_name(sink.kafka), f"{topic} {part.partition}: {part.error}")
-                ranges[part.partition] = (max(part.first, part.end - each), part.end)
-                is_complete &= ranges[part.partition][0] == part.first
-            bounds = Bounds(conf.search_records, conf.search_bytes // len(offsets), conf.search_seconds)
-            reading = read_messages(sink.kafka, topic, ranges, bounds=bounds, keep=conf.search_records)
+        # The small topics first: what they leave is for the large ones.
+        topics = sorted(offsets, key=lambda topic: sum(end - first for first, end in ranges[topic].values()))
+        for number, topic in enumerate(topics):
+            is_complete &= all(ranges[topic][part.partition][0] == part.first for part in offsets[topic])
+            bounds = Bounds(conf.search_records, bytes_left // (len(topics) - number), conf.search_seconds)
+            reading = read_messages(sink.kafka, topic, ranges[topic], bounds=bounds, keep=conf.search_records)
+            bytes_left -= reading.bytes
             is_complete &= reading.stopped_by == "end"
             messages = sorted(reading.messages, key=lambda message: (message.timestamp or 0, message.offset))
             records += [(Partition(topic, message.partition), _record(message)) for message in messages]
     log = LetterLog(lambda: records, sink=sink.name)
     return Letters({letter.origin: letter for letter in log}, is_complete, len(log.unreadable))
+
+
+def _ranges(
+    sink: SinkConfig, offsets: Mapping[str, list[PartitionOffsets]], bound: int
+) -> dict[str, dict[int, tuple[int, int]]]:
+    """The newest offsets of each partition, `bound` of all together. Raises ServerError where one is not known."""
+    held: dict[tuple[str, int], tuple[int, int]] = {}
+    for topic, partitions in offsets.items():
+        for part in partitions:
+            if part.first is None or part.end is None:
+                raise ServerError(server_name(sink.kafka), f"{topic} {part.partition}: {part.error}")
+            held[topic, part.partition] = part.first, part.end
+    shares = share({place: end - first for place, (first, end) in held.items()}, bound)
+    ranges: dict[str, dict[int, tuple[int, int]]] = {topic: {} for topic in offsets}
+    for (topic, number), (_first, end) in held.items():
+        ranges[topic][number] = end - shares[topic, number], end
+    return ranges
+
+
+def share(wanted: Mapping[T, int], bound: int) -> dict[T, int]:
+    """What each gets of `bound`: what it wants where that is little; the others get equal parts of what is left."""
+    shares: dict[T, int] = {}
+    for number, one in enumerate(sorted(wanted, key=lambda one: wanted[one])):
+        shares[one] = min(max(0, wanted[one]), bound // (len(wanted) - number))
+        bound -= shares[one]
+    return shares
 
 
 def reasons(letters: Letters) -> list[Reason]:
