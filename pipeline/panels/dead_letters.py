@@ -1,5 +1,6 @@
 """How many dead letters wait for somebody: those that were neither replayed nor discarded."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange
 from sinks.config import SinkConfig, sinks
 
+_SECONDS = 60.0
+"""A count is as old at most: of a topic made again, the offsets can be those of the one before."""
+
 
 @dataclass(frozen=True)
 class _Counted:
@@ -20,6 +24,7 @@ class _Counted:
     offsets: Mapping[str, list[PartitionOffsets]]
     count: int
     is_complete: bool
+    until: float
 
 
 _counted: dict[str, _Counted] = {}
@@ -35,10 +40,13 @@ def _count(sink: SinkConfig) -> _Counted:
     """Reads the records of the dead-letter topics only when something came or went since they were last counted."""
     offsets = letter_offsets(sink)
     known = _counted.get(sink.name)
-    if known is None or known.offsets != offsets:
-        letters = read_letters(sink)
-        known = _counted[sink.name] = _Counted(offsets, len(letters.found), letters.is_complete)
-    return known
+    if known is not None and known.offsets == offsets and time.monotonic() < known.until:
+        return known
+    letters = read_letters(sink)
+    found = _Counted(offsets, len(letters.found), letters.is_complete, time.monotonic() + _SECONDS)
+    if letters.in_time:
+        _counted[sink.name] = found
+    return found
 
 
 PANEL = Panel("dead-letters", _("Dead letters"), read, server="kafka", ranged=False)

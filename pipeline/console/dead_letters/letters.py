@@ -36,12 +36,14 @@ class Letters:
     """Dead letters by their origins, the newest last.
 
     is_complete: whether all records of their topics were read, notes included; unreadable: how many records say that
-    they are dead letters of this sink, but are not what a sink writes.
+    they are dead letters of this sink, but are not what a sink writes; in_time: False when time ran out, so that the
+    same read may find more.
     """
 
     found: dict[Place, StoredLetter]
     is_complete: bool
     unreadable: int = 0
+    in_time: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def letter_offsets(sink: SinkConfig) -> Mapping[str, list[PartitionOffsets]]:
 def read_letters(sink: SinkConfig) -> Letters:
     """The dead letters of a sink; when there are more records than may be read, the newest. Raises ServerError."""
     conf = console_settings()
-    is_complete = True
+    is_complete = in_time = True
     records: list[tuple[Partition, Record]] = []
     offsets = letter_offsets(sink)
     ranges = _ranges(sink, offsets, conf.search_records)
@@ -95,10 +97,11 @@ def read_letters(sink: SinkConfig) -> Letters:
             reading = read_messages(sink.kafka, topic, ranges[topic], bounds=bounds, keep=conf.search_records)
             bytes_left -= reading.bytes
             is_complete &= reading.stopped_by == "end"
+            in_time &= reading.stopped_by != "seconds"
             messages = sorted(reading.messages, key=lambda message: (message.timestamp or 0, message.offset))
             records += [(Partition(topic, message.partition), _record(message)) for message in messages]
     log = LetterLog(lambda: records, sink=sink.name)
-    return Letters({letter.origin: letter for letter in log}, is_complete, len(log.unreadable))
+    return Letters({letter.origin: letter for letter in log}, is_complete, len(log.unreadable), in_time)
 
 
 def _ranges(
