@@ -116,12 +116,12 @@ def kind_of(reason: str) -> str:
 
     It is that of `example_of` the reason, too, and its own.
     """
-    return re.sub(r"\d+", "#", example_of(reason))[:_REASON]
+    return re.sub(r"\d+", "#", example_of(reason))[:_REASON].rstrip()
 
 
 def example_of(reason: str) -> str:
-    """A reason that stands for all of its kind, for people."""
-    return reason[:_EXAMPLE]
+    """A reason that stands for all of its kind, for people: in one line, as forms and addresses give it back."""
+    return " ".join(reason.replace("\0", "\ufffd").split())[:_EXAMPLE].rstrip()
 
 
 def _origin(headers: dict[str, bytes]) -> Place:

@@ -52,9 +52,9 @@ def buried(console: Stack, topic: str) -> Stack:
     return console
 
 
-def act(client: Client, action: str, topic: str, *, letters: list[int] | None = None, reason: str = "", **more: str):
+def act(client: Client, action: str, topic: str, *, letters: list[int] | None = None, **more: str):
     """Posts what the form posts."""
-    data = {"action": action, "topic": topic, "reason": reason, "confirmed": "yes", **more}
+    data = {"action": action, "topic": topic, "confirmed": "yes", **more}
     data |= {"scope": "all"} if letters is None else {"letter": [f"{topic}/0/{offset}" for offset in letters]}
     return client.post(f"{HDFS}act/", data)
 

@@ -1,8 +1,11 @@
 """Which records of dead-letter topics are read, and which of the letters an action is for; on no server."""
 
-from collections.abc import Mapping
+import html
+import re
+from collections.abc import Callable, Mapping
 
 import pytest
+from django.test import Client
 from pytest_django import Settings
 
 from pipeline import conf
@@ -10,7 +13,12 @@ from pipeline.console.dead_letters import letters
 from pipeline.console.topics.messages import Reading
 from pipeline.kafka_reads import PartitionOffsets
 from sinks.config import sinks
+from sinks.dead_letter_log import StoredLetter
+from sinks.records import Partition, Record
+from tests.console.support import text_of
 
+Operator = Callable[..., Client]
+HDFS = "/admin/console/dead-letters/hdfs/"
 Ranges = dict[str, dict[int, tuple[int, int]]]
 
 
@@ -65,3 +73,48 @@ def test_letters_of_one_partition_are_all_read_when_the_others_are_empty(
     hold(monkeypatch, {"a.dlq": [(0, 500), (0, 500)], "b.dlq": [(0, 20)]})
     assert not letters.read_letters(sink).is_complete
     assert read == {"a.dlq": {0: (460, 500), 1: (460, 500)}, "b.dlq": {0: (0, 20)}}
+
+
+def letter(offset: int, reason: str, topic: str = "select-color") -> StoredLetter:
+    """A letter of partition 0."""
+    place = Partition(topic, 0), offset
+    return StoredLetter(place, (), reason, Record(offset, b"v", 0), is_whole=True)
+
+
+@pytest.fixture
+def stored(monkeypatch: pytest.MonkeyPatch) -> list[StoredLetter]:
+    """The letters that sinks have, to be filled."""
+    found: list[StoredLetter] = []
+    monkeypatch.setattr(
+        letters, "read_letters", lambda _sink: letters.Letters({one.origin: one for one in found}, is_complete=True)
+    )
+    return found
+
+
+def asked(client: Client, address: str, action: str = "discard") -> str:
+    """The question about all letters of a list, asked with what a browser sends of its form."""
+    form = client.get(address).json()["html"]
+    fields = dict(re.findall(r'<input type="hidden" name="(topic|reason)" value="([^"]*)"', form))
+    sent = {name: re.sub(r"\r\n|\r|\n", "\r\n", html.unescape(value)) for name, value in fields.items()}
+    answer = client.post(f"{HDFS}act/", {"action": action, "scope": "all", **sent})
+    return text_of(answer.content.decode())
+
+
+def test_all_of_a_reason_are_acted_on_whatever_a_browser_makes_of_its_lines(
+    operator: Operator, stored: list[StoredLetter]
+) -> None:
+    stored += [letter(1, "field li\nne is 7"), letter(2, "field li\nne is 8"), letter(3, "other")]
+    client = operator("replay")
+    reasons = client.get(f"{HDFS}reasons/").json()["html"]
+    [link] = [link for link in re.findall(r'href="([^"]+)"', reasons) if "field" in link]
+    address = f"{HDFS}list/?{html.unescape(link).partition('?')[2]}"
+    assert "2 dead letters : field li ne is 8" in asked(client, address)
+    assert "2 dead letters" in asked(client, f"{HDFS}list/?topic=select-color&reason=field%20li%0Ane%20is%207")
+
+
+def test_letters_without_a_reason_are_a_group_of_their_own(operator: Operator, stored: list[StoredLetter]) -> None:
+    stored += [letter(1, ""), letter(2, "other"), letter(3, "other")]
+    client = operator("replay")
+    assert "No reason select-color 1" in text_of(client.get(f"{HDFS}reasons/").json()["html"])
+    assert "1 dead letter " in asked(client, f"{HDFS}list/?topic=select-color&reason=")
+    assert "3 dead letters" in asked(client, f"{HDFS}list/?topic=select-color")

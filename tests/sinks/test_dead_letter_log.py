@@ -142,6 +142,14 @@ def test_a_reason_that_stands_for_others_is_of_their_kind(reason: str) -> None:
     assert kind_of(reason) == kind_of(example_of(reason)) == kind_of(kind_of(reason))
 
 
+@pytest.mark.parametrize("reason", ["li\nne 7", "\n" * 2000 + "a\tb\n", f"{'x' * 119} y", "a\r\n b", "nul\0", "\n"])
+def test_a_reason_is_of_the_same_kind_when_a_browser_sends_it_back(reason: str) -> None:
+    example = example_of(reason)
+    assert "\n" not in example
+    sent = reason.replace("\r\n", "\n").replace("\n", "\r\n").replace("\0", "\ufffd")  # as HTML has it of forms
+    assert kind_of(sent) == kind_of(reason) == kind_of(example) == kind_of(kind_of(reason))
+
+
 class Kafka:
     """A LogReader of one partition; the keys of its records by offset."""
 

@@ -143,20 +143,23 @@ def reasons(letters: Letters) -> list[Reason]:
 
 
 def chosen(
-    letters: Letters, *, topic: str = "", reason: str = "", origins: Collection[Place] | None = None
+    letters: Letters, *, topic: str = "", reason: str | None = None, origins: Collection[Place] | None = None
 ) -> list[StoredLetter]:
-    """Those of a topic and with a reason like this one (empty: of all), and of these origins when they are given."""
-    kind = kind_of(reason)
+    """Those of a topic (empty: of all), with a reason like this one and of these origins where they are given.
+
+    An empty reason is that of letters that have none.
+    """
+    kind = None if reason is None else kind_of(reason)
     return [
         letter
         for origin, letter in letters.found.items()
         if topic in ("", origin[0].topic)
-        and kind in ("", kind_of(letter.reason))
+        and kind in (None, kind_of(letter.reason))
         and (origins is None or origin in origins)
     ]
 
 
-def replay(sink: SinkConfig, *, topic: str, reason: str, origins: Collection[Place] | None) -> Replayed:
+def replay(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> Replayed:
     """Sends letters back to the topics that they came from, each once, whoever else replays. Raises ServerError.
 
     Not those with a key, of which they would become the newest record.
@@ -176,7 +179,7 @@ def can_store(sink: SinkConfig) -> bool:
     return isinstance(sink.target, ElasticsearchTarget) and not sink.target.actions().versioned
 
 
-def store_again(sink: SinkConfig, *, topic: str, reason: str, origins: Collection[Place] | None) -> Replayed:
+def store_again(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> Replayed:
     """Has a sink for which `can_store` holds store the records of letters under their own ids, and nobody else.
 
     Raises ServerError; what was stored by then is noted.
@@ -203,7 +206,7 @@ def store_again(sink: SinkConfig, *, topic: str, reason: str, origins: Collectio
     return Replayed(len(whole) - len(refused), len(found) - len(whole), refused=len(refused), reason=why)
 
 
-def discard(sink: SinkConfig, *, topic: str, reason: str, origins: Collection[Place] | None) -> int:
+def discard(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> int:
     """Notes that letters are not wanted any more; returns how many. Raises ServerError."""
     with _replaying(sink) as session:
         found = chosen(session.letters, topic=topic, reason=reason, origins=origins)

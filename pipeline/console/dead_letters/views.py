@@ -22,7 +22,7 @@ from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import Place, StoredLetter
+from sinks.dead_letter_log import Place, StoredLetter, example_of
 from sinks.records import Partition
 
 PAGE = "console:dead_letters"
@@ -45,7 +45,7 @@ def reasons_panel(request: HttpRequest, sink: str) -> JsonResponse:
     def read() -> Mapping[str, Any]:
         found = letters.read_letters(config)
         rows = [
-            (reason, f"{_url('letters', sink)}?{urlencode({'topic': reason.topic, 'reason': reason.example})}")
+            (reason, f"{_url('letters', sink)}?{urlencode(_which(reason.topic, reason.example))}")
             for reason in letters.reasons(found)
         ]
         return {
@@ -63,12 +63,14 @@ def reasons_panel(request: HttpRequest, sink: str) -> JsonResponse:
 def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The page of one reason's letters."""
     config = _sink(sink)
-    query = {name: request.GET.get(name, "") for name in ("topic", "reason", "page")}
+    topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
+    query = {**_which(topic, reason), "page": request.GET.get("page", "")}
+    title = _("All dead letters") if reason is None else Truncator(reason).chars(_IN_TITLE)
     return page_response(
         request,
         "dead_letters/reason.html",
         page=PAGE,
-        title=Truncator(query["reason"]).chars(_IN_TITLE) or _("All dead letters"),
+        title=title or _("No reason"),
         sink=config,
         url=f"{_url('letters_panel', sink)}?{urlencode(query)}",
     )
@@ -78,7 +80,7 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
 def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
     """One reason's letters, to be chosen."""
     config = _sink(sink)
-    topic, reason = request.GET.get("topic", ""), request.GET.get("reason", "")
+    topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
 
     def read() -> Mapping[str, Any]:
         page = number_of(request.GET.get("page", ""), _("Page")) or 0
@@ -86,8 +88,7 @@ def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
         found = letters.read_letters(config)
         fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
         shown = fitting[page * count : (page + 1) * count]
-        query = {"topic": topic, "reason": reason}
-        further = urlencode({**query, "page": page + 1}) if len(fitting) > (page + 1) * count else None
+        further = urlencode({**_which(topic, reason), "page": page + 1}) if len(fitting) > (page + 1) * count else None
         return {
             "sink": config,
             "topic": topic,
@@ -146,7 +147,7 @@ def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, of
 def act(request: HttpRequest, sink: str) -> HttpResponseBase:
     """Replays, lets the sink store, or discards: the selected letters, or all of a topic and reason; asks before."""
     config = _sink(sink)
-    action, topic, reason = (request.POST.get(name, "") for name in ("action", "topic", "reason"))
+    action, topic, reason = request.POST.get("action", ""), request.POST.get("topic", ""), request.POST.get("reason")
     is_all = request.POST.get("scope") == "all"
     try:
         origins = None if is_all else _origins(request.POST.getlist("letter"))
@@ -154,7 +155,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
     if action not in ("replay", "store", "discard") or (action == "store" and not letters.can_store(config)):
         return HttpResponseBadRequest("action", content_type="text/plain")
-    back = f"{_url('letters', sink)}?{urlencode({'topic': topic, 'reason': reason})}"
+    back = f"{_url('letters', sink)}?{urlencode(_which(topic, reason))}"
     if origins is not None and not origins:
         notes.warning(request, _("No dead letter was selected."))
         return HttpResponseRedirect(back)
@@ -185,9 +186,9 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
 
 
 def _do(
-    request: HttpRequest, config: SinkConfig, action: str, topic: str, reason: str, origins: set[Place] | None
+    request: HttpRequest, config: SinkConfig, action: str, topic: str, reason: str | None, origins: set[Place] | None
 ) -> HttpResponseBase:
-    reasons = f"like {reason}" if reason else "*"
+    reasons = "*" if reason is None else f"like {example_of(reason)}" if example_of(reason) else "none"
     which = f"all of topic {topic or '*'}, reason {reasons}" if origins is None else f"{len(origins)} selected"
     with audited(request, f"dead letters of {config.name}", f"{action} {which}") as logged:
         if action != "discard":
@@ -220,6 +221,11 @@ def _do(
             notes.success(request, text.format(n=done))
         logged.done(f"{done} done")
     return HttpResponseRedirect(_url("dead_letters"))
+
+
+def _which(topic: str, reason: str | None) -> dict[str, str]:
+    """The query of a page of letters; a reason of None is that of all."""
+    return {"topic": topic} if reason is None else {"topic": topic, "reason": reason}
 
 
 def _row(sink: str, found: StoredLetter) -> dict[str, Any]:
