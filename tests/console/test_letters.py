@@ -118,3 +118,39 @@ def test_letters_without_a_reason_are_a_group_of_their_own(operator: Operator, s
     assert "No reason select-color 1" in text_of(client.get(f"{HDFS}reasons/").json()["html"])
     assert "1 dead letter " in asked(client, f"{HDFS}list/?topic=select-color&reason=")
     assert "3 dead letters" in asked(client, f"{HDFS}list/?topic=select-color")
+
+
+class _Replayer:
+    """Takes everything, and keeps what was sent or discarded."""
+
+    done: list[StoredLetter] = []
+
+    def __init__(self, *_args: object, **_options: object) -> None:
+        self.done.clear()
+
+    def begin(self) -> None:
+        pass
+
+    def to_topic(self, part: list[StoredLetter]) -> None:
+        self.done.extend(part)
+
+    discard = to_topic
+
+
+def test_letters_that_name_a_topic_of_others_are_not_replayed(
+    operator: Operator, stored: list[StoredLetter], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "Replayer", _Replayer)
+    stored += [letter(1, "bad"), letter(5, "forged", topic="practice")]
+    client = operator("replay")
+    assert "practice" in client.get(f"{HDFS}list/").json()["html"]
+    question = asked(client, f"{HDFS}list/", "replay")
+    assert "1 dead letter " in question
+    assert "1 more is said to come from a topic that this sink does not read" in question
+    form = {"action": "replay", "scope": "all", "confirmed": "yes"}
+    page = client.post(f"{HDFS}act/", form, follow=True).content.decode()
+    assert "1 dead letter was replayed" in page
+    assert "1 is said to come from a topic that this sink does not read" in page
+    assert _Replayer.done == stored[:1]
+    client.post(f"{HDFS}act/", {**form, "action": "discard"})
+    assert _Replayer.done == stored

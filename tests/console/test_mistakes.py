@@ -12,7 +12,7 @@ from django.utils import translation
 from pipeline.console.dead_letters import letters
 from pipeline.console.payload import payload
 from pipeline.console.practice import exercises
-from pipeline.console.topics import browse, describe
+from pipeline.console.topics import browse, describe, views
 from pipeline.errors import ServerAway, ServerError
 from pipeline.kafka_reads import server_error
 from sinks.config import sinks
@@ -102,6 +102,20 @@ def test_records_that_can_not_be_produced_are_told_in_the_form(
     answer = operator("produce").post("/admin/console/topics/default/clicks/produce/", record)
     assert answer.status_code == 200
     assert text in answer.content.decode()
+
+
+def test_headers_of_dead_letters_are_for_those_who_may_replay(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    monkeypatch.setattr(views, "produce", lambda *_args: (0, 7))
+    address = "/admin/console/topics/default/clicks/produce/"
+    record = {"kind": "text", "value": "a", "headers": "own: 1\n dlq.replayed: nowhere"}
+    client = operator("produce")
+    answer = client.post(address, record)
+    assert "only those who may replay may write them" in answer.content.decode()
+    assert operator("produce", "replay").post(address, record).status_code == 302
+    assert client.post(address, {**record, "headers": "own: dlq."}).status_code == 302
 
 
 def test_json_too_deep_to_be_indented_is_shown_as_text() -> None:

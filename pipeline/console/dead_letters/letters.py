@@ -1,7 +1,7 @@
 """Bounded reads of a sink's dead letters, and what operators do with them: replay or discard."""
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -50,7 +50,8 @@ class Letters:
 class Replayed:
     """What became of letters: how many were replayed, were too large for their topic, or are left for their keys.
 
-    refused: how many the sink's store still does not take, with the reason of one of them.
+    refused: how many the sink's store still does not take, with the reason of one of them; foreign: how many are said
+    to come from a topic that the sink does not read.
     """
 
     done: int
@@ -58,6 +59,7 @@ class Replayed:
     keyed: int = 0
     refused: int = 0
     reason: str = ""
+    foreign: int = 0
 
 
 @dataclass(frozen=True)
@@ -159,19 +161,25 @@ def chosen(
     ]
 
 
+def own(sink: SinkConfig, found: Iterable[StoredLetter]) -> list[StoredLetter]:
+    """Those that come from a topic of the sink: whoever writes to a dead-letter topic could name any other one."""
+    return [letter for letter in found if letter.origin[0].topic in sink.topics]
+
+
 def replay(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> Replayed:
     """Sends letters back to the topics that they came from, each once, whoever else replays. Raises ServerError.
 
-    Not those with a key, of which they would become the newest record.
+    Not those with a key, of which they would become the newest record, nor those of other topics than the sink's.
     """
     with _replaying(sink) as session:
-        found = chosen(session.letters, topic=topic, reason=reason, origins=origins)
+        said = chosen(session.letters, topic=topic, reason=reason, origins=origins)
+        found = own(sink, said)
         whole = [letter for letter in found if letter.is_whole]
         keyless = [letter for letter in whole if letter.record.key is None]
         for part in parts(keyless):
             session.replayer.to_topic(part)
             session.done += len(part)
-    return Replayed(len(keyless), len(found) - len(whole), len(whole) - len(keyless))
+    return Replayed(len(keyless), len(found) - len(whole), len(whole) - len(keyless), foreign=len(said) - len(found))
 
 
 def can_store(sink: SinkConfig) -> bool:
@@ -182,13 +190,14 @@ def can_store(sink: SinkConfig) -> bool:
 def store_again(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> Replayed:
     """Has a sink for which `can_store` holds store the records of letters under their own ids, and nobody else.
 
-    Raises ServerError; what was stored by then is noted.
+    Not those of other topics than the sink's. Raises ServerError; what was stored by then is noted.
     """
     given_up = threading.Event()
     patience = threading.Timer(_PATIENCE_SECONDS, given_up.set)
     refused: dict[Place, str] = {}
     with _replaying(sink) as session:
-        found = chosen(session.letters, topic=topic, reason=reason, origins=origins)
+        said = chosen(session.letters, topic=topic, reason=reason, origins=origins)
+        found = own(sink, said)
         whole = [letter for letter in found if letter.is_whole]
         writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
         retry = Retry(f"replay of {sink.name}", Backoff(maximum=1.0), given_up)
@@ -203,7 +212,13 @@ def store_again(sink: SinkConfig, *, topic: str, reason: str | None, origins: Co
             patience.cancel()
             writer.close()
     why = next(iter(refused.values()), "")
-    return Replayed(len(whole) - len(refused), len(found) - len(whole), refused=len(refused), reason=why)
+    return Replayed(
+        len(whole) - len(refused),
+        len(found) - len(whole),
+        refused=len(refused),
+        reason=why,
+        foreign=len(said) - len(found),
+    )
 
 
 def discard(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> int:

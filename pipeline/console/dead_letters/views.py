@@ -166,6 +166,9 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
     except ServerError as error:
         notes.error(request, str(error))
         return HttpResponseRedirect(back)
+    said = len(found)
+    if action != "discard":
+        found = letters.own(config, found)
     topics = {one.origin[0].topic for one in found}
     return page_response(
         request,
@@ -179,6 +182,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         scope="all" if is_all else "selected",
         selected=request.POST.getlist("letter") if not is_all else [],
         count=len(found),
+        foreign=said - len(found),
         topics=sorted(topics),
         readers=[one.name for one in sinks().values() if topics & set(one.topics)],
         back=back,
@@ -212,6 +216,13 @@ def _do(
                 )
                 command = f"manage.py replay_dlq --sink {config.name} --keyed"
                 notes.warning(request, text.format(n=replayed.keyed, command=command))
+            if replayed.foreign:
+                text = ngettext(
+                    "{n} is said to come from a topic that this sink does not read: it is left alone.",
+                    "{n} are said to come from topics that this sink does not read: they are left alone.",
+                    replayed.foreign,
+                )
+                notes.warning(request, text.format(n=replayed.foreign))
             if replayed.refused:
                 text = ngettext("{n} is still refused: {reason}", "{n} are still refused: {reason}", replayed.refused)
                 notes.warning(request, text.format(n=replayed.refused, reason=replayed.reason[:_IN_LIST]))

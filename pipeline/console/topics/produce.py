@@ -11,6 +11,7 @@ from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
 from pipeline.kafka_reads import error_text, server_name
+from sinks.dead_letters import ORIGIN
 
 Headers = list[tuple[str, bytes]]
 
@@ -42,6 +43,11 @@ def read_headers(text: str) -> tuple[tuple[str, bytes], ...]:
             raise ValueError(_("A header must be a line “name: value”, not “{text}”.").format(text=line[:50]))
         headers.append((name.strip(), value.strip().encode()))
     return tuple(headers)
+
+
+def is_of_letters(record: NewRecord) -> bool:
+    """Whether a record has headers of a dead letter, or of the note that one was dealt with."""
+    return any(name.startswith(ORIGIN) for name, _value in record.headers)
 
 
 def produce(cluster: str, topic: str, record: NewRecord) -> tuple[int, int]:

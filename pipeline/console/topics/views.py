@@ -16,7 +16,7 @@ from django.views.decorators.http import require_GET, require_POST
 from events.conf import events_settings
 from events.event import EVENT_TYPES
 from pipeline.conf import console_settings
-from pipeline.console.access import PRODUCE
+from pipeline.console.access import PRODUCE, REPLAY
 from pipeline.console.audit import audited
 from pipeline.console.pages import NotThere, page_response, panel_response
 from pipeline.console.payload import one_line, payload
@@ -32,7 +32,7 @@ from pipeline.console.topics.browse import (
     write_cursor,
 )
 from pipeline.console.topics.messages import TopicMessage
-from pipeline.console.topics.produce import NewRecord, check_json, produce, read_headers
+from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION
 from sinks.config import TOPIC, sinks
@@ -308,6 +308,9 @@ def produce_view(request: HttpRequest, cluster: str, name: str) -> HttpResponseB
 def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceForm) -> tuple[int, int] | None:
     """Produces the record of a valid form, logged; None, with the error in the form, when it failed."""
     record = form.record()
+    if is_of_letters(record) and not request.user.has_perm(REPLAY):
+        form.add_error("headers", _("Headers “dlq.…” tell of dead letters: only those who may replay may write them."))
+        return None
     try:
         about = describe.topic_names(cluster).get(name)
         if about is None:
