@@ -60,6 +60,17 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     downloads_at_once: Annotated[
         int, Meta(ge=1, le=100, description="Downloads and exports that one process of the website sends at a time.")
     ] = 2
+    download_stalled_seconds: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=3600,
+            description="Seconds for which a download may not be taken before its place is another one's.",
+        ),
+    ] = 60.0
+    download_seconds: Annotated[
+        float, Meta(gt=0, le=86_400, description="The longest that one download or export may take, in seconds.")
+    ] = 900.0
     practice_topic: Annotated[
         str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of the practice page.")
     ] = "practice"

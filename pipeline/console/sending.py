@@ -1,6 +1,7 @@
 """Downloads that are sent as they are read, a few at a time, so that slow receivers do not hold the website."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import cache
 
@@ -11,49 +12,123 @@ from django.utils.translation import gettext as _
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 
+Source = tuple[Iterator[bytes], Callable[[], None]]
+"""Parts of a download, and what closes where they come from."""
+
+
+class GivenUp(Exception):
+    """A download took too long, and others have its place: its receiver must not take what it has for all of it."""
+
 
 class _Sent:
     """Parts of a download; gives its place back when it is closed, also before its first part."""
 
-    def __init__(self, parts: Iterator[bytes], places: threading.Semaphore, close: Callable[[], None]) -> None:
-        self._parts = parts
-        self._places = places
-        self._close = close
+    def __init__(self, source: Source, downloads: "Downloads") -> None:
+        self._parts, self._close = source
+        self._downloads = downloads
+        self._reading = threading.Lock()
         self._is_closed = False
+        self._begun = self._handed = downloads.clock()
 
     def __iter__(self) -> Iterator[bytes]:
-        return self._parts
+        return self
+
+    def __next__(self) -> bytes:
+        with self._reading:
+            if self._is_closed or self._is_too_long():
+                raise GivenUp
+            part = next(self._parts)
+            self._handed = self._downloads.clock()
+            return part
 
     def close(self) -> None:
+        with self._reading:
+            self._end()
+
+    def give_up_if_late(self) -> None:
+        """Closes it when its receiver has taken nothing for too long; not while the source is being read."""
+        if not self._reading.acquire(blocking=False):
+            return
+        try:
+            if self._is_too_long() or self._downloads.clock() - self._handed > self._downloads.stalled_seconds:
+                self._end()
+        finally:
+            self._reading.release()
+
+    def _is_too_long(self) -> bool:
+        return self._downloads.clock() - self._begun > self._downloads.seconds
+
+    def _end(self) -> None:
         if not self._is_closed:
             self._is_closed = True
-            self._places.release()
+            self._downloads.leave(self)
             self._close()
 
 
+class Downloads:
+    """Places for a few downloads at a time.
+
+    stalled_seconds: for which a receiver may take nothing before its place is another one's; seconds: that a download
+    may take in all.
+    """
+
+    def __init__(
+        self,
+        *,
+        at_once: int,
+        stalled_seconds: float,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.stalled_seconds = stalled_seconds
+        self.seconds = seconds
+        self.clock = clock
+        self._places = threading.Semaphore(at_once)
+        self._sent: set[_Sent] = set()
+
+    def begin(self, open_source: Callable[[], Source]) -> _Sent | None:
+        """The parts of a download, to be closed; None when all places are taken. Raises what `open_source` does."""
+        if not self._places.acquire(blocking=False):
+            for one in self._sent.copy():
+                one.give_up_if_late()
+            if not self._places.acquire(blocking=False):
+                return None
+        try:
+            sent = _Sent(open_source(), self)
+        except BaseException:
+            self._places.release()
+            raise
+        self._sent.add(sent)
+        return sent
+
+    def leave(self, sent: _Sent) -> None:
+        """Gives the place of a download back."""
+        self._sent.discard(sent)
+        self._places.release()
+
+
 @cache
-def _places() -> threading.Semaphore:
-    return threading.Semaphore(console_settings().downloads_at_once)
+def _downloads() -> Downloads:
+    conf = console_settings()
+    return Downloads(
+        at_once=conf.downloads_at_once,
+        stalled_seconds=conf.download_stalled_seconds,
+        seconds=conf.download_seconds,
+    )
 
 
-def download(
-    name: str, content_type: str, begin: Callable[[], tuple[Iterator[bytes], Callable[[], None]]]
-) -> HttpResponseBase:
+def download(name: str, content_type: str, begin: Callable[[], Source]) -> HttpResponseBase:
     """An answer that is saved as a file; 503 when too many are being sent, or the server can't be read.
 
     begin: opens the source and gives its parts and what closes it; may raise ServerError.
     """
-    places = _places()
-    if not places.acquire(blocking=False):
-        return _unavailable(_("Too many downloads are being sent. Try again later."))
     try:
-        parts, close = begin()
-    except BaseException as error:
-        places.release()
-        if isinstance(error, ServerError):
-            return _unavailable(str(error))
-        raise
-    answer = StreamingHttpResponse(_Sent(parts, places, close), content_type=content_type)
+        parts = _downloads().begin(begin)
+    except ServerError as error:
+        return _unavailable(str(error))
+    if parts is None:
+        return _unavailable(_("Too many downloads are being sent. Try again later."))
+    answer = StreamingHttpResponse(parts, content_type=content_type)
     safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in name)
     answer.headers["Content-Disposition"] = f'attachment; filename="{safe}"'
     answer.headers["X-Content-Type-Options"] = "nosniff"

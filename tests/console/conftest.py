@@ -23,7 +23,7 @@ def _console_is_made_anew() -> Iterator[None]:
     yield
     conf.console_settings.cache_clear()
     guard.guard.cache_clear()
-    sending._places.cache_clear()
+    sending._downloads.cache_clear()
     folders.forget_clients()
 
 
