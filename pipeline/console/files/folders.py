@@ -1,5 +1,6 @@
 """The folders that the console may look into: those of the HDFS sinks, and nothing else."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,9 @@ from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.naming import FileNames
 from sinks.records import Partition
 
+_MARKER = re.compile(r"#LATEST(\{\d+\})?(?=/|$)")
+"""What the hdfs package takes for the newest entry of a folder, and would look for."""
+
 _LISTINGS = 50
 """Parts of a listing (the NameNode gives 1,000 names or so at once) that one look-up reads."""
 
@@ -31,7 +35,7 @@ def hdfs_sinks() -> dict[str, tuple[SinkConfig, HdfsTarget]]:
 def inside(target: HdfsTarget, path: str) -> str:
     """The absolute path of a path below a sink's folder, which is refused (ValueError) when it would lead elsewhere."""
     parts = path.split("/") if path else []
-    if any(part in ("", ".", "..") or not part.isprintable() for part in parts) or "#" in path:
+    if any(part in ("", ".", "..") for part in parts) or "\0" in path or _MARKER.search(path):
         raise ValueError(_("This path is not below the folder of the sink."))
     return "/".join([target.path, *parts])
 
