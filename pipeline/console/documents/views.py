@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
 from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -17,6 +16,7 @@ from django.views.decorators.http import require_GET
 from pipeline.conf import console_settings
 from pipeline.console.documents import search
 from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse_query
+from pipeline.console.documents.texts import readable, to_json
 from pipeline.console.files.folders import hdfs_sinks
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.payload import payload
@@ -157,7 +157,7 @@ def document_panel(request: HttpRequest, sink: str) -> JsonResponse:
         return {
             "document": found,
             "values": sorted((name, _cell(value)) for name, value in search.flattened(found.source).items()),
-            "json": payload(msgspec.json.encode(found.source), limit=console_settings().preview_bytes),
+            "json": payload(to_json(found.source), limit=console_settings().preview_bytes),
             "record_url": record and _url("topic_message", config.kafka, *record),
             "files": files,
         }
@@ -194,35 +194,36 @@ def _csv(found: Iterator[search.StoredDocument], names: list[str]) -> Iterator[b
         flat = search.flattened(one.source)
         writer.writerow([one.index, _plain(one.id), *(_plain(flat.get(name)) for name in names)])
         if line.tell() > 64 * 1024:
-            yield line.getvalue().encode()
+            yield line.getvalue().encode(errors="backslashreplace")
             line.seek(0)
             line.truncate()
-    yield line.getvalue().encode()
+    yield line.getvalue().encode(errors="backslashreplace")
 
 
 def _ndjson(found: Iterator[search.StoredDocument]) -> Iterator[bytes]:
     for one in found:
-        yield msgspec.json.encode({"_index": one.index, "_id": one.id, "_source": one.source}) + b"\n"
+        yield to_json({"_index": one.index, "_id": one.id, "_source": one.source}) + b"\n"
 
 
 def _plain(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula."""
     if isinstance(value, list | dict):
-        value = msgspec.json.encode(value).decode()
+        value = to_json(value).decode()
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _cell(value: Any) -> str | None:
     if value is None:
         return None
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = readable(value) if isinstance(value, str) else to_json(value).decode()
     return text if len(text) <= _CELL else text[: _CELL - 1] + "…"
 
 
 def _values(query: DocumentQuery, field: search.TopValues) -> list[dict[str, Any]]:
+    name = readable(field.field)
     return [
-        {"value": value, "count": count, "link": "?" + query.with_values(q=narrowed(query.text, field.field, value))}
-        for value, count in field.values
+        {"value": value, "count": count, "link": "?" + query.with_values(q=narrowed(query.text, name, value))}
+        for value, count in ((readable(one) if isinstance(one, str) else one, count) for one, count in field.values)
     ]
 
 
