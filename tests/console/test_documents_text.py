@@ -1,6 +1,7 @@
 """What documents may hold that no UTF-8 and no spreadsheet takes; on no server."""
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -65,3 +66,10 @@ def test_half_of_a_surrogate_pair_is_shown_and_exported(operator: Operator, stor
         "list": '["red\\ud800"]',
         "ok": "한",
     }
+
+
+@pytest.mark.parametrize("begin", ["=", "+", "-", "@", "\t", "\r", "\n"])
+def test_no_cell_is_a_formula(operator: Operator, stored: dict[str, Any], begin: str) -> None:
+    stored[f"{begin}HYPERLINK(1)"] = f"{begin}1+1"
+    rows = list(csv.reader(io.StringIO(exported(operator(), "csv"), newline="")))
+    assert rows == [["_index", "_id", f"'{begin}HYPERLINK(1)"], ["i", "1", f"'{begin}1+1"]]

@@ -28,7 +28,7 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 PAGE = "console:documents"
 _COLUMNS = 6
 _CELL = 200
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @require_GET
@@ -189,7 +189,7 @@ def export(request: HttpRequest, sink: str) -> HttpResponseBase:
 def _csv(found: Iterator[search.StoredDocument], names: list[str]) -> Iterator[bytes]:
     line = io.StringIO()
     writer = csv.writer(line)
-    writer.writerow(["_index", "_id", *names])
+    writer.writerow(["_index", "_id", *map(_plain, names)])
     for one in found:
         flat = search.flattened(one.source)
         writer.writerow([one.index, _plain(one.id), *(_plain(flat.get(name)) for name in names)])
