@@ -24,7 +24,7 @@ class Progress:
 def progress(*, first: int | None, end: int | None, committed: int | None) -> Progress:
     """What a committed offset means on a partition that holds the offsets from `first` up to `end` (excluded)."""
     if committed is None:
-        return Progress(None, None if first is None or end is None else end - first, "none")
+        return Progress(None, None if first is None or end is None else max(0, end - first), "none")
     if end is None:
         return Progress(committed, None, "ok")
     if committed > end:

@@ -24,19 +24,22 @@ def read(time_range: TimeRange, *, event: str, field: str) -> dict[str, Any]:
     offered = {color: place for place, color in enumerate(events_settings().colors)}
     series = sorted(found.series, key=lambda one: (offered.get(one.name, len(offered)), one.name))
     shown = [sum(counts) for counts in zip(*(one.counts for one in series), strict=True)] or [0] * len(found.counts)
+    # Bars and series are of two searches, maybe of copies of the index that differ: a bar has no less than its series.
+    counts = [max(count, part) for count, part in zip(found.counts, shown, strict=True)]
+    total = sum(counts)
     return {
         "start": to_milliseconds(time_range.start),
         "end": to_milliseconds(time_range.end),
         "interval": time_range.interval // timedelta(milliseconds=1),
-        "total": found.total,
-        "per_minute": found.total / time_range.minutes,
+        "total": total,
+        "per_minute": total / time_range.minutes,
         "newest": found.newest,
         "index": statistics.events_target(event).readers,
         "field": found.field,
         "starts": found.starts,
-        "counts": found.counts,
+        "counts": counts,
         "series": [asdict(one) for one in series],
-        "others": [count - part for count, part in zip(found.counts, shown, strict=True)],
+        "others": [count - part for count, part in zip(counts, shown, strict=True)],
     }
 
 

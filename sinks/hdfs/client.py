@@ -19,15 +19,20 @@ from sinks.metrics import SinkMetrics
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NEVER_BETTER = {
-    "AccessControlException",
-    "SecurityException",
-    "UnsupportedOperationException",
+_NO_PATH = {
     "IllegalArgumentException",
-    "HadoopIllegalArgumentException",
     "InvalidPathException",
     "PathComponentTooLongException",
     "ParentNotDirectoryException",
+}
+"""Exceptions of the NameNode about what can be no path."""
+
+_NEVER_BETTER = {
+    *_NO_PATH,
+    "AccessControlException",
+    "SecurityException",
+    "UnsupportedOperationException",
+    "HadoopIllegalArgumentException",
 }
 """Exceptions of the NameNode after which trying again does not help."""
 
@@ -44,6 +49,10 @@ _list_batch = hdfs.client._Request("GET").to_method("LISTSTATUS_BATCH")
 
 class NotFound(Exception):
     """The path is not there."""
+
+
+class NoPath(Fatal):
+    """Nothing can be at such a path."""
 
 
 class NotEmpty(Exception):
@@ -82,7 +91,7 @@ def _translated(method: Callable[P, R]) -> Callable[P, R]:
             if kind == _LEASED:
                 raise Leased(text) from error
             if kind in _NEVER_BETTER or "Authentication failure" in text:
-                raise Fatal(text) from error
+                raise (NoPath if kind in _NO_PATH else Fatal)(text) from error
             raise Retriable(text, reason=kind or "other") from error
         except (requests.RequestException, http.client.HTTPException, OSError) as error:
             raise Retriable(f"HDFS: {_short(error)}", reason="unreachable") from error

@@ -1,4 +1,4 @@
-"""What documents may hold that no UTF-8 and no spreadsheet takes; on no server."""
+"""What documents may hold that no UTF-8 and no spreadsheet takes, and where their pages end; on no server."""
 
 import csv
 import io
@@ -73,3 +73,14 @@ def test_no_cell_is_a_formula(operator: Operator, stored: dict[str, Any], begin:
     stored[f"{begin}HYPERLINK(1)"] = f"{begin}1+1"
     rows = list(csv.reader(io.StringIO(exported(operator(), "csv"), newline="")))
     assert rows == [["_index", "_id", f"'{begin}HYPERLINK(1)"], ["i", "1", f"'{begin}1+1"]]
+
+
+def test_where_pages_end_is_said(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [StoredDocument("i", str(number), 0, {}) for number in range(51)]
+    hits = [{"_index": one.index, "_id": one.id} for one in found]
+    monkeypatch.setattr(search, "_search", lambda *_args, **_options: {"hits": {"hits": hits}})
+    client = operator()
+    before, last, beyond = (client.get(f"{DOCUMENTS}hits/?page={page}").json()["html"] for page in (198, 199, 200))
+    assert ("Older" in before, "Pages end at" in before) == (True, False)
+    assert ("Older" in last, "Pages end at 10,000 documents" in last) == (False, True)
+    assert ("No documents here" in beyond, "Pages end at 10,000 documents" in beyond) == (False, True)

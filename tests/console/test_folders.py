@@ -2,13 +2,17 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
+import hdfs
 import pytest
+import requests
 from django.test import Client
 
 from pipeline.console.files import folders
-from sinks.hdfs.client import FileStatus
+from sinks.hdfs.client import FileStatus, HdfsBrowser, HdfsClient
 from sinks.hdfs.config import HdfsTarget
+from sinks.metrics import SinkMetrics
 
 Operator = Callable[..., Client]
 FILES = "/admin/console/files/hdfs/"
@@ -58,3 +62,15 @@ def links_of(markup: str) -> list[str]:
 def test_paths_that_lead_elsewhere_are_refused(path: str) -> None:
     with pytest.raises(ValueError, match="below the folder"):
         folders.inside(HdfsTarget(path="/data"), path)
+
+
+@pytest.mark.parametrize("kind", ["InvalidPathException", "IllegalArgumentException", "ParentNotDirectoryException"])
+def test_what_can_be_no_path_is_not_found(operator: Operator, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    def refuse(_path: str) -> None:
+        raise hdfs.HdfsError("Invalid path name", exception=kind)
+
+    client: Any = SimpleNamespace(_open=refuse)
+    monkeypatch.setattr(
+        folders, "HdfsBrowser", lambda _client: HdfsBrowser(HdfsClient(client, requests.Session(), SinkMetrics()))
+    )
+    assert operator().get(f"{FILES}download/?path=a:b").status_code == 404

@@ -17,6 +17,7 @@ from pipeline.lag import Progress, progress, total_lag
         (0, 100, 120, Progress(120, 0, "ahead")),
         (None, None, 7, Progress(7, None, "ok")),
         (10, 100, None, Progress(None, 90, "none")),
+        (10, 5, None, Progress(None, 0, "none")),
         (None, 100, None, Progress(None, None, "none")),
     ],
 )

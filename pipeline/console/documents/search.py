@@ -109,13 +109,13 @@ def histogram(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, l
 
 
 def documents(target: ElasticsearchTarget, query: DocumentQuery, *, count: int) -> tuple[list[StoredDocument], bool]:
-    """A page of the newest documents, and whether another can follow. Raises ServerError."""
+    """A page of the newest documents, none beyond WINDOW, and whether there may be more. Raises ServerError."""
     begin = query.page * count
     if begin + count > WINDOW:
-        return [], False
+        return [], True
     answer = _search(target, query, from_=begin, size=count + 1, **_newest_first(target), track_total_hits=False)
     found = [_document(target, hit) for hit in answer["hits"]["hits"]]
-    return found[:count], len(found) > count and begin + 2 * count <= WINDOW
+    return found[:count], len(found) > count
 
 
 def document(target: ElasticsearchTarget, index: str, id: str) -> StoredDocument | None:

@@ -94,7 +94,9 @@ def hits_panel(request: HttpRequest, sink: str) -> JsonResponse:
 
     def read() -> Mapping[str, Any]:
         query = parse_query(request.GET.dict())
-        found, has_more = search.documents(target, query, count=console_settings().records)
+        count = console_settings().records
+        found, has_more = search.documents(target, query, count=count)
+        is_last = (query.page + 2) * count > search.WINDOW
         time = search.time_field(target)
         names = list(dict.fromkeys(name for one in found for name in one.source if name != time))[:_COLUMNS]
         return {
@@ -108,7 +110,8 @@ def hits_panel(request: HttpRequest, sink: str) -> JsonResponse:
                 for one in found
             ],
             "newer": f"?{query.with_values(page=str(query.page - 1))}" if query.page else None,
-            "older": f"?{query.with_values(page=str(query.page + 1))}" if has_more else None,
+            "older": f"?{query.with_values(page=str(query.page + 1))}" if has_more and not is_last else None,
+            "window": search.WINDOW if has_more and is_last else None,
         }
 
     return panel_response(request, "documents/hits.html", read)

@@ -15,7 +15,7 @@ from pipeline.errors import ServerAway, ServerError
 from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.errors import Fatal, Retriable
-from sinks.hdfs.client import FileStatus, HdfsBrowser, NotFound, connect
+from sinks.hdfs.client import FileStatus, HdfsBrowser, NoPath, NotFound, connect
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.naming import FileNames
 from sinks.records import Partition
@@ -52,7 +52,7 @@ def browsing(target: HdfsTarget) -> Iterator[HdfsBrowser]:
     with guard().read(name):
         try:
             yield _browser(target.cluster)
-        except NotFound as error:
+        except (NotFound, NoPath) as error:
             raise NotThere(_("There is no such file or folder.")) from error
         except Retriable as error:
             raise (ServerAway if error.reason == "unreachable" else ServerError)(name, str(error)) from error
