@@ -1,6 +1,8 @@
 """The pages of files on a real HDFS: what they show of each format, and that nothing else can be reached."""
 
+import html
 import json
+import re
 from collections.abc import Callable
 
 import hdfs
@@ -157,3 +159,33 @@ def test_what_is_missing_is_an_answer(console: Stack, topic: str, operator: Oper
     answer = client.get(f"{FILES}list/?path=missing")
     assert answer.status_code == 200
     assert "no such file" in json.loads(answer.content)["error"]["text"]
+
+
+def test_files_of_any_name_are_listed_opened_and_downloaded(console: Stack, topic: str, operator: Operator) -> None:
+    names = [
+        "navy\u00a0blue",
+        "\U0001f469\u200d\U0001f4bb",
+        "\u0646\u200c\u062e",
+        "\u202egol",
+        "a#b",
+        "a\tb",
+        "a\nb",
+        "a+b?c&d",
+    ]
+    for name in names:
+        write(console, f"/{topic}/in {name}/{name}.log", name.encode())
+    client = operator()
+    for folder in links(client, f"{FILES}list/"):
+        [file] = links(client, folder.replace("/hdfs/", "/hdfs/list/"))
+        assert client.get(folder).status_code == client.get(file).status_code == 200
+        assert "First lines" in client.get(file.replace("/file/", "/preview/")).json()["html"]
+        answer = client.get(file.replace("/file/", "/download/"))
+        names.remove(b"".join(answer.streaming_content).decode())  # type: ignore[attr-defined]
+        answer.close()
+    assert names == []
+
+
+def links(client: Client, address: str) -> list[str]:
+    """The addresses that a list leads to."""
+    markup = client.get(address).json()["html"]
+    return [html.unescape(link) for link in re.findall(r'<th scope="row"><a href="([^"]+)"', markup)]
