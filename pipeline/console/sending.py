@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from typing import NamedTuple
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -12,22 +13,28 @@ from django.utils.translation import gettext as _
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 
-Source = tuple[Iterator[bytes], Callable[[], None]]
-"""Parts of a download, and what closes where they come from."""
+
+class Source(NamedTuple):
+    """Parts of a download, and what closes where they come from. length: in bytes, None when it is not known before."""
+
+    parts: Iterator[bytes]
+    close: Callable[[], None]
+    length: int | None = None
 
 
 class GivenUp(Exception):
-    """A download took too long, and others have its place: its receiver must not take what it has for all of it."""
+    """A download took too long: it ends before its source does."""
 
 
 class _Sent:
     """Parts of a download; gives its place back when it is closed, also before its first part."""
 
     def __init__(self, source: Source, downloads: "Downloads") -> None:
-        self._parts, self._close = source
+        self._source = source
         self._downloads = downloads
         self._reading = threading.Lock()
         self._is_closed = False
+        self.length = source.length
         self._begun = self._handed = downloads.clock()
 
     def __iter__(self) -> Iterator[bytes]:
@@ -37,7 +44,7 @@ class _Sent:
         with self._reading:
             if self._is_closed or self._is_too_long():
                 raise GivenUp
-            part = next(self._parts)
+            part = next(self._source.parts)
             self._handed = self._downloads.clock()
             return part
 
@@ -62,7 +69,7 @@ class _Sent:
         if not self._is_closed:
             self._is_closed = True
             self._downloads.leave(self)
-            self._close()
+            self._source.close()
 
 
 class Downloads:
@@ -120,7 +127,7 @@ def _downloads() -> Downloads:
 def download(name: str, content_type: str, begin: Callable[[], Source]) -> HttpResponseBase:
     """An answer that is saved as a file; 503 when too many are being sent, or the server can't be read.
 
-    begin: opens the source and gives its parts and what closes it; may raise ServerError.
+    begin: opens the source; may raise ServerError.
     """
     try:
         parts = _downloads().begin(begin)
@@ -131,6 +138,8 @@ def download(name: str, content_type: str, begin: Callable[[], Source]) -> HttpR
     answer = StreamingHttpResponse(parts, content_type=content_type)
     safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in name)
     answer.headers["Content-Disposition"] = f'attachment; filename="{safe}"'
+    if parts.length is not None:
+        answer.headers["Content-Length"] = str(parts.length)  # one that is cut short is told from a whole one
     answer.headers["X-Content-Type-Options"] = "nosniff"
     return answer
 

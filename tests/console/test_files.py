@@ -135,6 +135,7 @@ def test_a_download_is_the_file_and_only_a_few_run_at_a_time(
     write(console, f"/{topic}/a b.log", content)
     client = operator()
     first = client.get(f"{FILES}download/?path=a%20b.log")
+    assert first.headers["Content-Length"] == str(len(content))
     assert first.headers["Content-Disposition"] == 'attachment; filename="a_b.log"'
     assert client.get(f"{FILES}download/?path=a%20b.log").status_code == 503
     assert b"".join(first.streaming_content) == content  # type: ignore[attr-defined]

@@ -1,21 +1,21 @@
 """Downloads have few places, which those who take nothing do not keep."""
 
-from collections.abc import Iterator
+import itertools
 
 import pytest
 
-from pipeline.console.sending import Downloads, GivenUp
+from pipeline.console.sending import Downloads, GivenUp, Source
 from pipeline.errors import ServerError
 
 
-class Source:
-    """Gives parts without end."""
+class Parts:
+    """A source without end."""
 
     def __init__(self) -> None:
         self.is_closed = False
 
-    def open(self) -> tuple[Iterator[bytes], object]:
-        return iter(lambda: b"part", None), self._close
+    def open(self) -> Source:
+        return Source(itertools.repeat(b"part"), self._close)
 
     def _close(self) -> None:
         assert not self.is_closed, "it is closed once"
@@ -40,25 +40,25 @@ def downloads(clock: Clock) -> Downloads:
 
 
 def test_the_place_of_one_who_takes_nothing_is_given_to_another(downloads: Downloads, clock: Clock) -> None:
-    slow, quick = Source(), Source()
+    slow, quick = Parts(), Parts()
     stalled, taken = downloads.begin(slow.open), downloads.begin(quick.open)
     assert stalled and taken
     next(stalled)
     clock.now = 59
     next(taken)
-    assert downloads.begin(Source().open) is None
+    assert downloads.begin(Parts().open) is None
     clock.now = 61
-    assert downloads.begin(Source().open) is not None
+    assert downloads.begin(Parts().open) is not None
     assert (slow.is_closed, quick.is_closed) == (True, False)
     with pytest.raises(GivenUp):
         next(stalled)
     stalled.close()
     assert next(taken) == b"part"
-    assert downloads.begin(Source().open) is None, "a place is given once"
+    assert downloads.begin(Parts().open) is None, "a place is given once"
 
 
 def test_one_who_takes_a_little_now_and_then_does_not_keep_a_place_for_ever(downloads: Downloads, clock: Clock) -> None:
-    sources = [Source(), Source()]
+    sources = [Parts(), Parts()]
     sent = [found for source in sources if (found := downloads.begin(source.open))]
     while clock.now < 600:
         clock.now += 50
@@ -67,16 +67,16 @@ def test_one_who_takes_a_little_now_and_then_does_not_keep_a_place_for_ever(down
     clock.now = 601
     with pytest.raises(GivenUp):
         next(sent[0])
-    assert downloads.begin(Source().open) is not None
+    assert downloads.begin(Parts().open) is not None
     assert all(source.is_closed for source in sources)
 
 
 def test_places_come_back_when_downloads_end_or_never_begin(downloads: Downloads) -> None:
-    def away() -> tuple[Iterator[bytes], object]:
+    def away() -> Source:
         raise ServerError("HDFS", "away")
 
     for _ in range(5):
-        found = downloads.begin(Source().open)
+        found = downloads.begin(Parts().open)
         assert found is not None
         found.close()
         with pytest.raises(ServerError):

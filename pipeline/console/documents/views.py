@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,7 +20,7 @@ from pipeline.console.documents.texts import readable, to_json
 from pipeline.console.files.folders import hdfs_sinks
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.payload import payload
-from pipeline.console.sending import download
+from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds
 from sinks.config import SinkConfig
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -179,10 +179,10 @@ def export(request: HttpRequest, sink: str) -> HttpResponseBase:
     except ValueError as error:
         raise Http404(str(error)) from error
 
-    def begin() -> tuple[Iterator[bytes], Callable[[], None]]:
+    def begin() -> Source:
         names = search.columns(target) if is_csv else []
         found, close = search.export(target, query, rows=rows)
-        return (_csv(found, names) if is_csv else _ndjson(found)), close
+        return Source(_csv(found, names) if is_csv else _ndjson(found), close)
 
     if is_csv:
         return download(f"{target.readers}.csv", "text/csv; charset=utf-8", begin)

@@ -1,6 +1,6 @@
 """The pages of files: the sinks' folders, a folder, a file with its first and last lines, downloads. All read-only."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +15,7 @@ from pipeline.conf import console_settings
 from pipeline.console.files.folders import browsing, file_names, find_file, hdfs_sinks, inside, list_folder
 from pipeline.console.files.preview import NoPreview, preview
 from pipeline.console.pages import NotThere, page_response, panel_response
-from pipeline.console.sending import download
+from pipeline.console.sending import Source, download
 from pipeline.console.topics.browse import one_message
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig
@@ -142,10 +142,12 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
     _config, target = _sink(sink)
     path = _path(request, target)
 
-    def begin() -> tuple[Iterator[bytes], Callable[[], None]]:
+    def begin() -> Source:
         with browsing(target) as browser:
             answer: requests.Response = browser.open(inside(target, path))
-        return answer.iter_content(_CHUNK), answer.close
+        # A gateway may compress on the way, then its length is another one.
+        length = None if "Content-Encoding" in answer.headers else answer.headers.get("Content-Length")
+        return Source(answer.iter_content(_CHUNK), answer.close, None if length is None else int(length))
 
     try:
         return download(path.rpartition("/")[2], "application/octet-stream", begin)
