@@ -38,6 +38,7 @@ PAGES = (
     Page("console:files", _("Files")),
     Page("console:dead_letters", _("Dead letters")),
     Page("console:practice", _("Practice")),
+    Page("console:actions", _("Actions")),
 )
 
 

@@ -94,14 +94,17 @@ def act(request: HttpRequest) -> HttpResponseBase:
         return _produce(request, action)
     cluster, topic, query = _cluster(), console_settings().practice_topic, ""
     try:
-        with audited(request, f"topic {topic} ({cluster})", f"practice: {action[:20]}"):
+        with audited(request, f"topic {topic} ({cluster})", f"practice: {action[:20]}") as logged:
+            outcome = "done"
             if action == "create" and not exercises.create_topic(cluster):
                 notes.warning(request, _("The topic is there already."))
+                outcome = "there already"
             elif action == "read":
                 begun, reached = exercises.consume(cluster)
                 query = f"?{urlencode({'begun': write_cursor(begun), 'reached': write_cursor(reached)})}#read-title"
             elif action == "again":
                 exercises.start_over(cluster)
+            logged.done(outcome)
     except ServerError as error:
         notes.error(request, str(error))
     return HttpResponseRedirect(reverse("console:practice") + query)
