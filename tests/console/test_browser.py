@@ -144,6 +144,7 @@ def test_an_operator_goes_through_the_pages(
     expect(page.locator("#partitions caption")).to_have_text("3 partitions, 0 records")
     page.get_by_role("button", name="Produce").first.click()
     expect(page.locator("#partitions caption")).to_have_text("3 partitions, 1 record")
+    check_fits(page.locator("#partitions .console-scroll"))
     page.get_by_role("button", name="Read on").click()
     expect(page.locator("#read tbody tr")).to_have_count(1)
     expect(page.locator("#group caption")).to_contain_text("lag 0")
