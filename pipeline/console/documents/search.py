@@ -155,7 +155,7 @@ def top_values(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, 
 
 
 def columns(target: ElasticsearchTarget) -> list[str]:
-    """The fields of the documents, those of objects with dots; a field's second form (`.keyword`) is left out.
+    """The fields that documents have, those of objects with dots; a field's second form (`.keyword`) is left out.
 
     Raises ServerError.
     """
@@ -217,7 +217,13 @@ def flattened(source: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _field_types(target: ElasticsearchTarget) -> dict[str, set[str]]:
     with _server(target) as client:
-        answer = client.field_caps(index=target.readers, fields="*", ignore_unavailable=True, filters="-metadata")
+        answer = client.field_caps(
+            index=target.readers,
+            fields="*",
+            ignore_unavailable=True,
+            filters="-metadata",
+            include_empty_fields=False,  # those of the mapping that no document has
+        )
     return {name: set(kinds) for name, kinds in sorted(answer["fields"].items())}
 
 
