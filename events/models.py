@@ -16,7 +16,7 @@ class SelectColorEvent(models.Model):
         managed = False
         default_permissions = ("view",)
         verbose_name = _("event")
-        verbose_name_plural = _("events")
+        verbose_name_plural = _("event statistics and console")
 
     def __str__(self) -> str:
         return f"{self.userName}: {self.colorName}"

@@ -61,6 +61,8 @@ class Text:
 
     def allows_all(self, values: Sequence[object]) -> bool:
         """See Rule."""
+        if type(self) is not Text:  # it may have an `error` of its own
+            return not any(map(self.error, values))
         try:
             text = "".join(values)  # type: ignore[arg-type]
         except TypeError:

@@ -1,4 +1,4 @@
-"""The admin's entry "Events": the statistics page and the JSON addresses of its panels."""
+"""The admin's entry "Event statistics and console": the statistics page and the JSON addresses of its panels."""
 
 import time
 from datetime import UTC, datetime

@@ -1,7 +1,7 @@
 """What the statistics page is rendered from: panels, time ranges, and the texts of its scripts."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.urls import reverse
@@ -61,6 +61,7 @@ def page_context(query: Mapping[str, str]) -> dict[str, Any]:
             "firstEvent": EVENT,
             "by": field,
             "range": chosen,
+            "spans": {key: span.length // timedelta(milliseconds=1) for key, span in SPANS.items()},
             "end": int(query["end"]) if query.get("end") else None,
             "from": query.get("from") or None,
             "to": query.get("to") or None,
@@ -107,6 +108,7 @@ def script_texts() -> dict[str, str | dict[str, str]]:
         ),
         "emptyIndex": _("No documents yet in the index “{index}”."),
         "emptyIndexHint": _("Is the Elasticsearch sink running? Start it with: {command}"),
+        "emptyYet": _("The sink {sink} is running; no event has come yet."),
         "emptyRange": _("No events in this time range."),
         "newestIs": _("The newest event is from {time}."),
         "goToNewest": _("Go to newest"),

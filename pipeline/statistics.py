@@ -17,7 +17,7 @@ from pipeline.browsers import AgentCount, count_agents
 from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
 from pipeline.time_range import TimeRange, to_milliseconds
-from sinks.config import sinks
+from sinks.config import SinkConfig, sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.user_agents import FIELD
 
@@ -113,6 +113,7 @@ class TopBrowsers:
 class StoredEvent:
     """A document as it is stored; a field may be missing from one that another program wrote."""
 
+    index: str
     id: str
     timestamp: int | None
     fields: Mapping[str, Any]
@@ -131,9 +132,18 @@ def text_fields(event: str) -> list[str]:
 
 def events_target(event: str = EVENT) -> ElasticsearchTarget:
     """Where the sink of a kind of event stores. Raises ImproperlyConfigured when SINKS has none."""
+    return _events_sink(event)[1]
+
+
+def events_sink(event: str) -> str:
+    """The name of the sink that stores a kind of event. Raises ImproperlyConfigured when SINKS has none."""
+    return _events_sink(event)[0].name
+
+
+def _events_sink(event: str) -> tuple[SinkConfig, ElasticsearchTarget]:
     for sink in sinks().values():
         if sink.event == event and isinstance(sink.target, ElasticsearchTarget):
-            return sink.target
+            return sink, sink.target
     raise ImproperlyConfigured(f"SINKS has no entry of the kind elasticsearch for the event {event}")
 
 
@@ -280,7 +290,7 @@ def newest_events(time_range: TimeRange, *, event: str, count: int, timeout: flo
         .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}])
     )
     return [
-        StoredEvent(hit["_id"], _field_milliseconds(hit), hit.get("_source") or {})
+        StoredEvent(hit["_index"], hit["_id"], _field_milliseconds(hit), hit.get("_source") or {})
         for hit in _execute(target, search[:count])["hits"]["hits"]
     ]
 

@@ -45,7 +45,7 @@ class DeadLetters:
         """Dead letters that are delivered together."""
         topic = self._topic_of(partition.topic)
         for record, reason, _ in rejected:
-            logger.warning("%s offset %d is a dead letter: %s", partition, record.offset, reason)
+            logger.warning("%s offset %d is a dead letter: %r", partition, record.offset, reason)
         letters = [Letter(self._sink, partition, record, reason) for record, reason, _ in rejected]
         return Round(self._producer, topic, letters)
 

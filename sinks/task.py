@@ -37,7 +37,8 @@ CONSUMER_DEFAULTS = {
     # Read on as soon as there is room: the default of 1,000 ms leaves a fast consumer waiting (docs/performance.md).
     "fetch.queue.backoff.ms": 10,
     "queued.max.messages.kbytes": 8 * 1024,
-    "enable.partition.eof": False,
+    # To commit beyond the marks of transactions, which are no records (see _pass_marks).
+    "enable.partition.eof": True,
 }
 """librdkafka options that a sink's `consumer` setting may override."""
 
@@ -86,8 +87,8 @@ class _Assigned:
     """A partition that this task owns, from its assignment until it is revoked, lost or fenced.
 
     queue: there as soon as the partition is open and read; paused: why it is not read now (MEMORY, OPERATOR), or
-    empty; position: records below this offset were read; fell_back: the consumer has given one of those again; stored:
-    every record below this offset is stored.
+    empty; position: records below this offset were read; fell_back: the consumer has given one of those again; end: the
+    offset at which the consumer found no more to read; stored: every record below this offset is stored.
     """
 
     partition: Partition
@@ -99,6 +100,7 @@ class _Assigned:
     batch: Batch | None = None
     position: int = 0
     fell_back: bool = False
+    end: int = 0
     stored: int | None = None
     committed: int | None = None
 
@@ -212,11 +214,11 @@ class SinkTask:
         if not messages:
             return
         for partition, read in _by_partition(messages):
+            assigned = self._assigned.get(partition)
             if errors := [message for message in read if message.error() is not None]:
                 for message in errors:
-                    self._note_error(message)
+                    self._note_error(message, assigned)
                 read = [message for message in read if message.error() is None]
-            assigned = self._assigned.get(partition)
             # Until its resume offset is known, what was read is dropped, and read again from there.
             if read and assigned is not None and assigned.queue is not None:
                 self._put_run(assigned, read)
@@ -268,8 +270,12 @@ class SinkTask:
             logger.debug("%s: seek %s: %s", self.name, assigned.partition, error.args[0].str())
         assigned.fell_back = False
 
-    def _note_error(self, message: Message) -> None:
+    def _note_error(self, message: Message, assigned: _Assigned | None) -> None:
         error = message.error()
+        if error.code() == KafkaError._PARTITION_EOF:
+            if assigned is not None and assigned.queue is not None:
+                assigned.end = message.offset() or 0
+            return
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise Fatal(
                 f"{message.topic()}-{message.partition()} offset {message.offset()} is not in Kafka "
@@ -472,6 +478,16 @@ class SinkTask:
             self._records += batch.count
             self._batches += 1
             logger.debug("%s: stored %s (%d records)", self.name, batch, batch.count)
+        self._pass_marks(assigned)
+
+    def _pass_marks(self, assigned: _Assigned) -> None:
+        """Behind the last record that was read only marks of transactions are left: nothing of them is to be stored.
+
+        Without this the lag of an idle partition would stay above 0. The position stays, should a record come up there.
+        """
+        is_all_stored = assigned.batch is None and assigned.queue is not None and assigned.queue.is_idle
+        if is_all_stored and assigned.stored is not None and assigned.position <= assigned.stored < assigned.end:
+            assigned.stored = assigned.end
 
     def _commit_async(self) -> None:
         offsets = _commits(self._assigned.values())
@@ -583,7 +599,10 @@ class SinkTask:
             end = self._end(assigned) if is_answering else None
             is_answering = is_answering and end is not None  # one that hangs is not asked for each partition
             assigned.status.progress(
-                position=assigned.position, stored=assigned.stored, committed=assigned.committed, end=end
+                position=max(assigned.position, assigned.stored or 0),
+                stored=assigned.stored,
+                committed=assigned.committed,
+                end=end,
             )
 
     def _ask_kafka(self) -> None:

@@ -1,4 +1,4 @@
-"""Writes what operators do into Django's own log of the admin (LogEntry)."""
+"""Writes what operators do into Django's own log of the admin (LogEntry), and reads it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,3 +44,15 @@ def audited(request: HttpRequest, subject: str, what: str) -> Iterator[Action]:
     except Exception as error:
         action.done(f"failed: {error}")
         raise
+
+
+def read_log(*, before: int | None, count: int) -> tuple[list[LogEntry], bool]:
+    """Up to `count` actions of the console, the newest first, and whether there are older ones.
+
+    before: only those that were logged before the one of this number.
+    """
+    entries = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(Console)).order_by("-pk")
+    if before is not None:
+        entries = entries.filter(pk__lt=before)
+    found = list(entries.select_related("user")[: count + 1])
+    return found[:count], len(found) > count

@@ -22,6 +22,17 @@ class NotThere(Exception):
     """What a panel is to show does not exist; the text says so to people."""
 
 
+class Mistake(ValueError):
+    """What was typed into a field of the page can't be read; the text says why.
+
+    field: the id of the field, which has a place for the text.
+    """
+
+    def __init__(self, field: str, text: str) -> None:
+        super().__init__(text)
+        self.field = field
+
+
 @dataclass(frozen=True)
 class Page:
     """An entry of the navigation. url: the name of its address."""
@@ -38,6 +49,7 @@ PAGES = (
     Page("console:files", _("Files")),
     Page("console:dead_letters", _("Dead letters")),
     Page("console:practice", _("Practice")),
+    Page("console:actions", _("Actions")),
 )
 
 
@@ -70,7 +82,7 @@ def panel_response(
     """A panel as JSON: `html`, made by the template from what `read` gives, and what `data` takes from it.
 
     A server that can't be read, and a thing that is not there, are answers, too: status 200 with `error`. ValueError is
-    a mistake in the query.
+    a mistake in the query; a Mistake is shown once, at its field, whatever number of panels it keeps empty.
     """
     try:
         context = read()
@@ -78,6 +90,9 @@ def panel_response(
         return JsonResponse({"error": {"server": error.server, "text": error.text}})
     except NotThere as error:
         return JsonResponse({"error": {"server": "", "text": str(error)}})
+    except Mistake as error:
+        html = render_to_string("admin/console/mistaken.html", {}, request)
+        return JsonResponse({"html": html, "mistake": {"field": error.field, "text": str(error)}}, status=400)
     except ValueError as error:
         return JsonResponse({"error": {"server": "", "text": str(error)}}, status=400)
     html = render_to_string(f"admin/console/{template}", dict(context), request)

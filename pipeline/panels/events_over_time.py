@@ -35,6 +35,7 @@ def read(time_range: TimeRange, *, event: str, field: str) -> dict[str, Any]:
         "per_minute": total / time_range.minutes,
         "newest": found.newest,
         "index": statistics.events_target(event).readers,
+        "sink": statistics.events_sink(event),
         "field": found.field,
         "starts": found.starts,
         "counts": counts,

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from events.conf import kinds
 from pipeline import statistics
 from pipeline.conf import console_settings
-from pipeline.panels.newest import text
+from pipeline.panels.newest import document_url, text
 from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange
 
@@ -34,11 +34,12 @@ def read_newest(time_range: TimeRange, *, event: str) -> dict[str, Any]:
         "fields": fields,
         "events": [
             {
-                "id": event.id,
-                "timestamp": event.timestamp,
-                "values": [text(event.fields.get(field)) for field in fields],
+                "id": stored.id,
+                "url": document_url(event, stored),
+                "timestamp": stored.timestamp,
+                "values": [text(stored.fields.get(field)) for field in fields],
             }
-            for event in events
+            for stored in events
         ],
     }
 

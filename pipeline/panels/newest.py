@@ -1,7 +1,9 @@
 """The newest events as they are stored."""
 
 from typing import Any
+from urllib.parse import urlencode
 
+from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from pipeline import statistics
@@ -23,6 +25,7 @@ def read(time_range: TimeRange) -> dict[str, Any]:
         "events": [
             {
                 "id": event.id,
+                "url": document_url(statistics.EVENT, event),
                 "timestamp": event.timestamp,
                 "color": text(event.fields.get("colorName")),
                 "user": text(event.fields.get("userName")),
@@ -31,6 +34,12 @@ def read(time_range: TimeRange) -> dict[str, Any]:
             for event in events
         ]
     }
+
+
+def document_url(event: str, stored: statistics.StoredEvent) -> str:
+    """The console's page of a stored event of a kind."""
+    page = reverse("console:document", args=[statistics.events_sink(event)])
+    return f"{page}?{urlencode({'index': stored.index, 'id': stored.id})}"
 
 
 def text(value: object) -> str | None:

@@ -28,7 +28,8 @@ def address(pattern: URLPattern) -> str:
 ADDRESSES = [address(pattern) for pattern in urlpatterns]
 POSTS = [one for one in ADDRESSES if one.endswith(("/act/", "/produce/"))]
 PAGES = [
-    f"/admin/console/{name}/" for name in ("topics", "documents/elasticsearch", "files", "dead-letters", "practice")
+    f"/admin/console/{name}/"
+    for name in ("topics", "documents/elasticsearch", "files", "dead-letters", "practice", "actions")
 ]
 PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/default/select-color/0/0/"]
 PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/lag/select-color/0/")]

@@ -114,9 +114,12 @@ def test_an_elasticsearch_sink_stores_its_letters_itself(
     own = f"{LETTERS}elasticsearch/"
     assert "Store in this sink" in shown(client, f"{own}list/")
     form = {"action": "store", "scope": "all"}
-    assert "This sink alone stores them" in client.post(f"{own}act/", form).content.decode()
+    question = client.post(f"{own}act/", form).content.decode()
+    assert "Store dead letters?" in question
+    assert "This sink alone stores them" in question
     page = client.post(f"{own}act/", {**form, "confirmed": "yes"}, follow=True).content.decode()
-    assert "1 dead letter was replayed" in page
+    assert "1 dead letter was stored" in page
+    assert "replayed" not in page
     assert "1 is still refused" in page
     stored = connections.get_connection().get(index=index, id=f"{topic}-0-5")
     assert stored["_source"]["userName"] == "user-5"

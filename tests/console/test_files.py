@@ -103,6 +103,7 @@ def test_a_folder_is_listed_in_pages_with_offsets(
     address = page.rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
     text = shown(client, address.replace(FILES, f"{FILES}list/"))
     assert f"{name_of(topic, 10, 19)} 0 10 19 10 2" in text
+    assert "Last offset Offsets Size" in text, "the span of offsets is no count of records"
     assert "Files 4" in shown(client, f"{FILES}summary/")
 
 

@@ -3,10 +3,12 @@
 import json
 from typing import Annotated, Any
 
+import msgspec
 import pytest
 
 from events.event import Event, SelectColor
 from events.kinds import Kind
+from events.rules import Text
 from events.schema import InvalidRecord, check_for
 from sinks.config import sinks
 from sinks.elasticsearch.documents import document_of
@@ -119,3 +121,18 @@ def test_a_class_that_can_be_no_kind_is_refused(event_type: Any, reason: str) ->
 
 def test_select_color_is_a_kind_like_others() -> None:
     assert [field.name for field in Kind("select-color", SelectColor, "t").fields] == ["colorName", "userName"]
+
+
+class Address(Text):
+    """A rule of one's own."""
+
+    def error(self, value: object) -> str | None:
+        return super().error(value) or (None if str(value).startswith("https:") else "Must be an address.")
+
+
+def test_a_rule_of_ones_own_holds_in_batches_too() -> None:
+    kind = Kind(
+        "link", msgspec.defstruct("Link", [("to", Annotated[str, Address()])], bases=(Event,), frozen=True), "l"
+    )
+    assert kind.make_all([{"to": "https://a"}] * 2, timestamp="", user_agent="")
+    assert kind.make_all([{"to": "https://a"}, {"to": "javascript:1"}], timestamp="", user_agent="") is None

@@ -136,6 +136,7 @@ def test_newest_events_are_bounded_and_come_as_they_are_stored(
     )
     first, second = panel_data(viewer, "newest")["events"]
     assert (first["id"], first["color"], first["user"]) == ("topic-0-1", "blue", hostile)
+    assert first["url"] == f"/admin/console/documents/elasticsearch/document/?index={index}&id=topic-0-1"
     assert first["timestamp"] == int(datetime.fromisoformat(stamps[1]).timestamp() * 1000 + 0.5)
     assert len(first["user_agent"]) == 300
     assert (second["color"], second["user"]) == ("green", None)
@@ -160,6 +161,7 @@ def test_any_kind_that_is_stored_has_its_statistics(viewer: Client, index: str, 
     newest = panel_data(viewer, "newest-of-kind", of_views)
     assert newest["fields"] == ["path", "title", "seconds", "share", "isNew", "userAgent"]
     assert sorted(event["values"] for event in newest["events"])[0] == ["/a", "T", "0", None, "True", "curl/8.5.0"]
+    assert newest["events"][0]["url"].startswith(f"/admin/console/documents/views/document/?index={views}&id=topic-0-")
     assert panel_data(viewer, "events-over-time")["total"] == 1
     page = viewer.get(f"{PAGE}?{of_views}").content.decode()
     assert '<a href="?event=page-view" aria-current="true">page-view</a>' in page

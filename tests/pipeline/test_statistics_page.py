@@ -1,15 +1,20 @@
 """The statistics page in a real browser, on real servers, under a strict Content-Security-Policy."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from devstack.stack import Stack
 from pipeline import conf
+from sinks.models import SinkProcess
+from sinks.status import SinkReport
 from tests.accessibility import check_page
 from tests.pipeline.conftest import PAGE, index_events, staff
 from tests.support import event, produce
@@ -91,6 +96,10 @@ def test_the_page_shows_the_numbers_of_the_index(
     # What an event says is text.
     expect(panel(page, "top-users").get_by_text(HOSTILE)).to_be_visible()
     expect(panel(page, "newest").get_by_text(HOSTILE).first).to_be_visible()
+    with page.context.expect_page() as opened:
+        panel(page, "newest").get_by_role("link", name="topic-0-4").click(modifiers=["ControlOrMeta"])
+    expect(opened.value.locator("#document")).to_contain_text(HOSTILE)
+    opened.value.close()
     assert page.locator("#statistics img").count() == 0
     assert "hacked" not in page.title()
     services = page.locator(".stats-services")
@@ -145,6 +154,22 @@ def test_the_page_refreshes_itself_until_it_is_paused(
 ) -> None:
     page = open_page("?range=15m")
     expect(page.locator(".stats-chart")).to_contain_text(f"No documents yet in the index “{index}”")
+    expect(page.locator(".stats-chart")).to_contain_text("Start it with: python manage.py run_es_sink")
+    now = timezone.now()
+    report = SinkReport(
+        sink="elasticsearch", healthy=True, since=now, buffered_bytes=0, records=0, tasks=[], partitions=[]
+    )
+    SinkProcess.objects.create(
+        sink="elasticsearch",
+        host="one",
+        pid=1,
+        started=now,
+        version="0.1.0",
+        heard_at=now + timedelta(minutes=1),
+        report=msgspec.json.encode(report).decode(),
+    )
+    expect(page.locator(".stats-chart")).to_contain_text("The sink elasticsearch is running; no event has come yet.")
+    expect(page.locator(".stats-chart")).not_to_contain_text("Start it")
     index_events(index, [{"userName": "a", "colorName": "red"}])
     expect(page.locator("#tile-total")).to_have_text("1")
     page.get_by_role("button", name="Pause").click()
@@ -197,6 +222,11 @@ def test_an_empty_range_leads_to_the_newest_event_and_any_range_can_be_chosen(
     expect(page.locator("#stats-fixed")).to_contain_text("from 2026-01-20 10:00 to 2026-01-20 11:00")
     page.reload()
     expect(page.locator("#tile-total")).to_have_text("1")
+    index_events(index, [{"userName": "b", "colorName": "red"}])  # in the place of the first one, a minute ago
+    page.get_by_role("button", name="Go to newest").click()
+    expect(page.locator("#tile-total")).to_have_text("1")
+    expect(page.locator("#stats-fixed")).to_be_hidden()
+    assert page.url.endswith("?range=15m"), "the shortest range until now that holds it"
 
 
 def test_the_page_is_korean_for_a_korean_reader(

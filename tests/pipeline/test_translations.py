@@ -1,5 +1,6 @@
 """The Korean texts of the admin's pages are complete, and compiled as they are written."""
 
+import re
 from pathlib import Path
 
 import polib
@@ -52,3 +53,9 @@ def test_the_admin_names_the_project_in_the_readers_language(
     assert f'<html lang="{language}"' in page
     assert header in page
     assert f"<h1>{title}</h1>" in page
+
+
+@pytest.mark.parametrize(("language", "name"), [("en", "Event statistics and console"), ("ko", "이벤트 통계와 콘솔")])
+def test_the_admins_index_says_what_its_entry_is(viewer: Client, language: str, name: str) -> None:
+    page = viewer.get("/admin/", headers={"Accept-Language": language}).content.decode()
+    assert re.search(rf'<a href="{PAGE}"[^>]*>{name}</a>', page)

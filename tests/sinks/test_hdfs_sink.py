@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from devstack.stack import Stack
 from tests.support import (
@@ -65,6 +65,28 @@ def test_stores_each_record_once_in_files_named_by_offsets(stack: Stack, topic: 
         assert files[name].splitlines() == events[partition:30:3]
     assert sink.stop() == 0
     assert committed_offsets(stack, f"g-{topic}", topic) == [20, 20, 20]
+
+
+def test_behind_the_marks_of_transactions_nothing_is_left_to_do(stack: Stack, topic: str, run_sink: RunSink) -> None:
+    sink = run_sink(entry(topic))
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "transactional.id": topic})
+    producer.init_transactions(30)
+    for numbers, end, offset in (
+        (range(10), producer.commit_transaction, 11),
+        (range(10, 15), producer.abort_transaction, 17),
+        (range(15, 17), producer.commit_transaction, 20),
+    ):
+        producer.begin_transaction()
+        for number in numbers:
+            producer.produce(topic, event(number), partition=0)
+        producer.flush(30)  # else ending it badly would drop them
+        end(30)
+        wait_until(lambda: committed_offsets(stack, f"g-{topic}", topic)[0] == offset)  # noqa: B023
+    produce(stack, topic, [event(17)], partition=0)
+    stored_ones = [event(number) for number in (*range(10), *range(15, 18))]
+    assert wait_stored(stack, topic, len(stored_ones)) == Counter(stored_ones)
+    assert sink.stop() == 0
+    assert committed_offsets(stack, f"g-{topic}", topic)[0] == end_offsets(stack, topic)[0] == 21
 
 
 def test_stores_a_partial_batch_when_its_time_is_up(stack: Stack, topic: str, run_sink: RunSink) -> None:

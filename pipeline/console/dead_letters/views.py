@@ -170,11 +170,16 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
     if action != "discard":
         found = letters.own(config, found)
     topics = {one.origin[0].topic for one in found}
+    titles = {
+        "replay": _("Replay dead letters?"),
+        "store": _("Store dead letters?"),
+        "discard": _("Discard dead letters?"),
+    }
     return page_response(
         request,
         "dead_letters/confirm.html",
         page=PAGE,
-        title=_("Discard dead letters?") if action == "discard" else _("Replay dead letters?"),
+        title=titles[action],
         sink=config,
         action=action,
         topic=topic,
@@ -199,7 +204,10 @@ def _do(
             again = letters.replay if action == "replay" else letters.store_again
             replayed = again(config, topic=topic, reason=reason, origins=origins)
             done = replayed.done
-            text = ngettext("{n} dead letter was replayed.", "{n} dead letters were replayed.", done)
+            if action == "replay":
+                text = ngettext("{n} dead letter was replayed.", "{n} dead letters were replayed.", done)
+            else:
+                text = ngettext("{n} dead letter was stored.", "{n} dead letters were stored.", done)
             notes.success(request, text.format(n=done))
             if replayed.too_large:
                 text = ngettext(

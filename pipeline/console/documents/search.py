@@ -18,6 +18,7 @@ from elasticsearch.exceptions import ApiError, TransportError
 from pipeline.conf import console_settings
 from pipeline.console.documents.query import DocumentQuery
 from pipeline.console.guard import guard
+from pipeline.console.pages import Mistake
 from pipeline.errors import ServerAway, ServerError
 from pipeline.statistics import reason_of
 from pipeline.time_range import to_milliseconds
@@ -82,7 +83,7 @@ def time_field(target: ElasticsearchTarget) -> str:
 
 
 def histogram(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, list[Bar]]:
-    """How many documents fit, and when they were; without a time range no bars. Raises ServerError."""
+    """How many documents fit, and when they were; without a time range no bars. Raises ServerError, Mistake."""
     aggregations = {}
     if query.range is not None:
         field = time_field(target)
@@ -109,7 +110,7 @@ def histogram(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, l
 
 
 def documents(target: ElasticsearchTarget, query: DocumentQuery, *, count: int) -> tuple[list[StoredDocument], bool]:
-    """A page of the newest documents, none beyond WINDOW, and whether there may be more. Raises ServerError."""
+    """A page of the newest documents, none beyond WINDOW; whether there may be more. Raises ServerError, Mistake."""
     begin = query.page * count
     if begin + count > WINDOW:
         return [], True
@@ -132,7 +133,7 @@ def document(target: ElasticsearchTarget, index: str, id: str) -> StoredDocument
 def top_values(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, list[TopValues]]:
     """The fields that can be counted, with their most frequent values in a sample of some documents.
 
-    Raises ServerError.
+    Raises ServerError, Mistake.
     """
     fields = [name for name, kinds in _field_types(target).items() if kinds <= _COUNTED][:_FIELDS]
     aggregations = {
@@ -154,7 +155,7 @@ def top_values(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, 
 
 
 def columns(target: ElasticsearchTarget) -> list[str]:
-    """The fields of the documents, those of objects with dots; a field's second form (`.keyword`) is left out.
+    """The fields that documents have, those of objects with dots; a field's second form (`.keyword`) is left out.
 
     Raises ServerError.
     """
@@ -169,7 +170,7 @@ def export(
 ) -> tuple[Iterator[StoredDocument], Callable[[], None]]:
     """Up to `rows` documents, the newest first, and what ends the search, also before its end.
 
-    The first part is read at once, which may raise ServerError.
+    The first part is read at once, which may raise ServerError or Mistake.
     """
     body = {"query": _filter(target, query), **_newest_first(target), "timeout": _servers_time()}
     with _server(target) as client:
@@ -216,7 +217,13 @@ def flattened(source: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _field_types(target: ElasticsearchTarget) -> dict[str, set[str]]:
     with _server(target) as client:
-        answer = client.field_caps(index=target.readers, fields="*", ignore_unavailable=True, filters="-metadata")
+        answer = client.field_caps(
+            index=target.readers,
+            fields="*",
+            ignore_unavailable=True,
+            filters="-metadata",
+            include_empty_fields=False,  # those of the mapping that no document has
+        )
     return {name: set(kinds) for name, kinds in sorted(answer["fields"].items())}
 
 
@@ -274,9 +281,22 @@ def _server(target: ElasticsearchTarget) -> Iterator[Elasticsearch]:
         try:
             yield connected.options(request_timeout=timeout, max_retries=0)
         except ApiError as error:
+            if (mistake := _mistake(error)) is not None:
+                raise Mistake("q", mistake) from error
             raise ServerError(name, _too_long() if _TIMED_OUT in str(error.body) else reason_of(error)) from error
         except TransportError as error:
             raise ServerAway(name, error.message) from error
+
+
+def _mistake(error: ApiError) -> str | None:
+    """Why Elasticsearch can't read the query's words, as it says; None when the error is another one."""
+    details = error.body.get("error") if isinstance(error.body, dict) else None
+    shards = details.get("failed_shards", []) if isinstance(details, dict) else []
+    for reason in (shard["reason"] for shard in shards):
+        if reason["type"] == "query_shard_exception":
+            cause = reason.get("caused_by") or reason
+            return str(cause["reason"]).partition("\n")[0]  # further lines are of its grammar
+    return None
 
 
 def _too_long() -> str:

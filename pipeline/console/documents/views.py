@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
@@ -18,7 +18,7 @@ from pipeline.console.documents import search
 from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse_query
 from pipeline.console.documents.texts import readable, to_json
 from pipeline.console.files.folders import hdfs_sinks
-from pipeline.console.pages import page_response, panel_response
+from pipeline.console.pages import Mistake, page_response, panel_response
 from pipeline.console.payload import payload
 from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds
@@ -33,11 +33,12 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
-    """Leads to the documents of the first sink."""
+    """Leads to the documents of the first sink, with the same query."""
     first = next(iter(search.elasticsearch_sinks()), None)
     if first is None:
         return page_response(request, "documents/none.html", page=PAGE, title=_("Documents"))
-    return HttpResponseRedirect(_url("documents_of", first))
+    query = request.GET.urlencode()
+    return HttpResponseRedirect(_url("documents_of", first) + (f"?{query}" if query else ""))
 
 
 @require_GET
@@ -184,9 +185,12 @@ def export(request: HttpRequest, sink: str) -> HttpResponseBase:
         found, close = search.export(target, query, rows=rows)
         return Source(_csv(found, names) if is_csv else _ndjson(found), close)
 
-    if is_csv:
-        return download(f"{target.readers}.csv", "text/csv; charset=utf-8", begin)
-    return download(f"{target.readers}.ndjson", "application/x-ndjson", begin)
+    try:
+        if is_csv:
+            return download(f"{target.readers}.csv", "text/csv; charset=utf-8", begin)
+        return download(f"{target.readers}.ndjson", "application/x-ndjson", begin)
+    except Mistake as error:
+        return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
 
 
 def _csv(found: Iterator[search.StoredDocument], names: list[str]) -> Iterator[bytes]:

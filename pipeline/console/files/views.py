@@ -219,7 +219,7 @@ def _row(sink: str, path: str, entry: FileStatus, names: FileNames) -> dict[str,
     }
     if not entry.is_folder and (read := names.read(entry.name)) is not None:
         partition, first, last = read
-        row |= {"partition": partition, "first": first, "last": last, "records": last - first + 1}
+        row |= {"partition": partition, "first": first, "last": last, "offsets": last - first + 1}
     return row
 
 

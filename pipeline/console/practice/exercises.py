@@ -19,7 +19,7 @@ from pipeline.kafka_reads import admin_client, read_offsets, server_error, serve
 GROUP = "console-practice"
 PARTITIONS = 3
 AT_A_TIME = 5
-"""Records of each partition that one reading takes."""
+"""Records that one reading takes, of all partitions together, as kafka-console-consumer counts them."""
 
 
 def create_topic(cluster: str) -> bool:
@@ -51,7 +51,10 @@ def consume(cluster: str) -> tuple[dict[int, int], dict[int, int]]:
     firsts, ends = _offsets(cluster, topic)
     begun = {number: firsts[number] if part.committed is None else part.committed for number, part in group.parts}
     begun = {number: min(max(offset, firsts[number]), ends[number]) for number, offset in begun.items()}
-    reached = {number: min(offset + AT_A_TIME, ends[number]) for number, offset in begun.items()}
+    reached, left = {}, AT_A_TIME
+    for number, offset in sorted(begun.items()):
+        reached[number] = min(offset + left, ends[number])
+        left -= reached[number] - offset
     _commit(cluster, topic, reached)
     return begun, reached
 

@@ -24,13 +24,14 @@ from pipeline.console.topics.views import ProduceForm, produce_form
 from pipeline.errors import ServerError
 
 PAGE = "console:practice"
-_JSON = '{"colorName": "blue", "userName": "kim"}'
+_TEXT = "hello"
+_JSON = '{"colorName":"blue","userName":"kim"}'
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The exercises."""
-    text = ProduceForm(initial={"kind": "text", "value": "hello"}, auto_id="text_%s")
+    text = ProduceForm(initial={"kind": "text", "value": _TEXT}, auto_id="text_%s")
     return _page(request, text, ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s"))
 
 
@@ -45,6 +46,9 @@ def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpRes
         topic=console_settings().practice_topic,
         brokers=kafka_cluster(_cluster())["bootstrap.servers"],
         partitions=exercises.PARTITIONS,
+        replication=events_settings().topic_replication,
+        text_example=_TEXT,
+        json_example=_JSON,
         group=exercises.GROUP,
         at_a_time=exercises.AT_A_TIME,
         text_form=text,
@@ -94,14 +98,17 @@ def act(request: HttpRequest) -> HttpResponseBase:
         return _produce(request, action)
     cluster, topic, query = _cluster(), console_settings().practice_topic, ""
     try:
-        with audited(request, f"topic {topic} ({cluster})", f"practice: {action[:20]}"):
+        with audited(request, f"topic {topic} ({cluster})", f"practice: {action[:20]}") as logged:
+            outcome = "done"
             if action == "create" and not exercises.create_topic(cluster):
                 notes.warning(request, _("The topic is there already."))
+                outcome = "there already"
             elif action == "read":
                 begun, reached = exercises.consume(cluster)
                 query = f"?{urlencode({'begun': write_cursor(begun), 'reached': write_cursor(reached)})}#read-title"
             elif action == "again":
                 exercises.start_over(cluster)
+            logged.done(outcome)
     except ServerError as error:
         notes.error(request, str(error))
     return HttpResponseRedirect(reverse("console:practice") + query)
@@ -114,7 +121,7 @@ def _produce(request: HttpRequest, kind: str) -> HttpResponseBase:
     other = ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s")
     if kind == "text":
         return _page(request, form, other)
-    return _page(request, ProduceForm(initial={"kind": "text", "value": "hello"}, auto_id="text_%s"), form)
+    return _page(request, ProduceForm(initial={"kind": "text", "value": _TEXT}, auto_id="text_%s"), form)
 
 
 def _cluster() -> str:

@@ -59,7 +59,10 @@ class Panel {
         }
     }
 
-    #show({ html, error }) {
+    #show({ html, error, mistake }) {
+        if (mistake) {
+            showMistake(mistake);
+        }
         const shown = error ? JSON.stringify(error) : html;
         if (shown === this.#shown) {
             return; // a reader may be selecting text in it
@@ -74,6 +77,16 @@ class Panel {
             body.innerHTML = html;
             body.querySelectorAll("[data-tail]").forEach((part) => new Tail(part));
         }
+    }
+}
+
+// At the field that holds it; each panel that it keeps empty tells the same one.
+function showMistake({ field, text }) {
+    const note = document.getElementById(`${field}-mistake`);
+    if (note.hidden) {
+        note.textContent = `⚠ ${text}`;
+        note.hidden = false;
+        document.getElementById(field).setAttribute("aria-invalid", "true");
     }
 }
 

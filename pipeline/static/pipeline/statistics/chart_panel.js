@@ -5,8 +5,11 @@ import { seriesStyle } from "./colors.js";
 
 const DAY = 86400000;
 
-// goTo(end): shows the range that ends there.
-export function chartPanel({ goTo }) {
+// What a sink's state is when starting it may help.
+const NOT_RUNNING = ["never heard", "stopped", "silent"];
+
+// goTo(newest): shows the event of that time; stateOf(sink): its state, undefined where it is not known.
+export function chartPanel({ goTo, stateOf }) {
     let chart = null;
     let last = null;
 
@@ -20,7 +23,7 @@ export function chartPanel({ goTo }) {
         part("range").textContent = formatTimes(data.start, data.end);
         part("interval").textContent = text("perBar", { interval: formatInterval(data.interval) });
         drawLegend(part("legend"), series, data.total);
-        drawEmpty(part("empty"), data, goTo);
+        drawEmpty(part("empty"), data, goTo, stateOf(data.sink));
         part("canvas").setAttribute("aria-label", counted("chartLabel", data.total, { field: data.field }));
         part("canvas").classList.toggle("stats-blank", data.total === 0);
         chart ??= newChart(part("canvas"));
@@ -74,25 +77,33 @@ function drawLegend(list, series, total) {
     }));
 }
 
-function drawEmpty(box, data, goTo) {
+function drawEmpty(box, data, goTo, sinkState) {
     box.hidden = data.total > 0;
     if (data.total > 0) {
         box.replaceChildren();
     } else if (data.newest === null) {
-        const [before, after] = text("emptyIndexHint").split("{command}");
-        box.replaceChildren(
-            el("strong", {}, text("emptyIndex", { index: data.index })),
-            el("span", {}, before, el("code", {}, "python manage.py run_es_sink"), after ?? ""),
-        );
+        box.replaceChildren(el("strong", {}, text("emptyIndex", { index: data.index })), emptyHint(data.sink, sinkState));
     } else {
         const button = el("button", { type: "button" }, text("goToNewest"));
-        button.addEventListener("click", () => goTo(data.newest + 1));
+        button.addEventListener("click", () => goTo(data.newest));
         box.replaceChildren(
             el("strong", {}, text("emptyRange")),
             el("span", {}, text("newestIs", { time: formatTime(data.newest) })),
             button,
         );
     }
+}
+
+// Why nothing is stored; of a sink that is paused or fails the table of sinks tells more.
+function emptyHint(sink, state) {
+    if (state === "running") {
+        return el("span", {}, text("emptyYet", { sink }));
+    }
+    if (state !== undefined && !NOT_RUNNING.includes(state)) {
+        return "";
+    }
+    const [before, after] = text("emptyIndexHint").split("{command}");
+    return el("span", {}, before, el("code", {}, "python manage.py run_es_sink"), after ?? "");
 }
 
 function chartTable(data, series) {

@@ -30,12 +30,12 @@ export function newestOfKindPanel(part, data) {
         ...data.fields.map((field) => ({ label: field, isName: true })),
         { label: text("record"), title: text("recordHelp") },
     ];
-    const rows = data.events.map(({ id, timestamp, values }) => el(
+    const rows = data.events.map(({ id, url, timestamp, values }) => el(
         "tr",
         {},
         timeCell(timestamp),
         ...values.map((value) => el("td", { class: "stats-agent" }, storedValue(value))),
-        idCell(id),
+        idCell(id, url),
     ));
     part("table").replaceChildren(rows.length ? table(columns, rows) : empty(text("emptyRange")));
 }

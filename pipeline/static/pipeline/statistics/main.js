@@ -13,8 +13,10 @@ import { topicsPanel } from "./topics_panel.js";
 
 const state = { by: config.by, range: config.range, end: config.end, from: config.from, to: config.to, isPaused: false };
 
+let sinkStates = {};
+
 const draw = {
-    "events-over-time": chartPanel({ goTo: (end) => choose({ range: state.range, end }) }),
+    "events-over-time": chartPanel({ goTo, stateOf: (sink) => sinkStates[sink] }),
     "top-users": topUsersPanel,
     "top-browsers": topBrowsersPanel,
     "top-systems": topSystemsPanel,
@@ -42,6 +44,8 @@ const poll = new Poll({
         box.hidden = !problem;
         box.textContent = problem ?? "";
         if (answers) {
+            const heard = answers.sinks?.sinks ?? [];
+            sinkStates = Object.fromEntries(heard.map(({ name, state: itsState }) => [name, itsState]));
             panels.forEach((panel) => panel.show(answers[panel.source]));
             showDeadLetters(answers["dead-letters"]);
             showUpdated();
@@ -63,6 +67,17 @@ function choose({ range = config.range, end = null, from = null, to = null, by =
     history.replaceState(null, "", `?${query()}`);
     showChoice();
     poll.restart();
+}
+
+// Shows the newest event: from a range with bounds of its own in the shortest span until now that holds it, else, or
+// where none does, in a span that ends with it.
+function goTo(newest) {
+    const holding = Object.entries(config.spans).find(([, length]) => Date.now() - newest < length);
+    if (state.from && holding) {
+        choose({ range: holding[0] });
+    } else {
+        choose({ range: state.range, end: newest + 1 });
+    }
 }
 
 function mark(link, isChosen) {

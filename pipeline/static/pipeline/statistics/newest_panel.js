@@ -14,7 +14,12 @@ export const timeCell = (timestamp) => el(
     timestamp === null ? storedValue(null) : formatTime(timestamp, "millis"),
 );
 
-export const idCell = (id) => el("td", { class: "stats-id" }, el("code", { class: "stats-cut", title: id }, id));
+// The id of a stored event, which leads to its page.
+export const idCell = (id, url) => el(
+    "td",
+    { class: "stats-id" },
+    el("a", { href: url }, el("code", { class: "stats-cut", title: id }, id)),
+);
 
 export function newestPanel(part, data) {
     if (data === null) {
@@ -32,7 +37,7 @@ export function newestPanel(part, data) {
     );
 }
 
-function row({ id, timestamp, color, user, user_agent: userAgent }) {
+function row({ id, url, timestamp, color, user, user_agent: userAgent }) {
     return el(
         "tr",
         {},
@@ -40,6 +45,6 @@ function row({ id, timestamp, color, user, user_agent: userAgent }) {
         el("td", { class: "stats-color" }, color === null ? null : swatch(color), storedValue(color)),
         el("td", { class: "stats-name" }, storedValue(user)),
         el("td", { class: "stats-agent" }, storedValue(userAgent)),
-        idCell(id),
+        idCell(id, url),
     );
 }
