@@ -9,16 +9,20 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from pipeline.console.sinks import progress, views
 from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import partition_progress
+from pipeline.console.sinks.progress import SinkProgress, partition_progress
+from pipeline.errors import ServerError
 from pipeline.heartbeats import Delay, LagHistory, delays, read_heartbeats, read_longest_delay
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.panels import sinks as panel
+from pipeline.panels import topics
+from pipeline.panels.topics import OFFSETS
 from sinks import config as sinks_config
 from sinks.config import sinks
 from sinks.models import SinkLag, SinkPause, SinkProcess
 from sinks.status import PartitionReport, RecentError, SinkReport, State, TaskReport
-from tests.pipeline.conftest import panel_data
+from tests.pipeline.conftest import PAGE, panel_data
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
@@ -178,22 +182,58 @@ def test_a_chart_keeps_the_peaks_of_many_samples() -> None:
     assert lag_chart(samples[:1], width=100, height=20) is None
 
 
+def panel_row(topics: dict[str, Any] | None) -> Any:
+    """The sink's row of the main page."""
+    [row] = panel.shown(panel.read(), topics)["sinks"]
+    return row
+
+
 def test_the_panel_shows_kafkas_lag_also_of_a_sink_that_is_down(viewer: Client) -> None:
     now = timezone.now()
     heard(1, report(0, 1, now=now), at=now - timedelta(hours=2))
-    SinkLag.objects.create(sink="hdfs", sampled_at=now, parts='[["t", 0, 10, 7]]')
-    topics = {
-        "topics": [
-            {"sinks": {"hdfs": {"lag": 40, "uncommitted": 1}}},
-            {"sinks": {"hdfs": {"lag": None, "uncommitted": 0}}},
-        ]
-    }
-    [row] = panel.with_lag(panel.read(), topics)["sinks"]
+    offsets = ClusterOffsets(
+        {"t": [PartitionOffsets(0, 0, 47), PartitionOffsets(1, 5, 5)]}, {"sink-hdfs": GroupOffsets({("t", 0): 7})}
+    )
+    row = panel_row({"topics": [], OFFSETS: {"hdfs": offsets}})
     assert (row["state"], row["lag"], row["troubles"], row["records_per_second"]) == ("silent", 40, 1, None)
     assert row["uncommitted"] == 1
-    [row] = panel.with_lag(panel.read(), None)["sinks"]
-    assert row["lag"] is None
-    assert panel_data(viewer, "sinks")["sinks"][0]["error"]["text"] == "uploading: connection refused"
+    answer = panel_data(viewer, "sinks")
+    assert answer["sinks"][0]["error"]["text"] == "uploading: connection refused"
+
+
+def test_while_kafka_does_not_answer_the_lag_of_a_sink_is_not_known(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    heard(1, report(0, 1), at=timezone.now())
+    away = {"error": {"server": "Kafka", "text": "away"}}
+    for answer in (None, away, {OFFSETS: {"hdfs": None}}):
+        row = panel_row(answer)
+        assert (row["state"], row["lag"], row["uncommitted"], row["delay"]) == ("running", None, 0, None)
+    monkeypatch.setattr(views, "try_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
+    [shown] = views._overview()["rows"]
+    assert shown["progress"] == SinkProgress()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("seconds", "committed"), [(0, 10), (0, 8), (60, 8), (60, 14), (60, 20)])
+def test_the_main_page_and_the_page_of_sinks_say_the_same_of_lag_and_delay(
+    seconds: int, committed: int, viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    heard(1, report(0, now=now), at=now - timedelta(seconds=seconds))  # at 7, which Kafka knows better
+    for n in range(8):
+        at = now - timedelta(seconds=seconds + 15 * n)
+        SinkLag.objects.create(sink="hdfs", sampled_at=at, parts=f'[["t", 0, {17 - n}, 7]]')
+    offsets = ClusterOffsets({"t": [PartitionOffsets(0, 0, 20)]}, {"sink-hdfs": GroupOffsets({("t", 0): committed})})
+    monkeypatch.setattr(topics, "read_offsets", lambda *_, **__: offsets)
+    monkeypatch.setattr(progress, "read_offsets", lambda *_, **__: offsets)
+    answers = viewer.get(f"{PAGE}panels/?panel=sinks").json()
+    [row], [shown] = answers["sinks"]["sinks"], views._overview()["rows"]
+    assert list(answers) == ["sinks"]
+    assert row["lag"] == shown["progress"].lag == 20 - committed
+    delay = shown["progress"].delay
+    if committed == 20:
+        assert row["delay"] is delay is None
+    else:
+        assert (row["delay"]["bound"], row["delay"]["seconds"]) == (delay.bound, pytest.approx(delay.seconds, abs=2))
 
 
 def test_a_lag_that_is_not_known_yet_is_not_drawn_as_none() -> None:

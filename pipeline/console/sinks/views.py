@@ -15,7 +15,7 @@ from pipeline.console.audit import audited
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import longest_delay, partition_progress, total_lag, try_progress, with_delays
+from pipeline.console.sinks.progress import partition_progress, sink_progress, try_progress, with_delays
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history
 from pipeline.kafka_reads import ClusterOffsets
@@ -104,14 +104,7 @@ def _overview() -> Mapping[str, Any]:
 
 
 def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None) -> dict[str, Any]:
-    partitions = partition_progress(heard, offsets)
-    return {
-        "sink": heard,
-        "error": error,
-        "lag": total_lag(partitions),
-        "uncommitted": sum(row.lag_state == "none" for row in partitions),
-        "delay": longest_delay(heard.config.name, partitions),
-    }
+    return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets)}
 
 
 def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
