@@ -123,6 +123,17 @@ class HeardSink:
         """Partitions whose owner has not done yet what operators want."""
         return [place for place, part in self.partitions.items() if part.held != self.wants_pause(place)]
 
+    @property
+    def held(self) -> int:
+        """How many partitions their owners have paused for an operator."""
+        return sum(part.held for part in self.partitions.values())
+
+    @property
+    def awaits_pause(self) -> bool:
+        """Whether operators want a pause that no owner has carried out yet."""
+        unowned = self.pauses.keys() - self.partitions.keys() - ({None} if self.partitions else set())
+        return bool(unowned) or any(self.wants_pause(place) for place in self.pending)
+
 
 @dataclass(frozen=True)
 class Delay:

@@ -106,6 +106,25 @@ def test_a_wish_is_pending_until_the_owner_has_done_it() -> None:
     assert sink.pending == [("t", 0), ("t", 1)]
 
 
+def test_a_pause_of_one_partition_is_asked_for_until_its_owner_has_done_it(viewer: Client) -> None:
+    SinkPause.objects.create(sink="hdfs", topic="t", partition=1, asked_by="kim")
+    heard(1, report(0, 1), at=timezone.now())
+    assert (panel_row(None)["held"], panel_row(None)["awaits_pause"]) == (0, True)
+    SinkProcess.objects.all().delete()
+    heard(1, report(0), at=timezone.now())
+    heard(2, report(1, held=True), at=timezone.now())
+    assert (panel_row(None)["state"], panel_row(None)["held"], panel_row(None)["awaits_pause"]) == ("running", 1, False)
+    overview = "/admin/console/sinks/overview/"
+    for language, text in (("en", "1 partition paused"), ("ko", "파티션 1개 일시 정지됨")):
+        shown = viewer.get(overview, headers={"Accept-Language": language}).json()["html"]
+        assert text in shown
+    assert "a pause is asked for" not in viewer.get(overview).json()["html"]
+    SinkPause.objects.create(sink="hdfs", asked_by="kim")
+    assert panel_row(None)["awaits_pause"]
+    SinkProcess.objects.all().delete()
+    assert panel_row(None)["awaits_pause"]
+
+
 @pytest.mark.django_db
 def test_a_report_of_another_version_is_left_out() -> None:
     heard(1, report(0))
