@@ -15,14 +15,16 @@ from django.utils import timezone
 from pipeline.away import database_error
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
+from sinks.heartbeat import LAG_EVERY
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.status import PartitionReport, RecentError, SinkReport, TaskReport
 
 SILENT_BEATS = 3
 LEAST_SILENCE = timedelta(seconds=10)
 
-_ROUND = timedelta(seconds=30)
-"""Two intervals of the samples."""
+_ROUND = 2 * LAG_EVERY
+
+_MISSED_SAMPLES = 3
 
 ProcessState = Literal["running", "stopped", "silent"]
 SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "silent", "never heard"]
@@ -234,6 +236,11 @@ def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) 
     if not found:  # it came after the newest sample
         return Delay((now - samples[-1]).total_seconds(), "≤")
     return Delay((now - found[0]).total_seconds(), "≥" if found[0] == samples[0] else "")
+
+
+def sample_gap(config: SinkConfig) -> timedelta:
+    """What lies between two samples of a partition when some are missing."""
+    return _MISSED_SAMPLES * max(LAG_EVERY, timedelta(seconds=config.heartbeat_seconds))
 
 
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:

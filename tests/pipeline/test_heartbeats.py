@@ -195,10 +195,24 @@ def test_the_longest_delay_is_that_of_any_partition_whichever_process_sampled_it
 
 def test_a_chart_keeps_the_peaks_of_many_samples() -> None:
     samples = [(NOW + timedelta(seconds=n), 9 if n == 101 else 0) for n in range(240)]
-    chart = lag_chart(samples, width=100, height=20)
+    box: Any = {"gap": timedelta(seconds=45), "now": samples[-1][0], "width": 100, "height": 20}
+    chart = lag_chart(samples, **box)
     assert chart is not None
-    assert (chart.most, len(chart.rows)) == (9, 60)
-    assert lag_chart(samples[:1], width=100, height=20) is None
+    assert (chart.most, len(chart.rows), len(chart.lines), chart.ended) == (9, 60, 1, None)
+    assert lag_chart(samples[:1], **box) is None
+
+
+def test_a_chart_joins_no_samples_across_an_outage_and_says_when_the_last_one_came() -> None:
+    times = [0, 15, 30, 200, 400, 415]
+    samples = [(NOW + timedelta(seconds=n), n) for n in times]
+    now = NOW + timedelta(seconds=830)
+    chart = lag_chart(samples, gap=timedelta(seconds=45), now=now, width=100, height=20)
+    assert chart is not None
+    assert [line.count(",") for line in chart.lines] == [3, 2, 2]
+    assert chart.lines[1] == "24.1,10.3 24.1,10.3"  # a dot
+    assert chart.lines[2].split()[-1] == "50.0,1.0"  # the other half is empty
+    assert chart.rows == samples
+    assert chart.ended == samples[-1][0]
 
 
 def panel_row(topics: dict[str, Any] | None) -> Any:
