@@ -26,6 +26,8 @@ _ROUND = 2 * LAG_EVERY
 
 _MISSED_SAMPLES = 3
 
+_GAP = _MISSED_SAMPLES * LAG_EVERY
+
 ProcessState = Literal["running", "stopped", "silent"]
 SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "silent", "never heard"]
 
@@ -157,7 +159,7 @@ class LagHistory:
             for topic, number, end, stored in parts:
                 self._parts[topic, number].append((moment, end, stored))
                 latest[topic, number] = max(0, end - stored)
-            if latest:  # before the first commit the lag is not 0, but unknown
+            if parts:  # without one, as before the first commit or while Kafka is away, the lag is not 0, but unknown
                 self._moments.append(moment)
                 self._totals.append(sum(latest.values()))
 
@@ -189,13 +191,17 @@ def delays(
                 since[place] = moment
                 continue
             del left[place]
-            if place in since:
-                found[place] = Delay((now - since[place]).total_seconds())
-            else:  # it came after the newest sample
-                found[place] = Delay((now - moment).total_seconds(), "≤")
+            found[place] = _delay(moment, since.get(place), now)
         if not left:
             break
     return found | {place: Delay((now - since[place]).total_seconds(), "≥") for place in left if place in since}
+
+
+def _delay(before: datetime, after: datetime | None, now: datetime) -> Delay:
+    """Of a record that came between two samples, or after the newest one: within a gap it may have come at any time."""
+    if after is None or after - before > _GAP:
+        return Delay((now - before).total_seconds(), "≤")
+    return Delay((now - after).total_seconds())
 
 
 def read_delays(sink: str, done: Mapping[Partition, int], now: datetime) -> dict[Partition, Delay]:
@@ -233,9 +239,10 @@ def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) 
         found = moments_behind(samples[first], samples[first] + _ROUND) if first < len(samples) else []
     except Error as error:
         raise database_error(error) from error
-    if not found:  # it came after the newest sample
-        return Delay((now - samples[-1]).total_seconds(), "≤")
-    return Delay((now - found[0]).total_seconds(), "≥" if found[0] == samples[0] else "")
+    if not found:
+        return _delay(samples[-1], None, now)
+    number = samples.index(found[0])
+    return _delay(samples[number - 1], found[0], now) if number else Delay((now - found[0]).total_seconds(), "≥")
 
 
 def sample_gap(config: SinkConfig) -> timedelta:

@@ -13,7 +13,7 @@ from pipeline.console.sinks import progress, views
 from pipeline.console.sinks.chart import lag_chart
 from pipeline.console.sinks.progress import SinkProgress, partition_progress
 from pipeline.errors import ServerError
-from pipeline.heartbeats import Delay, LagHistory, delays, read_heartbeats, read_longest_delay
+from pipeline.heartbeats import Delay, LagHistory, delays, read_delays, read_heartbeats, read_longest_delay
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.panels import sinks as panel
 from pipeline.panels import topics
@@ -158,16 +158,16 @@ def _heard_without_database() -> list[Any]:
 
 
 def test_how_long_a_sink_is_behind_is_told_by_the_samples() -> None:
-    minute = timedelta(minutes=1)
-    samples = [(NOW + n * minute, f'[["t", 0, {10 * n}, {5 * n}]]') for n in range(4)]
-    now = NOW + 4 * minute
+    interval = timedelta(seconds=15)
+    samples = [(NOW + n * interval, f'[["t", 0, {10 * n}, {5 * n}]]') for n in range(4)]
+    now = NOW + 4 * interval
 
     def delay(done: int) -> Delay:
         return delays(reversed(samples), {("t", 0): done}, now)["t", 0]
 
-    assert delay(15) == Delay(120, "")  # the end at minute 1 was 10, at minute 2 it was 20
-    assert delay(30) == Delay(60, "≤")
-    assert delay(-1) == Delay(240, "≥")
+    assert delay(15) == Delay(30, "")  # the end was 10 in the second sample, 20 in the third
+    assert delay(30) == Delay(15, "≤")
+    assert delay(-1) == Delay(60, "≥")
     assert delays(reversed(samples), {("t", 1): 0}, now) == {}
     history = LagHistory((moment, msgspec.json.decode(parts)) for moment, parts in samples)
     assert [lag for _, lag in history.total()] == [lag for _, lag in history.of(("t", 0))] == [0, 5, 10, 15]
@@ -191,6 +191,17 @@ def test_the_longest_delay_is_that_of_any_partition_whichever_process_sampled_it
             assert abs(found.seconds - expected.seconds) <= 7, done
     assert read_longest_delay("hdfs", {}, now) is None
     assert read_longest_delay("other", {("t", 0): 0}, now) is None
+
+
+@pytest.mark.django_db
+def test_what_came_while_no_process_gave_samples_may_be_as_old_as_the_last_one_before() -> None:
+    for minutes, end in ((0, 10), (20, 50)):
+        for n in range(4):
+            moment = NOW + timedelta(minutes=minutes, seconds=15 * n)
+            SinkLag.objects.create(sink="hdfs", sampled_at=moment, parts=f'[["t", 0, {end}, 10]]')
+    now = NOW + timedelta(minutes=21)
+    assert read_longest_delay("hdfs", {("t", 0): 10}, now) == Delay(1260 - 45, "≤")
+    assert read_delays("hdfs", {("t", 0): 10}, now) == {("t", 0): Delay(1260 - 45, "≤")}
 
 
 def test_a_chart_keeps_the_peaks_of_many_samples() -> None:
@@ -271,5 +282,5 @@ def test_the_main_page_and_the_page_of_sinks_say_the_same_of_lag_and_delay(
 
 def test_a_lag_that_is_not_known_yet_is_not_drawn_as_none() -> None:
     moments = [datetime(2026, 11, 20, 10, minute, tzinfo=UTC) for minute in range(3)]
-    history = LagHistory(zip(moments, [[], [], [("t", 0, 7, 4)]], strict=True))
-    assert history.total() == [(moments[2], 3)]
+    history = LagHistory(zip(moments, [[], [("t", 0, 7, 4)], []], strict=True))
+    assert history.total() == [(moments[1], 3)]
