@@ -52,13 +52,15 @@ class HeardProcess:
 class HeardSink:
     """A configured sink with its processes, pauses and the latest wishes to go back, newest first.
 
-    processes: the living ones; the one that was heard last, when none lives; and those that fell silent.
+    processes: the living ones; the one that was heard last, when none lives; and those that fell silent; last_write:
+    when any process that is remembered stored last.
     """
 
     config: SinkConfig
     processes: list[HeardProcess]
     pauses: Mapping[Partition | None, SinkPause] = field(default_factory=dict)
     restarts: list[SinkRestart] = field(default_factory=list)
+    last_write: datetime | None = None
 
     @cached_property
     def living(self) -> list[HeardProcess]:
@@ -100,11 +102,6 @@ class HeardSink:
     def tasks(self) -> int:
         """Consumer threads of all living processes."""
         return sum(len(process.report.tasks) for process in self.living)
-
-    @property
-    def last_write(self) -> datetime | None:
-        """When a living process stored last."""
-        return max((part.last_write for part in self.partitions.values() if part.last_write), default=None)
 
     @property
     def troubles(self) -> int:
@@ -262,18 +259,26 @@ def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = Non
     except Error as error:
         raise database_error(error) from error
     return [
-        HeardSink(
+        _heard(
             config,
-            _shown([_process(row, config, now) for row in rows if row.sink == config.name]),
-            {
-                None if pause.partition == ALL_PARTITIONS else (pause.topic, pause.partition): pause
-                for pause in pauses
-                if pause.sink == config.name
-            },
+            [_process(row, config, now) for row in rows if row.sink == config.name],
+            [pause for pause in pauses if pause.sink == config.name],
             [restart for restart in restarts if restart.sink == config.name],
         )
         for config in configs
     ]
+
+
+def _heard(
+    config: SinkConfig, processes: list[HeardProcess], pauses: list[SinkPause], restarts: list[SinkRestart]
+) -> HeardSink:
+    return HeardSink(
+        config,
+        _shown(processes),
+        {None if pause.partition == ALL_PARTITIONS else (pause.topic, pause.partition): pause for pause in pauses},
+        restarts,
+        max((process.report.last_write for process in processes if process.report.last_write), default=None),
+    )
 
 
 def read_lag_history(sink: str) -> LagHistory:

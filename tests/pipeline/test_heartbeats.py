@@ -33,11 +33,17 @@ def _one_sink(settings: Settings) -> None:
     sinks_config.sinks.cache_clear()
 
 
-def report(*partitions: int, state: State = "running", held: bool = False, now: datetime = NOW) -> SinkReport:
+def report(
+    *partitions: int,
+    state: State = "running",
+    held: bool = False,
+    now: datetime = NOW,
+    last_write: datetime | None = NOW,
+) -> SinkReport:
     """Of a process that has stored 7 of 10 records of each of its partitions."""
     common: dict[str, Any] = {"state": state, "since": now, "healthy": True, "reason": "", "tries": 0}
     errors = [RecentError(moment=now, where="t-0", text="uploading: connection refused")]
-    offsets = {"position": 9, "stored": 7, "committed": 7, "end": 10, "lag": 3, "last_write": now}
+    offsets = {"position": 9, "stored": 7, "committed": 7, "end": 10, "lag": 3}
     return SinkReport(
         sink="hdfs",
         healthy=True,
@@ -49,6 +55,7 @@ def report(*partitions: int, state: State = "running", held: bool = False, now: 
             PartitionReport(topic="t", partition=number, task="hdfs/0", held=held, **common, **offsets)
             for number in partitions
         ],
+        last_write=last_write,
     )
 
 
@@ -74,6 +81,17 @@ def test_a_sink_is_what_its_processes_say() -> None:
     [sink] = read_heartbeats(sinks().values(), now=NOW + timedelta(seconds=3))
     assert (sink.state, sink.tasks, len(sink.partitions), sink.records_per_second) == ("backing off", 2, 3, 5.0)
     assert (sink.troubles, sink.last_write, len(sink.errors)) == (1, NOW, 2)
+
+
+@pytest.mark.django_db
+def test_the_last_write_is_that_of_any_process_also_of_one_that_stopped() -> None:
+    heard(1, report(), stopped=True)
+    heard(2, report(last_write=NOW - timedelta(minutes=1)), at=NOW + timedelta(seconds=1), stopped=True)
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert (sink.state, [process.pid for process in sink.processes], sink.last_write) == ("stopped", [2], NOW)
+    heard(3, report(0, last_write=None))
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert (sink.state, sink.last_write) == ("running", NOW)
 
 
 @pytest.mark.django_db
