@@ -47,6 +47,19 @@ class HeardProcess:
     records_per_second: float
     report: SinkReport
 
+    @property
+    def condition(self) -> SinkState:
+        """Its state, and while it is running the most urgent of those of its tasks and partitions."""
+        if self.state != "running":
+            return self.state
+        states = {part.state for part in _parts(self.report)}
+        state: SinkState
+        for state in ("failed", "backing off"):
+            if state in states:
+                return state
+        held = [part.held for part in self.report.partitions]
+        return "paused" if held and all(held) else "running"
+
 
 @dataclass(frozen=True)
 class HeardSink:
@@ -79,10 +92,10 @@ class HeardSink:
             return "never heard"
         if not self.living:
             return "silent" if any(process.state == "silent" for process in self.processes) else "stopped"
-        reports = [process.report for process in self.living]
+        conditions = {process.condition for process in self.living}
         state: SinkState
         for state in ("failed", "backing off"):
-            if any(part.state == state for report in reports for part in _parts(report)):
+            if state in conditions:
                 return state
         if self.partitions and all(part.held for part in self.partitions.values()):
             return "paused"

@@ -83,6 +83,30 @@ def test_a_sink_is_what_its_processes_say() -> None:
     assert (sink.troubles, sink.last_write, len(sink.errors)) == (1, NOW, 2)
 
 
+def test_each_process_shows_its_own_worst_state(viewer: Client) -> None:
+    now = timezone.now()
+    heard(1, report(0), at=now)
+    heard(2, report(1, state="backing off"), at=now)
+    heard(3, report(2, held=True), at=now)
+    heard(4, report(3, state="failed"), at=now - timedelta(minutes=5))
+    [sink] = read_heartbeats(sinks().values())
+    assert [process.condition for process in sink.processes] == ["running", "backing off", "paused", "silent"]
+    shown = viewer.get("/admin/console/sinks/hdfs/processes/").json()["html"]
+    assert shown.count('data-state="backing off"') == 2  # of the sink and of the process
+
+
+@pytest.mark.parametrize("partitions", [(0,), ()])
+def test_without_kafka_the_partitions_of_the_living_processes_are_shown(
+    partitions: tuple[int, ...], viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard(1, report(*partitions), at=timezone.now())
+    monkeypatch.setattr(views, "try_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
+    shown = viewer.get("/admin/console/sinks/hdfs/partitions/").json()["html"]
+    assert ("What the sink itself said last" in shown) is bool(partitions)
+    assert ("No process of the sink owns a partition" in shown) is not bool(partitions)
+    assert "Neither Kafka nor" not in shown
+
+
 @pytest.mark.django_db
 def test_the_last_write_is_that_of_any_process_also_of_one_that_stopped() -> None:
     heard(1, report(), stopped=True)
