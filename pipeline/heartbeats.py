@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal
@@ -28,7 +28,7 @@ _MISSED_SAMPLES = 3
 
 _GAP = _MISSED_SAMPLES * LAG_EVERY
 
-ProcessState = Literal["running", "stopped", "silent"]
+ProcessState = Literal["running", "stopped", "silent", "taken over"]
 SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "silent", "never heard"]
 
 _Parts = msgspec.json.Decoder(list[tuple[str, int, int, int]])
@@ -36,7 +36,10 @@ _Parts = msgspec.json.Decoder(list[tuple[str, int, int, int]])
 
 @dataclass(frozen=True)
 class HeardProcess:
-    """A process of a sink. state: "silent" when it neither beats any more nor said goodbye."""
+    """A process of a sink.
+
+    state: "silent" when it neither beats any more nor said goodbye, "taken over" when others have its partitions since.
+    """
 
     host: str
     pid: int
@@ -48,7 +51,7 @@ class HeardProcess:
     report: SinkReport
 
     @property
-    def condition(self) -> SinkState:
+    def condition(self) -> ProcessState | SinkState:
         """Its state, and while it is running the most urgent of those of its tasks and partitions."""
         if self.state != "running":
             return self.state
@@ -323,6 +326,21 @@ def _process(row: SinkProcess, config: SinkConfig, now: datetime) -> HeardProces
 
 def _shown(processes: list[HeardProcess]) -> list[HeardProcess]:
     if any(process.state == "running" for process in processes):
-        return [process for process in processes if process.state != "stopped"]
+        return [_seen_after(process, processes) for process in processes if process.state != "stopped"]
     last = max((process.heard_at for process in processes), default=None)
     return [process for process in processes if process.state == "silent" or process.heard_at == last]
+
+
+def _seen_after(process: HeardProcess, all_processes: list[HeardProcess]) -> HeardProcess:
+    """A silent process as it is seen once living ones do its work; one without partitions is replaced by a new one."""
+    if process.state != "silent":
+        return process
+    living = [other for other in all_processes if other.state == "running"]
+    own = _places(process)
+    if own <= set().union(*map(_places, living)) if own else any(o.started > process.heard_at for o in living):
+        return replace(process, state="taken over")
+    return process
+
+
+def _places(process: HeardProcess) -> set[Partition]:
+    return {(part.topic, part.partition) for part in process.report.partitions}

@@ -95,6 +95,20 @@ def test_each_process_shows_its_own_worst_state(viewer: Client) -> None:
     assert shown.count('data-state="backing off"') == 2  # of the sink and of the process
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("partitions", "others", "state"),
+    [((0, 1), (0, 1, 2), "taken over"), ((0, 1), (0,), "silent"), ((0,), (), "silent"), ((), (), "taken over")],
+)
+def test_a_killed_process_is_no_failure_any_more_when_another_has_its_partitions(
+    partitions: tuple[int, ...], others: tuple[int, ...], state: str
+) -> None:
+    heard(1, report(*partitions), at=NOW - timedelta(minutes=5))
+    heard(2, report(*others))
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert [process.state for process in sink.processes] == [state, "running"]
+
+
 @pytest.mark.parametrize("partitions", [(0,), ()])
 def test_without_kafka_the_partitions_of_the_living_processes_are_shown(
     partitions: tuple[int, ...], viewer: Client, monkeypatch: pytest.MonkeyPatch

@@ -56,5 +56,5 @@ def lag_chart(samples: Sequence[Sample], *, gap: timedelta, now: datetime, width
 
 def _stretches(samples: Sequence[Sample], gap: timedelta) -> list[Sequence[Sample]]:
     """The samples, divided where one comes later than `gap` after the one before."""
-    ends = [number for number, (one, next) in enumerate(pairwise(samples), 1) if next[0] - one[0] > gap]
+    ends = [number for number, (one, other) in enumerate(pairwise(samples), 1) if other[0] - one[0] > gap]
     return [samples[begin:end] for begin, end in pairwise([0, *ends, len(samples)])]
