@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from django.conf import settings
 from django.contrib.auth.models import User
@@ -123,6 +123,11 @@ def _fill_kafka(stack: Stack, sinks: list[str]) -> None:
     topics = [NewTopic(_TOPIC, PARTITIONS, 1), NewTopic(f"{_TOPIC}.dlq", 3, 1)]
     for future in admin.create_topics(topics, request_timeout=60).values():
         future.result()
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for number in range(PARTITIONS):
+        producer.produce(_TOPIC, b"{}", partition=number)  # so each sink is behind everywhere
+    if left := producer.flush(60):
+        raise RuntimeError(f"{left} records were not taken")
     for sink in sinks:
         consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": f"sink-{sink}"})
         consumer.commit(offsets=[TopicPartition(_TOPIC, n, 0) for n in range(PARTITIONS)], asynchronous=False)

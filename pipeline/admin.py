@@ -19,7 +19,7 @@ from pipeline.conf import console_settings
 from pipeline.console.access import CONTENT_SECURITY_POLICY
 from pipeline.live import Question, live_reads
 from pipeline.page import SINKS, chosen_field, chosen_kind, page_context
-from pipeline.panels import panels_of, sinks
+from pipeline.panels import panels_of, sinks, topics
 from pipeline.panels.panel import Panel
 from pipeline.time_range import RANGE_KEYS, TimeRange, parse_time_range
 
@@ -90,7 +90,8 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
                 panel.server,
                 partial(_read, panel, time_range, get_language()),
             )
-            for panel in (panels[id] for id in ids if id in panels)
+            for id, panel in panels.items()
+            if id in ids or (id == topics.PANEL.id and SINKS in ids)
         }
         begun = time.monotonic()
         live_reads().begin(questions.values())
@@ -98,8 +99,8 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         left = max(0.0, console_settings().wait_seconds - (time.monotonic() - begun))
         answers = live_reads().answers(questions, wait_seconds=left)
         if heard is not None:
-            answers[SINKS] = sinks.with_lag(heard, answers.get("topics"))
-        return JsonResponse(answers)
+            answers[SINKS] = sinks.shown(heard, answers[topics.PANEL.id])
+        return JsonResponse({id: topics.without_offsets(answers[id]) for id in ids})
 
     def _check_permission(self, request: HttpRequest) -> None:
         if not self.has_view_permission(request):

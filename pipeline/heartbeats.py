@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal
@@ -15,16 +15,20 @@ from django.utils import timezone
 from pipeline.away import database_error
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
+from sinks.heartbeat import LAG_EVERY
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.status import PartitionReport, RecentError, SinkReport, TaskReport
 
 SILENT_BEATS = 3
 LEAST_SILENCE = timedelta(seconds=10)
 
-_ROUND = timedelta(seconds=30)
-"""Two intervals of the samples."""
+_ROUND = 2 * LAG_EVERY
 
-ProcessState = Literal["running", "stopped", "silent"]
+_MISSED_SAMPLES = 3
+
+_GAP = _MISSED_SAMPLES * LAG_EVERY
+
+ProcessState = Literal["running", "stopped", "silent", "taken over"]
 SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "silent", "never heard"]
 
 _Parts = msgspec.json.Decoder(list[tuple[str, int, int, int]])
@@ -32,7 +36,10 @@ _Parts = msgspec.json.Decoder(list[tuple[str, int, int, int]])
 
 @dataclass(frozen=True)
 class HeardProcess:
-    """A process of a sink. state: "silent" when it neither beats any more nor said goodbye."""
+    """A process of a sink.
+
+    state: "silent" when it neither beats any more nor said goodbye, "taken over" when others have its partitions since.
+    """
 
     host: str
     pid: int
@@ -43,18 +50,33 @@ class HeardProcess:
     records_per_second: float
     report: SinkReport
 
+    @property
+    def condition(self) -> ProcessState | SinkState:
+        """Its state, and while it is running the most urgent of those of its tasks and partitions."""
+        if self.state != "running":
+            return self.state
+        states = {part.state for part in _parts(self.report)}
+        state: SinkState
+        for state in ("failed", "backing off"):
+            if state in states:
+                return state
+        held = [part.held for part in self.report.partitions]
+        return "paused" if held and all(held) else "running"
+
 
 @dataclass(frozen=True)
 class HeardSink:
     """A configured sink with its processes, pauses and the latest wishes to go back, newest first.
 
-    processes: the living ones; the one that was heard last, when none lives; and those that fell silent.
+    processes: the living ones; the one that was heard last, when none lives; and those that fell silent; last_write:
+    when any process that is remembered stored last.
     """
 
     config: SinkConfig
     processes: list[HeardProcess]
     pauses: Mapping[Partition | None, SinkPause] = field(default_factory=dict)
     restarts: list[SinkRestart] = field(default_factory=list)
+    last_write: datetime | None = None
 
     @cached_property
     def living(self) -> list[HeardProcess]:
@@ -73,10 +95,10 @@ class HeardSink:
             return "never heard"
         if not self.living:
             return "silent" if any(process.state == "silent" for process in self.processes) else "stopped"
-        reports = [process.report for process in self.living]
+        conditions = {process.condition for process in self.living}
         state: SinkState
         for state in ("failed", "backing off"):
-            if any(part.state == state for report in reports for part in _parts(report)):
+            if state in conditions:
                 return state
         if self.partitions and all(part.held for part in self.partitions.values()):
             return "paused"
@@ -96,11 +118,6 @@ class HeardSink:
     def tasks(self) -> int:
         """Consumer threads of all living processes."""
         return sum(len(process.report.tasks) for process in self.living)
-
-    @property
-    def last_write(self) -> datetime | None:
-        """When a living process stored last."""
-        return max((part.last_write for part in self.partitions.values() if part.last_write), default=None)
 
     @property
     def troubles(self) -> int:
@@ -123,6 +140,17 @@ class HeardSink:
         """Partitions whose owner has not done yet what operators want."""
         return [place for place, part in self.partitions.items() if part.held != self.wants_pause(place)]
 
+    @property
+    def held(self) -> int:
+        """How many partitions their owners have paused for an operator."""
+        return sum(part.held for part in self.partitions.values())
+
+    @property
+    def awaits_pause(self) -> bool:
+        """Whether operators want a pause that no owner has carried out yet."""
+        unowned = self.pauses.keys() - self.partitions.keys() - ({None} if self.partitions else set())
+        return bool(unowned) or any(self.wants_pause(place) for place in self.pending)
+
 
 @dataclass(frozen=True)
 class Delay:
@@ -144,7 +172,7 @@ class LagHistory:
             for topic, number, end, stored in parts:
                 self._parts[topic, number].append((moment, end, stored))
                 latest[topic, number] = max(0, end - stored)
-            if latest:  # before the first commit the lag is not 0, but unknown
+            if parts:  # without one, as before the first commit or while Kafka is away, the lag is not 0, but unknown
                 self._moments.append(moment)
                 self._totals.append(sum(latest.values()))
 
@@ -176,13 +204,17 @@ def delays(
                 since[place] = moment
                 continue
             del left[place]
-            if place in since:
-                found[place] = Delay((now - since[place]).total_seconds())
-            else:  # it came after the newest sample
-                found[place] = Delay((now - moment).total_seconds(), "≤")
+            found[place] = _delay(moment, since.get(place), now)
         if not left:
             break
     return found | {place: Delay((now - since[place]).total_seconds(), "≥") for place in left if place in since}
+
+
+def _delay(before: datetime, after: datetime | None, now: datetime) -> Delay:
+    """Of a record that came between two samples, or after the newest one: within a gap it may have come at any time."""
+    if after is None or after - before > _GAP:
+        return Delay((now - before).total_seconds(), "≤")
+    return Delay((now - after).total_seconds())
 
 
 def read_delays(sink: str, done: Mapping[Partition, int], now: datetime) -> dict[Partition, Delay]:
@@ -220,9 +252,15 @@ def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) 
         found = moments_behind(samples[first], samples[first] + _ROUND) if first < len(samples) else []
     except Error as error:
         raise database_error(error) from error
-    if not found:  # it came after the newest sample
-        return Delay((now - samples[-1]).total_seconds(), "≤")
-    return Delay((now - found[0]).total_seconds(), "≥" if found[0] == samples[0] else "")
+    if not found:
+        return _delay(samples[-1], None, now)
+    number = samples.index(found[0])
+    return _delay(samples[number - 1], found[0], now) if number else Delay((now - found[0]).total_seconds(), "≥")
+
+
+def sample_gap(config: SinkConfig) -> timedelta:
+    """What lies between two samples of a partition when some are missing."""
+    return _MISSED_SAMPLES * max(LAG_EVERY, timedelta(seconds=config.heartbeat_seconds))
 
 
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:
@@ -237,18 +275,26 @@ def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = Non
     except Error as error:
         raise database_error(error) from error
     return [
-        HeardSink(
+        _heard(
             config,
-            _shown([_process(row, config, now) for row in rows if row.sink == config.name]),
-            {
-                None if pause.partition == ALL_PARTITIONS else (pause.topic, pause.partition): pause
-                for pause in pauses
-                if pause.sink == config.name
-            },
+            [_process(row, config, now) for row in rows if row.sink == config.name],
+            [pause for pause in pauses if pause.sink == config.name],
             [restart for restart in restarts if restart.sink == config.name],
         )
         for config in configs
     ]
+
+
+def _heard(
+    config: SinkConfig, processes: list[HeardProcess], pauses: list[SinkPause], restarts: list[SinkRestart]
+) -> HeardSink:
+    return HeardSink(
+        config,
+        _shown(processes),
+        {None if pause.partition == ALL_PARTITIONS else (pause.topic, pause.partition): pause for pause in pauses},
+        restarts,
+        max((process.report.last_write for process in processes if process.report.last_write), default=None),
+    )
 
 
 def read_lag_history(sink: str) -> LagHistory:
@@ -280,6 +326,21 @@ def _process(row: SinkProcess, config: SinkConfig, now: datetime) -> HeardProces
 
 def _shown(processes: list[HeardProcess]) -> list[HeardProcess]:
     if any(process.state == "running" for process in processes):
-        return [process for process in processes if process.state != "stopped"]
+        return [_seen_after(process, processes) for process in processes if process.state != "stopped"]
     last = max((process.heard_at for process in processes), default=None)
     return [process for process in processes if process.state == "silent" or process.heard_at == last]
+
+
+def _seen_after(process: HeardProcess, all_processes: list[HeardProcess]) -> HeardProcess:
+    """A silent process as it is seen once living ones do its work; one without partitions is replaced by a new one."""
+    if process.state != "silent":
+        return process
+    living = [other for other in all_processes if other.state == "running"]
+    own = _places(process)
+    if own <= set().union(*map(_places, living)) if own else any(o.started > process.heard_at for o in living):
+        return replace(process, state="taken over")
+    return process
+
+
+def _places(process: HeardProcess) -> set[Partition]:
+    return {(part.topic, part.partition) for part in process.report.partitions}

@@ -158,6 +158,7 @@ def script_texts() -> dict[str, str | dict[str, str]]:
         "silent": _("not heard since {time}"),
         "neverHeard": _("not running"),
         "pauseAsked": _("a pause is asked for"),
+        "pausedPartitions": _forms("{n} partition paused", "{n} partitions paused"),
         "away": _("away"),
         "notAnswering": _("{server} can’t be read"),
         "requestFailed": _("This site did not answer as expected (status {status})."),

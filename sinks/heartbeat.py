@@ -40,6 +40,12 @@ RESTARTS_KEPT = timedelta(days=30)
 _RATE_BEATS = 4
 
 
+class _Earlier(msgspec.Struct):
+    """What is taken over from the report of an earlier process, of whatever version."""
+
+    last_write: datetime | None = None
+
+
 class Heartbeat:
     """The thread that reports for a process of a sink.
 
@@ -64,6 +70,7 @@ class Heartbeat:
         self._host = socket.gethostname()
         self._counts: deque[tuple[datetime, int]] = deque(maxlen=_RATE_BEATS)
         self._sampled_at: datetime | None = None
+        self._earlier_write: datetime | None = None
         self._is_away = False
         self._first = threading.Event()
         self._leaving = threading.Event()
@@ -84,6 +91,10 @@ class Heartbeat:
         """Reports once and asks once. Raises the database's errors."""
         now = self._now()
         report = self._status()
+        if not self._counts:
+            self._earlier_write = self._read_last_write()
+        if report.last_write is None:
+            report = msgspec.structs.replace(report, last_write=self._earlier_write)
         self._counts.append((now, report.records))
         SinkProcess.objects.update_or_create(
             sink=self._sink,
@@ -129,6 +140,12 @@ class Heartbeat:
         (begin, before), (end, after) = self._counts[0], self._counts[-1]
         seconds = (end - begin).total_seconds()
         return (after - before) / seconds if seconds > 0 else 0.0
+
+    def _read_last_write(self) -> datetime | None:
+        """When the sink's processes before this one stored last: they are forgotten one day."""
+        reports = SinkProcess.objects.filter(sink=self._sink).values_list("report", flat=True)
+        writes = [msgspec.json.decode(report, type=_Earlier).last_write for report in reports]
+        return max((write for write in writes if write), default=None)
 
     def _sample_lag(self, report: SinkReport, now: datetime) -> None:
         parts = [

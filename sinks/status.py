@@ -43,8 +43,8 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
     tried, or why it is paused: MEMORY, OPERATOR; held: an operator has paused it, whatever its state; position: of the
     next record to be read; stored: every record below it is stored; committed: what Kafka was told; end: after the last
     record in Kafka; lag: records between `stored` (until it is open: `committed`) and `end`, None while one of them is
-    not known, as before a group's first commit; records: stored since this task owns it; last_write: when, None before
-    the first.
+    not known, as before a group's first commit; records: stored since this task owns it; last_write: when this task
+    did, None before the first.
     """
 
     topic: str
@@ -83,7 +83,10 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
-    """A sink's process, at a moment. buffered_bytes: read and not stored yet; records: stored since it began."""
+    """A sink's process, at a moment.
+
+    buffered_bytes: read and not stored yet; records: stored since it began; last_write: when, of whatever partition.
+    """
 
     sink: str
     healthy: bool
@@ -92,6 +95,7 @@ class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     tasks: list[TaskReport]
     partitions: list[PartitionReport]
+    last_write: datetime | None = None
 
 
 class _Since(NamedTuple):
@@ -157,6 +161,7 @@ class _Tally:
         self._wall_clock = wall_clock
         self.errors: deque[RecentError] = deque(maxlen=_KEPT_ERRORS)
         self.records = 0
+        self.last_writes: dict[Partition, datetime] = {}
 
     def note(self, where: str, text: str) -> None:
         moment = datetime.fromtimestamp(self._wall_clock(), UTC)
@@ -184,7 +189,6 @@ class PartitionStatus:
         self._offsets = _Offsets()
         self._held = False
         self._records = 0
-        self._last_write: datetime | None = None
         metrics.add_partition(partition)
 
     def running(self) -> None:
@@ -223,7 +227,7 @@ class PartitionStatus:
         self._metrics.stored(self._partition, batch.count, batch.size)
         self._records += batch.count
         self._tally.records += batch.count
-        self._last_write = datetime.fromtimestamp(self._wall_clock(), UTC)
+        self._tally.last_writes[self._partition] = datetime.fromtimestamp(self._wall_clock(), UTC)
 
     def dead_letters(self, rejected: Sequence[Rejected]) -> None:
         """Dead letters have arrived."""
@@ -246,7 +250,7 @@ class PartitionStatus:
             **self._state.report(),
             held=self._held,
             records=self._records,
-            last_write=self._last_write,
+            last_write=self._tally.last_writes.get(self._partition),
             **offsets._asdict(),
             lag=None if offsets.end is None or done is None else max(0, offsets.end - done),
         )
@@ -303,6 +307,11 @@ class TaskStatus:
         """Records that it has stored."""
         return self._tally.records
 
+    @property
+    def last_write(self) -> datetime | None:
+        """When it has stored last, also of a partition that is another task's now; None before the first time."""
+        return max(list(self._tally.last_writes.values()), default=None)
+
     def partitions(self) -> list[PartitionReport]:
         """Its partitions."""
         return [status.report(self._name) for status in list(self._partitions.values())]
@@ -338,6 +347,7 @@ class SinkStatus(Collector):
             records=sum(task.records for task in self._tasks),
             tasks=tasks,
             partitions=sorted(partitions, key=lambda partition: (partition.topic, partition.partition)),
+            last_write=max((task.last_write for task in self._tasks if task.last_write), default=None),
         )
 
     def collect(self) -> Iterable[Metric]:

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from events.conf import events_settings
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
+from pipeline.console.sinks.progress import offsets_of
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, read_offsets, server_name
 from pipeline.lag import Progress, progress, total_lag
@@ -27,12 +28,17 @@ class PipelineTopic:
     sinks: tuple[SinkConfig, ...]
 
 
+OFFSETS = "offsets"
+"""What an answer holds for the table of sinks and not for the page: by name of a sink its ClusterOffsets."""
+
+
 def read(_time_range: TimeRange) -> dict[str, Any]:
-    """All topics of the pipeline with a row for each partition; offsets are of now, whatever the range."""
+    """All topics of the pipeline with a row for each partition, and OFFSETS; they are of now, whatever the range."""
     conf = console_settings()
     topics = pipeline_topics(sinks().values())
     entries: list[dict[str, Any]] = []
     errors: list[ServerError] = []
+    by_sink: dict[str, ClusterOffsets | None] = {}
     clusters = list(dict.fromkeys(topic.cluster for topic in topics))
     for cluster in clusters:
         own = [topic for topic in topics if topic.cluster == cluster]
@@ -49,13 +55,20 @@ def read(_time_range: TimeRange) -> dict[str, Any]:
             entries += [_unknown(topic, error) for topic in own]
         else:
             entries += [topic_entry(topic, offsets, limit=conf.partitions) for topic in own]
+            by_sink |= {sink.name: offsets_of(sink, offsets)[0] for topic in own for sink in topic.sinks}
     if len(errors) == len(clusters):
         raise errors[0]
     return {
         "sinks": [{"name": sink.name, "group": sink.group} for sink in sinks().values()],
         "topics": entries,
         "several_clusters": len(clusters) > 1,
+        OFFSETS: by_sink,
     }
+
+
+def without_offsets(answer: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What the page is given of an answer of `read`."""
+    return answer and {key: found for key, found in answer.items() if key != OFFSETS}
 
 
 def pipeline_topics(configs: Iterable[SinkConfig]) -> list[PipelineTopic]:

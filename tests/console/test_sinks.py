@@ -127,5 +127,7 @@ def test_the_lag_of_a_partition_over_time_is_a_chart_and_a_table(operator: Opera
         SinkLag.objects.create(sink="elasticsearch", sampled_at=now - timedelta(minutes=minutes), parts=parts)
     shown = viewer.get(page).content.decode()
     assert "at most 5,000" in shown
+    assert "No samples since" in shown
+    assert shown.count("<polyline") == 3
     assert shown.index(">1,000<") < shown.index(">5,000<") < shown.index(">3,500<")  # the newest first
     assert viewer.get(page.replace("select-color", "other")).status_code == 404

@@ -9,16 +9,20 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
+from pipeline.console.sinks import progress, views
 from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import partition_progress
-from pipeline.heartbeats import Delay, LagHistory, delays, read_heartbeats, read_longest_delay
+from pipeline.console.sinks.progress import SinkProgress, partition_progress
+from pipeline.errors import ServerError
+from pipeline.heartbeats import Delay, LagHistory, delays, read_delays, read_heartbeats, read_longest_delay
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.panels import sinks as panel
+from pipeline.panels import topics
+from pipeline.panels.topics import OFFSETS
 from sinks import config as sinks_config
 from sinks.config import sinks
 from sinks.models import SinkLag, SinkPause, SinkProcess
 from sinks.status import PartitionReport, RecentError, SinkReport, State, TaskReport
-from tests.pipeline.conftest import panel_data
+from tests.pipeline.conftest import PAGE, panel_data
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
@@ -29,11 +33,17 @@ def _one_sink(settings: Settings) -> None:
     sinks_config.sinks.cache_clear()
 
 
-def report(*partitions: int, state: State = "running", held: bool = False, now: datetime = NOW) -> SinkReport:
+def report(
+    *partitions: int,
+    state: State = "running",
+    held: bool = False,
+    now: datetime = NOW,
+    last_write: datetime | None = NOW,
+) -> SinkReport:
     """Of a process that has stored 7 of 10 records of each of its partitions."""
     common: dict[str, Any] = {"state": state, "since": now, "healthy": True, "reason": "", "tries": 0}
     errors = [RecentError(moment=now, where="t-0", text="uploading: connection refused")]
-    offsets = {"position": 9, "stored": 7, "committed": 7, "end": 10, "lag": 3, "last_write": now}
+    offsets = {"position": 9, "stored": 7, "committed": 7, "end": 10, "lag": 3}
     return SinkReport(
         sink="hdfs",
         healthy=True,
@@ -45,6 +55,7 @@ def report(*partitions: int, state: State = "running", held: bool = False, now: 
             PartitionReport(topic="t", partition=number, task="hdfs/0", held=held, **common, **offsets)
             for number in partitions
         ],
+        last_write=last_write,
     )
 
 
@@ -70,6 +81,55 @@ def test_a_sink_is_what_its_processes_say() -> None:
     [sink] = read_heartbeats(sinks().values(), now=NOW + timedelta(seconds=3))
     assert (sink.state, sink.tasks, len(sink.partitions), sink.records_per_second) == ("backing off", 2, 3, 5.0)
     assert (sink.troubles, sink.last_write, len(sink.errors)) == (1, NOW, 2)
+
+
+def test_each_process_shows_its_own_worst_state(viewer: Client) -> None:
+    now = timezone.now()
+    heard(1, report(0), at=now)
+    heard(2, report(1, state="backing off"), at=now)
+    heard(3, report(2, held=True), at=now)
+    heard(4, report(3, state="failed"), at=now - timedelta(minutes=5))
+    [sink] = read_heartbeats(sinks().values())
+    assert [process.condition for process in sink.processes] == ["running", "backing off", "paused", "silent"]
+    shown = viewer.get("/admin/console/sinks/hdfs/processes/").json()["html"]
+    assert shown.count('data-state="backing off"') == 2  # of the sink and of the process
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("partitions", "others", "state"),
+    [((0, 1), (0, 1, 2), "taken over"), ((0, 1), (0,), "silent"), ((0,), (), "silent"), ((), (), "taken over")],
+)
+def test_a_killed_process_is_no_failure_any_more_when_another_has_its_partitions(
+    partitions: tuple[int, ...], others: tuple[int, ...], state: str
+) -> None:
+    heard(1, report(*partitions), at=NOW - timedelta(minutes=5))
+    heard(2, report(*others))
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert [process.state for process in sink.processes] == [state, "running"]
+
+
+@pytest.mark.parametrize("partitions", [(0,), ()])
+def test_without_kafka_the_partitions_of_the_living_processes_are_shown(
+    partitions: tuple[int, ...], viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard(1, report(*partitions), at=timezone.now())
+    monkeypatch.setattr(views, "try_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
+    shown = viewer.get("/admin/console/sinks/hdfs/partitions/").json()["html"]
+    assert ("What the sink itself said last" in shown) is bool(partitions)
+    assert ("No process of the sink owns a partition" in shown) is not bool(partitions)
+    assert "Neither Kafka nor" not in shown
+
+
+@pytest.mark.django_db
+def test_the_last_write_is_that_of_any_process_also_of_one_that_stopped() -> None:
+    heard(1, report(), stopped=True)
+    heard(2, report(last_write=NOW - timedelta(minutes=1)), at=NOW + timedelta(seconds=1), stopped=True)
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert (sink.state, [process.pid for process in sink.processes], sink.last_write) == ("stopped", [2], NOW)
+    heard(3, report(0, last_write=None))
+    [sink] = read_heartbeats(sinks().values(), now=NOW)
+    assert (sink.state, sink.last_write) == ("running", NOW)
 
 
 @pytest.mark.django_db
@@ -100,6 +160,25 @@ def test_a_wish_is_pending_until_the_owner_has_done_it() -> None:
     SinkPause.objects.create(sink="hdfs", asked_by="kim")
     [sink] = read_heartbeats(sinks().values(), now=NOW)
     assert sink.pending == [("t", 0), ("t", 1)]
+
+
+def test_a_pause_of_one_partition_is_asked_for_until_its_owner_has_done_it(viewer: Client) -> None:
+    SinkPause.objects.create(sink="hdfs", topic="t", partition=1, asked_by="kim")
+    heard(1, report(0, 1), at=timezone.now())
+    assert (panel_row(None)["held"], panel_row(None)["awaits_pause"]) == (0, True)
+    SinkProcess.objects.all().delete()
+    heard(1, report(0), at=timezone.now())
+    heard(2, report(1, held=True), at=timezone.now())
+    assert (panel_row(None)["state"], panel_row(None)["held"], panel_row(None)["awaits_pause"]) == ("running", 1, False)
+    overview = "/admin/console/sinks/overview/"
+    for language, text in (("en", "1 partition paused"), ("ko", "파티션 1개 일시 정지됨")):
+        shown = viewer.get(overview, headers={"Accept-Language": language}).json()["html"]
+        assert text in shown
+    assert "a pause is asked for" not in viewer.get(overview).json()["html"]
+    SinkPause.objects.create(sink="hdfs", asked_by="kim")
+    assert panel_row(None)["awaits_pause"]
+    SinkProcess.objects.all().delete()
+    assert panel_row(None)["awaits_pause"]
 
 
 @pytest.mark.django_db
@@ -135,16 +214,16 @@ def _heard_without_database() -> list[Any]:
 
 
 def test_how_long_a_sink_is_behind_is_told_by_the_samples() -> None:
-    minute = timedelta(minutes=1)
-    samples = [(NOW + n * minute, f'[["t", 0, {10 * n}, {5 * n}]]') for n in range(4)]
-    now = NOW + 4 * minute
+    interval = timedelta(seconds=15)
+    samples = [(NOW + n * interval, f'[["t", 0, {10 * n}, {5 * n}]]') for n in range(4)]
+    now = NOW + 4 * interval
 
     def delay(done: int) -> Delay:
         return delays(reversed(samples), {("t", 0): done}, now)["t", 0]
 
-    assert delay(15) == Delay(120, "")  # the end at minute 1 was 10, at minute 2 it was 20
-    assert delay(30) == Delay(60, "≤")
-    assert delay(-1) == Delay(240, "≥")
+    assert delay(15) == Delay(30, "")  # the end was 10 in the second sample, 20 in the third
+    assert delay(30) == Delay(15, "≤")
+    assert delay(-1) == Delay(60, "≥")
     assert delays(reversed(samples), {("t", 1): 0}, now) == {}
     history = LagHistory((moment, msgspec.json.decode(parts)) for moment, parts in samples)
     assert [lag for _, lag in history.total()] == [lag for _, lag in history.of(("t", 0))] == [0, 5, 10, 15]
@@ -170,33 +249,94 @@ def test_the_longest_delay_is_that_of_any_partition_whichever_process_sampled_it
     assert read_longest_delay("other", {("t", 0): 0}, now) is None
 
 
+@pytest.mark.django_db
+def test_what_came_while_no_process_gave_samples_may_be_as_old_as_the_last_one_before() -> None:
+    for minutes, end in ((0, 10), (20, 50)):
+        for n in range(4):
+            moment = NOW + timedelta(minutes=minutes, seconds=15 * n)
+            SinkLag.objects.create(sink="hdfs", sampled_at=moment, parts=f'[["t", 0, {end}, 10]]')
+    now = NOW + timedelta(minutes=21)
+    assert read_longest_delay("hdfs", {("t", 0): 10}, now) == Delay(1260 - 45, "≤")
+    assert read_delays("hdfs", {("t", 0): 10}, now) == {("t", 0): Delay(1260 - 45, "≤")}
+
+
 def test_a_chart_keeps_the_peaks_of_many_samples() -> None:
     samples = [(NOW + timedelta(seconds=n), 9 if n == 101 else 0) for n in range(240)]
-    chart = lag_chart(samples, width=100, height=20)
+    box: Any = {"gap": timedelta(seconds=45), "now": samples[-1][0], "width": 100, "height": 20}
+    chart = lag_chart(samples, **box)
     assert chart is not None
-    assert (chart.most, len(chart.rows)) == (9, 60)
-    assert lag_chart(samples[:1], width=100, height=20) is None
+    assert (chart.most, len(chart.rows), len(chart.lines), chart.ended) == (9, 60, 1, None)
+    assert lag_chart(samples[:1], **box) is None
+
+
+def test_a_chart_joins_no_samples_across_an_outage_and_says_when_the_last_one_came() -> None:
+    times = [0, 15, 30, 200, 400, 415]
+    samples = [(NOW + timedelta(seconds=n), n) for n in times]
+    now = NOW + timedelta(seconds=830)
+    chart = lag_chart(samples, gap=timedelta(seconds=45), now=now, width=100, height=20)
+    assert chart is not None
+    assert [line.count(",") for line in chart.lines] == [3, 2, 2]
+    assert chart.lines[1] == "24.1,10.3 24.1,10.3"  # a dot
+    assert chart.lines[2].split()[-1] == "50.0,1.0"  # the other half is empty
+    assert chart.rows == samples
+    assert chart.ended == samples[-1][0]
+
+
+def panel_row(topics: dict[str, Any] | None) -> Any:
+    """The sink's row of the main page."""
+    [row] = panel.shown(panel.read(), topics)["sinks"]
+    return row
 
 
 def test_the_panel_shows_kafkas_lag_also_of_a_sink_that_is_down(viewer: Client) -> None:
     now = timezone.now()
     heard(1, report(0, 1, now=now), at=now - timedelta(hours=2))
-    SinkLag.objects.create(sink="hdfs", sampled_at=now, parts='[["t", 0, 10, 7]]')
-    topics = {
-        "topics": [
-            {"sinks": {"hdfs": {"lag": 40, "uncommitted": 1}}},
-            {"sinks": {"hdfs": {"lag": None, "uncommitted": 0}}},
-        ]
-    }
-    [row] = panel.with_lag(panel.read(), topics)["sinks"]
+    offsets = ClusterOffsets(
+        {"t": [PartitionOffsets(0, 0, 47), PartitionOffsets(1, 5, 5)]}, {"sink-hdfs": GroupOffsets({("t", 0): 7})}
+    )
+    row = panel_row({"topics": [], OFFSETS: {"hdfs": offsets}})
     assert (row["state"], row["lag"], row["troubles"], row["records_per_second"]) == ("silent", 40, 1, None)
     assert row["uncommitted"] == 1
-    [row] = panel.with_lag(panel.read(), None)["sinks"]
-    assert row["lag"] is None
-    assert panel_data(viewer, "sinks")["sinks"][0]["error"]["text"] == "uploading: connection refused"
+    answer = panel_data(viewer, "sinks")
+    assert answer["sinks"][0]["error"]["text"] == "uploading: connection refused"
+
+
+def test_while_kafka_does_not_answer_the_lag_of_a_sink_is_not_known(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    heard(1, report(0, 1), at=timezone.now())
+    away = {"error": {"server": "Kafka", "text": "away"}}
+    for answer in (None, away, {OFFSETS: {"hdfs": None}}):
+        row = panel_row(answer)
+        assert (row["state"], row["lag"], row["uncommitted"], row["delay"]) == ("running", None, 0, None)
+    monkeypatch.setattr(views, "try_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
+    [shown] = views._overview()["rows"]
+    assert shown["progress"] == SinkProgress()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("seconds", "committed"), [(0, 10), (0, 8), (60, 8), (60, 14), (60, 20)])
+def test_the_main_page_and_the_page_of_sinks_say_the_same_of_lag_and_delay(
+    seconds: int, committed: int, viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    heard(1, report(0, now=now), at=now - timedelta(seconds=seconds))  # at 7, which Kafka knows better
+    for n in range(8):
+        at = now - timedelta(seconds=seconds + 15 * n)
+        SinkLag.objects.create(sink="hdfs", sampled_at=at, parts=f'[["t", 0, {17 - n}, 7]]')
+    offsets = ClusterOffsets({"t": [PartitionOffsets(0, 0, 20)]}, {"sink-hdfs": GroupOffsets({("t", 0): committed})})
+    monkeypatch.setattr(topics, "read_offsets", lambda *_, **__: offsets)
+    monkeypatch.setattr(progress, "read_offsets", lambda *_, **__: offsets)
+    answers = viewer.get(f"{PAGE}panels/?panel=sinks").json()
+    [row], [shown] = answers["sinks"]["sinks"], views._overview()["rows"]
+    assert list(answers) == ["sinks"]
+    assert row["lag"] == shown["progress"].lag == 20 - committed
+    delay = shown["progress"].delay
+    if committed == 20:
+        assert row["delay"] is delay is None
+    else:
+        assert (row["delay"]["bound"], row["delay"]["seconds"]) == (delay.bound, pytest.approx(delay.seconds, abs=2))
 
 
 def test_a_lag_that_is_not_known_yet_is_not_drawn_as_none() -> None:
     moments = [datetime(2026, 11, 20, 10, minute, tzinfo=UTC) for minute in range(3)]
-    history = LagHistory(zip(moments, [[], [], [("t", 0, 7, 4)]], strict=True))
-    assert history.total() == [(moments[2], 3)]
+    history = LagHistory(zip(moments, [[], [("t", 0, 7, 4)], []], strict=True))
+    assert history.total() == [(moments[1], 3)]

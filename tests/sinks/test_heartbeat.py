@@ -60,6 +60,28 @@ def test_a_process_has_one_row_which_tells_what_it_does_and_how_fast(sink: Sink)
 
 
 @pytest.mark.django_db
+def test_when_a_sink_wrote_last_outlives_its_process_and_the_moves_of_its_partitions(sink: Sink) -> None:
+    def told() -> tuple[datetime | None, list[datetime | None]]:
+        report = msgspec.json.decode(SinkProcess.objects.get().report, type=SinkReport)
+        return report.last_write, [part.last_write for part in report.partitions]
+
+    sink.beat()
+    assert told() == (None, [None])
+    sink.store(50)
+    sink.beat()
+    write = told()[0]
+    assert write is not None
+    sink.task.leave(PARTITION)
+    sink.beat()
+    assert told() == (write, [])
+    sink.task.assign(PARTITION)
+    sink.beat()
+    assert told() == (write, [write])
+    Sink().beat()  # the next process
+    assert told() == (write, [None])
+
+
+@pytest.mark.django_db
 def test_what_is_to_be_paused_is_asked_with_each_beat(sink: Sink) -> None:
     pause = SinkPause.objects.create(sink="hdfs", topic="clicks", partition=1, asked_by="kim")
     SinkPause.objects.create(sink="other", asked_by="kim")

@@ -61,15 +61,36 @@ def partition_progress(sink: HeardSink, offsets: ClusterOffsets | None) -> list[
     return rows
 
 
+@dataclass(frozen=True)
+class SinkProgress:
+    """A sink over all partitions. lag: records, None when not known; uncommitted: partitions without a commit;
+    delay: of the partition that is behind for the longest time, None when none is or nothing is known.
+    """
+
+    lag: int | None = None
+    uncommitted: int = 0
+    delay: Delay | None = None
+
+
+def sink_progress(sink: HeardSink, offsets: ClusterOffsets | None, *, now: datetime | None = None) -> SinkProgress:
+    """How far a sink is; offsets: None while Kafka is away, then it is not known: what the sink said gets old.
+
+    Raises ServerError when the database does not answer.
+    """
+    if offsets is None:
+        return SinkProgress()
+    rows = partition_progress(sink, offsets)
+    return SinkProgress(
+        lag=total_lag(rows),
+        uncommitted=sum(row.lag_state == "none" for row in rows),
+        delay=read_longest_delay(sink.config.name, _behind(rows), now or timezone.now()),
+    )
+
+
 def with_delays(sink: str, rows: list[PartitionProgress], *, now: datetime | None = None) -> list[PartitionProgress]:
     """The rows with how long each is behind. Raises ServerError when the database does not answer."""
     delays = read_delays(sink, _behind(rows), now or timezone.now())
     return [replace(row, delay=delays.get((row.topic, row.partition))) for row in rows]
-
-
-def longest_delay(sink: str, rows: list[PartitionProgress], *, now: datetime | None = None) -> Delay | None:
-    """Of the partition that is behind for the longest time. Raises ServerError when the database does not answer."""
-    return read_longest_delay(sink, _behind(rows), now or timezone.now())
 
 
 def _behind(rows: list[PartitionProgress]) -> dict[Partition, int]:
@@ -94,11 +115,12 @@ def try_progress(configs: Iterable[SinkConfig]) -> dict[str, tuple[ClusterOffset
         except ServerError as error:
             found |= {config.name: (None, error) for config in own}
         else:
-            found |= {config.name: _of_sink(config, offsets) for config in own}
+            found |= {config.name: offsets_of(config, offsets) for config in own}
     return found
 
 
-def _of_sink(config: SinkConfig, offsets: ClusterOffsets) -> tuple[ClusterOffsets | None, ServerError | None]:
+def offsets_of(config: SinkConfig, offsets: ClusterOffsets) -> tuple[ClusterOffsets | None, ServerError | None]:
+    """Those of a sink's topics and group among all of its cluster, or why they are not known."""
     refused = offsets.groups[config.group].error
     if refused is not None:
         return None, ServerError(f"Kafka: {config.group}", refused)

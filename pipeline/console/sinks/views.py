@@ -1,12 +1,13 @@
 """The page of the sinks, the page of one of them, and what operators may do with it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
@@ -14,10 +15,10 @@ from pipeline.console.access import CONTROL
 from pipeline.console.audit import audited
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.sinks import actions
-from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import longest_delay, partition_progress, total_lag, try_progress, with_delays
+from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
+from pipeline.console.sinks.progress import partition_progress, sink_progress, try_progress, with_delays
 from pipeline.errors import ServerError
-from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history
+from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, sample_gap
 from pipeline.kafka_reads import ClusterOffsets
 from sinks.config import SinkConfig, sinks
 
@@ -62,7 +63,7 @@ def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResp
     config = _config(name)
     if topic not in config.topics:
         raise Http404(f"{name} does not read {topic}")
-    chart = lag_chart(read_lag_history(config.name).of((topic, partition)), width=600, height=90)
+    chart = _large_chart(config, read_lag_history(config.name).of((topic, partition)))
     title = f"{_('Lag over time')}: {topic}-{partition}"
     return page_response(request, "sinks/lag.html", page=PAGE, title=title, sink=config, chart=chart)
 
@@ -104,14 +105,7 @@ def _overview() -> Mapping[str, Any]:
 
 
 def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None) -> dict[str, Any]:
-    partitions = partition_progress(heard, offsets)
-    return {
-        "sink": heard,
-        "error": error,
-        "lag": total_lag(partitions),
-        "uncommitted": sum(row.lag_state == "none" for row in partitions),
-        "delay": longest_delay(heard.config.name, partitions),
-    }
+    return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets)}
 
 
 def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
@@ -119,9 +113,13 @@ def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
     return {
         "sink": heard,
         "may_control": request.user.has_perm(CONTROL),
-        "chart": lag_chart(read_lag_history(config.name).total(), width=600, height=90),
+        "chart": _large_chart(config, read_lag_history(config.name).total()),
         "command": _COMMANDS[config.kind].format(config.name),
     }
+
+
+def _large_chart(config: SinkConfig, samples: Sequence[Sample]) -> LagChart | None:
+    return lag_chart(samples, gap=sample_gap(config), now=timezone.now(), width=600, height=90)
 
 
 def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
@@ -130,6 +128,7 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
     offsets, error = try_progress([config])[config.name]
     rows = with_delays(config.name, partition_progress(heard, offsets))
     shown = rows[: console_settings().partitions]
+    gap, now = sample_gap(config), timezone.now()
     return {
         "sink": heard,
         "error": error,
@@ -137,7 +136,7 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
         "rows": [
             {
                 "progress": row,
-                "chart": lag_chart(history.of((row.topic, row.partition)), width=90, height=20),
+                "chart": lag_chart(history.of((row.topic, row.partition)), gap=gap, now=now, width=90, height=20),
                 "wants_pause": heard.wants_pause((row.topic, row.partition)),
                 "is_paused_alone": (row.topic, row.partition) in heard.pauses,
                 "is_pending": (row.topic, row.partition) in heard.pending,

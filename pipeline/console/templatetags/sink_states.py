@@ -18,6 +18,7 @@ _LABELS = {
     "failed": _("failed"),
     "stopped": _("stopped"),
     "silent": _("not heard"),
+    "taken over": _("taken over"),
     "never heard": _("not running"),
 }
 _SIGNS = {"running": "●", "opening": "◌", "paused": "❚❚", "backing off": "↻", "failed": "✕"}

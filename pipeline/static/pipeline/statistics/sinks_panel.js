@@ -1,6 +1,6 @@
 // The sinks by their heartbeats, and the tile of what fails now.
 import { el, empty, number, table } from "./dom.js";
-import { formatCount, formatRate, formatSeconds, formatTime, text } from "./format.js";
+import { counted, formatCount, formatRate, formatSeconds, formatTime, text } from "./format.js";
 
 const SIGNS = { "running": "●", "paused": "❚❚", "backing off": "↻", "failed": "✕" };
 const STATES = {
@@ -45,7 +45,8 @@ function row(sink) {
             { class: "stats-state", "data-state": sink.state },
             el("span", { "aria-hidden": "true" }, `${SIGNS[sink.state] ?? "○"}\u00a0`),
             text(STATES[sink.state], { time: isAway ? formatTime(sink.heard_at) : "" }),
-            sink.wants_pause && sink.state !== "paused" ? el("small", { class: "stats-mark" }, text("pauseAsked")) : null,
+            sink.held && sink.state !== "paused" ? el("small", { class: "stats-mark" }, counted("pausedPartitions", sink.held)) : null,
+            sink.awaits_pause ? el("small", { class: "stats-mark" }, text("pauseAsked")) : null,
         ),
         number(formatCount(sink.tasks)),
         number(formatCount(sink.partitions)),
