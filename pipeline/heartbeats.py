@@ -315,7 +315,7 @@ def _process(row: SinkProcess, config: SinkConfig, now: datetime) -> HeardProces
     state: ProcessState = "stopped" if row.stopped else "silent" if now - row.heard_at > silence else "running"
     try:
         report = msgspec.json.decode(row.report, type=SinkReport)
-    except msgspec.ValidationError:  # written by another version
+    except msgspec.DecodeError:  # written by another version, or cut off
         report = SinkReport(
             sink=row.sink, healthy=False, since=row.started, buffered_bytes=0, records=0, tasks=[], partitions=[]
         )

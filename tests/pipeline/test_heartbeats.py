@@ -182,9 +182,10 @@ def test_a_pause_of_one_partition_is_asked_for_until_its_owner_has_done_it(viewe
 
 
 @pytest.mark.django_db
-def test_a_report_of_another_version_is_left_out() -> None:
+@pytest.mark.parametrize("text", ['{"sink": "hdfs"}', '{"sink', ""])
+def test_a_report_of_another_version_is_left_out(text: str) -> None:
     heard(1, report(0))
-    SinkProcess.objects.update(report='{"sink": "hdfs"}')
+    SinkProcess.objects.update(report=text)
     [sink] = read_heartbeats(sinks().values(), now=NOW)
     assert (sink.state, sink.partitions) == ("running", {})
 
