@@ -17,16 +17,30 @@ TASKS = 3
 IN_FLIGHT = 1
 BULK_RECORDS = 2_000
 
+SINKS: dict[str, dict[str, Any]] = {
+    "sink": {},
+    "sink, with the agent behind each event": {"user_agent_field": "userAgent"},
+}
+
 
 def run(stack: Stack, report: Report, scale: float) -> None:
-    """The same number of documents a request, the same number of connections."""
+    """The same number of documents a request, the same number of connections.
+
+    Each in turn, twice, and the better of each counts: what came before is still being merged in Elasticsearch.
+    """
     count = max(int(300_000 * scale), PARTITIONS * BULK_RECORDS)
     client = Elasticsearch(stack.elasticsearch_url, connections_per_node=TASKS * IN_FLIGHT, request_timeout=60)
     _plain_bulk(client, count // 10)  # warms the node up
-    plain = _plain_bulk(client, count)
+    plain = 0.0
+    best: dict[str, Drained] = {}
+    for _ in range(2):
+        plain = max(plain, _plain_bulk(client, count))
+        for name, target in SINKS.items():
+            topic, sink = _drain(stack, client, count, target)
+            if name not in best or sink.rate > best[name].rate:
+                best[name] = sink
     report.add(Figure("plain bulk of documents built beforehand", plain, "documents/s"))
-    for name, target in (("sink", {}), ("sink, with the agent behind each event", {"user_agent_field": "userAgent"})):
-        topic, sink = _drain(stack, client, count, target)
+    for name, sink in best.items():
         report.add(Figure(name, sink.rate, "documents/s", "plain bulk", plain, sink.detail))
     reading = consume_only(stack, topic, count, TASKS)
     report.add(Figure("plain confluent-kafka, reading only", reading, "events/s"))
