@@ -139,14 +139,16 @@ class Collector:
         timestamp = self.now()
         common = [BOT] if is_bot(user_agent) else None
         rejected: list[dict[str, Any]] = []
-        records = self._records(events, timestamp, user_agent, common) or []
-        for index, given in enumerate(events if not records else ()):
-            try:
-                records.append(self._record(given, timestamp, user_agent, common))
-            except InvalidEvent as invalid:
-                rejected.append(_rejection(index, given, invalid.errors))
-                self.counters.add((REJECTED, self._kind_name(given), invalid.reason))
-                self.note_bad(given, str(invalid), path=EVENTS_PATH, user_agent=user_agent)
+        records = self._records(events, timestamp, user_agent, common)
+        if records is None:
+            records = []
+            for index, given in enumerate(events):
+                try:
+                    records.append(self._record(given, timestamp, user_agent, common))
+                except InvalidEvent as invalid:
+                    rejected.append(_rejection(index, given, invalid.errors))
+                    self.counters.add((REJECTED, self._kind_name(given), invalid.reason))
+                    self.note_bad(given, str(invalid), path=EVENTS_PATH, user_agent=user_agent)
         if not records:
             return Answer(400, {"status": "rejected", "accepted": 0, "rejected": rejected})
         refusal = self.delivery.take(records, mode)
