@@ -24,7 +24,9 @@ class TopicIds:
 
     def __call__(self, topic: str) -> str:
         """Raises Retriable when Kafka does not answer."""
-        admin = self._admin or AdminClient(self._cluster, logger=client_logger("sinks.librdkafka"))
+        admin = self._admin
+        if admin is None:  # a client with nothing in its queue is false, too
+            admin = AdminClient(self._cluster, logger=client_logger("sinks.librdkafka"))
         try:
             (future,) = admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS).values()
             topic_id = str(future.result().topic_id)
