@@ -30,7 +30,7 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.setup import prepare
 from sinks.models import SinkLag, SinkProcess
 from sinks.status import PartitionReport, SinkReport, TaskReport
-from sinks.user_agents import adding_agent
+from sinks.user_agents import AddingAgent
 
 DOCUMENTS = 500_000
 PARTITIONS = 500
@@ -196,7 +196,7 @@ def _bodies(count: int) -> Iterator[list[bytes]]:
     chance = random.Random(7)
     now = timezone.localtime()
     moments = [format_timestamp(now - timedelta(minutes=n)).encode() for n in range(DAYS * 24 * 60)]
-    add_agent = adding_agent("userAgent")
+    add_agent = AddingAgent("userAgent")
     tails = [
         add_agent(
             b'{"timestamp":"@","userAgent":"Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 (KHTML, like Gecko) '

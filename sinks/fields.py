@@ -1,6 +1,5 @@
-"""Reads one field of a JSON object without building the rest."""
+"""Reads one field of JSON objects without building the rest."""
 
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -8,18 +7,27 @@ import msgspec
 from events.schema import InvalidRecord
 
 
-def field_reader(name: str) -> Callable[[bytes], Any]:
-    """Gives a function that returns a field of a JSON object; None where there is none.
+class FieldReader:
+    """Reads the field `name`; None where an object has none.
 
-    It raises InvalidRecord for what is no JSON object, or holds there what no number of Python can be.
+    Raises InvalidRecord for what is no JSON object, or holds there what no number of Python can be.
     """
-    one_field: Any = msgspec.defstruct("OneField", [("value", Any, None)], rename={"value": name}, gc=False)
-    decode = msgspec.json.Decoder(one_field).decode
 
-    def read(data: bytes) -> Any:
+    def __init__(self, name: str) -> None:
+        self._name = name
+        one_field: Any = msgspec.defstruct("OneField", [("value", Any, None)], rename={"value": name}, gc=False)
+        self._decoder = msgspec.json.Decoder(one_field)
+
+    def __call__(self, data: bytes) -> Any:
+        """Of one object."""
         try:
-            return decode(data).value
+            return self._decoder.decode(data).value
         except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
-            raise InvalidRecord(f"its field {name}: {error}") from error
+            raise InvalidRecord(f"its field {self._name}: {error}") from error
 
-    return read
+    def all(self, lines: bytes) -> list[Any]:
+        """Of the object of each line."""
+        try:
+            return [found.value for found in self._decoder.decode_lines(lines)]
+        except (ValueError, RecursionError) as error:
+            raise InvalidRecord(f"its field {self._name}: {error}") from error

@@ -125,11 +125,11 @@ def readable_headers(message: Any) -> Headers | None:
 class Run:
     """Records as a batch keeps them: values that are lines lie packed in one text.
 
-    offsets: ascending; lines: the values, each with a line's end, or None when a value is missing, empty, or more than
-    a line; size: bytes of the values; memory: bytes that it takes, about.
+    offsets: ascending; timestamps: Kafka's; lines: the values, each with a line's end, or None when a value is missing,
+    empty, or more than a line; size: bytes of the values; memory: bytes that it takes, about.
     """
 
-    __slots__ = ("_headers", "_keys", "_timestamps", "_values", "lines", "memory", "offsets", "size")
+    __slots__ = ("_headers", "_keys", "_values", "lines", "memory", "offsets", "size", "timestamps")
 
     def __init__(self, columns: Columns) -> None:
         count = len(columns.values)
@@ -138,7 +138,7 @@ class Run:
         self.offsets: Sequence[int] = (
             columns.offsets if isinstance(columns.offsets, range) else array("q", columns.offsets)
         )
-        self._timestamps = array("q", columns.timestamps)
+        self.timestamps = array("q", columns.timestamps)
         self._keys = columns.keys
         self._headers = columns.headers
         if self.lines is not None:
@@ -159,7 +159,7 @@ class Run:
         return self.lines.split(b"\n")[:-1] if self.lines is not None else self._values or ()
 
     def __iter__(self) -> Iterator[Record]:
-        columns = Columns(self.offsets, self.values, self._timestamps, self._keys, self._headers)
+        columns = Columns(self.offsets, self.values, self.timestamps, self._keys, self._headers)
         return map(columns.record, range(len(self.offsets)))
 
 

@@ -1,13 +1,13 @@
 """Names the browser, system and device behind a user agent, for the index and the statistics. No Django here."""
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
 import ua_parser
 
-from sinks.fields import field_reader
+from sinks.fields import FieldReader
+from sinks.records import Run
 
 MAX_PARSED = 512
 """Characters of a user agent that are parsed: real ones are shorter, and a hostile one may cost no time."""
@@ -15,6 +15,7 @@ MAX_PARSED = 512
 FIELD = "agent"
 """The object that is added to a stored event."""
 
+_OWN = b'"%b"' % FIELD.encode()
 _CACHED = 4096
 _BOT = "Spider"
 
@@ -43,23 +44,34 @@ def agent_of(user_agent: str) -> Agent:
     )
 
 
-def adding_agent(field: str) -> Callable[[bytes], bytes]:
-    """Gives a function that adds the object FIELD to a JSON object, behind its own fields, which stay byte for byte.
+class AddingAgent:
+    """Adds the object FIELD to JSON objects, behind their own fields, which stay byte for byte.
 
     field: holds the user agent. Without it, or where there is such an object already, nothing is added.
     """
-    read = field_reader(field)
-    own = b'"%b"' % FIELD.encode()
 
-    def add(value: bytes) -> bytes:
-        user_agent = read(value)
+    def __init__(self, field: str) -> None:
+        self._read = FieldReader(field)
+
+    def __call__(self, value: bytes) -> bytes:
+        """One object. Raises InvalidRecord as FieldReader."""
+        user_agent = self._read(value)
         if not isinstance(user_agent, str):
             return value
-        if own in value and FIELD in msgspec.json.decode(value, type=dict[str, msgspec.Raw]):
+        if _OWN in value and FIELD in msgspec.json.decode(value, type=dict[str, msgspec.Raw]):
             return value  # Elasticsearch refuses an object with one field twice
         return value.rstrip()[:-1] + _tail(user_agent[:MAX_PARSED])
 
-    return add
+    def all(self, run: Run) -> list[bytes]:
+        """The values of a run that has lines. Raises InvalidRecord when one of them does."""
+        lines = run.lines or b""
+        values = lines.split(b"\n")[:-1]
+        if _OWN in lines:
+            return [self(value) for value in values]
+        return [
+            value.rstrip()[:-1] + _tail(user_agent[:MAX_PARSED]) if isinstance(user_agent, str) else value
+            for value, user_agent in zip(values, self._read.all(lines), strict=True)
+        ]
 
 
 @lru_cache(_CACHED)

@@ -1,6 +1,6 @@
 """What a bulk request says of each record: the document's id, its index, and the bytes that Kafka delivered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -8,8 +8,9 @@ import msgspec
 
 from events.schema import InvalidRecord
 from sinks.elasticsearch.names import IndexNames
-from sinks.fields import field_reader
-from sinks.records import Partition, Record
+from sinks.fields import FieldReader
+from sinks.records import Partition, Record, Run
+from sinks.user_agents import AddingAgent
 
 MAX_ID_BYTES = 512
 """Elasticsearch's own bound: a longer id would have the whole request refused."""
@@ -35,7 +36,7 @@ class Actions:
         *,
         id: str = "offset",
         delete_tombstones: bool = False,
-        enrich: Callable[[bytes], bytes] | None = None,
+        enrich: AddingAgent | None = None,
     ) -> None:
         self.names = names
         self.versioned = id == "key"
@@ -60,6 +61,20 @@ class Actions:
         if self.by_place:
             return b'%b%d"}}\n%b\n' % (_index_by_place(self.names.of(record), partition), record.offset, value)
         return b'{"index":{%b}}\n%b\n' % (self._place(partition, record), value)
+
+    def lines(self, partition: Partition, run: Run) -> bytes | None:
+        """The lines of all records of a run, made much quicker than one by one; None where each needs a look."""
+        if not self.by_place or run.lines is None:
+            return None
+        values: Sequence[bytes | None]
+        try:
+            values = self._enrich.all(run) if self._enrich is not None else run.values
+            indices = self.names.all(run)
+        except InvalidRecord:
+            return None
+        heads = [_index_by_place(index, partition) for index in indices]
+        lines = [b'%b%d"}}\n%b\n' % line for line in zip(heads, run.offsets, values, strict=True)]  # type: ignore[str-format]
+        return b"".join(lines)
 
     def document(self, partition: Partition, record: Record) -> tuple[str, str]:
         """The index and the id of a record's document. Raises InvalidRecord when it can't be stored."""
@@ -99,7 +114,7 @@ def _identify(id: str) -> Identify | None:
     if kind == "header" and name:
         return lambda record: _header(record, name)
     if kind == "field" and name:
-        read = field_reader(name)
+        read = FieldReader(name)
         return lambda record: _field(read(record.value or b""))
     raise ValueError(f"id is {id!r}; it must be offset, key, header:NAME or field:NAME")
 

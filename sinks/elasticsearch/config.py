@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
-from sinks.user_agents import FIELD, adding_agent
+from sinks.user_agents import FIELD, AddingAgent
 
 
 class ElasticsearchTarget(
@@ -80,7 +80,7 @@ class ElasticsearchTarget(
             names,
             id=self.id,
             delete_tombstones=self.tombstones == "delete",
-            enrich=adding_agent(self.user_agent_field) if self.user_agent_field else None,
+            enrich=AddingAgent(self.user_agent_field) if self.user_agent_field else None,
         )
 
     @property

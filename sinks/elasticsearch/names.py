@@ -2,12 +2,15 @@
 
 import re
 from calendar import monthrange
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import repeat
+from typing import Any
 
 from events.event import parse_timestamp
-from sinks.fields import field_reader
-from sinks.records import Record
+from sinks.fields import FieldReader
+from sinks.records import Record, Run
 
 _CODES = {"Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d\d)", "d": r"(?P<d>\d\d)", "H": r"(?P<H>\d\d)"}
 
@@ -39,7 +42,7 @@ class IndexNames:
         self._regex = re.compile(
             "".join(_CODES[part] if number % 2 else re.escape(part) for number, part in enumerate(parts))
         )
-        self._read_time = field_reader(time) if time != "kafka" else None
+        self._read_time = FieldReader(time) if time != "kafka" else None
         self._of_minute = lru_cache(4096)(self._name_of)
 
     @property
@@ -52,6 +55,16 @@ class IndexNames:
         if self.fixed is not None:
             return self.fixed
         text = self._read_time(record.value) if self._read_time is not None and record.value is not None else None
+        return self._of_time(text, record.timestamp)
+
+    def all(self, run: Run) -> Sequence[str]:
+        """The index of each record of a run that has lines. Raises InvalidRecord as FieldReader."""
+        if self.fixed is not None:
+            return [self.fixed] * len(run.offsets)
+        texts = self._read_time.all(run.lines or b"") if self._read_time is not None else repeat(None)
+        return [self._of_time(text, timestamp) for text, timestamp in zip(texts, run.timestamps, strict=False)]
+
+    def _of_time(self, text: Any, timestamp: int) -> str:
         if isinstance(text, str):
             if len(text) == _OWN_LENGTH:
                 try:
@@ -62,7 +75,7 @@ class IndexNames:
                 return self._name_of(text)
             except ValueError:
                 pass  # not a time: Kafka's is taken
-        return datetime.fromtimestamp(record.timestamp / 1000, UTC).strftime(self.pattern)
+        return datetime.fromtimestamp(timestamp / 1000, UTC).strftime(self.pattern)
 
     def _name_of(self, text: str) -> str:
         return parse_timestamp(text).astimezone(UTC).strftime(self.pattern)

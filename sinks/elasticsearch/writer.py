@@ -14,7 +14,7 @@ from sinks.elasticsearch.outcomes import TOO_LARGE, Outcome, classified, outcome
 from sinks.elasticsearch.topics import TopicNotes
 from sinks.errors import Fatal, Retriable
 from sinks.metrics import SinkMetrics
-from sinks.records import Batch, Partition, Record, Rejected
+from sinks.records import Batch, Partition, Record, Rejected, Run
 from sinks.retry import Retry
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,10 @@ logger = logging.getLogger(__name__)
 BULK_BYTES = 8 * 1024 * 1024
 """The largest body of a bulk request, in bytes (a single document may be larger)."""
 
-_ANSWER = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+_WARY_REQUESTS = 100
+"""After one with errors so many requests of a partition ask at once for the outcome of each document."""
+
+_OUTCOMES = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
 
 class ElasticsearchWriter:
@@ -94,6 +97,7 @@ class ElasticsearchPartition:
         self._metrics = metrics
         self._actions = actions
         self._check_topic = check_topic
+        self._caution = _Caution()
         self.resume_at = resume_at
 
     def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
@@ -103,7 +107,9 @@ class ElasticsearchPartition:
         rejected: list[Rejected] = []
         for batch in batches:
             for chunk in self._chunks(batch, rejected):
-                bulk = _Bulk(self._client, chunk, batch.partition, self._actions.versioned, self._metrics)
+                bulk = _Bulk(
+                    self._client, chunk, batch.partition, self._caution, self._metrics, self._actions.versioned
+                )
                 retry(f"bulk of {batch}", bulk.send)
                 rejected += bulk.rejected
         return rejected
@@ -111,24 +117,51 @@ class ElasticsearchPartition:
     def rest(self, retry: Retry, *, leaving: bool) -> None:
         """It keeps nothing open."""
 
-    def _chunks(self, batch: Batch, rejected: list[Rejected]) -> Iterator[list["_Item"]]:
-        chunk: list[_Item] = []
+    def _chunks(self, batch: Batch, rejected: list[Rejected]) -> Iterator["_Chunk"]:
+        """Runs whose lines can be made at once go together as far as they fit; the others record by record."""
+        runs: list[Run] = []
+        bodies: list[bytes] = []
         size = 0
-        for record in batch.records:
+        for run in batch.runs:
+            body = self._actions.lines(batch.partition, run)
+            if body is not None and len(body) > BULK_BYTES:
+                body = None
+            if runs and (body is None or size + len(body) > BULK_BYTES):
+                yield self._whole(batch.partition, runs, bodies)
+                runs, bodies, size = [], [], 0
+            if body is None:
+                yield from self._pieces(batch.partition, run, rejected)
+            else:
+                runs.append(run)
+                bodies.append(body)
+                size += len(body)
+        if runs:
+            yield self._whole(batch.partition, runs, bodies)
+
+    def _whole(self, partition: Partition, runs: list[Run], bodies: list[bytes]) -> "_Chunk":
+        def items() -> list[_Item]:
+            return [_Item(record, self._actions.body(partition, record) or b"") for run in runs for record in run]
+
+        return _Chunk(sum(len(run.offsets) for run in runs), b"".join(bodies), items)
+
+    def _pieces(self, partition: Partition, run: Run, rejected: list[Rejected]) -> Iterator["_Chunk"]:
+        items: list[_Item] = []
+        size = 0
+        for record in run:
             try:
-                body = self._actions.body(batch.partition, record)
+                body = self._actions.body(partition, record)
             except InvalidRecord as error:
                 rejected.append(Rejected(record, str(error)))
                 continue
             if body is None:
                 continue
-            if chunk and size + len(body) > BULK_BYTES:
-                yield chunk
-                chunk, size = [], 0
-            chunk.append(_Item(record, body))
+            if items and size + len(body) > BULK_BYTES:
+                yield _piece(items)
+                items, size = [], 0
+            items.append(_Item(record, body))
             size += len(body)
-        if chunk:
-            yield chunk
+        if items:
+            yield _piece(items)
 
 
 class _Item(NamedTuple):
@@ -138,21 +171,61 @@ class _Item(NamedTuple):
     body: bytes
 
 
+class _Chunk(NamedTuple):
+    """Records of one bulk request. records: how many; body: the lines of all; items: gives each."""
+
+    records: int
+    body: bytes
+    items: Callable[[], list[_Item]]
+
+
+def _piece(items: list[_Item]) -> _Chunk:
+    return _Chunk(len(items), b"".join(item.body for item in items), lambda: items)
+
+
+class _Caution:
+    """How a partition's requests are to be answered: whether one has failed is told quicker than the fate of each."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+
+    def note_errors(self) -> None:
+        """A request had some: the next ones may, too."""
+        self._requests = _WARY_REQUESTS
+
+    def asks_for_each(self) -> bool:
+        """Whether the next request is to be answered document by document."""
+        self._requests = max(0, self._requests - 1)
+        return self._requests > 0
+
+
 class _Bulk:
     """Records on their way into the index; each try sends those that are neither stored nor rejected."""
 
     def __init__(
-        self, client: Elasticsearch, items: list[_Item], partition: Partition, versioned: bool, metrics: SinkMetrics
+        self,
+        client: Elasticsearch,
+        chunk: _Chunk,
+        partition: Partition,
+        caution: _Caution,
+        metrics: SinkMetrics,
+        versioned: bool,
     ) -> None:
         self._client = client
         self._partition = partition
-        self._versioned = versioned
+        self._caution = caution
         self._metrics = metrics
-        self._open = items
+        self._versioned = versioned
+        self._chunk: _Chunk | None = chunk
+        self._open: list[_Item] = []
         self.rejected: list[Rejected] = []
 
     def send(self) -> None:
         """Raises Retriable while some remain, Fatal when the sink must stop."""
+        if self._chunk is not None:
+            if not self._caution.asks_for_each() and self._is_stored(self._chunk):
+                return
+            self._open, self._chunk = self._chunk.items(), None
         remaining: list[_Item] = []
         rejected: list[Rejected] = []
         troubles: list[tuple[int, str]] = []
@@ -175,18 +248,34 @@ class _Bulk:
             text = f"Elasticsearch: {len(remaining)} documents wait, status {status}: {reason}"
             raise Retriable(text, reason=str(status))
 
+    def _is_stored(self, chunk: _Chunk) -> bool:
+        """Sends all of it; False when that did not work for some. Sent again, what is stored stays as it is."""
+        try:
+            with self._metrics.bulk():
+                answer = self._client.bulk(operations=_as_it_is(chunk.body), filter_path="errors")
+        except elasticsearch.ApiError as error:
+            if not _is_too_large(error):
+                raise classified(error) from error
+        except elasticsearch.TransportError as error:
+            raise classified(error) from error
+        else:
+            if not answer["errors"]:
+                self._metrics.indexed(self._partition, chunk.records)
+                return True
+        self._caution.note_errors()
+        return False
+
     def _answers(self, items: list[_Item]) -> Iterator[tuple[_Item, int, str]]:
         """Status and reason of each item that is not simply stored."""
         try:
-            body: Any = b"".join(item.body for item in items)  # sent as it is, though the client's types do not say so
+            body = _as_it_is(b"".join(item.body for item in items))
             with self._metrics.bulk():
-                answer = self._client.bulk(operations=body, filter_path=_ANSWER)
+                answer = self._client.bulk(operations=body, filter_path=_OUTCOMES)
         except elasticsearch.ApiError as error:
-            failed = classified(error)
-            if error.status_code != TOO_LARGE and "action_request_validation_exception" not in str(failed):
-                raise failed from error
+            if not _is_too_large(error):
+                raise classified(error) from error
             if len(items) == 1:
-                yield items[0], TOO_LARGE, str(failed)
+                yield items[0], TOO_LARGE, str(classified(error))
                 return
             # One of them is too large, or they are together: the others are no worse for it.
             middle = len(items) // 2
@@ -200,3 +289,14 @@ class _Bulk:
             for item, outcome in zip(items, answer["items"], strict=True):
                 (result,) = outcome.values()
                 yield item, result["status"], reason_of(result.get("error"))
+                if result["status"] >= 300:
+                    self._caution.note_errors()
+
+
+def _as_it_is(body: bytes) -> Any:
+    """The client sends bytes as they are, though its types do not say so."""
+    return body
+
+
+def _is_too_large(error: elasticsearch.ApiError) -> bool:
+    return error.status_code == TOO_LARGE or "action_request_validation_exception" in str(classified(error))

@@ -19,8 +19,8 @@ from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of, reason
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Fatal, Retriable
 from sinks.metrics import SinkMetrics
-from sinks.records import Batch, Columns, Partition, Record, Rejected
-from sinks.user_agents import adding_agent
+from sinks.records import Batch, Columns, Partition, Record, Rejected, Run
+from sinks.user_agents import AddingAgent
 from tests.support import event
 
 PARTITION = Partition("select-color", 2)
@@ -282,10 +282,11 @@ class FakeElasticsearch:
             items.append(
                 {"index": {"status": status, **({"error": {"type": type_, "reason": "why"}} if type_ else {})}}
             )
-        return {"errors": any(item["index"]["status"] >= 300 for item in items), "items": items}
+        errors = {"errors": any(item["index"]["status"] >= 300 for item in items)}
+        return errors if filter_path == "errors" else {**errors, "items": items}
 
 
-def store(client: FakeElasticsearch, values: list[bytes]) -> list[Rejected]:
+def store(client: FakeElasticsearch, *batches: list[bytes]) -> list[Rejected]:
     def retry(what: str, action: Callable[[], Any]) -> Any:
         for _ in range(10):
             try:
@@ -294,8 +295,13 @@ def store(client: FakeElasticsearch, values: list[bytes]) -> list[Rejected]:
                 continue
         raise AssertionError(what)
 
-    batch = Batch(PARTITION, 0, 0, opened_at=0.0)
-    batch.add(Columns(range(len(values)), values, [0] * len(values)), {})
+    offset = 0
+    read = []
+    for values in batches:
+        batch = Batch(PARTITION, offset, 0, opened_at=0.0)
+        batch.add(Columns(range(offset, offset + len(values)), values, [0] * len(values)), {})
+        offset += len(values)
+        read.append(batch)
     actions = Actions(IndexNames("i", time="timestamp"))
     partition = ElasticsearchPartition(
         client,  # type: ignore[arg-type]
@@ -304,7 +310,7 @@ def store(client: FakeElasticsearch, values: list[bytes]) -> list[Rejected]:
         check_topic=lambda: None,
         metrics=SinkMetrics(),
     )
-    return partition.store([batch], retry)
+    return partition.store(read, retry)
 
 
 @pytest.mark.parametrize("poison", [0, 4, 9])
@@ -318,16 +324,27 @@ def test_a_poison_pill_is_rejected_and_the_others_are_stored_wherever_it_is(pois
     assert client.documents == {
         f"select-color-2-{number}": json.loads(value) for number, value in enumerate(values) if number != poison
     }
-    assert client.requests == [10]
+    assert client.requests == [10, 10]  # the second asks which one it was
 
 
 def test_only_what_was_refused_for_load_is_sent_again() -> None:
     client = FakeElasticsearch(
-        lambda id, time: (429, "es_rejected_execution_exception") if time < 3 and id.endswith("1") else (201, "")
+        lambda id, time: (429, "es_rejected_execution_exception") if time < 4 and id.endswith("1") else (201, "")
     )
     assert store(client, [event(number) for number in range(20)]) == []
-    assert client.requests == [20, 2, 2]
+    assert client.requests == [20, 20, 2, 2]
     assert len(client.documents) == 20
+
+
+def test_after_a_refusal_the_next_requests_ask_for_each_document_at_once() -> None:
+    client = FakeElasticsearch(
+        lambda id, time: (400, "document_parsing_exception") if id.endswith(("-0", "-7")) else (201, "")
+    )
+    values = [event(number) for number in range(9)]
+    rejected = store(client, values[:3], values[3:6], values[6:])
+    assert [each.record.offset for each in rejected] == [0, 7]
+    assert client.requests == [3, 3, 3, 3]
+    assert len(client.documents) == 7
 
 
 def test_a_request_that_is_too_large_is_split_down_to_the_document_that_is() -> None:
@@ -409,7 +426,7 @@ GOOGLEBOT = "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.
 )
 def test_the_agent_is_added_behind_the_event_which_stays_as_it_was(user_agent: str, agent: dict[str, Any]) -> None:
     value = event(1, userAgent=user_agent)
-    added = adding_agent("userAgent")(value + b" \n")
+    added = AddingAgent("userAgent")(value + b" \n")
     assert added.startswith(value[:-1])
     assert json.loads(added) == {**json.loads(value), "agent": agent}
 
@@ -419,9 +436,45 @@ def test_the_agent_is_added_behind_the_event_which_stays_as_it_was(user_agent: s
     [b"{}", b'{"userAgent":5}', b'{"userAgent":"x","agent":{"own":1}}', b'{"userAgent":"x","agent":null}'],
 )
 def test_nothing_is_added_where_there_is_no_user_agent_or_an_agent_already(value: bytes) -> None:
-    assert adding_agent("userAgent")(value) == value
+    assert AddingAgent("userAgent")(value) == value
 
 
 def test_a_text_that_reads_agent_is_no_agent() -> None:
-    added = adding_agent("userAgent")(b'{"userAgent":"x","userName":"agent"}')
+    added = AddingAgent("userAgent")(b'{"userAgent":"x","userName":"agent"}')
     assert json.loads(added)["agent"] == {"bot": False}
+
+
+ODD_VALUES = [
+    event(1),
+    event(2, userName="박지훈"),
+    event(3, timestamp="2026-11-20T23:59:59.999+0900"),
+    event(4, timestamp="2026-01-01T00:00:00Z"),
+    event(5, timestamp="soon"),
+    b'{"userName":"no time, no agent"}',
+    b'{"userAgent":7,"timestamp":8}',
+    b'{"userAgent":"x","agent":{"browser":"its own"}}',
+    b'{"userAgent":"' + b"x" * 600 + b'"} ',
+    b'{"userName":"\\n",\r"userAgent":""}',
+]
+
+
+@pytest.mark.parametrize("index", ["events", "events-%Y.%m.%d", "events-%Y"])
+@pytest.mark.parametrize("time", ["timestamp", "kafka"])
+@pytest.mark.parametrize("enrich", [None, AddingAgent("userAgent")])
+def test_lines_made_at_once_are_those_made_one_by_one(index: str, time: str, enrich: AddingAgent | None) -> None:
+    actions = Actions(IndexNames(index, time=time), enrich=enrich)
+    for values in (ODD_VALUES, ODD_VALUES[:6], ODD_VALUES[5:7]):
+        offsets = [10 * number for number in range(len(values))]
+        run = Run(Columns(offsets, values, [1_790_000_000_000 + 40_000_000 * number for number in offsets]))
+        assert actions.lines(PARTITION, run) == b"".join(actions.body(PARTITION, record) or b"" for record in run)
+
+
+def test_what_needs_a_look_at_each_record_is_not_made_at_once() -> None:
+    by_offset = Actions(IndexNames("events-%Y", time="userName"), enrich=AddingAgent("userAgent"))
+    several_lines = Run(Columns(range(2), [event(1), b'{\n"userName":"x"}'], [0, 0]))
+    tombstone = Run(Columns(range(2), [event(1), None], [0, 0]))
+    too_great = Run(Columns(range(2), [event(1), b'{"userName":' + b"9" * 5000 + b"}"], [0, 0]))
+    for run in (several_lines, tombstone, too_great):
+        assert by_offset.lines(PARTITION, run) is None
+    by_key = Actions(IndexNames("events", time="timestamp"), id="key")
+    assert by_key.lines(PARTITION, Run(Columns(range(1), [event(1)], [0], [b"k"]))) is None
