@@ -65,7 +65,7 @@ def drain(stack: Stack, command: str, topic: str, count: int, entry: dict[str, A
             while committed() < count:
                 if process.poll() is not None or time.perf_counter() - begin > _DRAIN_SECONDS:
                     raise RuntimeError(f"the sink did not drain:\n{log.read_text()[-3000:]}")
-                time.sleep(0.02)
+                time.sleep(0.05)
             seconds = time.perf_counter() - begin
             peak = _peak_rss(process.pid)
         finally:
@@ -90,7 +90,7 @@ def _wait_assigned(process: "subprocess.Popen[bytes]", log: Path) -> None:
         else:
             balanced_since = None
         size = len(text)
-        time.sleep(0.1)
+        time.sleep(0.05)
 
 
 def _peak_rss(pid: int) -> int:

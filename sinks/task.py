@@ -36,7 +36,7 @@ CONSUMER_DEFAULTS = {
     "topic.metadata.refresh.interval.ms": 10_000,
     # Read on as soon as there is room: the default of 1,000 ms leaves a fast consumer waiting (docs/performance.md).
     "fetch.queue.backoff.ms": 10,
-    "queued.max.messages.kbytes": 8 * 1024,
+    "queued.max.messages.kbytes": 4 * 1024,
     # To commit beyond the marks of transactions, which are no records (see _pass_marks).
     "enable.partition.eof": True,
 }

@@ -44,6 +44,7 @@ class Actions:
         self._delete_tombstones = delete_tombstones
         self._enrich = enrich
         self._identify = _identify(id)
+        self._head = lru_cache(1024)(self._head_of)
         if self.versioned and names.fixed is None:
             raise ValueError("id 'key' needs one index: in another period's index a key's older document would stay")
         if delete_tombstones and not self.versioned:
@@ -59,7 +60,7 @@ class Actions:
         if b"\n" in value:
             value = value.replace(b"\n", b" ")  # between the parts of the JSON: inside its strings there can be none
         if self.by_place:
-            return b'%b%d"}}\n%b\n' % (_index_by_place(self.names.of(record), partition), record.offset, value)
+            return b'%b%d"}}\n%b\n' % (self._head(self.names.of(record), partition), record.offset, value)
         return b'{"index":{%b}}\n%b\n' % (self._place(partition, record), value)
 
     def lines(self, partition: Partition, run: Run) -> bytes | None:
@@ -72,13 +73,18 @@ class Actions:
             indices = self.names.all(run)
         except InvalidRecord:
             return None
-        heads = [_index_by_place(index, partition) for index in indices]
+        heads = [self._head(index, partition) for index in indices]
         lines = [b'%b%d"}}\n%b\n' % line for line in zip(heads, run.offsets, values, strict=True)]  # type: ignore[str-format]
         return b"".join(lines)
 
     def document(self, partition: Partition, record: Record) -> tuple[str, str]:
         """The index and the id of a record's document. Raises InvalidRecord when it can't be stored."""
         return self.names.of(record), self._id(partition, record)
+
+    def _head_of(self, index: str, partition: Partition) -> bytes:
+        """The line of a document up to its offset; nothing in it needs escaping. One index is named by the request."""
+        where = "" if index == self.names.fixed else f'"_index":"{index}",'
+        return f'{{"index":{{{where}"_id":"{partition.topic}-{partition.number}-'.encode()
 
     def _place(self, partition: Partition, record: Record) -> bytes:
         id = msgspec.json.encode(self._id(partition, record))
@@ -97,12 +103,6 @@ class Actions:
 def document_id(partition: Partition, offset: int) -> str:
     """What identifies a record's document: its place in Kafka."""
     return f"{partition.topic}-{partition.number}-{offset}"
-
-
-@lru_cache(1024)
-def _index_by_place(index: str, partition: Partition) -> bytes:
-    """The line of a document up to its offset; nothing in it needs escaping."""
-    return f'{{"index":{{"_index":"{index}","_id":"{partition.topic}-{partition.number}-'.encode()
 
 
 def _identify(id: str) -> Identify | None:

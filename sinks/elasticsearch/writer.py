@@ -35,7 +35,7 @@ class ElasticsearchWriter:
     or, where there are several, their template.
     """
 
-    group = 1
+    group = 4
 
     def __init__(
         self, client: Elasticsearch, actions: Actions, topics: TopicNotes, metrics: SinkMetrics | None = None
@@ -105,38 +105,39 @@ class ElasticsearchPartition:
         # Asked after the records were read: they are those of the topic that has this id even now.
         retry("checking the topic's identity", self._check_topic)
         rejected: list[Rejected] = []
-        for batch in batches:
-            for chunk in self._chunks(batch, rejected):
-                bulk = _Bulk(
-                    self._client, chunk, batch.partition, self._caution, self._metrics, self._actions.versioned
-                )
-                retry(f"bulk of {batch}", bulk.send)
-                rejected += bulk.rejected
+        partition = batches[0].partition
+        for chunk in self._chunks(partition, [run for batch in batches for run in batch.runs], rejected):
+            bulk = _Bulk(self._client, chunk, partition, self._actions, self._caution, self._metrics)
+            retry(f"bulk of {partition} offsets {batches[0].first_offset}-{batches[-1].last_offset}", bulk.send)
+            rejected += bulk.rejected
         return rejected
 
     def rest(self, retry: Retry, *, leaving: bool) -> None:
         """It keeps nothing open."""
 
-    def _chunks(self, batch: Batch, rejected: list[Rejected]) -> Iterator["_Chunk"]:
+    def _chunks(self, partition: Partition, read: Sequence[Run], rejected: list[Rejected]) -> Iterator["_Chunk"]:
         """Runs whose lines can be made at once go together as far as they fit; the others record by record."""
         runs: list[Run] = []
         bodies: list[bytes] = []
         size = 0
-        for run in batch.runs:
-            body = self._actions.lines(batch.partition, run)
+        for run in read:
+            body = self._actions.lines(partition, run)
             if body is not None and len(body) > BULK_BYTES:
                 body = None
             if runs and (body is None or size + len(body) > BULK_BYTES):
-                yield self._whole(batch.partition, runs, bodies)
-                runs, bodies, size = [], [], 0
+                chunk = self._whole(partition, runs, bodies)
+                runs, bodies, size = [], [], 0  # not to be held while it is sent
+                yield chunk
             if body is None:
-                yield from self._pieces(batch.partition, run, rejected)
+                yield from self._pieces(partition, run, rejected)
             else:
                 runs.append(run)
                 bodies.append(body)
                 size += len(body)
         if runs:
-            yield self._whole(batch.partition, runs, bodies)
+            chunk = self._whole(partition, runs, bodies)
+            bodies = []
+            yield chunk
 
     def _whole(self, partition: Partition, runs: list[Run], bodies: list[bytes]) -> "_Chunk":
         def items() -> list[_Item]:
@@ -207,15 +208,16 @@ class _Bulk:
         client: Elasticsearch,
         chunk: _Chunk,
         partition: Partition,
+        actions: Actions,
         caution: _Caution,
         metrics: SinkMetrics,
-        versioned: bool,
     ) -> None:
         self._client = client
         self._partition = partition
         self._caution = caution
         self._metrics = metrics
-        self._versioned = versioned
+        self._versioned = actions.versioned
+        self._index = actions.names.fixed
         self._chunk: _Chunk | None = chunk
         self._open: list[_Item] = []
         self.rejected: list[Rejected] = []
@@ -252,7 +254,7 @@ class _Bulk:
         """Sends all of it; False when that did not work for some. Sent again, what is stored stays as it is."""
         try:
             with self._metrics.bulk():
-                answer = self._client.bulk(operations=_as_it_is(chunk.body), filter_path="errors")
+                answer = self._client.bulk(index=self._index, operations=_as_it_is(chunk.body), filter_path="errors")
         except elasticsearch.ApiError as error:
             if not _is_too_large(error):
                 raise classified(error) from error
@@ -270,7 +272,7 @@ class _Bulk:
         try:
             body = _as_it_is(b"".join(item.body for item in items))
             with self._metrics.bulk():
-                answer = self._client.bulk(operations=body, filter_path=_OUTCOMES)
+                answer = self._client.bulk(index=self._index, operations=body, filter_path=_OUTCOMES)
         except elasticsearch.ApiError as error:
             if not _is_too_large(error):
                 raise classified(error) from error

@@ -84,7 +84,7 @@ def test_two_patterns_never_have_one_template() -> None:
 def test_a_bulk_holds_the_bytes_of_kafka_and_the_id_of_their_place() -> None:
     value = '{"userName": "김"}'.encode()
     body = Actions(IndexNames("i", time="timestamp")).body(PARTITION, Record(12, value, 0))
-    assert body == b'{"index":{"_index":"i","_id":"select-color-2-12"}}\n' + value + b"\n"
+    assert body == b'{"index":{"_id":"select-color-2-12"}}\n' + value + b"\n"
 
 
 def test_pretty_printed_json_is_one_line_and_says_the_same() -> None:
@@ -267,7 +267,7 @@ class FakeElasticsearch:
         self.documents: dict[str, Any] = {}
         self.requests: list[int] = []
 
-    def bulk(self, operations: bytes, filter_path: str) -> dict[str, Any]:
+    def bulk(self, index: str | None, operations: bytes, filter_path: str) -> dict[str, Any]:
         parts = operations.splitlines()
         self.requests.append(len(parts) // 2)
         if len(operations) > self._most:
@@ -286,6 +286,16 @@ class FakeElasticsearch:
         return errors if filter_path == "errors" else {**errors, "items": items}
 
 
+def partition_of(client: FakeElasticsearch) -> ElasticsearchPartition:
+    return ElasticsearchPartition(
+        client,  # type: ignore[arg-type]
+        Actions(IndexNames("i", time="timestamp")),
+        None,
+        check_topic=lambda: None,
+        metrics=SinkMetrics(),
+    )
+
+
 def store(client: FakeElasticsearch, *batches: list[bytes]) -> list[Rejected]:
     def retry(what: str, action: Callable[[], Any]) -> Any:
         for _ in range(10):
@@ -302,15 +312,8 @@ def store(client: FakeElasticsearch, *batches: list[bytes]) -> list[Rejected]:
         batch.add(Columns(range(offset, offset + len(values)), values, [0] * len(values)), {})
         offset += len(values)
         read.append(batch)
-    actions = Actions(IndexNames("i", time="timestamp"))
-    partition = ElasticsearchPartition(
-        client,  # type: ignore[arg-type]
-        actions,
-        None,
-        check_topic=lambda: None,
-        metrics=SinkMetrics(),
-    )
-    return partition.store(read, retry)
+    partition = partition_of(client)
+    return [rejected for batch in read for rejected in partition.store([batch], retry)]
 
 
 @pytest.mark.parametrize("poison", [0, 4, 9])
@@ -334,6 +337,17 @@ def test_only_what_was_refused_for_load_is_sent_again() -> None:
     assert store(client, [event(number) for number in range(20)]) == []
     assert client.requests == [20, 20, 2, 2]
     assert len(client.documents) == 20
+
+
+def test_batches_that_wait_go_together() -> None:
+    client = FakeElasticsearch(lambda id, time: (201, ""))
+    batches = []
+    for number in range(3):
+        batches.append(Batch(PARTITION, number, 0, opened_at=0.0))
+        batches[-1].add(Columns([number], [event(number)], [0]), {})
+    assert partition_of(client).store(batches, lambda what, action: action()) == []  # type: ignore[arg-type]
+    assert client.requests == [3]
+    assert len(client.documents) == 3
 
 
 def test_after_a_refusal_the_next_requests_ask_for_each_document_at_once() -> None:
