@@ -1,10 +1,11 @@
 """The HDFS sink against a consumer that only reads, and against plain WebHDFS PUT (and RENAME) of the same bytes."""
 
+import multiprocessing
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import hdfs
 import requests
@@ -20,19 +21,32 @@ CONNECTIONS = PARTITIONS  # the sink writes one group of files of a partition at
 
 
 def run(stack: Stack, report: Report, scale: float) -> None:
-    """Large, middle and the book's small flushes; then what two settings bring."""
-    plain = _consume_only(stack, int(900_000 * scale))
-    report.add(Figure("plain confluent-kafka, reading only", plain, "events/s"))
-    one_put = _one_put(stack, int(300_000 * scale))
-    report.add(Figure("plain WebHDFS, one PUT of all", one_put, "events/s"))
-    for records, count in ((100_000, 1_200_000), (10_000, 1_020_000), (1_000, 90_000), (10, 9_000)):
+    """Large, middle and the book's small flushes; then what two settings bring.
+
+    Each in turn with its yardsticks, several times, and the best of each counts: the first ones meet a cold Java.
+    """
+    plain = 0.0
+    for records, count, turns in ((100_000, 1_200_000, 4), (10_000, 1_020_000, 3), (1_000, 90_000, 2), (10, 9_000, 2)):
         count = max(int(count * scale), PARTITIONS * records) // (PARTITIONS * records) * (PARTITIONS * records)
-        files = _put_and_rename(stack, count, records)
-        sink = _drain(stack, count, records)
-        slower = min((plain, "reading only"), (files, "plain PUT + RENAME of the same files"))
-        report.add(
-            Figure(f"sink, {records:,} records a file", sink.rate, "events/s", slower[1], slower[0], sink.detail)
-        )
+        files = both = 0.0
+        best: Drained | None = None
+        for _ in range(turns):
+            if records >= 10_000:
+                reading, at_once = _reading_and_both(stack, count, records)
+                plain, both = max(plain, reading), max(both, at_once)
+            files = max(files, _put_and_rename(stack, count, records))
+            sink = _drain(stack, count, records)
+            best = sink if best is None or sink.rate > best.rate else best
+        assert best is not None
+        title = f"{records:,} records a file"
+        report.add(Figure(f"plain PUT + RENAME, {title}", files, "events/s"))
+        slower = min((plain, "reading only"), (files, "plain PUT + RENAME"))
+        report.add(Figure(f"sink, {title}", best.rate, "events/s", slower[1], slower[0], best.detail))
+        if both:
+            name = "plain reading and plain PUT + RENAME at once"
+            report.add(Figure(f"{name}, {title}", both, "events/s", slower[1], slower[0]))
+            report.add(Figure(f"sink, {title}", best.rate, "events/s", name, both))
+    report.add(Figure("plain confluent-kafka, reading only", plain, "events/s"))
     _settings(stack, report, scale)
 
 
@@ -75,10 +89,28 @@ def _drain(stack: Stack, count: int, records: int, **entry: object) -> Drained:
     )
 
 
-def _consume_only(stack: Stack, count: int) -> float:
+def _reading_and_both(stack: Stack, count: int, records: int) -> tuple[float, float]:
+    """Events/s of reading alone, and of reading and writing the files at the same time, each a process of its own.
+
+    No sink can do more than the latter on these cores, for it does both.
+    """
     topic = make_topic(stack)
     fill(stack, topic, count)
-    return max(consume_only(stack, topic, count, TASKS) for _ in range(2))
+    alone = consume_only(stack, topic, count, TASKS)
+    _content(records)  # made before, not while it is measured
+    writing = multiprocessing.get_context("fork").Process(target=_put_and_rename, args=(stack, count, records))
+    begin = time.perf_counter()
+    writing.start()
+    consume_only(stack, topic, count, TASKS)
+    writing.join()
+    if writing.exitcode:
+        raise RuntimeError("writing the files failed")
+    return alone, count / (time.perf_counter() - begin)
+
+
+@cache
+def _content(records: int) -> bytes:
+    return b"".join(event(number) + b"\n" for number in range(records))
 
 
 def _client(stack: Stack) -> hdfs.InsecureClient:
@@ -87,20 +119,12 @@ def _client(stack: Stack) -> hdfs.InsecureClient:
     return hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=60, session=session)
 
 
-def _one_put(stack: Stack, count: int) -> float:
-    data = b"".join(event(number) + b"\n" for number in range(count))
-    client = _client(stack)
-    begin = time.perf_counter()
-    client.write(f"/bench/put-{uuid.uuid4().hex}", data=data)
-    return count / (time.perf_counter() - begin)
-
-
 def _put_and_rename(stack: Stack, count: int, records: int) -> float:
     """The files that the sink will write, by as many connections as it uses."""
     client = _client(stack)
     folder = f"/bench/plain-{uuid.uuid4().hex}"
     client.makedirs(folder)
-    data = b"".join(event(number) + b"\n" for number in range(records))
+    data = _content(records)
 
     def put(number: int) -> None:
         client.write(f"{folder}/{number}.tmp", data=data)

@@ -21,7 +21,7 @@ from events.bad_events import BadEvents
 from events.bots import is_bot
 from events.counters import Counters, Key
 from events.delivery import Delivers, Mode, Refusal
-from events.event import Event, InvalidEvent, encode
+from events.event import Event, InvalidEvent, encode, encode_all
 from events.http import Environ, Refused
 from events.kinds import Kind
 from events.metrics import ACCEPTED as EVENTS_ACCEPTED
@@ -198,7 +198,7 @@ class Collector:
         made = kind.make_all(events, timestamp=timestamp, user_agent=user_agent)
         if made is None:
             return None
-        values = list(map(encode, made))
+        values = encode_all(made)
         if max(map(len, values)) > self.limits.max_event_bytes:
             return None
         ids = [given.get("id") for given in events]
