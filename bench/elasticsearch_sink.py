@@ -16,7 +16,7 @@ from sinks.elasticsearch.setup import prepare
 TASKS = 3
 IN_FLIGHT = 1
 BULK_RECORDS = 2_000
-_TURNS = 4
+_TURNS = 5
 
 SINKS: dict[str, dict[str, Any]] = {
     "sink": {},
