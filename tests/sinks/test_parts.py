@@ -1,9 +1,12 @@
-"""The small parts of a sink: batches, file names and lines, memory, retries."""
+"""The small parts of a sink: batches, file names and lines, memory, retries, identities of topics."""
 
 import itertools
 import threading
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +17,7 @@ from sinks.hdfs.layout import flat, unflat
 from sinks.memory import MemoryBudget
 from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, Run
 from sinks.retry import Backoff, Retry
+from sinks.topic_ids import TopicIds
 
 PARTITION = Partition("select-color", 0)
 LIMITS = BatchLimits(records=3, bytes=100, seconds=10)
@@ -156,3 +160,27 @@ def test_a_path_becomes_one_name_and_back() -> None:
     for path in ("plain.log", "dt=2026-11-20/hour=10/a.log", "100%2F/%25"):
         assert "/" not in flat(path)
         assert unflat(flat(path)) == path
+
+
+class IdleAdmin:
+    """Kafka's client as it mostly is: with nothing in its queue, so that it counts as false."""
+
+    made = 0
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        IdleAdmin.made += 1
+
+    def __len__(self) -> int:
+        return 0
+
+    def describe_topics(self, *_: Any, **__: Any) -> dict[str, Future[SimpleNamespace]]:
+        found: Future[SimpleNamespace] = Future()
+        found.set_result(SimpleNamespace(topic_id="an id"))
+        return {"select-color": found}
+
+
+def test_one_client_asks_for_the_identity_of_topics_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.topic_ids.AdminClient", IdleAdmin)
+    topic_ids = TopicIds({"bootstrap.servers": "localhost:1"})
+    assert [topic_ids("select-color") for _ in range(3)] == ["an id"] * 3
+    assert IdleAdmin.made == 1
