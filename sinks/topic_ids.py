@@ -28,11 +28,13 @@ class TopicIds:
         if admin is None:  # a client with nothing in its queue is false, too
             admin = AdminClient(self._cluster, logger=client_logger("sinks.librdkafka"))
         try:
+            admin.poll(0)  # has it log
             (future,) = admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS).values()
             topic_id = str(future.result().topic_id)
         except KafkaException as error:
             # The next try has a new client: one whose controller died waits for that one for minutes.
-            self._admin = None
+            if self._admin is admin:
+                self._admin = None
             text = f"Kafka: the id of topic {topic}: {error.args[0].str()}"
             raise Retriable(text, reason="kafka") from error
         self._admin = admin

@@ -9,6 +9,7 @@ from itertools import repeat
 from typing import Any
 
 from events.event import parse_timestamp
+from events.schema import InvalidRecord
 from sinks.fields import FieldReader
 from sinks.records import Record, Run
 
@@ -51,14 +52,17 @@ class IndexNames:
         return self.pattern.partition("%")[0].rstrip("-._")
 
     def of(self, record: Record) -> str:
-        """The index of a record that is a valid event, or has no value."""
+        """The index of a record that is a valid event, or has no value.
+
+        Raises InvalidRecord as FieldReader, and when Kafka's time is no date.
+        """
         if self.fixed is not None:
             return self.fixed
         text = self._read_time(record.value) if self._read_time is not None and record.value is not None else None
         return self._of_time(text, record.timestamp)
 
     def all(self, run: Run) -> Sequence[str]:
-        """The index of each record of a run that has lines. Raises InvalidRecord as FieldReader."""
+        """The index of each record of a run that has lines. Raises as `of`."""
         if self.fixed is not None:
             return [self.fixed] * len(run.offsets)
         texts = self._read_time.all(run.lines or b"") if self._read_time is not None else repeat(None)
@@ -75,7 +79,10 @@ class IndexNames:
                 return self._name_of(text)
             except ValueError:
                 pass  # not a time: Kafka's is taken
-        return datetime.fromtimestamp(timestamp / 1000, UTC).strftime(self.pattern)
+        try:
+            return datetime.fromtimestamp(timestamp / 1000, UTC).strftime(self.pattern)
+        except (ValueError, OverflowError, OSError) as error:
+            raise InvalidRecord(f"its Kafka time {timestamp} names no index: {error}") from error
 
     def _name_of(self, text: str) -> str:
         return parse_timestamp(text).astimezone(UTC).strftime(self.pattern)

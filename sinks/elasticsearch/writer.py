@@ -121,7 +121,7 @@ class ElasticsearchPartition:
         bodies: list[bytes] = []
         size = 0
         for run in read:
-            body = self._actions.lines(partition, run)
+            body = self._actions.lines(partition, run) if run.size <= BULK_BYTES else None
             if body is not None and len(body) > BULK_BYTES:
                 body = None
             if runs and (body is None or size + len(body) > BULK_BYTES):

@@ -339,6 +339,16 @@ def test_only_what_was_refused_for_load_is_sent_again() -> None:
     assert len(client.documents) == 20
 
 
+def test_a_kafka_time_that_is_no_date_is_the_records_fault() -> None:
+    names = IndexNames("i-%Y", time="kafka")
+    good, bad = Record(1, event(1), 1_790_000_000_000), Record(2, event(2), 10**17)
+    assert names.of(good) == "i-2026"
+    with pytest.raises(InvalidRecord, match="its Kafka time 100000000000000000 names no index"):
+        names.of(bad)
+    run = Run(Columns(range(2), [event(1), event(2)], [good.timestamp, bad.timestamp]))
+    assert Actions(names).lines(PARTITION, run) is None
+
+
 def test_batches_that_wait_go_together() -> None:
     client = FakeElasticsearch(lambda id, time: (201, ""))
     batches = []

@@ -173,6 +173,9 @@ class IdleAdmin:
     def __len__(self) -> int:
         return 0
 
+    def poll(self, timeout: float) -> int:
+        return 0
+
     def describe_topics(self, *_: Any, **__: Any) -> dict[str, Future[SimpleNamespace]]:
         found: Future[SimpleNamespace] = Future()
         found.set_result(SimpleNamespace(topic_id="an id"))
