@@ -98,7 +98,10 @@ def parse_timestamp(text: str) -> datetime:
 
     Raises ValueError when it is not ISO 8601, has no zone, or its year can't be told in every zone.
     """
-    moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows a small t and z
+    try:
+        moment = datetime.fromisoformat(text.upper())  # RFC 3339 allows a small t and z
+    except ValueError:
+        raise ValueError(f"timestamp {text!r} is not ISO 8601") from None
     if moment.tzinfo is None:
         raise ValueError(f"timestamp {text!r} has no time zone")
     if not YEARS[0] < moment.year < YEARS[1]:

@@ -11,6 +11,9 @@ from sinks.errors import Fatal, Retriable
 
 TOO_LARGE = 413
 
+_MAX_WORDS = 500
+"""Characters of Elasticsearch's words that are kept: they may quote a whole document, whose dead letter has both."""
+
 _BUSY = {408, 429, 500, 502, 503, 504}
 """Status codes, of a request or of one document, after which trying again helps."""
 
@@ -59,9 +62,14 @@ def reason_of(error: dict[str, Any] | None) -> str:
     """Elasticsearch's own words; empty for no error."""
     if not error:
         return ""
-    reason = f"{error.get('type', '')}: {error.get('reason', '')}"
+    reason = f"{error.get('type', '')}: {_cut(error.get('reason', ''))}"
     cause = (error.get("caused_by") or {}).get("reason")
-    return f"{reason} ({cause})" if cause else reason
+    return f"{reason} ({_cut(cause)})" if cause else reason
+
+
+def _cut(text: object) -> str:
+    text = str(text)
+    return text if len(text) <= _MAX_WORDS else f"{text[:_MAX_WORDS]}..."
 
 
 def classified(error: elasticsearch.ApiError | elasticsearch.TransportError) -> Retriable | Fatal:

@@ -257,6 +257,14 @@ def test_a_failed_request_is_tried_again_or_stops_the_sink(error: Exception, kin
     assert type(classified(error)) is kind  # type: ignore[arg-type]
 
 
+def test_of_a_reason_that_quotes_the_document_the_beginning_is_kept() -> None:
+    words, cause = "field [a] " + "x" * 600_000, {"reason": "y" * 600_000}
+    reason = reason_of({"type": "document_parsing_exception", "reason": words, "caused_by": cause})
+    assert reason.startswith("document_parsing_exception: field [a] xxx")
+    assert "... (yyy" in reason
+    assert len(reason) < 1_100
+
+
 class FakeElasticsearch:
     """Keeps documents; `answer` decides on each by its id and how often it was sent; 413 above `most` bytes."""
 
