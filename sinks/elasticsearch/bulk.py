@@ -1,0 +1,164 @@
+"""Bulk requests: records on their way into the index, until each is stored or refused."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import elasticsearch
+from elasticsearch import Elasticsearch
+
+from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.outcomes import TOO_LARGE, Outcome, classified, outcome_of, reason_of
+from sinks.errors import Fatal, Retriable
+from sinks.metrics import SinkMetrics
+from sinks.records import Partition, Record, Rejected
+
+BULK_BYTES = 8 * 1024 * 1024
+"""The largest body of a bulk request, in bytes (a single document may be larger)."""
+
+_WARY_REQUESTS = 100
+"""After one with errors so many requests of a partition ask at once for the outcome of each document."""
+
+_OUTCOMES = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
+
+
+class Item(NamedTuple):
+    """A record and its lines of a bulk request."""
+
+    record: Record
+    body: bytes
+
+
+class Chunk(NamedTuple):
+    """Records of one bulk request. records: how many; body: the lines of all; items: gives each."""
+
+    records: int
+    body: bytes
+    items: Callable[[], list[Item]]
+
+
+def piece(items: list[Item]) -> Chunk:
+    """A request of records whose lines were made one by one."""
+    return Chunk(len(items), b"".join(item.body for item in items), lambda: items)
+
+
+class Caution:
+    """Whether a partition's requests ask for the fate of each document, or only whether all are stored, which is quicker.
+
+    Several threads may use it: what one notes too late for another costs a request more.
+    """
+
+    def __init__(self) -> None:
+        self._requests = 0
+
+    def note_errors(self) -> None:
+        """A request had some: the next ones may, too."""
+        self._requests = _WARY_REQUESTS
+
+    def asks_for_each(self) -> bool:
+        """Whether the next request is to be answered document by document."""
+        self._requests = max(0, self._requests - 1)
+        return self._requests > 0
+
+
+class Bulk:
+    """Records on their way into the index; each try sends those that are neither stored nor rejected."""
+
+    def __init__(
+        self,
+        client: Elasticsearch,
+        chunk: Chunk,
+        partition: Partition,
+        actions: Actions,
+        caution: Caution,
+        metrics: SinkMetrics,
+    ) -> None:
+        self._client = client
+        self._partition = partition
+        self._caution = caution
+        self._metrics = metrics
+        self._versioned = actions.versioned
+        self._index = actions.names.fixed
+        self._chunk: Chunk | None = chunk
+        self._open: list[Item] = []
+        self.rejected: list[Rejected] = []
+
+    def send(self) -> None:
+        """Raises Retriable while some remain, Fatal when the sink must stop."""
+        if self._chunk is not None:
+            if not self._caution.asks_for_each() and self._is_stored(self._chunk):
+                return
+            self._open, self._chunk = self._chunk.items(), None
+        remaining: list[Item] = []
+        rejected: list[Rejected] = []
+        troubles: list[tuple[int, str]] = []
+        for item, status, reason in self._answers(self._open):
+            match outcome_of(status, reason, versioned=self._versioned):
+                case Outcome.AGAIN:
+                    remaining.append(item)
+                    troubles.append((status, reason))
+                case Outcome.REFUSED:
+                    kind = "too_large" if status == TOO_LARGE else "refused"
+                    rejected.append(Rejected(item.record, f"Elasticsearch: {reason}", kind))
+                case Outcome.FATAL:
+                    place = f"{self._partition} offset {item.record.offset}"
+                    raise Fatal(f"Elasticsearch answers {status} for {place}: {reason}")
+        self._metrics.indexed(self._partition, len(self._open) - len(remaining) - len(rejected))
+        self._open = remaining
+        self.rejected += rejected
+        if troubles:
+            status, reason = troubles[0]
+            text = f"Elasticsearch: {len(remaining)} documents wait, status {status}: {reason}"
+            raise Retriable(text, reason=str(status))
+
+    def _is_stored(self, chunk: Chunk) -> bool:
+        """Sends all of it; False when that did not work for some. Sent again, what is stored stays as it is."""
+        try:
+            with self._metrics.bulk():
+                answer = self._client.bulk(index=self._index, operations=_as_it_is(chunk.body), filter_path="errors")
+        except elasticsearch.ApiError as error:
+            if not _is_too_large(error):
+                raise classified(error) from error
+        except elasticsearch.TransportError as error:
+            raise classified(error) from error
+        else:
+            if not answer["errors"]:
+                self._metrics.indexed(self._partition, chunk.records)
+                return True
+        self._caution.note_errors()
+        return False
+
+    def _answers(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
+        """Status and reason of each item that is not simply stored."""
+        try:
+            body = _as_it_is(b"".join(item.body for item in items))
+            with self._metrics.bulk():
+                answer = self._client.bulk(index=self._index, operations=body, filter_path=_OUTCOMES)
+        except elasticsearch.ApiError as error:
+            if not _is_too_large(error):
+                raise classified(error) from error
+            if len(items) == 1:
+                yield items[0], TOO_LARGE, str(classified(error))
+                return
+            # One of them is too large, or they are together: the others are no worse for it.
+            middle = len(items) // 2
+            yield from self._answers(items[:middle])
+            yield from self._answers(items[middle:])
+        except elasticsearch.TransportError as error:
+            raise classified(error) from error
+        else:
+            if not answer["errors"]:
+                return
+            for item, outcome in zip(items, answer["items"], strict=True):
+                (result,) = outcome.values()
+                yield item, result["status"], reason_of(result.get("error"))
+                if result["status"] >= 300:
+                    self._caution.note_errors()
+
+
+def _as_it_is(body: bytes) -> Any:
+    """The client sends bytes as they are, though its types do not say so."""
+    return body
+
+
+def _is_too_large(error: elasticsearch.ApiError) -> bool:
+    return error.status_code == TOO_LARGE or "action_request_validation_exception" in str(classified(error))
