@@ -42,7 +42,7 @@ def piece(items: list[Item]) -> Chunk:
 
 
 class Caution:
-    """Whether a partition's requests ask for the fate of each document, or only whether all are stored, which is quicker.
+    """Whether a partition's requests ask for the fate of each document or, which is quicker, whether all are stored.
 
     Several threads may use it: what one notes too late for another costs a request more.
     """
