@@ -30,12 +30,12 @@ class TopicIds:
         try:
             admin.poll(0)  # has it log
             (future,) = admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS).values()
-            topic_id = str(future.result().topic_id)
-        except KafkaException as error:
+            topic_id = str(future.result(2 * _SECONDS).topic_id)
+        except (KafkaException, TimeoutError) as error:
             # The next try has a new client: one whose controller died waits for that one for minutes.
             if self._admin is admin:
                 self._admin = None
-            text = f"Kafka: the id of topic {topic}: {error.args[0].str()}"
-            raise Retriable(text, reason="kafka") from error
+            why = error.args[0].str() if isinstance(error, KafkaException) else "no answer"
+            raise Retriable(f"Kafka: the id of topic {topic}: {why}", reason="kafka") from error
         self._admin = admin
         return topic_id

@@ -112,14 +112,14 @@ def test_sigterm_stores_what_was_read_and_exits_0(stack: Stack, topic: str, run_
 
 
 def test_sigterm_in_mid_stream_loses_nothing_and_repeats_nothing(stack: Stack, topic: str, run_sink: RunSink) -> None:
-    events = [event(n) for n in range(6000)]
+    events = [event(n) for n in range(2400)]
     produce(stack, topic, events)
     sink = run_sink(entry(topic, options={"drain_seconds": 200}))
     wait_until(lambda: len(hdfs_files(stack, f"/t/{topic}")) > 5, what="the first files")
     assert sink.stop(210) == 0
     assert committed_count(stack, f"g-{topic}", topic) == sum(stored(stack, topic).values())
     sink = run_sink(entry(topic, options={"flush_records": 500}))
-    assert wait_stored(stack, topic, 6000) == Counter(events)
+    assert wait_stored(stack, topic, 2400) == Counter(events)
     assert sink.stop() == 0
 
 
