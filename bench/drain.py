@@ -90,7 +90,7 @@ def _wait_assigned(process: "subprocess.Popen[bytes]", log: Path) -> None:
         else:
             balanced_since = None
         size = len(text)
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def _peak_rss(pid: int) -> int:

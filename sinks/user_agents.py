@@ -7,7 +7,6 @@ import msgspec
 import ua_parser
 
 from sinks.fields import FieldReader
-from sinks.records import Run
 
 MAX_PARSED = 512
 """Characters of a user agent that are parsed: real ones are shorter, and a hostile one may cost no time."""
@@ -62,9 +61,8 @@ class AddingAgent:
             return value  # Elasticsearch refuses an object with one field twice
         return value.rstrip()[:-1] + _tail(user_agent[:MAX_PARSED])
 
-    def all(self, run: Run) -> list[bytes]:
-        """The values of a run that has lines. Raises InvalidRecord when one of them does."""
-        lines = run.lines or b""
+    def all(self, lines: bytes) -> list[bytes]:
+        """The object of each line. Raises InvalidRecord when one of them does."""
         values = lines.split(b"\n")[:-1]
         if _OWN in lines:
             return [self(value) for value in values]

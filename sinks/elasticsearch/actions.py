@@ -69,7 +69,7 @@ class Actions:
             return None
         values: Sequence[bytes | None]
         try:
-            values = self._enrich.all(run) if self._enrich is not None else run.values
+            values = self._enrich.all(run.lines) if self._enrich is not None else run.values
             indices = self.names.all(run)
         except InvalidRecord:
             return None

@@ -113,38 +113,27 @@ class Bulk:
     def _is_stored(self, chunk: Chunk) -> bool:
         """Sends all of it; False when that did not work for some. Sent again, what is stored stays as it is."""
         try:
-            with self._metrics.bulk():
-                answer = self._client.bulk(index=self._index, operations=_as_it_is(chunk.body), filter_path="errors")
-        except elasticsearch.ApiError as error:
-            if not _is_too_large(error):
-                raise classified(error) from error
-        except elasticsearch.TransportError as error:
-            raise classified(error) from error
+            has_errors = self._request(chunk.body, "errors")["errors"]
+        except _TooLarge:
+            has_errors = True
+        if has_errors:
+            self._caution.note_errors()
         else:
-            if not answer["errors"]:
-                self._metrics.indexed(self._partition, chunk.records)
-                return True
-        self._caution.note_errors()
-        return False
+            self._metrics.indexed(self._partition, chunk.records)
+        return not has_errors
 
     def _answers(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
         """Status and reason of each item that is not simply stored."""
         try:
-            body = _as_it_is(b"".join(item.body for item in items))
-            with self._metrics.bulk():
-                answer = self._client.bulk(index=self._index, operations=body, filter_path=_OUTCOMES)
-        except elasticsearch.ApiError as error:
-            if not _is_too_large(error):
-                raise classified(error) from error
+            answer = self._request(b"".join(item.body for item in items), _OUTCOMES)
+        except _TooLarge as error:
             if len(items) == 1:
-                yield items[0], TOO_LARGE, str(classified(error))
+                yield items[0], TOO_LARGE, str(error)
                 return
             # One of them is too large, or they are together: the others are no worse for it.
             middle = len(items) // 2
             yield from self._answers(items[:middle])
             yield from self._answers(items[middle:])
-        except elasticsearch.TransportError as error:
-            raise classified(error) from error
         else:
             if not answer["errors"]:
                 return
@@ -154,11 +143,22 @@ class Bulk:
                 if result["status"] >= 300:
                     self._caution.note_errors()
 
+    def _request(self, body: Any, filter_path: str) -> Any:
+        """The answer, with the fields of `filter_path`. Raises _TooLarge, Retriable, Fatal.
 
-def _as_it_is(body: bytes) -> Any:
-    """The client sends bytes as they are, though its types do not say so."""
-    return body
+        body: bytes, which the client sends as they are, though its types do not say so.
+        """
+        try:
+            with self._metrics.bulk():
+                return self._client.bulk(index=self._index, operations=body, filter_path=filter_path)
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            failed = classified(error)
+            if isinstance(error, elasticsearch.ApiError) and (
+                error.status_code == TOO_LARGE or "action_request_validation_exception" in str(failed)
+            ):
+                raise _TooLarge(str(failed)) from error
+            raise failed from error
 
 
-def _is_too_large(error: elasticsearch.ApiError) -> bool:
-    return error.status_code == TOO_LARGE or "action_request_validation_exception" in str(classified(error))
+class _TooLarge(Exception):
+    """Elasticsearch takes the request, or one document of it, for too large."""
