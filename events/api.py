@@ -55,7 +55,7 @@ class ApiView(APIView):
         # Django would log a line for each refused event; the caller was told, and the producer says it once.
         response._has_been_logged = True
         if self.endpoint is not None:
-            count_answer("view", self.endpoint, response.status_code)
+            count_answer("view", self.endpoint, str(response.status_code))
         return super().finalize_response(request, response, *args, **kwargs)
 
     def get_exception_handler(self) -> Any:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from http import HTTPStatus
 from itertools import repeat
 from operator import itemgetter
 from typing import Any
@@ -69,9 +70,11 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
     @cached_property
-    def content(self) -> bytes:
-        """The body as it is sent."""
-        return msgspec.json.encode(self.body)
+    def wire(self) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Status line, headers and body as WSGI wants them."""
+        content = msgspec.json.encode(self.body)
+        headers = [("Content-Length", str(len(content))), *self.headers.items()]
+        return f"{self.status} {HTTPStatus(self.status).phrase}", headers, content
 
 
 ACCEPTED = Answer(202, {"status": "accepted"})
@@ -107,18 +110,20 @@ class Collector:
     bad_events: BadEvents | None = None
 
     @cached_property
-    def _select_accepted(self) -> Key:
-        return EVENTS_ACCEPTED, self.kinds[SELECT_COLOR].topic, self.mode.value
+    def _select(self) -> tuple[Kind, Key]:
+        """The kind of /api/select, and what its accepted events are counted under."""
+        kind = self.kinds[SELECT_COLOR].called(_SELECT_NAMES)
+        return kind, (EVENTS_ACCEPTED, kind.topic, self.mode.value)
 
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
         """Collects one choice of a colour: the caller's `color` and `user`.
 
         Returns 202 (201 in the mode acknowledged), 400 naming each bad field, or 503 when it could not be taken.
         """
-        kind = self.kinds[SELECT_COLOR]
+        kind, accepted = self._select
         timestamp = self.now()
         try:
-            value = self._encode(kind.make(params, timestamp=timestamp, user_agent=user_agent, names=_SELECT_NAMES))
+            value = self._encode(kind.make(params, timestamp=timestamp, user_agent=user_agent))
         except InvalidEvent as invalid:
             self.counters.add((REJECTED, SELECT_COLOR, invalid.reason))
             self.note_bad(params, str(invalid), path=SELECT_PATH, user_agent=user_agent)
@@ -128,7 +133,7 @@ class Collector:
         if refusal is not None:
             self.counters.add((UNAVAILABLE, self.mode.value))
             return _unavailable({"status": "unavailable", "detail": refusal.reason})
-        self.counters.add(self._select_accepted)
+        self.counters.add(accepted)
         return CREATED if self.mode is Mode.ACKNOWLEDGED else ACCEPTED
 
     def batch(self, events: Sequence[Any], *, user_agent: str, mode: Mode) -> Answer:

@@ -84,7 +84,8 @@ class Delivery:
     def take(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
         """See Delivers."""
         if mode is Mode.ACCEPTED:
-            return self._accept(records)
+            left = self._producer.produce_all(records)
+            return self._append(records, left) if left else None
         if mode is Mode.SPOOLED:
             return self._append(records, range(len(records)))
         return self._acknowledge(records)
@@ -99,10 +100,6 @@ class Delivery:
             if self.acknowledging is None:
                 self.acknowledging = self._make_acknowledging()
             return self.acknowledging
-
-    def _accept(self, records: Sequence[Record]) -> Refusal | None:
-        left = self._producer.produce_all(records)
-        return self._append(records, left) if left else None
 
     def _append(self, records: Sequence[Record], indexes: Sequence[int]) -> Refusal | None:
         try:

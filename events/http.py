@@ -41,8 +41,10 @@ def query(environ: Environ) -> dict[str, str | list[str]]:
         if not part:
             continue
         name, _, value = part.partition("=")
-        if "%" in part or "+" in part:
-            name, value = _decoded(name), _decoded(value)
+        if "%" in value or "+" in value:
+            value = _decoded(value)
+        if "%" in name or "+" in name:
+            name = _decoded(name)
         if name in fields:
             given = fields[name]
             fields[name] = [*given, value] if isinstance(given, list) else [given, value]

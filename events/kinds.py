@@ -1,9 +1,10 @@
 """Kinds of events: how what a caller sent becomes an event of its kind. No Django here."""
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -57,30 +58,28 @@ class Kind:
             _field(field) for field in msgspec.structs.fields(event_type) if field.name not in SERVER_FIELDS
         )
         self._checks = [(field.name, field.rule.error, field.default) for field in self.fields]
+        """Of each field: what callers name it, what finds its error, its default."""
         if clash := {field.name for field in self.fields} & set(CLIENT_FIELDS):
             raise TypeError(f"{event_type.__name__}.{clash.pop()}: the name has a meaning of its own")
 
-    def make(
-        self, given: Mapping[str, object], *, timestamp: str, user_agent: str, names: Mapping[str, str] | None = None
-    ) -> Event:
-        """The event of what a caller gave.
+    def called(self, names: Mapping[str, str]) -> Self:
+        """This kind for callers who have other names for its fields. names: field -> what they call it."""
+        other = copy(self)
+        other._checks = [(names[name], *check) for name, *check in self._checks]
+        return other
 
-        names: field -> what this caller calls it, where that differs. Raises InvalidEvent naming each bad field.
-        """
+    def make(self, given: Mapping[str, object], *, timestamp: str, user_agent: str) -> Event:
+        """The event of what a caller gave. Raises InvalidEvent naming each bad field."""
         values: list[Any] = [timestamp, user_agent]
-        errors: dict[str, str] | None = None
+        errors: dict[str, str] = {}
         for name, find_error, default in self._checks:
-            if names:
-                name = names[name]
             value = given.get(name)
-            if value is not None and (error := find_error(value)) is None:
-                values.append(value)
-                continue
-            if value is None or value == default:
-                value = default
-                error = REQUIRED if default is msgspec.NODEFAULT else None
-            if error is not None:
-                errors = {**(errors or {}), name: error}
+            if value is None or (error := find_error(value)) is not None:
+                if value is None or value == default:
+                    value = default
+                    error = REQUIRED if default is msgspec.NODEFAULT else None
+                if error is not None:
+                    errors[name] = error
             values.append(value)
         if errors:
             raise InvalidEvent(errors)

@@ -6,8 +6,6 @@ HTTPS, a foreign Host), and for all other requests, Django has the word.
 """
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
-from http.client import responses
 from io import BytesIO
 from typing import Any
 
@@ -24,7 +22,10 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
 
 _VIEWS = {SELECT_PATH: SelectView, EVENTS_PATH: EventsView}
-_HOT = {("GET", SELECT_PATH), ("POST", SELECT_PATH), ("POST", EVENTS_PATH)}
+_HOT = {("GET", SELECT_PATH, ""), ("POST", SELECT_PATH, ""), ("POST", EVENTS_PATH, "")}
+"""Method, path and prefix of what is answered here."""
+
+_HOT_BY = ["REQUEST_METHOD", "PATH_INFO", "SCRIPT_NAME"]
 
 _ENVELOPES = 1024
 """Kinds of requests that are remembered."""
@@ -32,7 +33,13 @@ _ENVELOPES = 1024
 _MAX_TOLD = 512
 """Characters of the headers of one that is remembered: what callers make up must not fill the memory."""
 
-_STATUS = {status: f"{status} {phrase}" for status, phrase in responses.items()}
+Told = tuple[str | None, ...]
+"""What decides about the headers of an answer."""
+
+Envelope = list[tuple[str, str]] | None
+"""The headers that an answer has beside its own; None: Django answers."""
+
+_NOT_ASKED: Envelope = []
 
 
 class Lane:
@@ -42,40 +49,43 @@ class Lane:
         self._django = django
         self._middleware = _Middleware()
         # What decides about headers: all that the project's middleware looks at.
-        self._told_by = ["wsgi.url_scheme", "HTTP_HOST", "HTTP_ORIGIN", "SERVER_NAME", "SERVER_PORT"]
+        self._told_by = [*_HOT_BY, "wsgi.url_scheme", "HTTP_HOST", "HTTP_ORIGIN", "SERVER_NAME", "SERVER_PORT"]
         if settings.SECURE_PROXY_SSL_HEADER:
             self._told_by.append(settings.SECURE_PROXY_SSL_HEADER[0])
         if settings.USE_X_FORWARDED_HOST:
             self._told_by.append("HTTP_X_FORWARDED_HOST")
-        self._envelope = lru_cache(_ENVELOPES)(self._ask_middleware)
+        self._envelopes: dict[Told, Envelope] = {}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """WSGI's."""
-        hot = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        if hot not in _HOT or environ.get("SCRIPT_NAME"):
-            return self._django(environ, start_response)
         told = tuple(map(environ.get, self._told_by))
-        is_short = sum(map(len, filter(None, told))) <= _MAX_TOLD
-        envelope = self._envelope(hot, told) if is_short else self._ask_middleware(hot, told)
+        envelope = self._envelopes.get(told, _NOT_ASKED)
+        if envelope is _NOT_ASKED:
+            envelope = self._find_envelope(told)
         if envelope is None:
             return self._django(environ, start_response)
-        answer = collect(environ, process_collector)
-        count_answer("lane", environ["PATH_INFO"], answer.status)
-        headers = [*envelope, ("Content-Length", str(len(answer.content))), *answer.headers.items()]
-        start_response(_STATUS[answer.status], headers)
-        return (answer.content,)
+        status, headers, content = collect(environ, process_collector).wire
+        count_answer("lane", environ["PATH_INFO"], status[:3])
+        start_response(status, envelope + headers)
+        # A list, no other sequence: granian sends it at once, what else there is piece by piece.
+        return [content]
 
-    def _ask_middleware(self, hot: tuple[str, str], told: tuple[str | None, ...]) -> list[tuple[str, str]] | None:
-        method, path = hot
-        environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": "", "QUERY_STRING": ""}
+    def _find_envelope(self, told: Told) -> Envelope:
+        if told[: len(_HOT_BY)] not in _HOT:
+            return None
         given = {name: value for name, value in zip(self._told_by, told, strict=True) if value is not None}
-        return self._middleware.headers({**environ, **given})
+        envelope = self._middleware.headers({**given, "QUERY_STRING": ""})
+        if sum(map(len, given.values())) <= _MAX_TOLD:
+            if len(self._envelopes) >= _ENVELOPES:
+                self._envelopes.clear()
+            self._envelopes[told] = envelope
+        return envelope
 
 
 class _Middleware(WSGIHandler):
     """Django's middleware around a view that says nothing."""
 
-    def headers(self, environ: Environ) -> list[tuple[str, str]] | None:
+    def headers(self, environ: Environ) -> Envelope:
         """The headers of a hot answer, None when the middleware gives an answer of its own."""
         request = WSGIRequest({"wsgi.input": BytesIO(), **environ})
         response = self.get_response(request)

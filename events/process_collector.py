@@ -34,10 +34,10 @@ def process_delivery() -> ProcessDelivery:
     return _delivery
 
 
-def count_answer(door: str, endpoint: str, status: int) -> None:
-    """Counts an answer of /api/select or /api/events; door: lane or view."""
+def count_answer(door: str, endpoint: str, status: str) -> None:
+    """Counts an answer of /api/select or /api/events; door: lane or view; status: in digits."""
     if (collector := _collector) is not None:
-        collector.counters.add((REQUESTS, door, endpoint, str(status)))
+        collector.counters.add((REQUESTS, door, endpoint, status))
 
 
 def close_process_collector() -> None:

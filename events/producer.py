@@ -11,8 +11,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 from weakref import WeakMethod
 
@@ -56,8 +54,6 @@ STATISTICS: dict[str, Any] = {
 
 REACHED_SECONDS = 25.0
 """How long a broker that was heard counts as reachable, with the options of STATISTICS."""
-
-_topic, _headers = itemgetter(0), itemgetter(2)
 
 _POLL_SECONDS = 0.1
 _CLOSE_SECONDS = 5.0
@@ -115,11 +111,13 @@ class EventProducer:
         # A cycle of references would leave the end of a closed client to the garbage collector, perhaps in a forked
         # child, where it hangs.
         note_error, note_statistics = WeakMethod(self._note_error), WeakMethod(self._note_statistics)
+        report = WeakMethod(self._report_plain)
         self._producer = Producer(
             {
                 **options,
                 "error_cb": lambda error: (note := note_error()) and note(error),
                 "stats_cb": lambda text: (note := note_statistics()) and note(text),
+                "on_delivery": lambda error, message: (note := report()) and note(error, message),
             },
             logger=client_logger("events.librdkafka"),
         )
@@ -128,6 +126,7 @@ class EventProducer:
         self._away_reason = f"Kafka has taken no event for {away_seconds:g} s"
         self._keep = keep
         self._reports = reports
+        # Threads add to it without a lock: CPython changes threads at calls and jumps, and there is none in `+=`.
         self._handed = 0
         # Only the thread that serves reports writes these: the poller, then the closer once the poller has ended.
         self._delivered = self._delivered_before = 0
@@ -186,8 +185,8 @@ class EventProducer:
                 report = report or partial(self._report, headers)
                 self._producer.produce(topic, value, key=key, headers=headers, on_delivery=report)
             else:
-                self._producer.produce(topic, value, key=key, on_delivery=report or self._report_plain)
-            self._note_handed(1)
+                self._producer.produce(topic, value, key=key, on_delivery=report)
+            self._handed += 1
         except BufferError:
             raise self._refusal("the queue to Kafka is full") from None
         except KafkaException as error:
@@ -210,46 +209,28 @@ class EventProducer:
         try:
             if self._is_closed or self.is_away:
                 return range(len(records))
-            left = self._produce_each(records) if len(records) == 1 else self._produce_runs(records)
-            self._note_handed(len(records) - len(left))
+            left = self._produce_each(records)
+            taken = len(records) - len(left)
+            self._handed += taken
         finally:
             self._entered.pop()
-        self._refused += bool(left)
-        return left
-
-    def _produce_runs(self, records: Sequence[Record]) -> list[int]:
-        """Those of one topic that follow each other at once, where that can be."""
-        left: list[int] = []
-        first = 0
-        for _, group in groupby(records, key=_topic):
-            run = list(group)
-            produce = self._produce_each if any(map(_headers, run)) else self._produce_batch
-            left += [first + index for index in produce(run)]
-            first += len(run)
+        if left:
+            self._refused += 1
         return left
 
     def _produce_each(self, records: Sequence[Record]) -> list[int]:
+        # produce() with two arguments is quicker than produce_batch(), which wants a dict for each record.
+        produce = self._producer.produce
         left = []
         for index, (topic, value, headers) in enumerate(records):
             try:
                 if headers:
-                    self._producer.produce(topic, value, headers=headers, on_delivery=partial(self._report, headers))
+                    produce(topic, value, headers=headers, on_delivery=partial(self._report, headers))
                 else:
-                    self._producer.produce(topic, value, on_delivery=self._report_plain)
+                    produce(topic, value)
             except (BufferError, KafkaException):
                 left.append(index)
         return left
-
-    def _produce_batch(self, records: Sequence[Record]) -> list[int]:
-        """As `_produce_each` in half of the time, for records of one topic without headers: the call knows none."""
-        messages = [{"value": value} for _, value, _ in records]
-        if self._producer.produce_batch(records[0][0], messages, on_delivery=self._report_plain) == len(messages):
-            return []
-        return [index for index, message in enumerate(messages) if "_error" in message]
-
-    def _note_handed(self, count: int) -> None:
-        # No other thread can come between: CPython changes threads at calls and jumps, and there is none here.
-        self._handed += count
 
     def _count_delivered(self) -> int:
         """What librdkafka was handed, and neither has any more nor gave back."""

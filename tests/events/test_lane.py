@@ -168,13 +168,29 @@ def test_django_is_asked_once_for_each_kind_of_request(delivery: FakeDelivery, m
     assert (len(delivery.taken), len(built), asked) == (200, 2, ["/"])
 
 
+def test_answers_are_lists_which_granian_sends_at_once(delivery: FakeDelivery) -> None:
+    lane = Lane(WSGIHandler())
+    for query in (GOOD, "color=red"):
+        assert type(lane(environ(query=query), lambda *_: None)) is list
+
+
+def test_what_is_remembered_is_bounded(delivery: FakeDelivery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lane_module, "_ENVELOPES", 3)
+    lane = Lane(WSGIHandler())
+    for number in [*range(10), *range(10)]:
+        origin = f"https://{number}.example"
+        status, headers, _ = ask(lane, environ(query=GOOD, HTTP_ORIGIN=origin))
+        assert (status[:3], dict(headers)["access-control-allow-origin"]) == ("202", "*")
+        assert len(lane._envelopes) <= 3
+
+
 def test_headers_of_any_size_are_answered_and_not_remembered(delivery: FakeDelivery) -> None:
     lane = Lane(WSGIHandler())
     for number in range(100):
         origin = f"https://{number}.{'x' * 10_000}.example"
         status, headers, _ = ask(lane, environ(query=GOOD, HTTP_ORIGIN=origin))
         assert (status[:3], dict(headers)["access-control-allow-origin"]) == ("202", "*")
-    assert lane._envelope.cache_info().currsize == 0
+    assert not lane._envelopes
 
 
 # --- Anything at all
