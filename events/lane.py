@@ -22,10 +22,8 @@ StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 WSGIApplication = Callable[[Environ, Any], Iterable[bytes]]
 
 _VIEWS = {SELECT_PATH: SelectView, EVENTS_PATH: EventsView}
-_HOT = {("GET", SELECT_PATH, ""), ("POST", SELECT_PATH, ""), ("POST", EVENTS_PATH, "")}
-"""Method, path and prefix of what is answered here."""
-
-_HOT_BY = ["REQUEST_METHOD", "PATH_INFO", "SCRIPT_NAME"]
+_HOT = {("GET", SELECT_PATH), ("POST", SELECT_PATH), ("POST", EVENTS_PATH)}
+"""Method and path of what is answered here."""
 
 _ENVELOPES = 1024
 """Kinds of requests that are remembered."""
@@ -49,7 +47,8 @@ class Lane:
         self._django = django
         self._middleware = _Middleware()
         # What decides about headers: all that the project's middleware looks at.
-        self._told_by = [*_HOT_BY, "wsgi.url_scheme", "HTTP_HOST", "HTTP_ORIGIN", "SERVER_NAME", "SERVER_PORT"]
+        self._told_by = ["REQUEST_METHOD", "PATH_INFO", "SCRIPT_NAME"]
+        self._told_by += ["wsgi.url_scheme", "HTTP_HOST", "HTTP_ORIGIN", "SERVER_NAME", "SERVER_PORT"]
         if settings.SECURE_PROXY_SSL_HEADER:
             self._told_by.append(settings.SECURE_PROXY_SSL_HEADER[0])
         if settings.USE_X_FORWARDED_HOST:
@@ -71,7 +70,8 @@ class Lane:
         return [content]
 
     def _find_envelope(self, told: Told) -> Envelope:
-        if told[: len(_HOT_BY)] not in _HOT:
+        method, path, prefix, *_ = told
+        if prefix or (method, path) not in _HOT:
             return None
         given = {name: value for name, value in zip(self._told_by, told, strict=True) if value is not None}
         envelope = self._middleware.headers({**given, "QUERY_STRING": ""})
