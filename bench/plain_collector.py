@@ -2,38 +2,27 @@
 
 import os
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus
 
-import msgspec
 from confluent_kafka import Producer
+from django.utils import timezone
 
 from bench.hello import application as hello
-from events.event import Clock, SelectColor
-from events.process_delivery import UNHURRIED_OPTIONS
+from events.event import Clock, SelectColor, encode
+from events.producer import UNHURRIED
 
 TOPIC = os.environ.get("EVENTS_TOPIC", "select-color")
 
-_encode = msgspec.json.Encoder().encode
-
-
-@cache
-def _tools() -> tuple[Producer, Clock]:
-    """Made after the server's fork."""
-    from django.utils import timezone
-
-    servers = os.environ["TEST_KAFKA_BOOTSTRAP_SERVERS"]
-    return Producer({"bootstrap.servers": servers, "acks": 1, **UNHURRIED_OPTIONS}), Clock(
-        timezone.get_default_timezone()
-    )
+# Each of the server's processes imports this for itself.
+_now = Clock(timezone.get_default_timezone())
+_producer = Producer({"bootstrap.servers": os.environ["TEST_KAFKA_BOOTSTRAP_SERVERS"], "acks": 1, **UNHURRIED})
 
 
 def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
     """WSGI's."""
-    producer, now = _tools()
     fields = dict([part.split("=") for part in environ["QUERY_STRING"].split("&")])
-    event = SelectColor(now(), environ["HTTP_USER_AGENT"], unquote_plus(fields["color"]), unquote_plus(fields["user"]))
-    producer.produce(TOPIC, _encode(event))
-    producer.poll(0)
+    event = SelectColor(_now(), environ["HTTP_USER_AGENT"], unquote_plus(fields["color"]), unquote_plus(fields["user"]))
+    _producer.produce(TOPIC, encode(event))
+    _producer.poll(0)
     return hello(environ, start_response)

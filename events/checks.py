@@ -6,7 +6,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from events.conf import events_settings, kinds, producer_options
-from events.producer import check_options
+from events.producer import UNHURRIED, check_options
 
 
 @checks.register
@@ -19,7 +19,7 @@ def check_events_settings(**_: Any) -> list[checks.CheckMessage]:
     except ImproperlyConfigured as error:
         return [checks.Error(str(error), id="events.E001")]
     try:
-        check_options(options)
+        check_options({**UNHURRIED, **options})
     except ValueError as error:
         return [
             checks.Error(

@@ -17,16 +17,13 @@ from events.delivery import Delivery, to_payload
 from events.draining import is_draining
 from events.feeder import Feeder
 from events.forking import never_destroy
-from events.producer import STATISTICS, DeliveryCounts, EventProducer, Headers, Record
+from events.producer import STATISTICS, UNHURRIED, DeliveryCounts, EventProducer, Headers, Record
 from events.spool import Spool, SpoolFull
 
 logger = logging.getLogger(__name__)
 
 # librdkafka looks once a second for records whose time is over; the rest is for their reports.
 TIMEOUT_LEEWAY_SECONDS = 1.5
-
-UNHURRIED_OPTIONS = {"linger.ms": 20, "sticky.partitioning.linger.ms": 40}
-"""librdkafka options of the producer that nobody waits for: fewer and larger requests cost server and Kafka less."""
 
 BAD_EVENTS_OPTIONS = {"queue.buffering.max.kbytes": 16 * 1024, "message.timeout.ms": 30_000}
 """librdkafka options of the producer of bad events: a topic that is not there must not hold up anything else."""
@@ -62,7 +59,7 @@ class ProcessDelivery:
         self.counters = _make_counters(conf.metrics_path)
         self._spool = _make_spool(root, conf.spool)
         self._producer = EventProducer(
-            {**UNHURRIED_OPTIONS, **options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep
+            {**UNHURRIED, **options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep
         )
         self._feeder = Feeder(
             root,

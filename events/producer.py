@@ -45,6 +45,9 @@ DEFAULTS: dict[str, Any] = {
 DURABLE: dict[str, Any] = {"acks": "all", "enable.idempotence": True}
 """The options of the durable profile: all replicas in sync have a record, once and in order."""
 
+UNHURRIED: dict[str, Any] = {"linger.ms": 20, "sticky.partitioning.linger.ms": 40}
+"""The options of a producer that nobody waits for: fewer and larger requests cost less, here and in Kafka."""
+
 STATISTICS: dict[str, Any] = {
     "statistics.interval.ms": 1000,
     # A client that asks for metadata now and then is not disconnected as idle, and hears from a broker.

@@ -223,6 +223,7 @@ def test_right_options_pass_the_check_without_a_word(capfd: pytest.CaptureFixtur
         ({"kafka": "elsewhere"}, "elsewhere"),
         ({"colors": []}, "colors"),
         ({"producer": {"no.such.option": 1}}, "no.such.option"),
+        ({"producer": {"message.timeout.ms": 15}}, "linger.ms"),
         ({"max_body_bytes": "many"}, "max_body_bytes"),
         ({"producer": {"message.max.bytes": 33_000}}, "max_event_bytes: 32768 bytes, .* message.max.bytes, 33000"),
         ({"mode": "fast"}, "mode"),
