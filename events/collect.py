@@ -47,7 +47,7 @@ BOT = ("event.bot", b"1")
 """The Kafka header of events whose User-Agent is a program's."""
 
 _NO_EVENTS = "The body must be an event or an array of events, in JSON"
-_UNREADABLE = "Must be JSON, without thousands of levels or digits."
+_UNREADABLE = "Must be JSON, without NaN or Infinity, and without thousands of levels or digits."
 _TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{},"]', re.DOTALL)
 """What structures JSON; a quote alone is one that does not end."""
 
@@ -243,7 +243,7 @@ def _headers(given: Mapping[str, Any], common: Headers | None) -> Headers | None
     if (event_id := given.get("id")) is None:
         return common
     if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
-        raise InvalidEvent({"id": "Must be a UUID."}, reason="id")
+        raise InvalidEvent({"id": "Must be a UUID, as in 123e4567-e89b-12d3-a456-426614174000."}, reason="id")
     return [(EVENT_ID, event_id.lower().encode()), *(common or ())]
 
 

@@ -360,10 +360,8 @@ class EventProducer:
         self._note_failure(error, message)
 
     def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:
-        if error is not None:
-            self._returned += 1
-            if self._keep is None:
-                self._note_failure(error, message)
+        # Its caller knows, and says so: it is no failure of this process, and no matter for its log.
+        self._returned += error is not None
         on_delivery(error, message)
 
     def _note_failure(self, error: KafkaError, message: Message) -> None:
