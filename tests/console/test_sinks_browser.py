@@ -85,11 +85,15 @@ def site(stack: Stack, topic: str, index: str, tmp_path: Path) -> Iterator[Site]
         except OSError:
             return False
 
-    wait_until(answers, what="the web server")
-    yield found
-    for process in (*found.sinks, server):
-        if process.is_running():
-            process.kill()
+    try:
+        wait_until(answers, what="the web server")
+        yield found
+    finally:
+        for sink in found.sinks:
+            if sink.is_running():
+                sink.kill()
+        if server.is_running():
+            server.stop()  # killed, it would leave its worker behind
 
 
 def count(stack: Stack, index: str) -> int:
