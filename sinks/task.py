@@ -59,6 +59,7 @@ _PAUSE_AFTER_SECONDS = 1.0
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
 _AWAY_DRAIN_SECONDS = 5.0  # while Kafka is away nothing can be committed, and most stores ask it for something
+_LEAVE_SECONDS = 15.0
 _LOOK_SECONDS = 5.0
 _LOOK_TIMEOUT = 1.0
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
@@ -180,8 +181,17 @@ class SinkTask:
             self._is_leaving = True  # the revocation that closing brings has nothing to store any more
             self._give_up(self._assigned.values())
             self._pool.shutdown(wait=False, cancel_futures=True)
-            if not self._outage.is_away:  # else it would wait for Kafka without end (librdkafka issue 3740)
-                self._consumer.close()
+            if not self._outage.is_away:
+                self._leave_group()
+
+    def _leave_group(self) -> None:
+        """What is stored is committed by now, so nothing is lost when Kafka misses this member instead."""
+        # close() may wait for Kafka without end (librdkafka issue 3740), and has no time-out.
+        leaving = threading.Thread(target=self._consumer.close, name=f"{self.name}-leaves", daemon=True)
+        leaving.start()
+        leaving.join(_LEAVE_SECONDS)
+        if leaving.is_alive():
+            logger.warning("%s: has not left its group within %g s; Kafka will miss it", self.name, _LEAVE_SECONDS)
 
     def run_once(self) -> None:
         """Reads what there is, starts storing what is due, commits what is stored."""

@@ -230,6 +230,29 @@ def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
     assert [(p.state, p.reason) for p in task.status.partitions()] == [("failed", "permission denied")]
 
 
+def test_a_task_ends_with_all_stored_when_kafka_never_lets_it_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinks.task._LEAVE_SECONDS", 0.1)
+    let_go = threading.Event()
+
+    class Held(FakeConsumer):
+        def close(self) -> None:
+            let_go.wait(60)
+
+    consumer, writer = Held([range(10, 20)]), ListWriter(10)
+    stop = threading.Event()
+    thread = threading.Thread(target=make_task(consumer, writer).run, args=(stop,))
+    thread.start()
+    try:
+        wait_until(lambda: consumer.committed_offset == 20, what="everything committed")
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+    finally:
+        stop.set()
+        let_go.set()
+    assert writer.offsets == list(range(10, 20))
+
+
 class CommittedWriter(ListWriter):
     """Goes on where Kafka says, as the writer of Elasticsearch does."""
 
