@@ -63,7 +63,7 @@ class Kind:
             raise TypeError(f"{event_type.__name__}.{clash.pop()}: the name has a meaning of its own")
 
     def called(self, names: Mapping[str, str]) -> Self:
-        """This kind for callers who have other names for its fields. names: field -> what they call it."""
+        """This kind for callers of `make` who have other names for its fields. names: field -> what they call it."""
         other = copy(self)
         other._checks = [(names[name], *check) for name, *check in self._checks]
         return other
