@@ -239,7 +239,8 @@ def test_a_rewind_killed_at_any_step_is_finished_by_the_next(bench: Bench) -> No
     def kill_before(number: int) -> None:
         store = stored(number)
         killed = bench.start(store, command=rewind, fault={"do": "kill", "number": number})
-        assert killed.wait() == -signal.SIGKILL
+        # What the sink happened to store with fewer commits takes fewer steps.
+        assert killed.wait() == (-signal.SIGKILL if len(killed.steps) > number else 0), killed.text
         again = bench.start(store, command=rewind)
         assert again.wait() == 0, again.text
         assert store.count() == 10, f"killed before {killed.steps[-1]}"
