@@ -432,6 +432,26 @@ def test_what_a_closed_page_left_is_sent_by_another_one(site: Site, delivery: Fa
     assert Counter(taken_ids(delivery)) == Counter(ids)
 
 
+def test_a_page_that_was_left_sends_nothing_more_until_it_is_shown_again(site: Site, delivery: FakeDelivery) -> None:
+    """A browser may tell it that the network is back, but it would not see the answer: another page sends the event."""
+    page = site.open()
+    site.answer(is_lost)
+    ids = collect(page, "a")
+    await_outcomes(page, "waiting")
+    tried = page.evaluate("requestTimes.length")
+    site.answer(None)
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide')) && dispatchEvent(new Event('online'))")
+    await_sent(site.open())  # it takes over what the first has left
+    assert taken_ids(delivery) == ids
+    assert page.evaluate("requestTimes.length") == tried
+    ids += collect(page, "b")  # by a handler of the page's end; one more request is all that it has
+    wait_until(lambda: taken_ids(delivery) == ids, what="the event of the page's end")
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    ids += collect(page, "c")
+    await_sent(page)
+    assert taken_ids(delivery) == ids
+
+
 def test_what_a_page_is_sending_is_left_to_it_until_it_ends(site: Site) -> None:
     site.answer(lambda route: None if "slow" in route.request.post_data else route.fallback())
     slow, fast = site.open(), site.open()

@@ -26,6 +26,7 @@
   let dropped = 0;
   let isDraining = false;
   let isPaused = false;
+  let isLeft = false; // the page has ended, or waits in the browser to be shown again
   let wake = () => {};
   let flushing; // the promise of what flush sent
   const flying = new Set(); // keys of entries whose answer is awaited
@@ -109,11 +110,11 @@
       watched.add(other);
       holding(other, async () => {
         const age = (key) => Date.now() - parseInt(key.slice(prefix.length), 36);
-        const isLeft = (key) => get(key).startsWith(other) && (locks || age(key) > 60_000);
+        const isFree = (key) => get(key).startsWith(other) && (locks || age(key) > 60_000);
         // If it lives, what it collects from now on is its own. What it or a third page dealt with is soon seen to be gone.
-        let left = keys().filter(isLeft);
+        let left = keys().filter(isFree);
         if (left.length) await sleep(SETTLE);
-        left = left.filter(isLeft);
+        left = left.filter(isFree);
         left.forEach((key) => put(key, owner + textOf(key)));
         watched.delete(other);
         if (!left.length) return;
@@ -210,7 +211,7 @@
   }
 
   async function sendAll() {
-    for (;;) {
+    while (!isLeft) {
       const batch = nextBatch();
       let ms = 0;
       if (flushing) {
@@ -221,12 +222,13 @@
       if (ms) await pause(ms);
     }
     isDraining = false;
-    adopt();
+    if (!isLeft) adopt();
   }
 
   async function drain() {
+    if (isLeft) return;
     adopt();
-    if (isDraining || !ownKeys().length) return;
+    if (isDraining || !(flushing || ownKeys().length)) return;
     isDraining = true;
     await null; // what is collected in one go becomes one batch
     await holding(owner, sendAll);
@@ -235,7 +237,7 @@
   /** The page may be about to end: sends what is not on its way, without waiting for a lock.
    *
    * A page that ends does not see the answer, and the next one repeats the event. So what waits for the server to come
-   * back stays for the next page, when it is in localStorage.
+   * back stays for the next page, when it is in localStorage, and this one sends nothing more.
    */
   async function flush() {
     const batch = nextBatch();
@@ -259,7 +261,7 @@
     put(key, owner + text);
     dropOldest();
     if (isPaused) queueMicrotask(() => tell(key, "waiting"));
-    if (isHidden()) flush();
+    if (isHidden() || isLeft) flush();
     drain();
     return id;
   }
@@ -269,7 +271,14 @@
   window.collect = collect;
 
   document.addEventListener("visibilitychange", () => (isHidden() ? flush() : drain()));
-  addEventListener("pagehide", flush);
+  addEventListener("pagehide", () => {
+    isLeft = true;
+    flush();
+  });
+  addEventListener("pageshow", () => {
+    isLeft = false;
+    drain();
+  });
   addEventListener("online", () => {
     wake();
     drain();
