@@ -57,6 +57,7 @@ def test_an_empty_name_alerts_in_the_persons_language(
     page.fill("#user", name)
     page.click('[data-color="red"]')
     assert alerts == [f"alert: {text}"]
+    assert page.inner_text("#status") == text
     assert page.evaluate("document.activeElement.id") == "user"
     assert delivery.records == []
 

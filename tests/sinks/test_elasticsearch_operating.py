@@ -313,6 +313,26 @@ def test_a_replay_never_replaces_a_newer_record_of_a_key_or_brings_a_deleted_one
     assert [message.key() for message in read_topic(servers, topic, 9)].count(b"deleted") == 4
 
 
+@pytest.mark.parametrize("to", ["topic", "sink"])
+def test_a_letter_that_names_a_topic_which_the_sink_does_not_read_is_left_alone(
+    servers: Stack, topic: str, client: Elasticsearch, capsys: Any, to: str
+) -> None:
+    """Whoever may write to the dead-letter topic could have written it."""
+    sink = entry(topic, topic, target={"id": "key"})
+    set_up(client, sink)
+    make_topics(servers, foreign := f"{topic}.other")
+    producer = Producer({"bootstrap.servers": servers.bootstrap_servers})
+    for where, key in ((foreign, "key"), (topic, None)):
+        headers = {"dlq.sink": "under-test", "dlq.reason": "bad", "dlq.topic": where, "dlq.partition": "0"}
+        headers |= {"dlq.offset": "0", "dlq.timestamp": "1763000000000"}
+        producer.produce(f"{topic}.dlq", event(0), key=key, headers=list(headers.items()))
+    assert producer.flush(30) == 0
+    assert run_command("replay_dlq", sink, to=to) == 1
+    out = capsys.readouterr().out
+    assert "1 left out: they are said to come from topics that the sink does not read" in out
+    assert sum(end_offsets(servers, foreign)) == 0
+
+
 def test_nothing_is_replayed_while_a_transaction_hides_what_was_noted(servers: Stack, topic: str) -> None:
     """Of another sink, perhaps, with the same dead-letter topic."""
     sink = entry(topic, topic)

@@ -141,6 +141,7 @@
     const user = nameField.value.trim();
     nameField.setAttribute("aria-invalid", String(user === ""));
     if (user === "") {
+      say("failed", texts.nameMissing); // stays when the alert is gone
       window.alert(texts.nameMissing);
       nameField.focus();
       return;

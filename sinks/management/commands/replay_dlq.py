@@ -26,6 +26,10 @@ _REASON = 120
 _PATIENCE_SECONDS = 60.0
 
 _TOO_LARGE = "were too large for the dead-letter topic, which has no value of theirs"
+_FOREIGN = (
+    "are said to come from topics that the sink does not read: whoever may write to the dead-letter topic could have "
+    "named any topic"
+)
 _KEYED = (
     "have a key: as new records they would be the newest of their keys, also where a newer one has come since; "
     "--keyed sends them all the same"
@@ -154,11 +158,12 @@ class _Choice:
         self, sink: SinkConfig, log: LetterLog, reader: LogReader, reason: "re.Pattern[str]", options: dict[str, Any]
     ) -> None:
         self._log = log
+        self._topics = sink.topics
         self._reason = reason
         self._options = options
         self._newest: NewestOfKeys | None = None
         if options["to"] == "sink" and isinstance(sink.target, ElasticsearchTarget) and sink.target.actions().versioned:
-            self._newest = NewestOfKeys(self._fitting(), reader)
+            self._newest = NewestOfKeys(filter(self._is_own, self._fitting()), reader)
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.examples: dict[tuple[str, str], str] = {}
         self.left_out: Counter[str] = Counter()
@@ -183,7 +188,12 @@ class _Choice:
             if self._reason.search(letter.reason) and self._options["topic"] in (None, letter.origin[0].topic):
                 yield letter
 
+    def _is_own(self, letter: StoredLetter) -> bool:
+        return letter.origin[0].topic in self._topics
+
     def _hindrance(self, letter: StoredLetter) -> str:
+        if not self._is_own(letter):
+            return _FOREIGN
         if not letter.is_whole:
             return _TOO_LARGE
         if self._options["to"] == "topic" and letter.record.key is not None and not self._options["keyed"]:
