@@ -16,7 +16,7 @@ BULK_BYTES = 8 * 1024 * 1024
 """The largest body of a bulk request, in bytes (a single document may be larger)."""
 
 _WARY_REQUESTS = 100
-"""After one with errors so many requests of a partition ask at once for the outcome of each document."""
+"""For so many requests of a partition its `Caution` lasts."""
 
 _OUTCOMES = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
@@ -42,22 +42,38 @@ def piece(items: list[Item]) -> Chunk:
 
 
 class Caution:
-    """Whether a partition's requests ask for the fate of each document or, which is quicker, whether all are stored.
+    """What a partition's next requests do otherwise since one had trouble.
 
     Several threads may use it: what one notes too late for another costs a request more.
+
+    most_bytes: the largest body that is tried. A proxy in between may take much less than Elasticsearch.
     """
 
     def __init__(self) -> None:
-        self._requests = 0
+        self._wary = 0
+        self._taken = 0
+        self.most_bytes = BULK_BYTES
 
     def note_errors(self) -> None:
         """A request had some: the next ones may, too."""
-        self._requests = _WARY_REQUESTS
+        self._wary = _WARY_REQUESTS
 
     def asks_for_each(self) -> bool:
-        """Whether the next request is to be answered document by document."""
-        self._requests = max(0, self._requests - 1)
-        return self._requests > 0
+        """Whether the next request asks for the fate of each document or, which is quicker, whether all are stored."""
+        self._wary = max(0, self._wary - 1)
+        return self._wary > 0
+
+    def note_too_large(self, size: int) -> None:
+        """A body of so many bytes was. The next are smaller; halves of this one are."""
+        self.most_bytes = min(self.most_bytes, size * 3 // 4)
+        self._taken = 0
+
+    def note_taken(self) -> None:
+        """A request was not too large. After many of them larger ones are tried: perhaps one document alone was."""
+        self._taken += 1
+        if self._taken == _WARY_REQUESTS:
+            self._taken = 0
+            self.most_bytes = min(BULK_BYTES, self.most_bytes * 2)
 
 
 class Bulk:
@@ -124,16 +140,17 @@ class Bulk:
 
     def _answers(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
         """Status and reason of each item that is not simply stored."""
+        if len(items) > 1 and sum(len(item.body) for item in items) > self._caution.most_bytes:
+            yield from self._answers_of_halves(items)
+            return
         try:
             answer = self._request(b"".join(item.body for item in items), _OUTCOMES)
         except _TooLarge as error:
             if len(items) == 1:
                 yield items[0], TOO_LARGE, str(error)
-                return
-            # One of them is too large, or they are together: the others are no worse for it.
-            middle = len(items) // 2
-            yield from self._answers(items[:middle])
-            yield from self._answers(items[middle:])
+            else:
+                # One of them is too large, or they are together: the others are no worse for it.
+                yield from self._answers_of_halves(items)
         else:
             if not answer["errors"]:
                 return
@@ -143,6 +160,11 @@ class Bulk:
                 if result["status"] >= 300:
                     self._caution.note_errors()
 
+    def _answers_of_halves(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
+        middle = len(items) // 2
+        yield from self._answers(items[:middle])
+        yield from self._answers(items[middle:])
+
     def _request(self, body: Any, filter_path: str) -> Any:
         """The answer, with the fields of `filter_path`. Raises _TooLarge, Retriable, Fatal.
 
@@ -150,14 +172,16 @@ class Bulk:
         """
         try:
             with self._metrics.bulk():
-                return self._client.bulk(index=self._index, operations=body, filter_path=filter_path)
+                answer = self._client.bulk(index=self._index, operations=body, filter_path=filter_path)
         except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
             failed = classified(error)
-            if isinstance(error, elasticsearch.ApiError) and (
-                error.status_code == TOO_LARGE or "action_request_validation_exception" in str(failed)
-            ):
-                raise _TooLarge(str(failed)) from error
-            raise failed from error
+            if isinstance(error, elasticsearch.ApiError) and error.status_code == TOO_LARGE:
+                self._caution.note_too_large(len(body))
+            elif "action_request_validation_exception" not in str(failed):
+                raise failed from error
+            raise _TooLarge(str(failed)) from error
+        self._caution.note_taken()
+        return answer
 
 
 class _TooLarge(Exception):

@@ -7,7 +7,7 @@ from elasticsearch import Elasticsearch
 
 from events.schema import InvalidRecord
 from sinks.elasticsearch.actions import Actions
-from sinks.elasticsearch.bulk import BULK_BYTES, Bulk, Caution, Chunk, Item, piece
+from sinks.elasticsearch.bulk import Bulk, Caution, Chunk, Item, piece
 from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.outcomes import classified
 from sinks.elasticsearch.topics import TopicNotes
@@ -110,10 +110,11 @@ class ElasticsearchPartition:
         bodies: list[bytes] = []
         size = 0
         for run in read:
-            body = self._actions.lines(partition, run) if run.size <= BULK_BYTES else None
-            if body is not None and len(body) > BULK_BYTES:
+            most = self._caution.most_bytes
+            body = self._actions.lines(partition, run) if run.size <= most else None
+            if body is not None and len(body) > most:
                 body = None
-            if runs and (body is None or size + len(body) > BULK_BYTES):
+            if runs and (body is None or size + len(body) > most):
                 chunk = self._whole(partition, runs, bodies)
                 runs, bodies, size = [], [], 0  # not to be held while it is sent
                 yield chunk
@@ -145,7 +146,7 @@ class ElasticsearchPartition:
                 continue
             if body is None:
                 continue
-            if items and size + len(body) > BULK_BYTES:
+            if items and size + len(body) > self._caution.most_bytes:
                 yield piece(items)
                 items, size = [], 0
             items.append(Item(record, body))

@@ -274,11 +274,13 @@ class FakeElasticsearch:
         self.sent: dict[str, int] = {}
         self.documents: dict[str, Any] = {}
         self.requests: list[int] = []
+        self.too_large: list[int] = []
 
     def bulk(self, index: str | None, operations: bytes, filter_path: str) -> dict[str, Any]:
         parts = operations.splitlines()
         self.requests.append(len(parts) // 2)
         if len(operations) > self._most:
+            self.too_large.append(len(operations))
             raise api_error(413)
         items = []
         for action, document in zip(parts[::2], parts[1::2], strict=True):
@@ -388,13 +390,30 @@ def test_a_request_that_is_too_large_is_split_down_to_the_document_that_is() -> 
     assert len(client.documents) == 19
 
 
+def test_how_much_a_proxy_takes_is_learned_and_more_is_tried_only_now_and_then() -> None:
+    client = FakeElasticsearch(lambda id, time: (201, ""), most=2000)
+    assert store(client, *([event(30 * batch + number) for number in range(30)] for batch in range(100))) == []
+    assert len(client.documents) == 3000
+    assert set(client.sent.values()) == {1}
+    assert len(client.requests) > 200
+    assert 2 <= len(client.too_large) <= 10
+
+
+def test_one_document_that_was_too_large_does_not_make_requests_small_for_ever() -> None:
+    client = FakeElasticsearch(lambda id, time: (201, ""))
+    few = [[event(10 * batch + number) for number in range(10)] for batch in range(100)]
+    (rejected,) = store(client, [event(0), event(1, userName="x" * 10_000), *few[0]], *few, *few)
+    assert rejected.record.offset == 1
+    assert client.requests[-50:] == [10] * 50
+
+
 def test_what_can_not_be_told_stops_the_sink() -> None:
     with pytest.raises(Fatal, match=r"answers 418 for select-color-2 offset 0: odd: why"):
         store(FakeElasticsearch(lambda id, time: (418, "odd")), [event(0)])
 
 
 def test_bulks_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.elasticsearch.writer.BULK_BYTES", 1000)
+    monkeypatch.setattr("sinks.elasticsearch.bulk.BULK_BYTES", 1000)
     client = FakeElasticsearch(lambda id, time: (201, ""), most=1000)
     assert store(client, [event(number) for number in range(30)]) == []
     assert len(client.documents) == 30
