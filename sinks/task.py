@@ -186,12 +186,23 @@ class SinkTask:
 
     def _leave_group(self) -> None:
         """What is stored is committed by now, so nothing is lost when Kafka misses this member instead."""
-        # close() may wait for Kafka without end (librdkafka issue 3740), and has no time-out.
-        leaving = threading.Thread(target=self._consumer.close, name=f"{self.name}-leaves", daemon=True)
+        # Kafka may be slow to let it go, and close() has no time-out.
+        leaving = threading.Thread(target=self._close_consumer, name=f"{self.name}-leaves", daemon=True)
         leaving.start()
         leaving.join(_LEAVE_SECONDS)
         if leaving.is_alive():
             logger.warning("%s: has not left its group within %g s; Kafka will miss it", self.name, _LEAVE_SECONDS)
+
+    def _close_consumer(self) -> None:
+        """Gives all partitions back before closing.
+
+        Closed with partitions, librdkafka now and then never answers the client's rebalance callback, which holds
+        Python's lock meanwhile: all threads stand still for ever (librdkafka issue 4884; the way around it: 4527).
+        """
+        self._consumer.unsubscribe()
+        while self._consumer.assignment():
+            self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)
+        self._consumer.close()
 
     def run_once(self) -> None:
         """Reads what there is, starts storing what is due, commits what is stored."""

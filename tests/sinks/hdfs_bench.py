@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -92,6 +92,15 @@ def each(cases: Iterable[Case], run: Callable[[Case], Result], *, at_a_time: int
     """Runs cases side by side: they mostly wait for Kafka and HDFS."""
     with ThreadPoolExecutor(at_a_time) as pool:
         return list(pool.map(run, cases))
+
+
+def killed_before(steps: Sequence[str], place: int) -> dict[str, Any]:
+    """The fault that kills a sink before this step of another one's.
+
+    Counted within its kind: how many commits there are, and how often HDFS must be asked, differs from run to run.
+    """
+    step = steps[place]
+    return {"do": "kill", "step": step, "number": steps[:place].count(step)}
 
 
 def wait_killed(sink: SinkProcess, store: Store, records: int) -> str | None:

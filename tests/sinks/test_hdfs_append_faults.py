@@ -13,7 +13,7 @@ import pytest
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy
 from tests.sinks.counting import Store
-from tests.sinks.hdfs_bench import Bench, each, wait_killed
+from tests.sinks.hdfs_bench import Bench, each, killed_before, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
 from tests.support import hdfs_files, wait_until
 
@@ -64,9 +64,9 @@ def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
     finish(bench, bench.store("whole"), whole)
     opening = whole.steps.index("upload")
 
-    def kill_before(number: int) -> str | None:
-        store = bench.store(number)
-        sink = bench.start(store, fault={"do": "kill", "number": number}, **ONE_BATCH_EACH)
+    def kill_before(place: int) -> str | None:
+        store = bench.store(place)
+        sink = bench.start(store, fault=killed_before(whole.steps, place), **ONE_BATCH_EACH)
         step = wait_killed(sink, store, records)
         finish(bench, store)
         return step
@@ -88,11 +88,9 @@ def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Ben
     finish(bench, bench.store("whole"), whole)
 
     def kill_before(place: int) -> str | None:
-        # Counted within its step: how often HDFS must be asked until a file is cut differs.
-        step = steps[place]
         store = bench.store(place)
         die(store, in_mid_append)
-        killed_at = die(store, {"do": "kill", "step": step, "number": steps[:place].count(step)})
+        killed_at = die(store, killed_before(steps, place))
         finish(bench, store)
         assert len(store.names(f"under-test/{bench.topic}/0/committed")) == 1
         return killed_at

@@ -22,7 +22,7 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy, SlowProxy
 from tests.sinks.counting import Store
-from tests.sinks.hdfs_bench import Bench, each, wait_killed
+from tests.sinks.hdfs_bench import Bench, each, killed_before, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
 from tests.support import committed_offsets, event, hdfs_files, produce, wait_until
 
@@ -63,9 +63,9 @@ def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
     whole = bench.start(bench.store("whole"), **options)
     bench.finish(bench.store("whole"), whole)
 
-    def kill_before(number: int) -> str | None:
-        store = bench.store(number)
-        sink = bench.start(store, fault={"do": "kill", "number": number}, **options)
+    def kill_before(place: int) -> str | None:
+        store = bench.store(place)
+        sink = bench.start(store, fault=killed_before(whole.steps, place), **options)
         step = wait_killed(sink, store, 20)
         bench.finish(store, **options)
         assert store.leftovers() == []
@@ -88,10 +88,10 @@ def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Ben
     bench.finish(bench.store("whole"), whole)
     steps = whole.steps
 
-    def kill_before(number: int) -> str | None:
-        store = bench.store(number)
+    def kill_before(place: int) -> str | None:
+        store = bench.store(place)
         die(store, in_mid_publishing)
-        step = die(store, {"do": "kill", "number": number})
+        step = die(store, killed_before(steps, place))
         bench.finish(store)
         assert store.leftovers() == []
         assert len(store.names(f"under-test/{bench.topic}/0/committed")) == 1

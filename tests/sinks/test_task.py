@@ -64,13 +64,28 @@ class FakeConsumer:
         self.end = 0
         self.is_away = False
         self.is_paused = False
+        self.has_left = False
+        self._partitions = [TopicPartition(*PARTITION)]
+        self._is_subscribed = True
 
     def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        on_assign(self, [TopicPartition(*PARTITION)])
+        on_assign(self, self._partitions)
         self._revoke = on_revoke
 
+    def unsubscribe(self) -> None:
+        self._is_subscribed = False
+
+    def assignment(self) -> list[TopicPartition]:
+        return self._partitions
+
     def consume(self, _: int, timeout: float) -> list[FakeMessage]:
-        return [FakeMessage(offset) for offset in self.script.pop(0)] if self._has_more() else []
+        if not self._is_subscribed:
+            revoked, self._partitions = self._partitions, []
+            self._revoke(self, revoked)
+        return [FakeMessage(offset) for offset in self._read()]
+
+    def _read(self) -> Sequence[int]:
+        return self.script.pop(0) if self._has_more() else []
 
     def _has_more(self) -> bool:
         return bool(self.script and self.seeks and not self.is_paused)
@@ -100,7 +115,8 @@ class FakeConsumer:
         self.is_paused = False
 
     def close(self) -> None:
-        self._revoke(self, [TopicPartition(*PARTITION)])
+        assert not self._partitions, "the whole process might stand still for ever"
+        self.has_left = True
 
 
 class ListWriter:
@@ -169,9 +185,10 @@ def test_headers_that_are_not_utf_8_do_not_stop_the_sink(monkeypatch: pytest.Mon
 
 
 def run(consumer: FakeConsumer, writer: ListWriter, last: int) -> None:
-    """Runs a task until it has stored the last offset."""
+    """Runs a task until it has stored the last offset; it leaves the group then."""
     with running(make_task(consumer, writer)):
         wait_until(lambda: last in writer.offsets, what=f"offset {last} stored")
+    assert consumer.has_left
 
 
 @pytest.mark.parametrize("resume_at", [10, None])
@@ -269,11 +286,11 @@ class RememberingConsumer(FakeConsumer):
         self.end = end
         self.committed_offset = 10
 
-    def consume(self, _: int, timeout: float) -> list[FakeMessage]:
+    def _read(self) -> Sequence[int]:
         if self.is_paused or not self.seeks or self.seeks[-1] >= self.end:
             return []
         first, self.seeks[-1] = self.seeks[-1], self.end
-        return [FakeMessage(offset) for offset in range(first, self.end)]
+        return range(first, self.end)
 
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         return [TopicPartition(*PARTITION, self.committed_offset)]
