@@ -196,12 +196,14 @@ class SinkTask:
     def _close_consumer(self) -> None:
         """Gives all partitions back before closing.
 
-        Closed with partitions, librdkafka now and then never answers the client's rebalance callback, which holds
-        Python's lock meanwhile: all threads stand still for ever (librdkafka issue 4884; the way around it: 4527).
+        A rebalance callback that is left to close() now and then waits for an answer that librdkafka never gives, and
+        holds Python's lock meanwhile: all threads stand still for ever (librdkafka issue 4884; a way around it: 4527).
         """
         self._consumer.unsubscribe()
-        while self._consumer.assignment():
-            self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)
+        has_partitions = True
+        while has_partitions:
+            self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)  # an assignment may still be due
+            has_partitions = bool(self._consumer.assignment())
         self._consumer.close()
 
     def run_once(self) -> None:
@@ -303,6 +305,7 @@ class SinkTask:
                 f"({error.str()}): records may have expired unread or the topic was made again; not skipping silently"
             )
         if error.fatal() or error.code() in (
+            KafkaError._FATAL,  # by which consume() tells of one that came before, without its flag
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.GROUP_AUTHORIZATION_FAILED,
         ):

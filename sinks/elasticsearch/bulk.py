@@ -16,7 +16,7 @@ BULK_BYTES = 8 * 1024 * 1024
 """The largest body of a bulk request, in bytes (a single document may be larger)."""
 
 _WARY_REQUESTS = 100
-"""For so many requests of a partition its `Caution` lasts."""
+"""So many requests of a partition are made before its `Caution` is relaxed."""
 
 _OUTCOMES = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
@@ -71,7 +71,7 @@ class Caution:
     def note_taken(self) -> None:
         """A request was not too large. After many of them larger ones are tried: perhaps one document alone was."""
         self._taken += 1
-        if self._taken == _WARY_REQUESTS:
+        if self._taken >= _WARY_REQUESTS:
             self._taken = 0
             self.most_bytes = min(BULK_BYTES, self.most_bytes * 2)
 

@@ -236,6 +236,15 @@ def test_kafka_away_is_shown_until_it_answers_again() -> None:
         assert not outage.is_away
 
 
+@pytest.mark.parametrize("code", [KafkaError._FATAL, KafkaError.GROUP_AUTHORIZATION_FAILED])
+def test_an_error_after_which_nothing_more_can_be_read_ends_the_task(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeMessage, "error", lambda _: KafkaError(code))
+    with pytest.raises(Fatal, match="Kafka: "):
+        make_task(FakeConsumer([[10]]), ListWriter(10)).run(threading.Event())
+
+
 def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
     class Broken(ListWriter):
         def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:

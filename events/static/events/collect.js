@@ -211,7 +211,7 @@
   }
 
   async function sendAll() {
-    while (!isLeft) {
+    while (flushing || !isLeft) {
       const batch = nextBatch();
       let ms = 0;
       if (flushing) {
@@ -237,7 +237,7 @@
   /** The page may be about to end: sends what is not on its way, without waiting for a lock.
    *
    * A page that ends does not see the answer, and the next one repeats the event. So what waits for the server to come
-   * back stays for the next page, when it is in localStorage, and this one sends nothing more.
+   * back stays for the next page, when it is in localStorage, and is not sent by one that was left.
    */
   async function flush() {
     const batch = nextBatch();
