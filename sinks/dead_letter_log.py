@@ -42,6 +42,11 @@ class StoredLetter:
     is_whole: bool
 
 
+def is_own(letter: StoredLetter, sink: SinkConfig) -> bool:
+    """Whether it comes from a topic of the sink: whoever writes to a dead-letter topic could name any other one."""
+    return letter.origin[0].topic in sink.topics
+
+
 class LetterLog:
     """The dead letters of a sink that are there and were neither replayed nor discarded, one for each record.
 

@@ -17,7 +17,7 @@ from pipeline.errors import ServerError
 from pipeline.kafka_reads import PartitionOffsets, read_offsets, server_name
 from sinks.build import build_writer
 from sinks.config import SinkConfig
-from sinks.dead_letter_log import LetterLog, Place, StoredLetter, example_of, kind_of
+from sinks.dead_letter_log import LetterLog, Place, StoredLetter, example_of, is_own, kind_of
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled, Fatal, Retriable
 from sinks.metrics import SinkMetrics
@@ -162,8 +162,8 @@ def chosen(
 
 
 def own(sink: SinkConfig, found: Iterable[StoredLetter]) -> list[StoredLetter]:
-    """Those that come from a topic of the sink: whoever writes to a dead-letter topic could name any other one."""
-    return [letter for letter in found if letter.origin[0].topic in sink.topics]
+    """Those that come from a topic of the sink."""
+    return [letter for letter in found if is_own(letter, sink)]
 
 
 def replay(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> Replayed:

@@ -13,7 +13,7 @@ from events.conf import kafka_cluster
 from sinks.arguments import whole
 from sinks.build import build_writer
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import LetterLog, StoredLetter, example_of, kind_of, letter_log
+from sinks.dead_letter_log import LetterLog, StoredLetter, example_of, is_own, kind_of, letter_log
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled
 from sinks.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
@@ -158,12 +158,12 @@ class _Choice:
         self, sink: SinkConfig, log: LetterLog, reader: LogReader, reason: "re.Pattern[str]", options: dict[str, Any]
     ) -> None:
         self._log = log
-        self._topics = sink.topics
+        self._sink = sink
         self._reason = reason
         self._options = options
         self._newest: NewestOfKeys | None = None
         if options["to"] == "sink" and isinstance(sink.target, ElasticsearchTarget) and sink.target.actions().versioned:
-            self._newest = NewestOfKeys(filter(self._is_own, self._fitting()), reader)
+            self._newest = NewestOfKeys((letter for letter in self._fitting() if is_own(letter, sink)), reader)
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.examples: dict[tuple[str, str], str] = {}
         self.left_out: Counter[str] = Counter()
@@ -188,11 +188,8 @@ class _Choice:
             if self._reason.search(letter.reason) and self._options["topic"] in (None, letter.origin[0].topic):
                 yield letter
 
-    def _is_own(self, letter: StoredLetter) -> bool:
-        return letter.origin[0].topic in self._topics
-
     def _hindrance(self, letter: StoredLetter) -> str:
-        if not self._is_own(letter):
+        if not is_own(letter, self._sink):
             return _FOREIGN
         if not letter.is_whole:
             return _TOO_LARGE
