@@ -17,7 +17,7 @@ from devstack.stack import Stack
 from events import conf
 from events.collect import EVENTS_PATH, collect
 from events.process_collector import close_process_collector, process_collector, process_delivery
-from events.producer import DEFAULTS
+from kafka_client.producer import DEFAULTS
 
 EVENTS = 500
 MAX_WAITING = 50_000

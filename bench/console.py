@@ -28,9 +28,9 @@ from pipeline.panels import panels_of
 from pipeline.statistics import EVENT
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.setup import prepare
+from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.models import SinkLag, SinkProcess
-from sinks.status import PartitionReport, SinkReport, TaskReport
-from sinks.user_agents import AddingAgent
+from sinks.reporting.status import PartitionReport, SinkReport, TaskReport
 
 DOCUMENTS = 500_000
 PARTITIONS = 500

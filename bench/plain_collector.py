@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from bench.hello import application as hello
 from events.event import Clock, SelectColor, encode
-from events.producer import UNHURRIED
+from kafka_client.producer import UNHURRIED
 
 TOPIC = os.environ.get("EVENTS_TOPIC", "select-color")
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from events.counters import Counters
 from events.metrics import BAD_EVENTS
-from events.producer import Record
+from kafka_client.producer import Record
 
 logger = logging.getLogger(__name__)
 

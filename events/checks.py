@@ -6,7 +6,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from events.conf import events_settings, kinds, producer_options
-from events.producer import UNHURRIED, check_options
+from kafka_client.producer import UNHURRIED, check_options
 
 
 @checks.register

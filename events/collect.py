@@ -27,7 +27,7 @@ from events.http import Environ, Refused
 from events.kinds import Kind
 from events.metrics import ACCEPTED as EVENTS_ACCEPTED
 from events.metrics import REJECTED, UNAVAILABLE
-from events.producer import Headers, Record
+from kafka_client.producer import Headers, Record
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from events.event import EVENT_TYPES
 from events.kinds import Kind
-from events.producer import DURABLE
+from kafka_client.clusters import kafka_cluster
+from kafka_client.producer import DURABLE
 
 Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of its events.")]
 Name = Annotated[str, Meta(min_length=1)]
@@ -154,14 +155,3 @@ def largest_batch(conf: EventsSettings) -> int:
         int(options.get("batch.size", _BATCH_BYTES)), int(options.get("message.max.bytes", _MESSAGE_MAX_BYTES))
     )
     return max(together, conf.max_event_bytes + RECORD_OVERHEAD)
-
-
-def kafka_cluster(alias: str) -> dict[str, Any]:
-    """The librdkafka options of a cluster in `settings.KAFKA`; raises ImproperlyConfigured when there is none."""
-    try:
-        cluster = dict(settings.KAFKA[alias])
-    except KeyError:
-        raise ImproperlyConfigured(f"KAFKA has no cluster {alias!r}; it has {', '.join(settings.KAFKA)}") from None
-    if not cluster.get("bootstrap.servers"):
-        raise ImproperlyConfigured(f"KAFKA[{alias!r}] has no bootstrap.servers (set KAFKA_BOOTSTRAP_SERVERS)")
-    return cluster

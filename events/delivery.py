@@ -11,8 +11,8 @@ from typing import Protocol
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from events.producer import EventProducer, KafkaUnavailable, Record
 from events.spool import Spool, SpoolFull
+from kafka_client.producer import EventProducer, KafkaUnavailable, Record
 
 BREAK_SECONDS = 1.0
 """How long callers are told 503 at once after Kafka has not acknowledged in time, before one tries again."""

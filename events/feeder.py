@@ -16,8 +16,8 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from events.delivery import from_payload, to_payload
-from events.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
 from events.spool import Spool, SpoolFull, SpoolReader, orphans, release
+from kafka_client.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
 
 logger = logging.getLogger(__name__)
 

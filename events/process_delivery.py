@@ -17,8 +17,8 @@ from events.delivery import Delivery, to_payload
 from events.draining import is_draining
 from events.feeder import Feeder
 from events.forking import never_destroy
-from events.producer import STATISTICS, UNHURRIED, DeliveryCounts, EventProducer, Headers, Record
 from events.spool import Spool, SpoolFull
+from kafka_client.producer import STATISTICS, UNHURRIED, DeliveryCounts, EventProducer, Headers, Record
 
 logger = logging.getLogger(__name__)
 

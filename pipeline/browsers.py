@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from sinks.user_agents import Agent, agent_of
+from sinks.elasticsearch.user_agents import Agent, agent_of
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from django.utils import timezone
 from pipeline.away import database_error
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
-from sinks.heartbeat import LAG_EVERY
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
-from sinks.status import PartitionReport, RecentError, SinkReport, TaskReport
+from sinks.reporting.heartbeat import LAG_EVERY
+from sinks.reporting.status import PartitionReport, RecentError, SinkReport, TaskReport
 
 SILENT_BEATS = 3
 LEAST_SILENCE = timedelta(seconds=10)

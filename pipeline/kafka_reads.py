@@ -14,8 +14,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 from django.utils.translation import gettext as _
 
-from events.conf import kafka_cluster
 from events.forking import never_destroy
+from kafka_client.clusters import kafka_cluster
 from pipeline.errors import ServerAway, ServerError
 
 Partition = tuple[str, int]

@@ -7,8 +7,9 @@ import elasticsearch
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
-from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kafka_cluster, kinds, largest_batch
-from events.kafka_log import client_logger
+from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds, largest_batch
+from kafka_client.clusters import kafka_cluster
+from kafka_client.log import client_logger
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.elasticsearch import client as elasticsearch_client

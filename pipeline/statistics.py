@@ -19,7 +19,7 @@ from pipeline.errors import ServerAway, ServerError
 from pipeline.time_range import TimeRange, to_milliseconds
 from sinks.config import SinkConfig, sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
-from sinks.user_agents import FIELD
+from sinks.elasticsearch.user_agents import FIELD
 
 EVENT = "select-color"
 """The kind of event that statistics begin with."""

@@ -148,6 +148,7 @@ LOGGING = {
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
         "events": {"level": LOG_LEVEL},
+        "kafka_client": {"level": LOG_LEVEL},
         "sinks": {"level": LOG_LEVEL},
         "pipeline": {"level": LOG_LEVEL},
         # The hdfs client reports an error that it also raises; the sink logs it once, with partition and offsets.

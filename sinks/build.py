@@ -8,26 +8,26 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
-from events.conf import kafka_cluster
-from events.kafka_log import Outage, client_logger
-from events.producer import EventProducer, check_options
+from kafka_client.clusters import kafka_cluster
+from kafka_client.log import Outage, client_logger
+from kafka_client.producer import EventProducer, check_options
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig
 from sinks.control import Control
-from sinks.dead_letters import PRODUCER_OPTIONS, DeadLetters
+from sinks.dead_letters.producing import PRODUCER_OPTIONS, DeadLetters
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.topics import TopicNotes
 from sinks.elasticsearch.writer import ElasticsearchWriter
+from sinks.files.writer import HdfsWriter
 from sinks.hdfs import client as hdfs_client
-from sinks.hdfs.writer import HdfsWriter
-from sinks.memory import MemoryBudget
-from sinks.metrics import SinkMetrics
-from sinks.retry import Backoff
-from sinks.status import SinkStatus
-from sinks.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
+from sinks.loop.memory import MemoryBudget
+from sinks.loop.retry import Backoff
+from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
+from sinks.loop.writer import Writer
+from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.status import SinkStatus
 from sinks.topic_ids import TopicIds
-from sinks.writer import Writer
 
 logger = logging.getLogger(__name__)
 

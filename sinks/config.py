@@ -11,9 +11,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta
 
-from events.conf import kafka_cluster
 from events.event import EVENT_TYPES
 from events.schema import ANY_JSON, Check, check_for
+from kafka_client.clusters import kafka_cluster
 from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget

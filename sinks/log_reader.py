@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from events.kafka_log import client_logger
+from kafka_client.log import client_logger
 from sinks.errors import Retriable
 from sinks.records import Partition, Record, readable_headers
 

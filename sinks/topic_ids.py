@@ -6,7 +6,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from events.kafka_log import client_logger
+from kafka_client.log import client_logger
 from sinks.errors import Retriable
 
 _SECONDS = 5.0

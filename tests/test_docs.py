@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from events.metrics import metrics_text
 from pipeline.reference import settings_reference
-from sinks.memory import MemoryBudget
-from sinks.metrics import SinkMetrics
-from sinks.status import SinkStatus
+from sinks.loop.memory import MemoryBudget
+from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.status import SinkStatus
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from events.schema import InvalidRecord
+from sinks.elasticsearch.fields import FieldReader
 from sinks.elasticsearch.names import IndexNames
-from sinks.fields import FieldReader
+from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.records import Partition, Record, Run
-from sinks.user_agents import AddingAgent
 
 MAX_ID_BYTES = 512
 """Elasticsearch's own bound: a longer id would have the whole request refused."""

@@ -9,8 +9,8 @@ from elasticsearch import Elasticsearch
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.outcomes import TOO_LARGE, Outcome, classified, outcome_of, reason_of
 from sinks.errors import Fatal, Retriable
-from sinks.metrics import SinkMetrics
 from sinks.records import Partition, Record, Rejected
+from sinks.reporting.metrics import SinkMetrics
 
 BULK_BYTES = 8 * 1024 * 1024
 """The largest body of a bulk request, in bytes (a single document may be larger)."""

@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
-from sinks.user_agents import FIELD, AddingAgent
+from sinks.elasticsearch.user_agents import FIELD, AddingAgent
 
 
 class ElasticsearchTarget(

@@ -10,7 +10,7 @@ from typing import Any
 
 from events.event import parse_timestamp
 from events.schema import InvalidRecord
-from sinks.fields import FieldReader
+from sinks.elasticsearch.fields import FieldReader
 from sinks.records import Record, Run
 
 _CODES = {"Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d\d)", "d": r"(?P<d>\d\d)", "H": r"(?P<H>\d\d)"}

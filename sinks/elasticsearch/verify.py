@@ -13,9 +13,9 @@ from events.schema import Check, InvalidRecord
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.outcomes import classified
 from sinks.elasticsearch.setup import indices
+from sinks.elasticsearch.user_agents import FIELD
 from sinks.findings import Finding
 from sinks.records import Partition, Record
-from sinks.user_agents import FIELD
 
 _CHUNK = 1_000
 _HITS = 10_000

@@ -12,9 +12,9 @@ from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.outcomes import classified
 from sinks.elasticsearch.topics import TopicNotes
 from sinks.errors import Retriable
-from sinks.metrics import SinkMetrics
+from sinks.loop.retry import Retry
 from sinks.records import Batch, Partition, Rejected, Run
-from sinks.retry import Retry
+from sinks.reporting.metrics import SinkMetrics
 
 
 class ElasticsearchWriter:

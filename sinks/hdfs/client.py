@@ -2,7 +2,7 @@
 
 import http
 import posixpath
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Annotated, Any, Literal, NamedTuple, ParamSpec, TypeVar
 
@@ -14,7 +14,8 @@ from msgspec import Meta
 from requests.adapters import HTTPAdapter
 
 from sinks.errors import Fatal, Retriable
-from sinks.metrics import SinkMetrics
+from sinks.files.store import Content, FileStatus, Leased, ListedFile, NoPath, NotAllowed, NotEmpty, NotFound
+from sinks.reporting.metrics import SinkMetrics
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,34 +46,6 @@ _NO_CONCAT = {"HadoopIllegalArgumentException", "SnapshotException", "Unsupporte
 _truncate = hdfs.client._Request("POST").to_method("TRUNCATE")
 _concat = hdfs.client._Request("POST").to_method("CONCAT")
 _list_batch = hdfs.client._Request("GET").to_method("LISTSTATUS_BATCH")
-
-
-class NotFound(Exception):
-    """The path is not there."""
-
-
-class NoPath(Fatal):
-    """Nothing can be at such a path."""
-
-
-class NotEmpty(Exception):
-    """The folder holds something."""
-
-
-class Leased(Retriable):
-    """Someone is writing the file, or has not been missed yet."""
-
-
-class NotAllowed(Exception):
-    """HDFS does not do this with these files."""
-
-
-class HdfsFile(NamedTuple):
-    """A file of a listing. length: in bytes; modified: seconds since 1970, when its content was last written."""
-
-    path: str
-    length: int
-    modified: float
 
 
 def _translated(method: Callable[P, R]) -> Callable[P, R]:
@@ -127,25 +100,6 @@ class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     token: Annotated[str | None, Meta(description="A delegation token of Hadoop.")] = None
     ca_certs: Annotated[str | None, Meta(description="Path of the CA for https.")] = None
 
-
-class Chunks:
-    """Content in parts that are sent one after the other, without being joined in memory."""
-
-    def __init__(self, parts: Sequence[bytes]) -> None:
-        self._parts = parts
-
-    def __len__(self) -> int:
-        return sum(map(len, self._parts))
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._parts)
-
-    def __bytes__(self) -> bytes:
-        return b"".join(self._parts)
-
-
-Content = bytes | Chunks
-"""Of a file."""
 
 _JOINED_BYTES = 1024 * 1024
 """Up to so many bytes are sent at once: parts would only be more system calls."""
@@ -278,16 +232,16 @@ class HdfsClient:
         return {name: status["length"] for name, status in listed if status["type"] == "FILE"}
 
     @_translated
-    def walk(self, path: str) -> list[HdfsFile]:
+    def walk(self, path: str) -> list[ListedFile]:
         """The files below a folder, as readers see them: what begins with an underscore or a dot is left out."""
-        files: list[HdfsFile] = []
+        files: list[ListedFile] = []
         for name, status in self._client.list(path, status=True) if self._client.status(path, strict=False) else ():
             if name.startswith(("_", ".")):
                 continue
             if status["type"] == "DIRECTORY":
                 files += self.walk(f"{path}/{name}")
             else:
-                files.append(HdfsFile(f"{path}/{name}", status["length"], status["modificationTime"] / 1000))
+                files.append(ListedFile(f"{path}/{name}", status["length"], status["modificationTime"] / 1000))
         return files
 
     @_translated
@@ -343,17 +297,6 @@ def connect(cluster: HdfsCluster, *, connections: int, metrics: SinkMetrics | No
             raise ValueError(f"auth is kerberos, which needs the package requests-kerberos ({error})") from error
         return HdfsClient(KerberosClient(cluster.url, max_concurrency=connections, **options), session, metrics)
     return HdfsClient(hdfs.InsecureClient(cluster.url, user=cluster.user, **options), session, metrics)
-
-
-class FileStatus(NamedTuple):
-    """An entry of a folder. length: in bytes, 0 for a folder; modified: milliseconds since 1970."""
-
-    name: str
-    is_folder: bool
-    length: int
-    modified: int
-    owner: str
-    replication: int
 
 
 class HdfsBrowser:

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from sinks.hdfs.append import RollLimits
-from sinks.hdfs.files import FileLayout
-from sinks.hdfs.formats import FORMATS, make_format
-from sinks.hdfs.naming import FileNames, Folders
+from sinks.files.append import RollLimits
+from sinks.files.contents import FileLayout
+from sinks.files.formats import FORMATS, make_format
+from sinks.files.naming import FileNames, Folders
 
 
 class HdfsTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="hdfs"):

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from devstack.stack import Stack
 from pipeline import conf
 from sinks import config as sinks_config
-from sinks.hdfs.formats import FORMATS, make_format
+from sinks.files.formats import FORMATS, make_format
 from tests.console.support import shown, text_of
 from tests.support import event, produce
 

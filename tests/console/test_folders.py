@@ -10,9 +10,10 @@ import requests
 from django.test import Client
 
 from pipeline.console.files import folders
-from sinks.hdfs.client import FileStatus, HdfsBrowser, HdfsClient
+from sinks.files.store import FileStatus
+from sinks.hdfs.client import HdfsBrowser, HdfsClient
 from sinks.hdfs.config import HdfsTarget
-from sinks.metrics import SinkMetrics
+from sinks.reporting.metrics import SinkMetrics
 
 Operator = Callable[..., Client]
 FILES = "/admin/console/files/hdfs/"

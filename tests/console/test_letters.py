@@ -13,7 +13,7 @@ from pipeline.console.dead_letters import letters
 from pipeline.console.topics.messages import Reading
 from pipeline.kafka_reads import PartitionOffsets
 from sinks.config import sinks
-from sinks.dead_letter_log import StoredLetter
+from sinks.dead_letters.log import StoredLetter
 from sinks.records import Partition, Record
 from tests.console.support import text_of
 

@@ -16,7 +16,7 @@ from pipeline.console.topics import browse, describe, views
 from pipeline.errors import ServerAway, ServerError
 from pipeline.kafka_reads import server_error
 from sinks.config import sinks
-from sinks.dead_letter_log import StoredLetter
+from sinks.dead_letters.log import StoredLetter
 from sinks.errors import Retriable
 from sinks.records import Partition, Record
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from events.counters import Counters
 from events.delivery import Mode, Refusal
-from events.producer import DeliveryCounts, Record
+from kafka_client.producer import DeliveryCounts, Record
 
 
 class FakeDelivery:

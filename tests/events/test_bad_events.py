@@ -11,7 +11,7 @@ from events import conf, process_collector
 from events.bad_events import BadEvents
 from events.counters import Counters
 from events.metrics import BAD_EVENTS, REJECTED
-from events.producer import Record
+from kafka_client.producer import Record
 from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
 from tests.support import make_topics, read_topic

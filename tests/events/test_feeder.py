@@ -11,8 +11,8 @@ from confluent_kafka import KafkaError
 from events import feeder as feeder_module
 from events.delivery import to_payload
 from events.feeder import Feeder
-from events.producer import TopicUnavailable
 from events.spool import Spool
+from kafka_client.producer import TopicUnavailable
 from tests.support import wait_until
 
 

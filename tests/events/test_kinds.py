@@ -12,7 +12,7 @@ from events.rules import Text
 from events.schema import InvalidRecord, check_for
 from sinks.config import sinks
 from sinks.elasticsearch.documents import document_of
-from sinks.hdfs.formats import make_format
+from sinks.files.formats import make_format
 from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
 from tests.events.test_schema import refusals

@@ -19,8 +19,8 @@ from django.core.exceptions import ImproperlyConfigured
 from events import conf, metrics, process_collector, process_delivery
 from events.checks import check_events_settings
 from events.delivery import Mode, from_payload
-from events.kafka_statistics import BrokerStatistics
-from events.producer import (
+from events.spool import SpoolReader, orphans
+from kafka_client.producer import (
     DEFAULTS,
     REACHED_SECONDS,
     STATISTICS,
@@ -28,7 +28,7 @@ from events.producer import (
     KafkaUnavailable,
     check_options,
 )
-from events.spool import SpoolReader, orphans
+from kafka_client.statistics import BrokerStatistics
 from tests.support import wait_until
 
 NOWHERE = {"bootstrap.servers": "127.0.0.1:1"}

@@ -16,7 +16,7 @@ from django.test import Client
 from devstack.stack import Stack
 from events import conf, process_collector
 from events.delivery import Mode
-from events.producer import EventProducer, KafkaUnavailable
+from kafka_client.producer import EventProducer, KafkaUnavailable
 from tests.events.web import Web, status_of
 from tests.support import Process, end_offsets, make_topics, manage, read_topic, stack_env, wait_until
 

@@ -3,7 +3,7 @@
 import time
 
 from pipeline.browsers import AgentCount, count_agents
-from sinks.user_agents import agent_of
+from sinks.elasticsearch.user_agents import agent_of
 
 CHROME = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36"

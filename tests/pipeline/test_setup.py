@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 from devstack.stack import Stack
 from events import conf
 from events.conf import events_settings, largest_batch
-from events.producer import EventProducer
+from kafka_client.producer import EventProducer
 from tests.support import set_topic, wait_until
 
 

@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from sinks.hdfs.client import Chunks, Content
+from sinks.files.store import Chunks, Content
 
 OPERATIONS = (
     *("create", "append", "truncate", "copy", "rename", "replace", "concat", "delete", "make_folders"),
@@ -189,8 +189,8 @@ def _run(job: dict[str, Any]) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
+    from sinks.files.writer import HdfsWriter
     from sinks.hdfs import client, ownership, recovery
-    from sinks.hdfs.writer import HdfsWriter
 
     os.setsid()
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)

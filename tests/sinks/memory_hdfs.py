@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from sinks.errors import Fatal, Retriable
-from sinks.hdfs.client import Content, HdfsClient, HdfsFile, Leased, NotAllowed, NotEmpty, NotFound
+from sinks.files.store import Content, Leased, ListedFile, NotAllowed, NotEmpty, NotFound
+from sinks.hdfs.client import HdfsClient
 
 READING = {"read", "walk", "checksum", "exists", "names", "lengths", "length"}
 OPERATIONS = {
@@ -175,10 +176,10 @@ class MemoryHdfs(HdfsClient):
             self.folders.discard(gone)
         return True
 
-    def walk(self, path: str) -> list[HdfsFile]:
+    def walk(self, path: str) -> list[ListedFile]:
         below = (p for p in self.files if p.startswith(f"{path}/"))
         visible = [p for p in below if not any(part[0] in "_." for part in p.removeprefix(f"{path}/").split("/"))]
-        return [HdfsFile(p, len(self.files[p].data), 0.0) for p in visible]
+        return [ListedFile(p, len(self.files[p].data), 0.0) for p in visible]
 
     def read(self, path: str) -> bytes:
         return self._file(path).data

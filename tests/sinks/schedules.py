@@ -15,11 +15,11 @@ from unittest.mock import patch
 from uuid import UUID
 
 from sinks.errors import Fatal, Retriable
-from sinks.hdfs.client import NotAllowed, NotEmpty, NotFound
-from sinks.hdfs.layout import Layout, flat, unflat
-from sinks.hdfs.ownership import Ownership
+from sinks.files.layout import Layout, flat, unflat
+from sinks.files.ownership import Ownership
+from sinks.files.store import NotAllowed, NotEmpty, NotFound
+from sinks.loop.retry import Backoff, Retry
 from sinks.records import Partition
-from sinks.retry import Backoff, Retry
 from tests.sinks.memory_hdfs import LATE, READING, File, MemoryHdfs
 
 RECORDS = 30

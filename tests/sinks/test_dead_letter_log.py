@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from sinks.dead_letter_log import LETTER, REPLAYED, LetterLog, StoredLetter, example_of, kind_of
+from sinks.dead_letters.log import LETTER, REPLAYED, LetterLog, StoredLetter, example_of, kind_of
+from sinks.dead_letters.replay import NewestOfKeys, parts
 from sinks.records import Headers, Partition, Record
-from sinks.replay import NewestOfKeys, parts
 
 TOPIC = Partition("t", 0)
 LETTERS = Partition("t.dlq", 0)

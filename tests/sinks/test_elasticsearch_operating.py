@@ -14,13 +14,13 @@ from elasticsearch import Elasticsearch
 
 from devstack.stack import Stack
 from sinks.config import sinks
-from sinks.dead_letter_log import letter_log
+from sinks.dead_letters.log import letter_log
+from sinks.dead_letters.replay import Replayer
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.elasticsearch.setup import prepare
 from sinks.log_reader import LogReader
 from sinks.records import Partition
-from sinks.replay import Replayer
 from tests.sinks.counting import Documents
 from tests.support import (
     Process,

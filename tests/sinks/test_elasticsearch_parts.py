@@ -16,11 +16,11 @@ from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of, reason_of
+from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Fatal, Retriable
-from sinks.metrics import SinkMetrics
 from sinks.records import Batch, Columns, Partition, Record, Rejected, Run
-from sinks.user_agents import AddingAgent
+from sinks.reporting.metrics import SinkMetrics
 from tests.support import event
 
 PARTITION = Partition("select-color", 2)

@@ -6,15 +6,15 @@ import threading
 import pytest
 
 from sinks.errors import Fatal, Fenced
-from sinks.hdfs import recovery
-from sinks.hdfs.append import AppendPartition
+from sinks.files import recovery
+from sinks.files.append import AppendPartition
+from sinks.files.layout import Layout
+from sinks.files.ownership import Ownership
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.layout import Layout
-from sinks.hdfs.ownership import Ownership
-from sinks.metrics import SinkMetrics
+from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
-from sinks.retry import Backoff, Retry
-from sinks.status import TaskStatus
+from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.status import TaskStatus
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 from tests.support import event

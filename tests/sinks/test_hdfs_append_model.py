@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from sinks.errors import Fenced, Retriable
-from sinks.hdfs import ownership, recovery
-from sinks.hdfs.append import AppendPartition, RollLimits
-from sinks.hdfs.client import Content, NotFound
+from sinks.files import ownership, recovery
+from sinks.files.append import AppendPartition, RollLimits
+from sinks.files.contents import FileLayout
+from sinks.files.layout import OpenFile
+from sinks.files.naming import Folders
+from sinks.files.ownership import Ownership
+from sinks.files.recovery import LeftOpen
+from sinks.files.store import Content, NotFound
+from sinks.files.writer import FlushPartition
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.files import FileLayout
-from sinks.hdfs.layout import OpenFile
-from sinks.hdfs.naming import Folders
-from sinks.hdfs.ownership import Ownership
-from sinks.hdfs.recovery import LeftOpen
-from sinks.hdfs.writer import FlushPartition
+from sinks.loop.retry import Retry
 from sinks.records import Batch, Columns, Record
-from sinks.retry import Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
     LAYOUT,

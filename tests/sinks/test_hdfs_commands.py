@@ -13,9 +13,9 @@ from django.test import override_settings
 
 from devstack.stack import Stack
 from sinks import config as sinks_config
+from sinks.files.formats import FORMATS, as_line
 from sinks.hdfs.client import HdfsCluster, connect
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.formats import FORMATS, as_line
 from sinks.records import Partition
 from tests.sinks.counting import Store, numbered_event
 from tests.sinks.hdfs_bench import Bench, each

@@ -10,7 +10,8 @@ import hdfs as hdfs_package
 import pytest
 
 from sinks.errors import Fatal
-from sinks.hdfs.client import HdfsClient, HdfsCluster, Leased, NotAllowed, NotEmpty, NotFound, connect
+from sinks.files.store import Leased, NotAllowed, NotEmpty, NotFound
+from sinks.hdfs.client import HdfsClient, HdfsCluster, connect
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.support import wait_until
 

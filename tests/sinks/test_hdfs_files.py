@@ -15,13 +15,13 @@ import pyarrow.parquet
 import pytest
 
 from sinks.errors import Fatal
+from sinks.files.contents import MAX_NAME
+from sinks.files.formats import FORMATS, as_line, make_format
+from sinks.files.layout import Layout, OpenFile
+from sinks.files.naming import NO_VALUE, FileNames, Folders
+from sinks.files.renaming import check_not_renamed
+from sinks.files.writer import FlushPartition
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.files import MAX_NAME
-from sinks.hdfs.formats import FORMATS, as_line, make_format
-from sinks.hdfs.layout import Layout, OpenFile
-from sinks.hdfs.naming import NO_VALUE, FileNames, Folders
-from sinks.hdfs.renaming import check_not_renamed
-from sinks.hdfs.writer import FlushPartition
 from sinks.records import Batch, Columns, Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry

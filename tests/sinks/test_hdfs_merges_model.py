@@ -17,22 +17,22 @@ from django.test import override_settings
 
 from sinks import config as sinks_config
 from sinks.errors import Cancelled, Fatal, Fenced, Retriable
-from sinks.hdfs import recovery
-from sinks.hdfs.append import RollLimits
-from sinks.hdfs.client import NotAllowed, NotFound
-from sinks.hdfs.compaction import Compaction
+from sinks.files import recovery
+from sinks.files.append import RollLimits
+from sinks.files.compaction import Compaction
+from sinks.files.contents import FileLayout
+from sinks.files.formats import JsonLines
+from sinks.files.merges import Merge, Merges, under_way
+from sinks.files.ownership import Ownership
+from sinks.files.rewind import Rewind
+from sinks.files.rewind_marks import RewindMarks, mark_offset, new_mark
+from sinks.files.store import NotAllowed, NotFound
+from sinks.files.stored import settled_files
+from sinks.files.writer import HdfsWriter
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.files import FileLayout
-from sinks.hdfs.formats import JsonLines
-from sinks.hdfs.merges import Merge, Merges, under_way
-from sinks.hdfs.ownership import Ownership
-from sinks.hdfs.rewind import Rewind
-from sinks.hdfs.rewind_marks import RewindMarks, mark_offset, new_mark
-from sinks.hdfs.stored import settled_files
-from sinks.hdfs.writer import HdfsWriter
+from sinks.loop.retry import Backoff, Retry
 from sinks.management.commands.rewind_hdfs import _layouts_of_others, _told
 from sinks.records import Batch, Columns, Partition
-from sinks.retry import Backoff, Retry
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
     LAYOUT,
@@ -558,11 +558,11 @@ class WithoutGeneration(Ownership):
 @pytest.mark.parametrize(
     ("where", "broken", "live"),
     [
-        ("sinks.hdfs.compaction.Merges", WithoutFence, sinks_and_compactions),
-        ("sinks.hdfs.compaction.told_of", lambda client, layout: set(), sinks_and_compactions),
-        ("sinks.hdfs.compaction.RewindMarks", BlindMarks, everything),
-        ("sinks.hdfs.writer.Ownership", KafkaTrusted, sinks_and_rewinds),
-        ("sinks.hdfs.rewind.Ownership", WithoutGeneration, sinks_and_rewinds),
+        ("sinks.files.compaction.Merges", WithoutFence, sinks_and_compactions),
+        ("sinks.files.compaction.told_of", lambda client, layout: set(), sinks_and_compactions),
+        ("sinks.files.compaction.RewindMarks", BlindMarks, everything),
+        ("sinks.files.writer.Ownership", KafkaTrusted, sinks_and_rewinds),
+        ("sinks.files.rewind.Ownership", WithoutGeneration, sinks_and_rewinds),
     ],
 )
 def test_the_model_finds_a_protocol_with_a_step_left_out(
@@ -582,7 +582,7 @@ class PublishedFirst(Merges):
 
 
 def test_a_merged_file_that_is_published_first_is_seen_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.hdfs.compaction.Merges", PublishedFirst)
+    monkeypatch.setattr("sinks.files.compaction.Merges", PublishedFirst)
     hdfs = stored(MemoryHdfs())
     with watched(hdfs, lambda: check_nothing_twice(hdfs)), pytest.raises(AssertionError, match="visible twice"):
         compact(hdfs, UNJOINABLE)

@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 from sinks.errors import Fenced
-from sinks.hdfs.client import Content, NotFound
-from sinks.hdfs.ownership import Ownership
+from sinks.files.ownership import Ownership
+from sinks.files.store import Content, NotFound
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
     LAYOUT,

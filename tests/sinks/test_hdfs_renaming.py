@@ -3,8 +3,8 @@
 import pytest
 
 from sinks.errors import Fatal
-from sinks.hdfs.layout import Layout
-from sinks.hdfs.renaming import check_not_renamed
+from sinks.files.layout import Layout
+from sinks.files.renaming import check_not_renamed
 from sinks.records import Partition
 from tests.sinks.memory_hdfs import MemoryHdfs
 

@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from django.db import OperationalError
 
-from sinks import heartbeat as module
 from sinks.control import Control, Outcome, Restart
-from sinks.heartbeat import FORGOTTEN_AFTER, LAG_EVERY, LAG_KEPT, Heartbeat
-from sinks.memory import MemoryBudget
-from sinks.metrics import SinkMetrics
+from sinks.loop.memory import MemoryBudget
 from sinks.models import SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.records import Batch, Columns, Partition
-from sinks.status import SinkReport, SinkStatus, TaskStatus
+from sinks.reporting import heartbeat as module
+from sinks.reporting.heartbeat import FORGOTTEN_AFTER, LAG_EVERY, LAG_KEPT, Heartbeat
+from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.status import SinkReport, SinkStatus, TaskStatus
 from tests.support import event, wait_until
 
 PARTITION = Partition("clicks", 1)

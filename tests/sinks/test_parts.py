@@ -12,11 +12,11 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from sinks.errors import Cancelled, Retriable
-from sinks.hdfs.formats import as_line
-from sinks.hdfs.layout import flat, unflat
-from sinks.memory import MemoryBudget
+from sinks.files.formats import as_line
+from sinks.files.layout import flat, unflat
+from sinks.loop.memory import MemoryBudget
+from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, Run
-from sinks.retry import Backoff, Retry
 from sinks.topic_ids import TopicIds
 
 PARTITION = Partition("select-color", 0)

@@ -10,8 +10,8 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from sinks.findings import Finding
+from sinks.management.verify import VerifyCommand
 from sinks.records import Partition, Record
-from sinks.verify_command import VerifyCommand
 
 ENTRY = {"kind": "hdfs", "topics": ["t"], "target": {"path": "/data/t"}}
 
@@ -72,7 +72,7 @@ def test_wrong_settings_and_a_server_that_is_away_end_with_2(
         call_command(*command, skip_checks=False)
     assert refused.value.returncode == 2
     monkeypatch.setattr("sinks.log_reader._STALLED_SECONDS", 0.2)
-    monkeypatch.setattr("sinks.replay._SECONDS", 0.2)
+    monkeypatch.setattr("sinks.dead_letters.replay._SECONDS", 0.2)
     away = {"default": {"bootstrap.servers": "127.0.0.1:1"}}
     with override_settings(KAFKA=away), pytest.raises(CommandError, match="Kafka: ") as refused:
         call_command(*command)
@@ -125,7 +125,7 @@ class Verify(VerifyCommand):
 @pytest.fixture
 def verify(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     def run(*arguments: str, **places: tuple[int, int, int | None]) -> tuple[int, str]:
-        monkeypatch.setattr("sinks.verify_command.LogReader", Kafka)
+        monkeypatch.setattr("sinks.management.verify.LogReader", Kafka)
         Kafka.places = {int(name[1:]): place for name, place in places.items()}
         told = StringIO()
         with override_settings(SINKS={"hdfs": ENTRY}), pytest.raises(SystemExit) as ended:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sinks.errors import Fatal
-from sinks.runner import Runner
+from sinks.loop.runner import Runner
 
 
 class Task:

@@ -14,12 +14,12 @@ from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Cancelled, Retriable
-from sinks.memory import MemoryBudget
-from sinks.metrics import SinkMetrics
-from sinks.monitor import monitor_app
+from sinks.loop.memory import MemoryBudget
+from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
-from sinks.retry import Backoff, Retry
-from sinks.status import MEMORY, OPERATOR, PartitionStatus, SinkStatus, TaskStatus
+from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.monitor import monitor_app
+from sinks.reporting.status import MEMORY, OPERATOR, PartitionStatus, SinkStatus, TaskStatus
 from tests.support import event
 
 PARTITION = Partition("clicks", 1)

@@ -11,16 +11,16 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from events.kafka_log import Outage
 from events.schema import check_for
+from kafka_client.log import Outage
 from sinks.control import Control, Outcome, Restart
-from sinks.dead_letters import DeadLetters
+from sinks.dead_letters.producing import DeadLetters
 from sinks.errors import Fatal
-from sinks.memory import MemoryBudget
+from sinks.loop.memory import MemoryBudget
+from sinks.loop.retry import Backoff, Retry
+from sinks.loop.storing import StoreQueue
+from sinks.loop.task import SinkTask, TaskSettings
 from sinks.records import Batch, BatchLimits, Partition, Rejected
-from sinks.retry import Backoff, Retry
-from sinks.storing import StoreQueue
-from sinks.task import SinkTask, TaskSettings
 from tests.support import event, wait_until
 
 PARTITION = Partition("topic", 0)
@@ -257,7 +257,7 @@ def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
 
 
 def test_a_task_ends_with_all_stored_when_kafka_never_lets_it_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.task._LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr("sinks.loop.task._LEAVE_SECONDS", 0.1)
     let_go = threading.Event()
 
     class Held(FakeConsumer):

@@ -11,13 +11,13 @@ from django.test import override_settings
 
 from devstack.stack import Stack
 from events.schema import check_for
+from sinks.files.formats import FORMATS, make_format
+from sinks.files.layout import Layout, OpenFile
+from sinks.files.merges import Merge
+from sinks.files.stored import StoredFile, committed_open_files, settled_files, stored_files
+from sinks.files.verify import Verifier
 from sinks.findings import Finding
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.formats import FORMATS, make_format
-from sinks.hdfs.layout import Layout, OpenFile
-from sinks.hdfs.merges import Merge
-from sinks.hdfs.stored import StoredFile, committed_open_files, settled_files, stored_files
-from sinks.hdfs.verify import Verifier
 from sinks.records import Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.support import Process, event, hdfs_files, produce, wait_until

@@ -9,7 +9,7 @@ from typing import TypeVar
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from events.conf import kafka_cluster
+from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.console.topics.messages import Bounds, TopicMessage, read_messages
@@ -17,13 +17,13 @@ from pipeline.errors import ServerError
 from pipeline.kafka_reads import PartitionOffsets, read_offsets, server_name
 from sinks.build import build_writer
 from sinks.config import SinkConfig
-from sinks.dead_letter_log import LetterLog, Place, StoredLetter, example_of, is_own, kind_of
+from sinks.dead_letters.log import LetterLog, Place, StoredLetter, example_of, is_own, kind_of
+from sinks.dead_letters.replay import Replayer, parts, store
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled, Fatal, Retriable
-from sinks.metrics import SinkMetrics
+from sinks.loop.retry import Backoff, Retry
 from sinks.records import Partition, Record
-from sinks.replay import Replayer, parts, store
-from sinks.retry import Backoff, Retry
+from sinks.reporting.metrics import SinkMetrics
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import Place, StoredLetter, example_of
+from sinks.dead_letters.log import Place, StoredLetter, example_of
 from sinks.records import Partition
 
 PAGE = "console:dead_letters"

@@ -15,9 +15,10 @@ from pipeline.errors import ServerAway, ServerError
 from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig, sinks
 from sinks.errors import Fatal, Retriable
-from sinks.hdfs.client import FileStatus, HdfsBrowser, NoPath, NotFound, connect
+from sinks.files.naming import FileNames
+from sinks.files.store import FileStatus, NoPath, NotFound
+from sinks.hdfs.client import HdfsBrowser, connect
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.naming import FileNames
 from sinks.records import Partition
 
 _MARKER = re.compile(r"#LATEST(\{\d+\})?(?=/|$)")

@@ -19,10 +19,10 @@ from pipeline.console.sending import Source, download
 from pipeline.console.topics.browse import one_message
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig
-from sinks.hdfs.client import FileStatus
+from sinks.files.layout import OPEN
+from sinks.files.naming import FileNames
+from sinks.files.store import FileStatus
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.layout import OPEN
-from sinks.hdfs.naming import FileNames
 from sinks.records import Partition, Record
 
 PAGE = "console:files"

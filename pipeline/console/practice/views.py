@@ -11,7 +11,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from events.conf import events_settings, kafka_cluster
+from events.conf import events_settings
+from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.access import PRODUCE
 from pipeline.console.audit import audited

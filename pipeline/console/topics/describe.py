@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, ConfigSource
 from django.utils.translation import gettext as _
 
-from events.conf import events_settings, kafka_cluster
+from events.conf import events_settings
+from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from django.utils.translation import gettext as _
 
-from events.conf import kafka_cluster
+from kafka_client.clusters import kafka_cluster
 from pipeline.errors import ServerAway
 from pipeline.kafka_reads import server_error, server_name
 from sinks.records import readable_headers

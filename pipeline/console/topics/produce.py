@@ -6,12 +6,12 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from django.utils.translation import gettext as _
 
-from events.conf import kafka_cluster
+from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
 from pipeline.kafka_reads import error_text, server_name
-from sinks.dead_letters import ORIGIN
+from sinks.dead_letters.producing import ORIGIN
 
 Headers = list[tuple[str, bytes]]
 

@@ -5,12 +5,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from sinks.arguments import folder, whole
 from sinks.config import SinkConfig
+from sinks.files.compaction import Compaction
 from sinks.hdfs.client import HdfsClient
-from sinks.hdfs.compaction import Compaction
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs_command import HdfsCommand, patient
+from sinks.management.arguments import folder, whole
+from sinks.management.files import HdfsCommand, patient
 
 
 class Command(HdfsCommand):

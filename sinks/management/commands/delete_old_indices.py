@@ -6,13 +6,13 @@ from typing import Any
 import elasticsearch
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sinks.arguments import whole
 from sinks.clusters import elasticsearch_cluster
 from sinks.config import sinks
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.setup import indices
+from sinks.management.arguments import whole
 
 _MOST_DAYS = 365 * 1000
 

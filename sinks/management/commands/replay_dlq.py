@@ -9,18 +9,18 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from events.conf import kafka_cluster
-from sinks.arguments import whole
+from kafka_client.clusters import kafka_cluster
 from sinks.build import build_writer
 from sinks.config import SinkConfig, sinks
-from sinks.dead_letter_log import LetterLog, StoredLetter, example_of, is_own, kind_of, letter_log
+from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, kind_of, letter_log
+from sinks.dead_letters.replay import NewestOfKeys, Replayer, parts, store
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled
-from sinks.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
 from sinks.log_reader import LogReader
-from sinks.metrics import SinkMetrics
-from sinks.replay import NewestOfKeys, Replayer, parts, store
-from sinks.retry import Backoff, Retry
+from sinks.loop.retry import Backoff, Retry
+from sinks.management.arguments import whole
+from sinks.management.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
+from sinks.reporting.metrics import SinkMetrics
 
 _REASON = 120
 _PATIENCE_SECONDS = 60.0

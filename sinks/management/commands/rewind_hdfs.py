@@ -4,16 +4,16 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from events.conf import kafka_cluster
-from sinks.arguments import whole
+from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig, sinks
+from sinks.files.contents import FileLayout
+from sinks.files.layout import Layout
+from sinks.files.rewind import Plan, Rewind
 from sinks.hdfs.client import HdfsClient
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.files import FileLayout
-from sinks.hdfs.layout import Layout
-from sinks.hdfs.rewind import Plan, Rewind
-from sinks.hdfs_command import HdfsCommand, patient
 from sinks.log_reader import LogReader
+from sinks.management.arguments import whole
+from sinks.management.files import HdfsCommand, patient
 from sinks.records import Partition
 
 

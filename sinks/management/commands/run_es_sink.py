@@ -1,6 +1,6 @@
 """`manage.py run_es_sink`: Kafka to Elasticsearch."""
 
-from sinks.command import SinkCommand
+from sinks.management.run import SinkCommand
 
 
 class Command(SinkCommand):

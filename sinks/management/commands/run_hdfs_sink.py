@@ -1,6 +1,6 @@
 """`manage.py run_hdfs_sink`: Kafka to HDFS."""
 
-from sinks.command import SinkCommand
+from sinks.management.run import SinkCommand
 
 
 class Command(SinkCommand):

@@ -7,16 +7,16 @@ import elasticsearch
 
 from sinks.clusters import elasticsearch_cluster
 from sinks.config import SinkConfig
-from sinks.dead_letter_log import letter_log
+from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.outcomes import classified
 from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.verify import Verifier
-from sinks.exit_codes import CARRIED_OUT_OR_NOT
 from sinks.log_reader import LogReader
+from sinks.management.exit_codes import CARRIED_OUT_OR_NOT
+from sinks.management.verify import Counts, Findings, VerifyCommand
 from sinks.records import Partition
-from sinks.verify_command import Counts, Findings, VerifyCommand
 
 
 class Command(VerifyCommand):

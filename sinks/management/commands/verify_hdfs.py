@@ -7,16 +7,17 @@ from typing import Any, cast
 from sinks.clusters import hdfs_cluster
 from sinks.config import SinkConfig
 from sinks.errors import Retriable
-from sinks.exit_codes import CARRIED_OUT_OR_NOT
-from sinks.hdfs.client import NotFound, connect
+from sinks.files.layout import Layout
+from sinks.files.rewind_marks import RewindMarks, describe
+from sinks.files.store import NotFound
+from sinks.files.stored import committed_open_files, settled_files
+from sinks.files.verify import Verifier
+from sinks.hdfs.client import connect
 from sinks.hdfs.config import HdfsTarget
-from sinks.hdfs.layout import Layout
-from sinks.hdfs.rewind_marks import RewindMarks, describe
-from sinks.hdfs.stored import committed_open_files, settled_files
-from sinks.hdfs.verify import Verifier
 from sinks.log_reader import LogReader
+from sinks.management.exit_codes import CARRIED_OUT_OR_NOT
+from sinks.management.verify import Counts, Findings, VerifyCommand
 from sinks.records import Partition
-from sinks.verify_command import Counts, Findings, VerifyCommand
 
 
 class Command(VerifyCommand):

@@ -1,0 +1,132 @@
+"""Records that a sink can't use go to a topic of their own, byte for byte, with the reason and their origin."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from kafka_client.producer import DeliveryReport, EventProducer, KafkaUnavailable
+from sinks.errors import Retriable
+from sinks.records import Partition, Record, Rejected
+
+logger = logging.getLogger(__name__)
+
+PRODUCER_OPTIONS = {
+    "acks": "all",
+    "enable.idempotence": True,
+    # Whatever the source topic took, headers added; the broker has the last word.
+    "message.max.bytes": 256 * 1024 * 1024,
+    "queue.buffering.max.kbytes": 512 * 1024,
+}
+"""librdkafka options of the producer of dead letters."""
+
+_ROUND_SECONDS = 10.0
+ORIGIN = "dlq."
+"""What the headers that tell of a dead letter's origin begin with."""
+
+
+class DeadLetters:
+    """Produces rejected records to the dead-letter topic of their topic.
+
+    producer: one with PRODUCER_OPTIONS; sink: its name; topic_of: gives the dead-letter topic of a topic.
+
+    The headers are the record's own and: dlq.reason, dlq.sink, dlq.topic, dlq.partition, dlq.offset, dlq.timestamp. Of
+    a record that the dead-letter topic refuses for its size only these are kept, with dlq.size in bytes.
+    """
+
+    def __init__(self, producer: EventProducer, *, sink: str, topic_of: Callable[[str], str]) -> None:
+        self._producer = producer
+        self._sink = sink
+        self._topic_of = topic_of
+
+    def round(self, partition: Partition, rejected: Sequence[Rejected]) -> "Round":
+        """Dead letters that are delivered together."""
+        topic = self._topic_of(partition.topic)
+        for record, reason, _ in rejected:
+            logger.warning("%s offset %d is a dead letter: %r", partition, record.offset, reason)
+        letters = [Letter(self._sink, partition, record, reason) for record, reason, _ in rejected]
+        return Round(self._producer, topic, letters)
+
+
+class Letter:
+    """One dead letter on its way."""
+
+    def __init__(self, sink: str, partition: Partition, record: Record, reason: str) -> None:
+        self.value = record.value
+        self.key = record.key
+        kept = [header for header in record.headers or () if not header[0].startswith(ORIGIN)]
+        self.headers = [
+            *kept,
+            ("dlq.reason", reason.encode()),
+            ("dlq.sink", sink.encode()),
+            ("dlq.topic", partition.topic.encode()),
+            ("dlq.partition", b"%d" % partition.number),
+            ("dlq.offset", b"%d" % record.offset),
+            ("dlq.timestamp", b"%d" % record.timestamp),
+        ]
+        self.is_sent = False
+
+    def shrink(self) -> bool:
+        """Keeps reason and origin alone; False when there is nothing more to leave out."""
+        if self.value is None and self.key is None:
+            return False
+        origin = [header for header in self.headers if header[0].startswith(ORIGIN)]
+        self.headers = [*origin, ("dlq.size", b"%d" % len(self.value or b""))]
+        self.value = self.key = None
+        return True
+
+
+class Round:
+    """Delivers letters; each is sent again only when it is known not to have arrived."""
+
+    def __init__(self, producer: EventProducer, topic: str, letters: list[Letter]) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._missing = list(letters)
+        self._error = ""
+        self._changed = threading.Condition()
+
+    def deliver(self) -> None:
+        """Returns once Kafka has acknowledged every letter. Raises Retriable when some are missing; call it again."""
+        deadline = time.monotonic() + _ROUND_SECONDS
+        with self._changed:
+            while self._missing:
+                self._send()
+                if time.monotonic() >= deadline:
+                    text = f"{len(self._missing)} dead letters to {self._topic}: {self._error or 'no answer'}"
+                    raise Retriable(text, reason="kafka")
+                self._changed.wait(0.2)
+
+    def _send(self) -> None:
+        for letter in self._missing:
+            if letter.is_sent:
+                continue
+            try:
+                self._producer.produce(
+                    self._topic, letter.value, key=letter.key, headers=letter.headers, on_delivery=self._report(letter)
+                )
+            except KafkaUnavailable as error:
+                self._error = str(error)
+                return  # the queue is full: what is in it goes first
+            except KafkaException as error:
+                self._error = error.args[0].str()
+                if not letter.shrink():
+                    raise Retriable(f"a dead letter to {self._topic}: {self._error}", reason="kafka") from error
+                return
+            letter.is_sent = True
+
+    def _report(self, letter: Letter) -> DeliveryReport:
+        def report(error: KafkaError | None, _: Message) -> None:
+            with self._changed:
+                if error is None:
+                    self._missing.remove(letter)
+                else:
+                    self._error = error.str()
+                    letter.is_sent = False
+                    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                        letter.shrink()
+                self._changed.notify_all()
+
+        return report

@@ -1,0 +1,146 @@
+"""Gives dead letters another chance, each once: what is sent and the note that it was are one Kafka transaction."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from typing import Any
+
+from confluent_kafka import KafkaException, Producer
+
+from events.schema import Check
+from kafka_client.log import client_logger
+from sinks.dead_letters.log import LETTER, REPLAYED, Place, StoredLetter
+from sinks.dead_letters.producing import PRODUCER_OPTIONS
+from sinks.errors import Retriable
+from sinks.log_reader import LogReader
+from sinks.loop.retry import Retry
+from sinks.loop.writer import Writer
+from sinks.records import Batch, Columns, Partition
+
+_SECONDS = 60.0
+_LETTERS = 100
+_BYTES = 16 * 1024 * 1024
+"""How much one transaction replays at most (a single letter may be larger)."""
+
+
+class Replayer:
+    """Replays dead letters of one sink; of two at a time for the same sink, the later one ends the earlier one.
+
+    cluster: librdkafka options; sink: its name.
+    """
+
+    def __init__(self, cluster: Mapping[str, Any], *, sink: str) -> None:
+        self._sink = sink
+        options = {**cluster, **PRODUCER_OPTIONS, "transactional.id": f"replay-dlq-{sink}"}
+        self._producer = Producer(options, logger=client_logger("sinks.librdkafka"))
+
+    def begin(self) -> None:
+        """Before letters are read: from now on no other replay can do one of them. Raises Retriable."""
+        self._do(lambda: self._producer.init_transactions(_SECONDS))
+
+    def to_topic(self, letters: Iterable[StoredLetter]) -> None:
+        """Produces the records to the topics that they came from, all or none of them. Raises Retriable."""
+        self._transact(letters, to="topic")
+
+    def note_stored(self, letters: Iterable[StoredLetter]) -> None:
+        """Notes that the records are in the store. Raises Retriable."""
+        self._transact(letters, to="sink")
+
+    def discard(self, letters: Iterable[StoredLetter]) -> None:
+        """Notes that nobody wants the records any more; their bytes stay until Kafka deletes them. Raises Retriable."""
+        self._transact(letters, to="nowhere")
+
+    def _transact(self, letters: Iterable[StoredLetter], *, to: str) -> None:
+        def transact() -> None:
+            self._producer.begin_transaction()
+            for letter in letters:
+                (topic, number), offset = letter.origin
+                if to == "topic":
+                    record = letter.record
+                    self._producer.produce(topic, record.value, key=record.key, headers=record.headers or [])
+                note = {REPLAYED: to, "dlq.sink": self._sink, "dlq.topic": topic}
+                note |= {"dlq.partition": str(number), "dlq.offset": str(offset)}
+                for where, own_offset in letter.places:
+                    headers = [*note.items(), (LETTER, str(own_offset))]
+                    self._producer.produce(where.topic, None, partition=where.number, headers=headers)
+            self._producer.commit_transaction(_SECONDS)
+
+        self._do(transact)
+
+    def _do(self, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except KafkaException as error:
+            with suppress(KafkaException):  # else Kafka ends it by itself, later
+                self._producer.abort_transaction(_SECONDS)
+            raise Retriable(f"Kafka: {error.args[0].str()}; what was not replayed can be, by the next call") from error
+
+
+def parts(letters: Iterable[StoredLetter]) -> Iterator[list[StoredLetter]]:
+    """The letters, so many at a time as one transaction replays."""
+    part: list[StoredLetter] = []
+    size = 0
+    for letter in letters:
+        length = len(letter.record.value or b"")
+        if part and (len(part) == _LETTERS or size + length > _BYTES):
+            yield part
+            part, size = [], 0
+        part.append(letter)
+        size += length
+    if part:
+        yield part
+
+
+class NewestOfKeys:
+    """Which records are the newest of their keys, judged by what Kafka has.
+
+    A store that keeps the newest record of each key forgets in time which keys were deleted, so an older record would
+    bring one back. A record that Kafka has no more is none: a newer one may have been there.
+    """
+
+    def __init__(self, letters: Iterable[StoredLetter], reader: LogReader) -> None:
+        """Reads the log from the first of the letters' records on. Raises Retriable."""
+        self._newest: dict[Partition, dict[bytes, int]] = {}
+        firsts: dict[Partition, int] = {}
+        for letter in letters:
+            partition, offset = letter.origin
+            if letter.record.key is not None:
+                self._newest.setdefault(partition, {})[letter.record.key] = -1
+                firsts[partition] = min(offset, firsts.get(partition, offset))
+        for partition, first in firsts.items():
+            newest = self._newest[partition]
+            begin, end = reader.bounds(partition)
+            for record in reader.read(partition, max(begin, first), end):
+                if record.key in newest:
+                    newest[record.key] = record.offset
+
+    def has(self, letter: StoredLetter) -> bool:
+        """Whether a letter's record is such a one, or has no key."""
+        partition, offset = letter.origin
+        return letter.record.key is None or self._newest[partition].get(letter.record.key) == offset
+
+
+def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: Retry) -> dict[Place, str]:
+    """Has a sink's writer store the records under their own places; returns those that are still refused, and why.
+
+    The writer must be one to which a repeat does no harm. Raises Fatal.
+    """
+    refused: dict[Place, str] = {}
+
+    def partition_of(letter: StoredLetter) -> Partition:
+        return letter.origin[0]
+
+    for partition, of_partition in groupby(sorted(letters, key=lambda letter: letter.origin), key=partition_of):
+        records = [letter.record for letter in of_partition]
+        columns = Columns(
+            [record.offset for record in records],
+            [record.value for record in records],
+            [record.timestamp for record in records],
+            [record.key for record in records],
+            [record.headers for record in records],
+        )
+        batch = Batch(partition, records[0].offset, records[0].timestamp, opened_at=0.0)
+        batch.add(columns, check.refusals(columns.values, columns.lines))
+        rejected = [*batch.rejected, *writer.open(partition, None, retry).store([batch], retry)]
+        refused |= {(partition, record.offset): reason for record, reason, _ in rejected}
+    return refused

@@ -1,0 +1,122 @@
+"""Append mode: the records of a partition go into one growing file in each folder, which is closed when it is due."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sinks.files.contents import FileLayout, Part
+from sinks.files.layout import OpenFile
+from sinks.files.ownership import Ownership
+from sinks.files.store import Content
+from sinks.loop.retry import Retry
+from sinks.records import Batch, Partition, Rejected
+
+
+@dataclass(frozen=True)
+class RollLimits:
+    """When a growing file is closed: at so many records, bytes, or seconds after its first record was stored.
+
+    files: how many of a partition stay open, each in another folder; the one written longest ago is closed first.
+    """
+
+    records: int
+    bytes: int
+    seconds: float
+    files: int
+
+
+@dataclass(frozen=True)
+class _Growing:
+    """An open file with what its limits need. opened_at: monotonic seconds."""
+
+    file: OpenFile
+    start: int
+    records: int
+    opened_at: float
+
+    def is_due(self, limits: RollLimits, now: float) -> bool:
+        return (
+            self.records >= limits.records or self.file.length >= limits.bytes or now - self.opened_at >= limits.seconds
+        )
+
+
+class AppendPartition:
+    """A partition that this process owns, whose files grow.
+
+    check_identity: raises Fatal when the topic is not the one that was opened; published: is told how many files got
+    their final names; clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        ownership: Ownership,
+        resume_at: int | None,
+        files: FileLayout,
+        limits: RollLimits,
+        *,
+        check_identity: Callable[[], None],
+        published: Callable[[int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._partition = partition
+        self._ownership = ownership
+        self._files = files
+        self._check_identity = check_identity
+        self._published = published
+        self._limits = limits
+        self._clock = clock
+        self._open: dict[str, _Growing] = {}  # by folder, the one written last at the end
+        self.resume_at = resume_at
+
+    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+        """Appends to the open file of each folder, or begins one; then commits all of it or nothing."""
+        parts: dict[str, list[Part]] = {}
+        for batch in batches:
+            for part in self._files.parts(batch):
+                parts.setdefault(part.folder, []).append(part)
+        if not parts:
+            return []
+        # Asked after the records were read: they are those of the topic that has this id even now.
+        retry("checking the topic's identity", self._check_identity)
+        # Unless all of this works there is no open file that may be closed as it is: the next take-over cuts them.
+        growing, self._open = self._open, {}
+        new: dict[str, Callable[[], Content]] = {}
+        for folder, of_folder in parts.items():
+            content = partial(self._files.format.encode, [line for part in of_folder for line in part.lines])
+            before = growing.pop(folder, None)
+            after = growing[folder] = self._grown(before, of_folder, len(content()))
+            if before is None:
+                new[after.file.path] = content
+            else:
+                self._ownership.append(before.file, content(), retry)
+        open_files = [each.file for each in growing.values()]
+        self._ownership.store(new, batches[0].first_offset, batches[-1].last_offset, retry, open_files)
+        self._open = growing
+        self._close_due(retry)
+        return []
+
+    def rest(self, retry: Retry, *, leaving: bool) -> None:
+        """Closes the files that are due, all of them when leaving."""
+        self._close_due(retry, everything=leaving)
+
+    def _grown(self, before: _Growing | None, parts: Sequence[Part], added: int) -> _Growing:
+        folder, last = parts[-1].folder, parts[-1].last
+        start = before.start if before else parts[0].first
+        file = OpenFile(
+            path=folder + self._files.names.make_open(self._partition, start, self._ownership.generation),
+            final=folder + self._files.names.make(self._partition, start, last),
+            length=(before.file.length if before else 0) + added,
+        )
+        records = (before.records if before else 0) + sum(part.records for part in parts)
+        return _Growing(file, start, records, before.opened_at if before else self._clock())
+
+    def _close_due(self, retry: Retry, *, everything: bool = False) -> None:
+        now = self._clock()
+        surplus = len(self._open) - self._limits.files
+        for place, (folder, growing) in enumerate(list(self._open.items())):
+            if everything or place < surplus or growing.is_due(self._limits, now):
+                self._ownership.close(growing.file, retry)
+                del self._open[folder]
+                self._published(1)

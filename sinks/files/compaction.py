@@ -1,0 +1,141 @@
+"""Merges the small files of a sink into large ones."""
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import partial
+from itertools import groupby
+
+from sinks.errors import Fatal, Retriable
+from sinks.files.contents import FileLayout
+from sinks.files.formats import Tally
+from sinks.files.layout import Layout
+from sinks.files.merges import Merge, Merges
+from sinks.files.recovery import told_of
+from sinks.files.rewind_marks import RewindMarks
+from sinks.files.store import FileStore
+from sinks.files.stored import StoredFile, stored_files
+from sinks.loop.retry import Retry
+from sinks.records import Partition
+
+
+class Compaction:
+    """Compacts the files of one sink.
+
+    path: its data folder; target: about how many bytes a merged file has; files of half as many are large enough.
+    """
+
+    def __init__(
+        self, client: FileStore, *, path: str, sink: str, files: FileLayout, target: int, retry: Retry
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._sink = sink
+        self._files = files
+        self._target = target
+        self._retry = retry
+
+    def run(self, topic: str, *, folders: Iterable[str] = ("",), before: float) -> Iterator[str]:
+        """Merges the files of a topic and yields a line on each merged file.
+
+        folders: only what lies in these or below; before: what was written after this time (seconds since 1970) is left
+        alone, and so is, where records go into folders, the whole folder that it lies in. Raises Fenced when another
+        compaction began meanwhile, Fatal, also when a folder is not there.
+        """
+        folders = list(folders)
+        for folder in filter(None, folders):
+            self._retry("looking for folders", partial(self._check_folder, f"{self._path}/{folder}"))
+        merges = Merges(self._client, self._layout(Partition(topic, 0)))
+        merges.take_over(self._retry)
+        flat = self._files.folders.is_flat
+        for folder in folders:
+            found = [file for file in self._list(folder) if file.partition.topic == topic]
+            closed = found if flat else _in_closed_folders(found, before)
+            for partition, files in groupby(closed, key=lambda file: file.partition):
+                small = partial(groups, list(files), target=self._target, before=before, flat=flat)
+                if not any(small()):
+                    continue
+                layout = self._layout(partition)
+                # Looked for after the take-over: a rewind that begins later fences this compaction.
+                if self._retry("looking for rewinds", RewindMarks(self._client, layout).under_way):
+                    yield f"{partition}: a rewind is under way; left as it is"
+                    continue
+                # And this after the listing: what is there by its final name will not be told of again.
+                told = self._retry("looking for open files", partial(told_of, self._client, layout))
+                for group in small(left_alone={f"{self._path}/{path}" for path in told}):
+                    yield self._merge(merges, group)
+        merges.leave(self._retry)
+
+    def _layout(self, partition: Partition) -> Layout:
+        return Layout(self._path, self._sink, partition)
+
+    def _check_folder(self, path: str) -> None:
+        parent, _, name = path.rpartition("/")
+        if name not in self._client.names(parent) or name in self._client.lengths(parent):
+            raise Fatal(f"there is no folder {path}")
+
+    def _list(self, below: str) -> list[StoredFile]:
+        return self._retry("listing files", lambda: stored_files(self._client, self._path, self._files, below=below))
+
+    def _merge(self, merges: Merges, group: list[StoredFile]) -> str:
+        format_ = self._files.format
+        name = self._files.names.make(group[0].partition, group[0].first, group[-1].last)
+        folder = group[0].path.rpartition("/")[0]
+        before, after = Tally(), Tally()
+        try:
+            pieces = list(format_.merge(self._contents(group, before)))
+        except ValueError as error:
+            return f"{folder}/{name}: left as it is: {error}"
+        for piece in pieces:
+            format_.tally(piece, after)
+        if before != after:
+            raise Fatal(f"{folder}/{name} would have {after.records} records, its files have {before.records}")
+        content = b"".join(pieces)
+        joins = format_.nothing is not None
+        merge = Merge(folder=folder, name=name, originals=tuple(file.name for file in group), joins=joins)
+        merges.replace(merge, content, self._retry, nothing=format_.nothing)
+        return (
+            f"{folder}/{name}: {after.records} records of {len(group)} files, "
+            f"{sum(file.length for file in group)} bytes before, {len(content)} now"
+        )
+
+    def _contents(self, group: list[StoredFile], tally: Tally) -> Iterator[bytes]:
+        for file in group:
+            data = self._retry(f"reading {file.path}", partial(self._read, file))
+            self._files.format.tally(data, tally)
+            yield data
+
+    def _read(self, file: StoredFile) -> bytes:
+        data = self._client.read(file.path)
+        if len(data) != file.length:  # a connection that breaks looks like the end
+            raise Retriable(f"{file.path} has {file.length} bytes, {len(data)} were read")
+        return data
+
+
+def _in_closed_folders(files: list[StoredFile], before: float) -> list[StoredFile]:
+    """Those in folders in which nothing was written since a time (seconds since 1970)."""
+    busy = {file.folder for file in files if file.modified >= before}
+    return [file for file in files if file.folder not in busy]
+
+
+def groups(
+    files: Iterable[StoredFile], *, target: int, before: float, flat: bool, left_alone: Collection[str] = ()
+) -> Iterator[list[StoredFile]]:
+    """The files that are to become one: small neighbours of one folder, `target` bytes together at most.
+
+    files: of one partition; before, flat: see Compaction.run; left_alone: paths. In a flat folder neighbours are
+    consecutive, so that no name covers offsets that are in no file.
+    """
+    for _, in_folder in groupby(sorted(files, key=lambda file: (file.folder, file)), key=lambda file: file.folder):
+        run: list[StoredFile] = []
+        size = 0
+        for file in in_folder:
+            is_small = file.length < target / 2 and file.modified < before and file.path not in left_alone
+            follows = not run or (file.first == run[-1].last + 1 if flat else file.first > run[-1].last)
+            if run and not (is_small and follows and size + file.length <= target):
+                if len(run) > 1:
+                    yield run
+                run, size = [], 0
+            if is_small:
+                run.append(file)
+                size += file.length
+        if len(run) > 1:
+            yield run

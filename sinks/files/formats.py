@@ -1,0 +1,277 @@
+"""File formats: how the records of a batch become the bytes of a file, and back, and how files become one."""
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+
+from events.event import EVENT_TYPES, Event, field_types, parse_timestamp
+from sinks.files.store import Chunks, Content
+
+_LINES = msgspec.json.Decoder(dict[str, Any])
+
+_MERGED_BYTES = 16 * 1024 * 1024
+"""So much, before compression, is held at a time while files are merged; a row group of Parquet has four times that."""
+
+
+class Tally:
+    """What files hold, so that a merged file can be compared with those that it was made of.
+
+    records: how many; content: a hash of all lines, where the format has lines.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self._content = hashlib.blake2b()
+
+    def add(self, records: int, lines: bytes = b"") -> None:
+        """Counts further records."""
+        self.records += records
+        self._content.update(lines)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Tally)
+            and self.records == other.records
+            and self._content.digest() == other._content.digest()
+        )
+
+
+class Format(Protocol):
+    """A format of files.
+
+    extension: of file names, without a dot; nothing: a file without records that becomes a larger one when files of the
+    format are appended to it, None where such a file can't be read.
+    """
+
+    extension: str
+    nothing: bytes | None
+
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """lines: texts of one or more lines, each of them a JSON object; returns the content of a file."""
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The objects of a file, in order."""
+
+    def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
+        """Makes one file of several, in order: its content in pieces, each of which is a file of the format as well.
+
+        Raises ValueError when the files have different schemas.
+        """
+
+    def tally(self, data: bytes, into: Tally) -> None:
+        """Counts what a file holds."""
+
+
+def as_line(value: bytes) -> bytes:
+    """A JSON text with a line's end; one that spans lines is written anew."""
+    # Some readers take a carriage return for a line's end, too.
+    return (msgspec.json.format(value, indent=-1) if b"\n" in value or b"\r" in value else value) + b"\n"
+
+
+class JsonLines:
+    """JSON lines."""
+
+    extension = "log"
+    nothing: bytes | None = b""
+
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """The lines themselves."""
+        return Chunks(lines)
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The object of each line."""
+        return _LINES.decode_lines(data)
+
+    def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
+        """The same lines."""
+        return _gathered(files)
+
+    def tally(self, data: bytes, into: Tally) -> None:
+        """Lines and their content."""
+        into.add(data.count(b"\n"), data)
+
+
+class CompressedJsonLines:
+    """JSON lines, compressed as a whole.
+
+    suffix: of file names; codec: compresses and decompresses.
+    """
+
+    def __init__(self, suffix: str, codec: Any) -> None:
+        self.extension = f"log.{suffix}"
+        self.nothing: bytes | None = bytes(codec.compress(b""))
+        self._codec = codec
+
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """The compressed lines."""
+        return bytes(self._codec.compress(b"".join(lines)))
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The object of each line."""
+        return _LINES.decode_lines(bytes(self._codec.decompress(data)))
+
+    def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
+        """The same lines, compressed many together."""
+        for lines in _gathered(bytes(self._codec.decompress(data)) for data in files):
+            yield bytes(self._codec.compress(lines))
+
+    def tally(self, data: bytes, into: Tally) -> None:
+        """Lines and their content."""
+        lines = bytes(self._codec.decompress(data))
+        into.add(lines.count(b"\n"), lines)
+
+
+def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in fewer parts."""
+    held = bytearray()
+    for part in parts:
+        held += part
+        if len(held) >= _MERGED_BYTES:
+            yield bytes(held)
+            held.clear()
+    if held:
+        yield bytes(held)
+
+
+class Parquet:
+    """Apache Parquet with a column for each field of the event; its timestamp is a time (milliseconds, UTC)."""
+
+    extension = "parquet"
+    nothing: bytes | None = None
+
+    def __init__(self, event_type: type[Event]) -> None:
+        import pyarrow  # here, for it takes 80 MB that other formats do not need
+        import pyarrow.parquet
+
+        self._arrow = pyarrow
+        self._decoder = msgspec.json.Decoder(event_type)
+        self._names = event_type.__struct_fields__
+        types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+        columns = {name: types[kind] for name, kind in field_types(event_type).items()}
+        self._schema = pyarrow.schema({**columns, "timestamp": pyarrow.timestamp("ms", tz="UTC")})
+
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """One row group, compressed with zstd."""
+        events = [event for text in lines for event in self._decoder.decode_lines(text)]
+        columns = {name: [_typed(name, getattr(event, name)) for event in events] for name in self._names}
+        sink = io.BytesIO()
+        table = self._arrow.table(columns, schema=self._schema)
+        self._arrow.parquet.write_table(table, sink, compression="zstd")
+        return sink.getvalue()
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The rows."""
+        rows: list[dict[str, Any]] = self._arrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+        return rows
+
+    def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
+        """Few large row groups, in one piece."""
+        sink = io.BytesIO()
+        tables = (self._arrow.parquet.read_table(io.BytesIO(data)) for data in files)
+        first = next(tables)
+        with self._arrow.parquet.ParquetWriter(sink, first.schema, compression="zstd") as writer:
+            group = [first]
+            for table in tables:
+                if not table.schema.equals(first.schema):
+                    raise ValueError("the schema of the files has changed")
+                if sum(part.nbytes for part in group) >= 4 * _MERGED_BYTES:
+                    writer.write_table(self._arrow.concat_tables(group))
+                    group = []
+                group.append(table)
+            writer.write_table(self._arrow.concat_tables(group))
+        yield sink.getvalue()
+
+    def tally(self, data: bytes, into: Tally) -> None:
+        """Rows."""
+        into.add(self._arrow.parquet.read_metadata(io.BytesIO(data)).num_rows)
+
+
+class Avro:
+    """An Avro object container file; the event's timestamp is a timestamp-millis."""
+
+    extension = "avro"
+    nothing: bytes | None = None
+
+    def __init__(self, event_type: type[Event], name: str) -> None:
+        import fastavro
+
+        self._fastavro = fastavro
+        self._decoder = msgspec.json.Decoder(event_type)
+        self._names = event_type.__struct_fields__
+        types = {str: "string", int: "long", float: "double", bool: "boolean"}
+        fields: dict[str, Any] = {field: types[kind] for field, kind in field_types(event_type).items()}
+        fields["timestamp"] = {"type": "long", "logicalType": "timestamp-millis"}
+        self._schema: Any = fastavro.parse_schema(
+            {
+                "type": "record",
+                "name": name.replace("-", "_"),
+                "fields": [{"name": field, "type": kind} for field, kind in fields.items()],
+            }
+        )
+
+    def encode(self, lines: Sequence[bytes]) -> Content:
+        """Blocks compressed with deflate, which every Avro reader knows."""
+        sink = io.BytesIO()
+        events = (event for text in lines for event in self._decoder.decode_lines(text))
+        rows = ({name: _typed(name, getattr(event, name)) for name in self._names} for event in events)
+        self._fastavro.writer(sink, self._schema, rows, codec="deflate")
+        return sink.getvalue()
+
+    def decode(self, data: bytes) -> list[dict[str, Any]]:
+        """The rows."""
+        rows: Any = self._fastavro.reader(io.BytesIO(data))
+        return list(rows)
+
+    def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
+        """Blocks of the usual size, in one piece."""
+        sink = io.BytesIO()
+        self._fastavro.writer(sink, self._schema, self._rows(files), codec="deflate")
+        yield sink.getvalue()
+
+    def tally(self, data: bytes, into: Tally) -> None:
+        """Rows."""
+        into.add(sum(block.num_records for block in self._fastavro.block_reader(io.BytesIO(data))))
+
+    def _rows(self, files: Iterable[bytes]) -> Iterator[Any]:
+        for data in files:
+            rows: Any = self._fastavro.reader(io.BytesIO(data))
+            if rows.writer_schema["fields"] != self._schema["fields"]:
+                raise ValueError("the schema of the files has changed")
+            yield from rows
+
+
+def make_format(name: str, event: str) -> Format:
+    """The format of that name for a kind of event.
+
+    Raises ValueError for an unknown one, and for one that needs a schema where the kind of event has none.
+    """
+    if name == "json":
+        return JsonLines()
+    if name in ("gzip", "zstd", "snappy"):
+        import cramjam
+
+        suffix = {"gzip": "gz", "zstd": "zst", "snappy": "sz"}[name]
+        return CompressedJsonLines(suffix, getattr(cramjam, name))
+    if name not in FORMATS:
+        raise ValueError(f"format is {name!r}; it must be one of {', '.join(FORMATS)}")
+    if event not in EVENT_TYPES:
+        raise ValueError(f"format {name} needs a kind of event with known fields, which {event} is not")
+    return Parquet(EVENT_TYPES[event]) if name == "parquet" else Avro(EVENT_TYPES[event], event)
+
+
+FORMATS = ("json", "gzip", "zstd", "snappy", "parquet", "avro")
+"""The names of `make_format`; gzip, zstd and snappy (framed) are JSON lines, compressed."""
+
+
+EXTENSIONS = dict(
+    zip((JsonLines.extension, "log.gz", "log.zst", "log.sz", Parquet.extension, Avro.extension), FORMATS, strict=True)
+)
+"""The names of all formats by the extension of their files."""
+
+
+def _typed(name: str, value: str) -> datetime | str:
+    return parse_timestamp(value).astimezone(UTC) if name == "timestamp" else value

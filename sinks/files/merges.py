@@ -1,0 +1,236 @@
+"""Puts one file in the place of several, crash-safe, each of their records being visible once at every instant.
+
+A merge is written down first: a folder `compaction/committed/<epoch>/<number>` with the merged file and what it
+replaces, which comes into being by one RENAME, as a commit record of the sink does. From then on anyone can finish it,
+and no step of it can do harm when it is done late or twice. docs/adr/0001-compaction.md explains the steps.
+"""
+
+import logging
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+
+from sinks.errors import Fatal, Fenced, Retriable
+from sinks.files.layout import Layout
+from sinks.files.store import FileStore, NotAllowed, NotEmpty, NotFound
+from sinks.loop.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+_SOURCES = 20
+"""So many files are joined by one request, whose URL names them all."""
+
+_REFUSALS = 10
+"""So often may HDFS refuse to finish a merge, which others may be at, too, before it is given up."""
+
+
+class _Refused(Retriable):
+    """HDFS is there, but does not do a step of a merge."""
+
+
+class Merge(msgspec.Struct, frozen=True):
+    """What is written down: the files `originals` of a folder become its file `name`.
+
+    joins: such files can be put one after the other.
+    """
+
+    folder: str
+    name: str
+    originals: tuple[str, ...]
+    joins: bool
+
+    @property
+    def path(self) -> str:
+        """Of the merged file."""
+        return f"{self.folder}/{self.name}"
+
+
+class Merges:
+    """One compaction of the files of a topic, from its take-over until it is fenced or leaves.
+
+    layout: of any partition of the topic.
+    """
+
+    def __init__(self, client: FileStore, layout: Layout) -> None:
+        self._client = client
+        self._committed = f"{layout.compaction}/committed"
+        self._pending = f"{layout.compaction}/pending"
+        self._topic = layout.partition.topic
+        self._epoch = ""
+        self._tries = 0
+        self._refusals: Counter[str] = Counter()
+
+    def take_over(self, retry: Retry) -> None:
+        """Fences every other compaction of the topic, finishes what it has begun. Raises Fenced, Fatal, Cancelled.
+
+        Fatal also for a merge that can't be finished, for its folder is gone, say.
+        """
+        retry("beginning a compaction", self._begin)
+        retry("fencing other compactions", self._fence_others)
+        retry("removing unfinished uploads", self._remove_others_uploads)
+
+    def replace(self, merge: Merge, content: bytes, retry: Retry, *, nothing: bytes | None) -> None:
+        """Puts a file in the place of the originals; when it returns they are gone.
+
+        nothing: a file without records, where files can be joined. Raises Fenced, Fatal, Cancelled.
+        """
+        upload = retry(f"uploading {merge.path}", lambda: self._upload(merge, content, nothing))
+        entry = f"{self._own}/{upload.rpartition('/')[2]}"
+        retry(f"committing {merge.path}", lambda: self._commit(upload, entry))
+        retry(f"publishing {merge.path}", lambda: self._finish(entry))
+
+    def leave(self, retry: Retry) -> None:
+        """Removes what the compaction has of its own."""
+        retry("leaving", lambda: self._client.delete(f"{self._pending}/{self._epoch}", recursive=True))
+        retry("leaving", lambda: self._client.delete(self._own))
+
+    # Steps: each may be repeated after Retriable, whatever part of it was done
+
+    @property
+    def _own(self) -> str:
+        return f"{self._committed}/{self._epoch}"
+
+    def _begin(self) -> None:
+        # A new name for each try: a request of an earlier one that is still under way can't bring a fenced one back.
+        self._epoch = uuid.uuid4().hex
+        self._client.make_folders(self._own)
+
+    def _fence_others(self) -> None:
+        while others := self._others():
+            for epoch in others:
+                for number in self._client.names(f"{self._committed}/{epoch}"):
+                    self._finish(f"{self._committed}/{epoch}/{number}")
+                try:
+                    self._client.delete(f"{self._committed}/{epoch}")
+                except NotEmpty:
+                    logger.debug("%s: %s has committed meanwhile", self._topic, epoch)  # the next listing shows it
+
+    def _others(self) -> list[str]:
+        epochs = self._client.names(self._committed)
+        if self._epoch not in epochs:
+            raise Fenced(f"{self._topic}: another compaction has taken over")
+        return [epoch for epoch in epochs if epoch != self._epoch]
+
+    def _remove_others_uploads(self) -> None:
+        for epoch in self._client.names(self._pending):
+            if epoch != self._epoch:
+                self._client.delete(f"{self._pending}/{epoch}", recursive=True)
+
+    def _upload(self, merge: Merge, content: bytes, nothing: bytes | None) -> str:
+        self._tries += 1
+        folder = f"{self._pending}/{self._epoch}/{self._tries}"
+        files = {"merged": content, "merge.json": msgspec.json.encode(merge)}
+        if nothing is not None:
+            files["nothing"] = nothing
+        try:
+            for name, data in files.items():
+                self._client.create(f"{folder}/{name}", data)
+            self._client.make_folders(f"{folder}/aside")
+            for name, data in files.items():
+                if self._client.read(f"{folder}/{name}") != data:
+                    raise Retriable(f"HDFS stored something else as {folder}/{name} than what was sent")
+        except NotFound as error:  # removed under way
+            raise Fenced(f"{self._topic}: another compaction has taken over: {error}") from error
+        return folder
+
+    def _commit(self, upload: str, entry: str) -> None:
+        # Refused: done by an earlier try whose answer was lost, or another compaction has removed the epoch's folder.
+        if not self._client.rename(upload, entry) and not self._client.exists(entry):
+            raise Fenced(f"{self._topic}: another compaction has taken over")
+
+    def _finish(self, entry: str) -> None:
+        merge = _read(self._client, entry)
+        if merge is None:
+            self._clean(entry)
+            return
+        try:
+            self._take_steps(merge, entry)
+        except _Refused as error:
+            self._refusals[entry] += 1
+            if self._refusals[entry] >= _REFUSALS:
+                raise _unfinishable(entry, error) from error
+            raise
+        except Fatal as error:
+            raise _unfinishable(entry, error) from error
+
+    def _take_steps(self, merge: Merge, entry: str) -> None:
+        if merge.joins:
+            self._join(merge, entry)
+        for name in self._left(merge):
+            self._client.rename(f"{merge.folder}/{name}", f"{entry}/aside/{name}")
+        if left := self._left(merge):
+            raise _Refused(f"HDFS refuses to move {merge.folder}/{left[0]}")
+        try:
+            self._client.replace(f"{entry}/merged", merge.path)
+        except NotFound as error:
+            if self._client.exists(f"{entry}/merged"):
+                raise _Refused(str(error)) from error
+        self._client.delete(entry, recursive=True)
+
+    def _clean(self, entry: str) -> None:
+        """Removes what no merge.json tells of: a merge that is done, or one whose merge.json somebody has deleted."""
+        try:
+            self._client.delete(f"{entry}/aside")
+        except NotEmpty as error:
+            raise Fatal(
+                f"the merge in {entry} has no merge.json, and originals that no reader sees lie in its folder aside: "
+                "put those whose offsets no other file has back to their places, delete the others and the merge, then "
+                "run the command again"
+            ) from error
+        # Now no original can go there any more, so all of them are where readers see them: what is left are copies.
+        self._client.delete(entry, recursive=True)
+
+    def _join(self, merge: Merge, entry: str) -> None:
+        """Lets the final file, born empty, take in the originals. Those with which HDFS does not do that are left."""
+        self._client.rename(f"{entry}/nothing", merge.path)  # refused when it was done before
+        try:
+            while left := self._left(merge):
+                self._client.concat(merge.path, [f"{merge.folder}/{name}" for name in left[:_SOURCES]])
+        except NotAllowed as error:
+            logger.info("%s: records are out of sight for a moment: %s", merge.path, error)
+        except NotFound as error:
+            if self._client.exists(merge.path):
+                raise _Refused(f"somebody else finishes it too: {error}") from error
+
+    def _left(self, merge: Merge) -> list[str]:
+        there = set(self._client.names(merge.folder))
+        return [name for name in merge.originals if name in there]
+
+
+def _unfinishable(entry: str, error: Exception) -> Fatal:
+    return Fatal(
+        f"the merge in {entry} can't be finished: {error}. Its merge.json tells of which folder it is: make that "
+        "folder again to get its records back, or delete the merge when they are not wanted; then run the command again"
+    )
+
+
+def entries(client: FileStore, layout: Layout) -> Iterator[str]:
+    """The folders of what is committed and not finished of a topic, whether it can be or not.
+
+    layout: of any partition of the topic.
+    """
+    committed = f"{layout.compaction}/committed"
+    for epoch in client.names(committed):
+        for number in client.names(f"{committed}/{epoch}"):
+            yield f"{committed}/{epoch}/{number}"
+
+
+def under_way(client: FileStore, layout: Layout) -> Iterator[tuple[Merge, str]]:
+    """The merges of a topic that are committed and not finished, each with the path at which its file lies.
+
+    layout: of any partition of the topic.
+    """
+    for entry in entries(client, layout):
+        merge = _read(client, entry)
+        if merge is not None:
+            yield merge, f"{entry}/merged" if client.exists(f"{entry}/merged") else merge.path
+
+
+def _read(client: FileStore, entry: str) -> Merge | None:
+    """None when it is finished and removed."""
+    try:
+        return msgspec.json.decode(client.read(f"{entry}/merge.json"), type=Merge)
+    except NotFound:
+        return None

@@ -1,0 +1,218 @@
+"""Into which folder a record goes, and how files are named."""
+
+import re
+import unicodedata
+from datetime import UTC, datetime
+from hashlib import blake2b
+from string import Formatter
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from events.event import parse_timestamp
+from sinks.files.layout import OPEN, flat
+from sinks.records import Partition, Record
+
+NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+"""What Hive calls the folder of rows without a value."""
+
+_FILE_KEYS = {"topic", "partition", "start", "end", "ext"}
+
+# What Hive escapes in a folder's name (FileUtils.escapePathName), and a leading character that would hide it.
+_UNSAFE = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]|^[._]""")
+
+# A character of a name in which what is unsafe was escaped.
+_CHARACTER = re.compile(r"%..|.", re.DOTALL)
+
+# What HDFS does not take, or stores otherwise than it was written.
+_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f:]")
+
+_MAX_VALUE = 48
+"""The longest name that a value becomes, in bytes of a commit record's file (`flat`)."""
+
+_LONG_DAY = datetime(2026, 9, 30, 22, 22, 22, 222222, UTC)
+"""A Wednesday in September: no day is longer when it is written out."""
+
+
+class Folders:
+    """Gives the folder of each record, below the data folder.
+
+    template: folders with strftime codes for the record's time and `{field}` for a field of the event, for example
+    `dt=%Y-%m-%d/hour=%H` or `color={colorName}`; empty for no folders. time: "kafka", or the field that holds the time
+    (where it holds none, Kafka's is taken); zone: of the folders' time. Raises ValueError.
+
+    Where a record goes depends on the record alone, so it goes there again when it is read again.
+    """
+
+    def __init__(self, template: str, *, time: str, zone: str) -> None:
+        if template.startswith("/") or any(part in ("", ".", "..") for part in template.split("/") if template):
+            raise ValueError(f"folders {template!r} must be a relative path without empty parts")
+        self._parts = [_parse("folders", part) for part in template.split("/") if part]
+        self._has_time = "%" in template
+        self._time = time
+        try:
+            self._zone = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ValueError(f"time_zone is {zone!r}, which is no IANA time zone") from error
+        for part in self._parts:
+            text = "".join(self._text(text, _LONG_DAY if self._has_time else None) for text, _ in part)
+            if _NOT_IN_NAMES.search(text) or (part[0][0] and part[0][0][0] in "._"):
+                raise ValueError(
+                    f"folders {template!r} must be names that readers see and HDFS takes: no colon, no control "
+                    "character, no leading _ or ."
+                )
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether all records go into the data folder itself."""
+        return not self._parts
+
+    def of(self, record: Record) -> str:
+        """The folder of a record that is a valid event; empty for none."""
+        if self.is_flat:
+            return ""
+        event = msgspec.json.decode(record.value or b"{}", type=dict[str, msgspec.Raw])
+        moment = self._moment(record, event) if self._has_time else None
+        return "/".join(
+            _visible("".join(self._text(text, moment) + self._value(field, event) for text, field in part))
+            for part in self._parts
+        )
+
+    @property
+    def longest(self) -> str:
+        """As long as the folder of a record can be."""
+        moment = _LONG_DAY if self._has_time else None
+        return "/".join(
+            "".join(self._text(text, moment) + "x" * (_MAX_VALUE if field else 0) for text, field in part)
+            for part in self._parts
+        )
+
+    def _moment(self, record: Record, event: dict[str, msgspec.Raw]) -> datetime:
+        if self._time != "kafka" and self._time in event:
+            try:
+                return parse_timestamp(msgspec.json.decode(event[self._time], type=str)).astimezone(self._zone)
+            except ValueError:
+                pass  # not a time: Kafka's is taken
+        try:
+            return datetime.fromtimestamp(record.timestamp / 1000, UTC).astimezone(self._zone)
+        except (ValueError, OverflowError, OSError):  # a time that no calendar has: as good as none
+            return datetime.fromtimestamp(0, self._zone)
+
+    @staticmethod
+    def _text(text: str, moment: datetime | None) -> str:
+        return text if moment is None else moment.strftime(text)
+
+    @staticmethod
+    def _value(field: str | None, event: dict[str, msgspec.Raw]) -> str:
+        if field is None:
+            return ""
+        try:
+            value = msgspec.json.decode(event[field]) if field in event else None
+        except ValueError:  # a number that Python can't hold stands as it is written
+            value = bytes(event[field]).decode()
+        if value is None or value == "":
+            return NO_VALUE
+        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        return _name_of(text)
+
+
+def _visible(name: str) -> str:
+    """A folder's name of which readers do not think that it is hidden."""
+    return f"%{ord(name[0]):02X}{name[1:]}" if name[:1] in ("_", ".") else name
+
+
+def _name_of(text: str) -> str:
+    """A value as a folder's name. One that is long is cut, and told from others by a hash."""
+    # WebHDFS stores a name in this form, whatever it was given.
+    text = unicodedata.normalize("NFC", text)
+    escaped = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text[: _MAX_VALUE + 1])
+    if _flat_length(escaped) <= _MAX_VALUE:
+        return escaped
+    end = f"~{blake2b(text.encode(), digest_size=6).hexdigest()}"
+    room = _MAX_VALUE - len(end)
+    name = ""
+    for character in _CHARACTER.findall(escaped):
+        room -= _flat_length(character)
+        if room < 0:
+            break
+        name += character
+    return name + end
+
+
+def _flat_length(name: str) -> int:
+    return len(flat(name).encode())
+
+
+def _parse(key: str, template: str) -> list[tuple[str, str | None]]:
+    """The texts of a template, each with the field after it. Raises ValueError naming the key."""
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"{key} {template!r}: {error}") from error
+    for _, field, spec, conversion in parts:
+        if field is not None and (spec or conversion or not field or field.isdigit()):
+            raise ValueError(f"{key} {template!r}: a field is written as its name in braces, with nothing else")
+    if unicodedata.normalize("NFC", template) != template:
+        raise ValueError(f"{key} {template!r} must be written in composed characters (Unicode NFC)")
+    return [(text, field) for text, field, _, _ in parts]
+
+
+_PLACES = [(Partition(topic, number), 3, 4) for topic in ("t", "t1", "t-1", "1") for number in (2, 12)]
+"""Names of these must tell them apart."""
+
+
+class FileNames:
+    """Names of files, made and read by one template.
+
+    template: with {topic}, {partition}, {start}, {end} and {ext}; all but {ext} are needed for names to be unique.
+    Raises ValueError.
+    """
+
+    def __init__(self, template: str, extension: str) -> None:
+        parts = _parse("file_name", template)
+        fields = [field for _, field in parts if field is not None]
+        if unknown := set(fields) - _FILE_KEYS:
+            raise ValueError(f"file_name {template!r} has unknown keys: {', '.join(sorted(unknown))}")
+        if missing := _FILE_KEYS - {"ext"} - set(fields):
+            raise ValueError(f"file_name {template!r} is not unique without {', '.join(sorted(missing))}")
+        if "/" in template or template[0] in "._" or _NOT_IN_NAMES.search(template):
+            raise ValueError(
+                f"file_name {template!r} must be a name that readers see and HDFS takes: no slash, no colon, no "
+                "control character, no leading _ or ."
+            )
+        if OPEN in template:
+            raise ValueError(f"file_name {template!r} must not look like that of a file that is still written ({OPEN})")
+        patterns = {"topic": r"(?P<topic>[a-zA-Z0-9._-]+)", "partition": r"(?P<partition>\d+)"}
+        patterns |= {key: rf"(?P<{key}>\d{{20}})" for key in ("start", "end")} | {"ext": re.escape(extension)}
+        self._template = template
+        self._extension = extension
+        self._pattern = re.compile("".join(re.escape(text) + patterns.get(field or "", "") for text, field in parts))
+        for place in _PLACES:
+            if self.read(self.make(*place)) != place:
+                raise ValueError(f"file_name {template!r} is not unique: put something between topic and partition")
+
+    def make(self, partition: Partition, start: int, end: int) -> str:
+        """The name of the file that holds the records of these offsets."""
+        return self._template.format(
+            topic=partition.topic,
+            partition=partition.number,
+            start=f"{start:020d}",
+            end=f"{end:020d}",
+            ext=self._extension,
+        )
+
+    @staticmethod
+    def make_open(partition: Partition, start: int, generation: int = 0) -> str:
+        """The name of a file that is still written, by its first offset; of its own for each generation."""
+        return f"{partition}-{start:020d}{f'.r{generation}' if generation else ''}{OPEN}"
+
+    def of(self, extension: str) -> "FileNames":
+        """Those of files in another format."""
+        return FileNames(self._template, extension)
+
+    def read(self, name: str) -> tuple[Partition, int, int] | None:
+        """Partition, first and last offset of a name; None for a file that is none of this sink's."""
+        match = self._pattern.fullmatch(name)
+        if match is None:
+            return None
+        return Partition(match["topic"], int(match["partition"])), int(match["start"]), int(match["end"])

@@ -1,0 +1,153 @@
+"""Moves the offset at which a sink goes on, on purpose: back, to store records again, or forward, to leave some out.
+
+docs/exactly-once.md has the steps.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from sinks.errors import Fatal, Fenced, Retriable
+from sinks.files.contents import FileLayout
+from sinks.files.layout import Layout, record_end
+from sinks.files.merges import Merges, entries
+from sinks.files.ownership import Ownership
+from sinks.files.rewind_marks import RewindMarks, describe, mark_offset, new_mark
+from sinks.files.store import FileStore
+from sinks.files.stored import StoredFile, files_of_any_format, newest_open_files
+from sinks.loop.retry import Retry
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a rewind would do.
+
+    now: the offset at which the sink would go on otherwise, None when HDFS holds nothing yet; to: where it will go on;
+    replaced: the files that are moved away; unknown: paths of files that stay, since their names tell no offsets;
+    growing: paths of files that are still open, which are closed before anything is moved (append mode).
+    """
+
+    now: int | None
+    to: int
+    replaced: list[StoredFile]
+    unknown: list[str]
+    growing: list[str]
+
+
+class Rewind:
+    """Moves the offset of one partition.
+
+    others: what the files of other sinks in the data folder look like.
+    """
+
+    def __init__(self, client: FileStore, layout: Layout, files: FileLayout, others: Sequence[FileLayout] = ()) -> None:
+        self._client = client
+        self._layout = layout
+        self._files = files
+        self._others = others
+        self._marks = RewindMarks(client, layout)
+
+    def plan(self, to: int) -> Plan:
+        """What moving to an offset would do; changes nothing.
+
+        A file is replaced as a whole, so one that holds the offset in its middle moves the offset to its beginning.
+        Raises Fatal while a rewind to another offset is unfinished, Retriable.
+        """
+        unfinished = self._unfinished(self._marks.under_way(), to)
+        files, unknown = self._stored()
+        while not unfinished and (beginnings := [file.first for file in files if file.first < to <= file.last]):
+            to = min(beginnings)
+        replaced = [file for file in files if file.last >= to]
+        growing = [f"{self._layout.data}/{file.path}" for file in newest_open_files(self._client, self._layout)]
+        return Plan(self._now(), to, replaced, unknown, growing)
+
+    def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
+        """Does what was planned; returns the folder of the files replaced.
+
+        skip: it may leave records out. Raises Fatal.
+        """
+        self._finish_merges(retry)
+        under_way = retry("looking for rewinds", self._marks.under_way)
+        mark = self._unfinished(under_way, plan.to) or new_mark(plan.to)
+        retry("marking the rewind", lambda: self._marks.begin(mark))
+        replaced = f"{self._layout.replaced}/{mark}"
+        while True:
+            try:
+                self._move(mark, plan, replaced, retry, skip=skip)
+            except Fenced as fenced:
+                logger.info("%s; takes over again", fenced)  # the sink waits when it has seen the mark
+            else:
+                break
+        retry("ending the rewind", lambda: self._marks.finish(mark))
+        return replaced
+
+    def _finish_merges(self, retry: Retry) -> None:
+        """Before the mark is made, for which the sink waits: a merge may be one that can't be finished."""
+        merges = Merges(self._client, self._layout)
+        while retry("looking for merges", lambda: any(entries(self._client, self._layout))):
+            try:
+                merges.take_over(retry)
+            except Fenced as fenced:
+                logger.info("%s; takes over again", fenced)
+            else:
+                merges.leave(retry)
+
+    def _unfinished(self, marks: list[str], to: int) -> str | None:
+        """The mark that goes to an offset, None when there is no mark. Raises Fatal when there are only others."""
+        for mark in marks:
+            if mark_offset(mark) == to:
+                return mark
+        if marks:
+            raise Fatal(f"{describe(marks[0])} is unfinished: finish it first, by the same command with that offset")
+        return None
+
+    def _move(self, mark: str, plan: Plan, replaced: str, retry: Retry, *, skip: bool) -> None:
+        # No compaction can join files any more: those that begin later see the mark.
+        merges = Merges(self._client, self._layout)
+        merges.take_over(retry)
+        ownership = Ownership(self._client, self._layout)
+        now = ownership.take_over(retry) or 0
+        files = [file for file in retry("listing files", self._stored)[0] if file.last >= plan.to]
+        for folder in {self._target(file, replaced).rpartition("/")[0] for file in files}:
+            retry("making folders", partial(self._client.make_folders, folder))
+        # These were there while nobody could store any: only they are moved, whatever happens from here on.
+        self._prove(mark, ownership, retry)
+        # Neither can be so when a command before this one has moved anything.
+        wrong = ""
+        if any(file.first < plan.to for file in files):
+            wrong = f"the files have changed: one holds offset {plan.to} in its middle now"
+        elif plan.to > now and not (skip and now >= (plan.now or 0)):
+            wrong = f"the sink goes on at offset {now} now: records would be left out"
+        if wrong:
+            retry("removing the mark", lambda: self._marks.drop(mark))
+            raise Fatal(f"{self._layout.partition}: {wrong}; nothing was done")
+        for file in files:
+            retry(f"moving {file.path}", partial(self._put_aside, file, self._target(file, replaced)))
+        ownership.move_to(plan.to, retry)
+        merges.leave(retry)
+
+    def _prove(self, mark: str, ownership: Ownership, retry: Retry) -> None:
+        ownership.prove(retry)
+        if mark not in retry("looking for rewinds", self._marks.under_way):
+            raise Fatal(f"{self._layout.partition}: another command has finished this rewind")
+
+    def _put_aside(self, file: StoredFile, target: str) -> None:
+        if self._client.rename(file.path, target) or not self._client.exists(file.path):
+            return
+        # Another one of that name, stored after this rewind was finished by another command, is left alone.
+        if not self._client.exists(target):
+            raise Retriable(f"HDFS refuses to move {file.path}")
+
+    def _target(self, file: StoredFile, replaced: str) -> str:
+        return replaced + file.path.removeprefix(self._layout.data)
+
+    def _stored(self) -> tuple[list[StoredFile], list[str]]:
+        return files_of_any_format(self._client, self._layout, self._files, self._others)
+
+    def _now(self) -> int | None:
+        committed = self._layout.committed
+        records = [r for epoch in self._client.names(committed) for r in self._client.names(f"{committed}/{epoch}")]
+        return record_end(max(records)) + 1 if records else None

@@ -1,0 +1,176 @@
+"""Tells the project's database every few seconds what a sink's process is doing, and asks what operators want of it.
+
+The sink does not depend on it: a thread of its own talks to the database, and one that is away is asked again later.
+"""
+
+import logging
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import msgspec
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils import timezone
+
+from sinks.control import Control, Restart
+from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
+from sinks.records import Partition
+from sinks.reporting.status import SinkReport
+
+logger = logging.getLogger(__name__)
+
+LAG_EVERY = timedelta(seconds=15)
+"""Between two samples of the lag."""
+
+LAG_KEPT = timedelta(hours=1)
+"""How long samples of the lag are kept."""
+
+FORGOTTEN_AFTER = timedelta(hours=1)
+"""A process that was not heard for so long is forgotten, once another one of its sink lives."""
+
+RESTARTS_KEPT = timedelta(days=30)
+"""How long fulfilled wishes for an earlier offset are kept."""
+
+_RATE_BEATS = 4
+
+
+class _Earlier(msgspec.Struct):
+    """What is taken over from the report of an earlier process, of whatever version."""
+
+    last_write: datetime | None = None
+
+
+class Heartbeat:
+    """The thread that reports for a process of a sink.
+
+    status: tells what the process is doing; control: is told what operators want; every_seconds: between two beats;
+    now: the wall clock, aware.
+    """
+
+    def __init__(
+        self,
+        sink: str,
+        status: Callable[[], SinkReport],
+        control: Control,
+        *,
+        every_seconds: float,
+        now: Callable[[], datetime] = timezone.now,
+    ) -> None:
+        self._sink = sink
+        self._status = status
+        self._control = control
+        self._every_seconds = every_seconds
+        self._now = now
+        self._host = socket.gethostname()
+        self._counts: deque[tuple[datetime, int]] = deque(maxlen=_RATE_BEATS)
+        self._sampled_at: datetime | None = None
+        self._earlier_write: datetime | None = None
+        self._is_away = False
+        self._first = threading.Event()
+        self._leaving = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"{sink}-heartbeat", daemon=True)
+
+    def start(self, *, wait_seconds: float) -> None:
+        """Starts the thread; waits so long at most for the first beat, which tells what is to be paused."""
+        self._thread.start()
+        if not self._first.wait(wait_seconds):
+            logger.warning("%s: the database has not answered: starts without knowing what is paused", self._sink)
+
+    def stop(self, *, wait_seconds: float) -> None:
+        """Says goodbye if the database takes it within so many seconds."""
+        self._leaving.set()
+        self._thread.join(wait_seconds)
+
+    def beat(self, *, stopped: bool = False) -> None:
+        """Reports once and asks once. Raises the database's errors."""
+        now = self._now()
+        report = self._status()
+        if not self._counts:
+            self._earlier_write = self._read_last_write()
+        if report.last_write is None:
+            report = msgspec.structs.replace(report, last_write=self._earlier_write)
+        self._counts.append((now, report.records))
+        SinkProcess.objects.update_or_create(
+            sink=self._sink,
+            host=self._host,
+            pid=os.getpid(),
+            defaults={
+                "started": report.since,
+                "version": settings.VERSION,
+                "heard_at": now,
+                "stopped": stopped,
+                "records_per_second": 0.0 if stopped else self._rate(),
+                "report": msgspec.json.encode(report).decode(),
+            },
+        )
+        if self._sampled_at is None or now - self._sampled_at >= LAG_EVERY:
+            self._sample_lag(report, now)
+            self._sampled_at = now
+        self._ask(report, now)
+
+    def _run(self) -> None:
+        while True:
+            stopped = self._leaving.is_set()
+            try:
+                self.beat(stopped=stopped)
+                self._note(None)
+            except (DatabaseError, ImproperlyConfigured) as error:
+                self._note(error)
+                connection.close()
+            self._first.set()
+            if stopped:
+                return
+            self._leaving.wait(self._every_seconds)
+
+    def _note(self, error: Exception | None) -> None:
+        """Tells once that the database is away, and once that it is back."""
+        if error is not None and not self._is_away:
+            logger.warning("%s: can't report to the database: %s; tries on, the sink goes on", self._sink, error)
+        elif error is None and self._is_away:
+            logger.info("%s: reports to the database again", self._sink)
+        self._is_away = error is not None
+
+    def _rate(self) -> float:
+        (begin, before), (end, after) = self._counts[0], self._counts[-1]
+        seconds = (end - begin).total_seconds()
+        return (after - before) / seconds if seconds > 0 else 0.0
+
+    def _read_last_write(self) -> datetime | None:
+        """When the sink's processes before this one stored last: they are forgotten one day."""
+        reports = SinkProcess.objects.filter(sink=self._sink).values_list("report", flat=True)
+        writes = [msgspec.json.decode(report, type=_Earlier).last_write for report in reports]
+        return max((write for write in writes if write), default=None)
+
+    def _sample_lag(self, report: SinkReport, now: datetime) -> None:
+        parts = [
+            (part.topic, part.partition, part.end, done)
+            for part in report.partitions
+            if part.end is not None and (done := part.done) is not None
+        ]
+        SinkLag.objects.create(sink=self._sink, sampled_at=now, parts=msgspec.json.encode(parts).decode())
+        SinkLag.objects.filter(sink=self._sink, sampled_at__lt=now - LAG_KEPT).delete()
+        SinkProcess.objects.filter(sink=self._sink, heard_at__lt=now - FORGOTTEN_AFTER).delete()
+        SinkRestart.objects.filter(sink=self._sink, done_at__lt=now - RESTARTS_KEPT).delete()
+
+    def _ask(self, report: SinkReport, now: datetime) -> None:
+        pauses = list(SinkPause.objects.filter(sink=self._sink))
+        self._control.want_paused(
+            (Partition(pause.topic, pause.partition) for pause in pauses),
+            everything=any(pause.partition == ALL_PARTITIONS for pause in pauses),
+        )
+        outcomes = self._control.outcomes()
+        for outcome in outcomes:
+            SinkRestart.objects.filter(pk=outcome.number).update(done_at=now, error=outcome.error)
+        self._control.forget(outcomes)
+        own = {(part.topic, part.partition) for part in report.partitions}
+        self._control.want_restarts(
+            Restart(wish.pk, Partition(wish.topic, wish.partition), wish.offset)
+            for wish in SinkRestart.objects.filter(sink=self._sink, done_at=None).order_by("pk")
+            if (wish.topic, wish.partition) in own
+        )
