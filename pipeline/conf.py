@@ -31,8 +31,9 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     partitions: Annotated[
         int, Meta(ge=1, le=10_000, description="Partitions of one topic that are listed; totals count all of them.")
     ] = 200
-    hdfs_timeout_seconds: Annotated[
-        float, Meta(gt=0, le=60, description="The longest wait for an answer of HDFS, in seconds.")
+    store_timeout_seconds: Annotated[
+        float,
+        Meta(gt=0, le=60, description="The longest wait for a store of files, and for any store's health, in seconds."),
     ] = 5.0
     reads_at_once: Annotated[
         int, Meta(ge=1, le=100, description="Reads of one server that one process of the website makes at a time.")

@@ -10,9 +10,8 @@ from msgspec import Meta
 from events.conf import BadEventsSettings, EventsSettings, KindSettings, SpoolSettings
 from pipeline.conf import ConsoleSettings
 from sinks.config import SinkConfig, SinkOptions
-from sinks.elasticsearch.config import ElasticsearchTarget
-from sinks.hdfs.client import HdfsCluster
-from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.webhdfs import HdfsCluster
+from sinks.registry import KINDS
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("EVENTS", EventsSettings),
@@ -22,8 +21,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("HDFS[cluster]", HdfsCluster),
     ("SINKS[name]", SinkConfig),
     ('SINKS[name]["options"]', SinkOptions),
-    ('SINKS[name]["target"] of kind hdfs', HdfsTarget),
-    ('SINKS[name]["target"] of kind elasticsearch', ElasticsearchTarget),
+    *((f'SINKS[name]["target"] of kind {kind.name}', kind.target) for kind in KINDS.values()),
     ("CONSOLE", ConsoleSettings),
 )
 
@@ -40,12 +38,22 @@ def settings_reference() -> str:
     return HEAD + "".join(line for title, kind in SECTIONS for line in _section(title, kind))
 
 
+def _other_defaults() -> Iterator[str]:
+    """The options whose defaults are others for a kind of sink."""
+    for kind in KINDS.values():
+        if kind.options:
+            defaults = ", ".join(f"`{name}` {value}" for name, value in kind.options.items())
+            yield f"\nOf kind {kind.name}: {defaults}.\n"
+
+
 def _section(title: str, kind: type[msgspec.Struct]) -> Iterator[str]:
     yield f"\n## `{title}`\n\n{inspect.getdoc(kind)}\n\n"
     yield "| key | default | bounds | what it is |\n| --- | --- | --- | --- |\n"
     for field in msgspec.structs.fields(kind):
         meta = _meta(field.type)
         yield f"| `{field.encode_name}` | {_default(field)} | {_bounds(meta)} | {meta.description or ''} |\n"
+    if kind is SinkOptions:
+        yield from _other_defaults()
 
 
 def _meta(annotation: Any) -> Meta:

@@ -1,22 +1,16 @@
 """Makes what the pipeline needs on its servers: topics, index templates and indices, HDFS folders."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import elasticsearch
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
 
 from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds, largest_batch
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import client_logger
-from sinks.clusters import elasticsearch_cluster, hdfs_cluster
-from sinks.config import SinkConfig, sinks
-from sinks.elasticsearch import client as elasticsearch_client
-from sinks.elasticsearch import setup as elasticsearch_setup
-from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.config import SinkConfig
 from sinks.errors import Fatal, Retriable
-from sinks.hdfs import client as hdfs_client
+from sinks.registry import kind_of, sinks
 
 KAFKA_SECONDS = 30.0
 
@@ -79,23 +73,7 @@ def _check_sizes(topics: list[str], events: EventsSettings) -> Iterator[str]:
 
 
 def _prepare_target(sink: SinkConfig) -> Iterator[str]:
-    target: Any = sink.target
-    if isinstance(target, ElasticsearchTarget):
-        client = elasticsearch_client.connect(elasticsearch_cluster(target.cluster), connections=1)
-        try:
-            for line in elasticsearch_setup.prepare(client, target, event=sink.event):
-                yield f"Elasticsearch {line}"
-        except (elasticsearch.ApiError, elasticsearch.TransportError, Fatal, Retriable) as error:
-            raise SetupError(f"Elasticsearch ({target.cluster}): {error}") from error
-        finally:
-            client.close()
-        return
-    hdfs = hdfs_client.connect(hdfs_cluster(target.cluster), connections=1)
     try:
-        there = hdfs.exists(target.path)
-        hdfs.make_folders(target.path)
-        yield f"HDFS folder {target.path}: {'there already' if there else 'made'}"
-    except (Retriable, Fatal) as error:
-        raise SetupError(str(error)) from error
-    finally:
-        hdfs.close()
+        yield from kind_of(sink).prepare(sink)
+    except (Fatal, Retriable) as error:
+        raise SetupError(f"SINKS[{sink.name!r}]: {error}") from error

@@ -17,9 +17,10 @@ from pipeline.browsers import AgentCount, count_agents
 from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
 from pipeline.time_range import TimeRange, to_milliseconds
-from sinks.config import SinkConfig, sinks
-from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.config import SinkConfig
 from sinks.elasticsearch.user_agents import FIELD
+from sinks.kind import Documents
+from sinks.registry import kind_of, sinks
 
 EVENT = "select-color"
 """The kind of event that statistics begin with."""
@@ -121,7 +122,7 @@ class StoredEvent:
 
 def stored_kinds() -> list[str]:
     """The kinds of events that a sink stores in Elasticsearch, select-color first."""
-    stored = {sink.event for sink in sinks().values() if isinstance(sink.target, ElasticsearchTarget)}
+    stored = {sink.event for sink in sinks().values() if kind_of(sink).documents(sink) is not None}
     return [EVENT, *(name for name in kinds() if name in stored and name != EVENT)]
 
 
@@ -130,7 +131,7 @@ def text_fields(event: str) -> list[str]:
     return [field.name for field in kinds()[event].fields if isinstance(field.rule, Text)][:FIELDS]
 
 
-def events_target(event: str = EVENT) -> ElasticsearchTarget:
+def events_target(event: str = EVENT) -> Documents:
     """Where the sink of a kind of event stores. Raises ImproperlyConfigured when SINKS has none."""
     return _events_sink(event)[1]
 
@@ -140,10 +141,10 @@ def events_sink(event: str) -> str:
     return _events_sink(event)[0].name
 
 
-def _events_sink(event: str) -> tuple[SinkConfig, ElasticsearchTarget]:
+def _events_sink(event: str) -> tuple[SinkConfig, Documents]:
     for sink in sinks().values():
-        if sink.event == event and isinstance(sink.target, ElasticsearchTarget):
-            return sink, sink.target
+        if sink.event == event and (documents := kind_of(sink).documents(sink)) is not None:
+            return sink, documents
     raise ImproperlyConfigured(f"SINKS has no entry of the kind elasticsearch for the event {event}")
 
 
@@ -179,7 +180,7 @@ def events_over_time(time_range: TimeRange, *, event: str, field: str, series: i
 
 
 def _all_bars(
-    target: ElasticsearchTarget, time_range: TimeRange, bars: dict[str, Any], timeout: float
+    target: Documents, time_range: TimeRange, bars: dict[str, Any], timeout: float
 ) -> tuple[list[int], list[int]]:
     """When each bar begins, and its events of whatever value."""
     search = _search(target, time_range, timeout)
@@ -248,7 +249,7 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float
     )
 
 
-def _stored_browsers(target: ElasticsearchTarget, time_range: TimeRange, *, top: int, timeout: float) -> TopBrowsers:
+def _stored_browsers(target: Documents, time_range: TimeRange, *, top: int, timeout: float) -> TopBrowsers:
     search = _search(target, time_range, timeout)
     search.aggs.metric("different", "cardinality", field=_AGENT, precision_threshold=_PRECISION)
     # Documents from before the sink stored it have no agent.
@@ -295,7 +296,7 @@ def newest_events(time_range: TimeRange, *, event: str, count: int, timeout: flo
     ]
 
 
-def _newest_timestamp(target: ElasticsearchTarget, timeout: float) -> int | None:
+def _newest_timestamp(target: Documents, timeout: float) -> int | None:
     # Sorted by an indexed date and cut to one: fast whatever the size of the index.
     search = (
         _search_all(target, timeout)
@@ -307,7 +308,7 @@ def _newest_timestamp(target: ElasticsearchTarget, timeout: float) -> int | None
     return _field_milliseconds(hits[0]) if hits else None
 
 
-def _search_all(target: ElasticsearchTarget, timeout: float) -> Any:
+def _search_all(target: Documents, timeout: float) -> Any:
     client = connections.get_connection(target.cluster).options(request_timeout=timeout, max_retries=0)
     # A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
     return Search(using=client, index=target.readers).params(
@@ -315,7 +316,7 @@ def _search_all(target: ElasticsearchTarget, timeout: float) -> Any:
     )
 
 
-def _search(target: ElasticsearchTarget, time_range: TimeRange, timeout: float) -> Any:
+def _search(target: Documents, time_range: TimeRange, timeout: float) -> Any:
     bounds = {
         "gte": to_milliseconds(time_range.start),
         "lt": to_milliseconds(time_range.end),
@@ -340,7 +341,7 @@ def _bars(time_range: TimeRange) -> dict[str, Any]:
     }
 
 
-def _execute(target: ElasticsearchTarget, search: Any) -> dict[str, Any]:
+def _execute(target: Documents, search: Any) -> dict[str, Any]:
     server = _server(target)
     with guard().read(server):
         try:
@@ -352,7 +353,7 @@ def _execute(target: ElasticsearchTarget, search: Any) -> dict[str, Any]:
             raise ServerAway(server, error.message) from error
 
 
-def _server(target: ElasticsearchTarget) -> str:
+def _server(target: Documents) -> str:
     client = connections.get_connection(target.cluster)
     return f"Elasticsearch ({', '.join(node.base_url for node in client.transport.node_pool.all())})"
 

@@ -11,20 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import Outage, client_logger
 from kafka_client.producer import EventProducer, check_options
-from sinks.clusters import elasticsearch_cluster, hdfs_cluster
 from sinks.config import SinkConfig
 from sinks.control import Control
 from sinks.dead_letters.producing import PRODUCER_OPTIONS, DeadLetters
-from sinks.elasticsearch import client as elasticsearch_client
-from sinks.elasticsearch.config import ElasticsearchTarget
-from sinks.elasticsearch.topics import TopicNotes
-from sinks.elasticsearch.writer import ElasticsearchWriter
-from sinks.files.writer import HdfsWriter
-from sinks.hdfs import client as hdfs_client
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import Backoff
 from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
 from sinks.loop.writer import Writer
+from sinks.registry import kind_of
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.status import SinkStatus
 from sinks.topic_ids import TopicIds
@@ -57,7 +51,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     writer = build_writer(sink, cluster, metrics)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
     producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"), reports=True)
-    check = sink.check()
+    check = kind_of(sink).record_check(sink)
     control = Control()
     budget = MemoryBudget(options.buffer_bytes)
     task_settings = TaskSettings(
@@ -133,17 +127,4 @@ def _consumer(sink: SinkConfig, cluster: dict[str, Any], outage: Outage, on_comm
 def build_writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) -> Writer:
     """Where a sink stores; kafka: librdkafka options of the cluster that it reads. Raises ImproperlyConfigured."""
     connections = sink.tasks * sink.options.in_flight
-    target = sink.target
-    if isinstance(target, ElasticsearchTarget):
-        client = elasticsearch_client.connect(elasticsearch_cluster(target.cluster), connections=connections)
-        topics = TopicNotes(client, index=target.index, topic_id=TopicIds(kafka))
-        return ElasticsearchWriter(client, target.actions(), topics, metrics)
-    return HdfsWriter(
-        hdfs_client.connect(hdfs_cluster(target.cluster), connections=connections, metrics=metrics),
-        path=target.path,
-        sink=sink.name,
-        files=target.layout(sink.event),
-        topic_id=TopicIds(kafka),
-        metrics=metrics,
-        roll=target.roll,
-    )
+    return kind_of(sink).writer(sink, topic_id=TopicIds(kafka), connections=connections, metrics=metrics)

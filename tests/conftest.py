@@ -18,7 +18,7 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from events import conf, process_collector
 from events.event import EVENT_TYPES
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -83,7 +83,7 @@ def _settings_are_read_anew() -> Iterator[None]:
     yield
     conf.events_settings.cache_clear()
     conf.kinds.cache_clear()
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
 
 
 @pytest.fixture

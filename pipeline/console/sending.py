@@ -18,7 +18,7 @@ class Source(NamedTuple):
     """Parts of a download, and what closes where they come from. length: in bytes, None when it is not known before."""
 
     parts: Iterator[bytes]
-    close: Callable[[], None]
+    close: Callable[[], object]
     length: int | None = None
 
 

@@ -11,7 +11,8 @@ from pipeline.console.dead_letters.letters import letter_offsets, read_letters
 from pipeline.kafka_reads import PartitionOffsets
 from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange
-from sinks.config import SinkConfig, sinks
+from sinks.config import SinkConfig
+from sinks.registry import sinks
 
 _SECONDS = 60.0
 """A count is as old at most: of a topic made again, the offsets can be those of the one before."""

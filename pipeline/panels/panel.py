@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pipeline.time_range import TimeRange
 
@@ -19,7 +19,7 @@ class Panel:
     """
 
     id: str
-    title: "_StrPromise"
+    title: "_StrPromise | str"
     read: Callable[[TimeRange], dict[str, Any]]
-    server: Literal["elasticsearch", "kafka", "hdfs"] = "elasticsearch"
+    server: str = "elasticsearch"
     ranged: bool = True

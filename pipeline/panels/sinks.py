@@ -11,7 +11,7 @@ from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink, read_heartbeats
 from pipeline.kafka_reads import ClusterOffsets
 from pipeline.panels.topics import OFFSETS
-from sinks.config import sinks
+from sinks.registry import sinks
 
 
 def read() -> list[HeardSink] | ServerError:

@@ -15,7 +15,8 @@ from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, read_offsets, ser
 from pipeline.lag import Progress, progress, total_lag
 from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange
-from sinks.config import SinkConfig, sinks
+from sinks.config import SinkConfig
+from sinks.registry import sinks
 
 
 @dataclass(frozen=True)

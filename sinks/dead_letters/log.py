@@ -116,7 +116,7 @@ def letter_log(sink: SinkConfig, reader: LogReader) -> LetterLog:
     return LetterLog(read, sink=sink.name)
 
 
-def kind_of(reason: str) -> str:
+def reason_kind(reason: str) -> str:
     """What many reasons have in common: without their numbers, which are offsets, columns and values; not for people.
 
     It is that of `example_of` the reason, too, and its own.

@@ -1,23 +1,18 @@
 """Where an Elasticsearch sink stores, and how."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
+from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta
 
+from sinks.config import cluster_entry
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.user_agents import FIELD, AddingAgent
 
 
-class ElasticsearchTarget(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    forbid_unknown_fields=True,
-    tag_field="kind",
-    tag="elasticsearch",
-):
+class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `target` of an Elasticsearch sink."""
 
     # Elasticsearch's own rule for names: https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create
@@ -90,3 +85,15 @@ class ElasticsearchTarget(
 
     def __str__(self) -> str:
         return f"Elasticsearch ({self.cluster}) {self.index}"
+
+
+def elasticsearch_cluster(alias: str) -> dict[str, Any]:
+    """An entry of settings.ELASTICSEARCH_DSL. Raises ImproperlyConfigured."""
+    cluster = cluster_entry("ELASTICSEARCH_DSL", alias)
+    hosts = cluster.get("hosts", [])
+    wrong = [host for host in ([hosts] if isinstance(hosts, str) else hosts) if not str(host).startswith("http")]
+    if wrong or not hosts:
+        raise ImproperlyConfigured(
+            f"ELASTICSEARCH_DSL[{alias!r}]: hosts are {hosts!r}; each must begin with http:// or https://"
+        )
+    return cluster

@@ -1,4 +1,4 @@
-"""What the files of an HDFS sink look like: which records go into which, under which name."""
+"""What the files of a sink look like: which records go into which, under which name."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from sinks.files.store import Content
 from sinks.records import Batch, Partition, Record, Run
 
 MAX_NAME = 255
-"""The longest name that HDFS takes, in bytes (dfs.namenode.fs-limits.max-component-length)."""
+"""The longest name that the stores take, in bytes (Linux: NAME_MAX; HDFS: max-component-length)."""
 
 _MANY = 99_999
 """More partitions, generations or hundreds of kilobytes than a file's name has to tell of."""
@@ -41,7 +41,7 @@ class FileLayout:
     format: Format
 
     def check_length(self, topic: str) -> None:
-        """Raises ValueError when HDFS might not take the names of the topic's files."""
+        """Raises ValueError when a store might not take the names of the topic's files."""
         partition = Partition(topic, _MANY)
         final = f"{self.folders.longest}/{self.names.make(partition, 0, 0)}"
         growing = f"{self.folders.longest}/{self.names.make_open(partition, 0, _MANY)}"
@@ -49,7 +49,7 @@ class FileLayout:
         if (longest := max(len(mark.encode()), len(inside.encode()))) > MAX_NAME:
             raise ValueError(
                 f"folders and file_name make names of up to {longest} bytes for the topic {topic}; "
-                f"HDFS takes {MAX_NAME}"
+                f"stores take {MAX_NAME}"
             )
 
     def parts(self, batch: Batch) -> Iterator[Part]:

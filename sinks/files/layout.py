@@ -1,4 +1,4 @@
-"""Where an HDFS sink keeps what."""
+"""Where a sink that stores files keeps what."""
 
 import re
 from dataclasses import dataclass

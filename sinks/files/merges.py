@@ -23,11 +23,11 @@ _SOURCES = 20
 """So many files are joined by one request, whose URL names them all."""
 
 _REFUSALS = 10
-"""So often may HDFS refuse to finish a merge, which others may be at, too, before it is given up."""
+"""So often may the store refuse to finish a merge, which others may be at, too, before it is given up."""
 
 
 class _Refused(Retriable):
-    """HDFS is there, but does not do a step of a merge."""
+    """The store is there, but does not do a step of a merge."""
 
 
 class Merge(msgspec.Struct, frozen=True):
@@ -130,7 +130,7 @@ class Merges:
             self._client.make_folders(f"{folder}/aside")
             for name, data in files.items():
                 if self._client.read(f"{folder}/{name}") != data:
-                    raise Retriable(f"HDFS stored something else as {folder}/{name} than what was sent")
+                    raise Retriable(f"the store has stored something else as {folder}/{name} than what was sent")
         except NotFound as error:  # removed under way
             raise Fenced(f"{self._topic}: another compaction has taken over: {error}") from error
         return folder
@@ -161,7 +161,7 @@ class Merges:
         for name in self._left(merge):
             self._client.rename(f"{merge.folder}/{name}", f"{entry}/aside/{name}")
         if left := self._left(merge):
-            raise _Refused(f"HDFS refuses to move {merge.folder}/{left[0]}")
+            raise _Refused(f"the store refuses to move {merge.folder}/{left[0]}")
         try:
             self._client.replace(f"{entry}/merged", merge.path)
         except NotFound as error:
@@ -183,7 +183,7 @@ class Merges:
         self._client.delete(entry, recursive=True)
 
     def _join(self, merge: Merge, entry: str) -> None:
-        """Lets the final file, born empty, take in the originals. Those with which HDFS does not do that are left."""
+        """Lets the final file, born empty, take in the originals. Where the store does not do that, they are left."""
         self._client.rename(f"{entry}/nothing", merge.path)  # refused when it was done before
         try:
             while left := self._left(merge):

@@ -24,7 +24,7 @@ _UNSAFE = re.compile(r"""[\x00-\x1f\x7f"#%'*/:=?\\{}\[\]^]|^[._]""")
 # A character of a name in which what is unsafe was escaped.
 _CHARACTER = re.compile(r"%..|.", re.DOTALL)
 
-# What HDFS does not take, or stores otherwise than it was written.
+# What a store does not take, or stores otherwise than it was written.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f:]")
 
 _MAX_VALUE = 48
@@ -58,7 +58,7 @@ class Folders:
             text = "".join(self._text(text, _LONG_DAY if self._has_time else None) for text, _ in part)
             if _NOT_IN_NAMES.search(text) or (part[0][0] and part[0][0][0] in "._"):
                 raise ValueError(
-                    f"folders {template!r} must be names that readers see and HDFS takes: no colon, no control "
+                    f"folders {template!r} must be names that readers see and every store takes: no colon, no control "
                     "character, no leading _ or ."
                 )
 
@@ -177,7 +177,7 @@ class FileNames:
             raise ValueError(f"file_name {template!r} is not unique without {', '.join(sorted(missing))}")
         if "/" in template or template[0] in "._" or _NOT_IN_NAMES.search(template):
             raise ValueError(
-                f"file_name {template!r} must be a name that readers see and HDFS takes: no slash, no colon, no "
+                f"file_name {template!r} must be a name that readers see and every store takes: no slash, no colon, no "
                 "control character, no leading _ or ."
             )
         if OPEN in template:

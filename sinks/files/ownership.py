@@ -1,4 +1,4 @@
-"""Exactly once with HDFS alone as lock, log and truth: the commit protocol of one partition and owner.
+"""Exactly once with the store of files alone as lock, log and truth: the commit protocol of one partition and owner.
 
 What rules is the commit record: a folder `committed/<epoch>/<first>-<last>`, named by the offsets that it covers. It
 comes into being by one RENAME of a whole upload, and can only do so while the owner's epoch folder is there: RENAME
@@ -159,7 +159,7 @@ class Ownership:
             self._client.make_folders(f"{folder}/{file.mark}")
         stored = self._client.lengths(folder) if files else {}
         if stored != expected:
-            raise Retriable(f"HDFS stored {stored} instead of {expected} in {folder}")
+            raise Retriable(f"the store has stored {stored} instead of {expected} in {folder}")
         return folder
 
     def _commit(self, upload: str, record: str) -> None:
@@ -222,7 +222,7 @@ class Ownership:
         try:
             same = self._client.checksum(source) == self._client.checksum(final)
         except NotFound as error:
-            raise Retriable(f"HDFS refused to rename {source} to {final}, now {error}") from error
+            raise Retriable(f"the store refused to rename {source} to {final}, now {error}") from error
         if not same:
             raise Fatal(f"{final} is there already and holds something else than {source}; nothing was overwritten")
         return self._client.delete(source)
@@ -248,7 +248,7 @@ class Ownership:
         for record in sorted(self._client.names(other)):
             if not self._client.rename(f"{other}/{record}", f"{self._own}/{record}"):
                 if self._client.exists(f"{other}/{record}") and self._client.exists(self._own):
-                    raise Retriable(f"HDFS refuses to rename {other}/{record} to {self._own}/{record}")
+                    raise Retriable(f"the store refuses to rename {other}/{record} to {self._own}/{record}")
                 return  # moved by someone else, or the own folder is gone: the next listing shows it
         try:
             self._client.delete(other)

@@ -12,7 +12,7 @@ from sinks.loop.retry import Retry
 logger = logging.getLogger(__name__)
 
 _LEASE_SECONDS = 5.0
-"""How long HDFS may need to cut a file, or to miss its writer, before that is a failure, or the file is copied."""
+"""How long the store may need to cut a file, or to miss its writer, before that is a failure, or the file is copied."""
 
 
 def open_files(client: FileStore, record: str) -> list[OpenFile]:
@@ -106,7 +106,7 @@ class LeftOpen:
         if self._client.exists(self._kept):
             return True
         if self._client.exists(self._place) and self._client.exists(self._record):
-            raise Retriable(f"HDFS refuses to rename {self._place} to {self._kept}")
+            raise Retriable(f"the store refuses to rename {self._place} to {self._kept}")
         if self._client.exists(self._final):
             return False
         if not self._client.exists(self._record):
@@ -127,7 +127,7 @@ class LeftOpen:
             if is_patient:
                 raise Pending(str(error)) from error
         else:
-            text = f"HDFS is cutting {self._kept} to {self._file.length} bytes"
+            text = f"the store is cutting {self._kept} to {self._file.length} bytes"
             raise Pending(text) if is_patient else Retriable(text)
         # HDFS misses a DataNode that is gone within a minute; a writer that is asleep holds on to the file for ever.
         logger.info("%s: copies %d bytes: its writer holds on to it", self._place, self._file.length)
@@ -153,7 +153,7 @@ class LeftOpen:
             raise Fenced(f"{self._kept} was taken away by another owner: {error}") from error
         stored = self._client.lengths(folder)
         if stored != {name: self._file.length}:
-            raise Retriable(f"HDFS stored {stored} instead of {self._file.length} bytes in {folder}")
+            raise Retriable(f"the store has stored {stored} instead of {self._file.length} bytes in {folder}")
         return f"{folder}/{name}"
 
     def _settle(self, whole: str) -> None:
@@ -161,5 +161,5 @@ class LeftOpen:
         if self._client.rename(whole, self._whole) or self._client.exists(self._whole):
             return
         if self._client.exists(whole) and self._client.exists(self._record):
-            raise Retriable(f"HDFS refuses to rename {whole} to {self._whole}")
+            raise Retriable(f"the store refuses to rename {whole} to {self._whole}")
         raise Fenced(f"{whole} or {self._record} was taken away by another owner")

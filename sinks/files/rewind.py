@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class Plan:
     """What a rewind would do.
 
-    now: the offset at which the sink would go on otherwise, None when HDFS holds nothing yet; to: where it will go on;
+    now: the offset at which the sink would go on otherwise, None when nothing is stored yet; to: where it will go on;
     replaced: the files that are moved away; unknown: paths of files that stay, since their names tell no offsets;
     growing: paths of files that are still open, which are closed before anything is moved (append mode).
     """
@@ -139,7 +139,7 @@ class Rewind:
             return
         # Another one of that name, stored after this rewind was finished by another command, is left alone.
         if not self._client.exists(target):
-            raise Retriable(f"HDFS refuses to move {file.path}")
+            raise Retriable(f"the store refuses to move {file.path}")
 
     def _target(self, file: StoredFile, replaced: str) -> str:
         return replaced + file.path.removeprefix(self._layout.data)

@@ -1,4 +1,4 @@
-"""Says in HDFS that an operator moves, or has moved, the offset at which a partition is read on."""
+"""Says in the store that an operator moves, or has moved, the offset at which a partition is read on."""
 
 from datetime import UTC, datetime
 
@@ -41,7 +41,7 @@ class RewindMarks:
         """Says that it is done."""
         there = f"{self._layout.rewinds}/{mark}"
         if not self._client.rename(there, there + _DONE) and not self._client.exists(there + _DONE):
-            raise Retriable(f"HDFS refuses to rename {there}")
+            raise Retriable(f"the store refuses to rename {there}")
 
     def drop(self, mark: str) -> None:
         """Removes a mark after which nothing was done."""

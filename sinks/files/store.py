@@ -3,8 +3,7 @@
 WebHDFS (sinks.hdfs) and a local or mounted folder (sinks.folder) are such stores.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from sinks.errors import Fatal, Retriable
@@ -27,7 +26,7 @@ class Leased(Retriable):
 
 
 class NotAllowed(Exception):
-    """HDFS does not do this with these files."""
+    """The store does not do this with these files."""
 
 
 class ListedFile(NamedTuple):
@@ -140,6 +139,14 @@ class FileStatus(NamedTuple):
     replication: int
 
 
+class Download(NamedTuple):
+    """The content of a file on its way to a person. length: bytes, None when not known; close: ends it."""
+
+    parts: Iterator[bytes]
+    close: Callable[[], object]
+    length: int | None
+
+
 class FileBrowser(Protocol):
     """Reads for people, each bounded. Every method may raise NotFound, NoPath, Retriable and Fatal."""
 
@@ -155,5 +162,5 @@ class FileBrowser(Protocol):
     def part(self, path: str, offset: int, length: int) -> bytes:
         """Up to `length` bytes of a file from `offset` on."""
 
-    def open(self, path: str) -> AbstractContextManager[Iterator[bytes]]:
-        """The content of a file, in parts."""
+    def open(self, path: str) -> Download:
+        """The content of a file, part by part."""

@@ -1,4 +1,4 @@
-"""Stores each batch as HDFS files, one a folder, that appear when they are whole, or in growing files; exactly once."""
+"""Stores each batch as files, one a folder, that appear when they are whole, or in growing files; exactly once."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 _TOPIC_ID = "topic-id="
 
 
-class HdfsWriter:
+class FilesWriter:
     """Files below `path`.
 
     files: into which folders, under which names and in which format; topic_id: gives Kafka's own identity of
@@ -53,7 +53,7 @@ class HdfsWriter:
         self._roll = roll
 
     def open(self, partition: Partition, committed: int | None, retry: Retry) -> PartitionWriter:
-        """Fences earlier owners; reading goes on after what HDFS holds, or where Kafka says if that is further."""
+        """Fences earlier owners; reading goes on after what the store holds, or where Kafka says if that is further."""
         layout = Layout(self._path, self._sink, partition)
         topic_id = retry("checking the topic's identity", lambda: self._identify(layout))
         marks = RewindMarks(self._client, layout)
@@ -65,7 +65,7 @@ class HdfsWriter:
                 break
             retry("reading on", marks.wait)
         if stored is not None and committed != stored:
-            logger.info("%s: HDFS holds everything below offset %d, Kafka says %s", partition, stored, committed)
+            logger.info("%s: the store holds everything below offset %d, Kafka says %s", partition, stored, committed)
         if stored is None:
             resume_at = committed
         else:

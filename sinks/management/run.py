@@ -1,4 +1,4 @@
-"""What run_hdfs_sink and run_es_sink share: a management command that runs one entry of SINKS."""
+"""What the commands that run a sink share."""
 
 import ctypes
 import gc
@@ -11,8 +11,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sinks.build import Sink, build_sink
-from sinks.config import SinkConfig, sinks
+from sinks.config import SinkConfig
 from sinks.loop.runner import Runner
+from sinks.management.arguments import add_sink_argument, find_sink
 from sinks.reporting.heartbeat import Heartbeat
 from sinks.reporting.monitor import monitor_app, serve
 
@@ -32,9 +33,9 @@ _LEAVING_SECONDS = 5.0
 
 
 class SinkCommand(BaseCommand):
-    """Runs a sink of one kind until SIGTERM or SIGINT.
+    """Runs a sink until SIGTERM or SIGINT.
 
-    kind: of the entries that it runs; default: the entry that it runs when no --sink is given.
+    kind: of the entries that it runs, empty for every kind; default: the entry that it runs when no --sink is given.
     """
 
     kind = ""
@@ -43,7 +44,7 @@ class SinkCommand(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink NAME, --metrics-port PORT."""
-        parser.add_argument("--sink", default=self.default, help=f"the entry of SINKS (default: {self.default})")
+        add_sink_argument(parser, self.default)
         parser.add_argument(
             "--metrics-port",
             type=int,
@@ -53,7 +54,7 @@ class SinkCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Exits 0 after a signal, 1 when the sink can't go on. Raises CommandError for wrong settings."""
-        sink = self._config(options["sink"])
+        sink = find_sink(options["sink"], self.kind)
         _save_memory()
         try:
             parts = build_sink(sink)
@@ -89,16 +90,6 @@ class SinkCommand(BaseCommand):
         except OSError as error:
             raise CommandError(f"{where}: can't listen on {sink.metrics_host}:{port}: {error.strerror}") from error
         logger.info("%s: metrics and status on http://%s:%d", sink.name, sink.metrics_host, port)
-
-    def _config(self, name: str) -> SinkConfig:
-        try:
-            known = sinks()
-        except ImproperlyConfigured as error:
-            raise CommandError(str(error)) from error
-        of_kind = [sink.name for sink in known.values() if sink.kind == self.kind]
-        if name not in of_kind:
-            raise CommandError(f"SINKS has no {self.kind} sink {name!r}; it has {', '.join(of_kind) or 'none'}")
-        return known[name]
 
 
 def _save_memory() -> None:

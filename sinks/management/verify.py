@@ -1,45 +1,35 @@
-"""What verify_hdfs and verify_es share: a command that compares what a sink has stored with what Kafka still has."""
+"""What the commands share that compare what a sink has stored with what Kafka still has."""
 
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
-from sinks.config import SinkConfig, sinks
-from sinks.findings import Finding
 from sinks.log_reader import LogReader
-from sinks.management.arguments import whole
-from sinks.management.exit_codes import ReportingCommand
-from sinks.records import Partition, Record
-
-
-class Counts(Protocol):
-    """What was counted, once all findings were told."""
-
-    @property
-    def counted(self) -> str:
-        """How many records belong into the store, and how many do not."""
-
-
-Findings = Callable[[Iterable[Record]], Iterator[Finding]]
-"""Given Kafka's records of a range, in order, tells what is wrong with the store."""
+from sinks.management.arguments import add_sink_argument, find_sink, whole
+from sinks.management.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
+from sinks.records import Partition
+from sinks.registry import kind_of
 
 
 class VerifyCommand(ReportingCommand):
-    """Compares the store of a sink with Kafka. kind: of the entries of SINKS; default: the entry without --sink."""
+    """Compares the store of a sink with Kafka.
 
+    kind: of the entries that it compares, empty for every kind; default: the entry when no --sink is given.
+    """
+
+    help = (
+        "Compares what a sink has stored with the records in Kafka, record by record, and prints gaps, repeats and "
+        "differences. Exit code 0: every record is stored once, or became a dead letter; 1: not, or nothing was "
+        f"committed of what Kafka has; {CARRIED_OUT_OR_NOT}"
+    )
     kind = ""
     default = ""
 
-    def begin(self, sink: SinkConfig, reader: LogReader) -> Callable[[Partition, int, int], tuple[Counts, Findings]]:
-        """Gives a function that begins the comparison of a partition from an offset up to another (excluded)."""
-        raise NotImplementedError
-
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink, --from, --to, --partition."""
-        parser.add_argument("--sink", default=self.default, help=f"the entry of SINKS (default: {self.default})")
+        add_sink_argument(parser, self.default)
         parser.add_argument("--partition", type=whole(0), help="only this partition (default: all)")
         parser.add_argument(
             "--from", type=whole(0), dest="first", help="the first offset (default: the first in Kafka)"
@@ -50,9 +40,7 @@ class VerifyCommand(ReportingCommand):
 
     def report(self, options: dict[str, Any]) -> bool:
         """Whether each record of the range is stored once, and there was one to look for where Kafka has records."""
-        sink = sinks().get(options["sink"])
-        if sink is None or sink.kind != self.kind:
-            raise CommandError(f"SINKS has no {self.kind} sink {options['sink']!r}")
+        sink = find_sink(options["sink"], self.kind)
         if None not in (options["first"], options["last"]) and options["first"] > options["last"]:
             raise CommandError(f"--from {options['first']} is behind --to {options['last']}")
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
@@ -68,22 +56,24 @@ class VerifyCommand(ReportingCommand):
         is_asked = options["first"] is not None or options["last"] is not None
         if is_asked and all(place.is_empty and not place.is_unread for place in places):
             raise CommandError("--from, --to: Kafka has no records of this range")
-        verification = self.begin(sink, reader)
+        verification = kind_of(sink).verification(sink, reader)
         sound = True
         for place in places:
             if place.is_empty:
                 self.stdout.write(f"{place}; nothing to verify")
                 sound = sound and not place.is_unread
                 continue
-            counts, compare = verification(place.partition, place.first, place.end)
+            comparison = verification(place.partition, place.first, place.end)
+            for note in comparison.notes:
+                self.stdout.write(note)
             count = 0
-            for finding in compare(reader.read(place.partition, place.first, place.end)):
+            for finding in comparison.findings(reader.read(place.partition, place.first, place.end)):
                 self.stdout.write(str(finding))
                 count += 1
             sound = sound and not count
             verdict = f"{count} findings" if count else "each is stored once"
             offsets = f"offsets {place.first} to {place.end} (excluded)"
-            self.stdout.write(f"{place}; {offsets}: {counts.counted}; {verdict}")
+            self.stdout.write(f"{place}; {offsets}: {comparison.counts.counted}; {verdict}")
         reader.close()
         return sound
 

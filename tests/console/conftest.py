@@ -12,7 +12,7 @@ from events import conf as events_conf
 from pipeline import conf
 from pipeline.console import guard, sending
 from pipeline.console.files import folders
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from tests.pipeline.conftest import staff, viewer
 
 __all__ = ["viewer"]
@@ -41,7 +41,7 @@ def console(servers: Stack, topic: str, settings: Settings) -> Stack:
         },
     }
     events_conf.events_settings.cache_clear()
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     return servers
 
 

@@ -10,7 +10,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from devstack.stack import Stack
 from pipeline import conf
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from tests.accessibility import check_fits, check_page
 from tests.console.test_dead_letters import bury
 from tests.console.test_files import name_of, write
@@ -66,7 +66,7 @@ def test_an_operator_goes_through_the_pages(
 ) -> None:
     entry = settings.SINKS["elasticsearch"]
     settings.SINKS = {**settings.SINKS, "elasticsearch": {**entry, "target": {"index": index}}}
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     produce(console, topic, [event(number, userName=HOSTILE) for number in range(5)], partition=0)
     write(console, f"/{topic}/{name_of(topic, 0, 4)}", event(0, userName=HOSTILE) + b"\n")
     index_events(index, [{"userName": HOSTILE, "colorName": HOSTILE} for _ in range(3)])

@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from pipeline import conf
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from tests.console.support import shown
 from tests.pipeline.conftest import panel_data
 from tests.support import end_offsets, event, produce, read_topic, wait_until
@@ -108,7 +108,7 @@ def test_an_elasticsearch_sink_stores_its_letters_itself(
 ) -> None:
     entry = settings.SINKS["elasticsearch"]
     settings.SINKS = {**settings.SINKS, "elasticsearch": {**entry, "target": {"index": index, "replicas": 0}}}
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     bury(console, topic, [(5, event(5), "bad"), (6, b"no JSON", "bad")], sink="elasticsearch")
     client = operator("replay")
     own = f"{LETTERS}elasticsearch/"

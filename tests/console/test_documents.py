@@ -17,7 +17,7 @@ from pipeline import conf
 from pipeline.console.documents import search
 from pipeline.console.documents.query import narrowed, parse_query
 from pipeline.errors import ServerError
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from tests.console.support import shown
 from tests.pipeline.conftest import index_events
 
@@ -33,7 +33,7 @@ def stored(console: Stack, topic: str, index: str, settings: Settings) -> str:
     settings.SINKS = {**settings.SINKS, "elasticsearch": {**entry, "target": {"index": index}}}
     settings.CONSOLE = {"records": 4}
     conf.console_settings.cache_clear()
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     colors = ["red", "red", "red", "blue", "blue", "green", "green"]
     users = ["kim", "lee", "kim lee", HOSTILE, "=1+1", 'a"b\\c', "x"]
     index_events(index, [{"colorName": c, "userName": u} for c, u in zip(colors, users, strict=True)])
@@ -151,7 +151,7 @@ def test_a_search_that_elasticsearch_gives_up_is_told_in_a_sentence() -> None:
     cause = {"type": "search_timeout_exception", "reason": "Time exceeded"}  # as 9.5.3 answers, with status 429
     body = {"error": {"root_cause": [cause], "type": "search_phase_execution_exception"}, "status": 429}
     meta = ApiResponseMeta(429, "1.1", HttpHeaders(), 0.1, NodeConfig("http", "localhost", 1))
-    _sink, target = search.elasticsearch_sinks()["elasticsearch"]
+    _sink, target = search.document_sinks()["elasticsearch"]
     with pytest.raises(ServerError, match="It gave this search up after 4 s"), search._server(target):
         raise ApiError("search_phase_execution_exception", meta, body)
 

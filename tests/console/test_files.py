@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from pipeline import conf
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from sinks.files.formats import FORMATS, make_format
 from tests.console.support import shown, text_of
 from tests.support import event, produce
@@ -118,7 +118,7 @@ def test_the_file_of_a_record_is_found(console: Stack, topic: str, operator: Ope
     entry = dict(settings.SINKS["hdfs"])
     entry["target"] = {**entry["target"], "folders": "dt=%Y-%m-%d/{colorName}"}
     settings.SINKS = {**settings.SINKS, "hdfs": entry}
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     produce(console, topic, [event(0)], partition=0)
     path = f"dt=2026-11-20/red/{name_of(topic, 0, 0)}"
     write(console, f"/{topic}/{path}", b"x\n")

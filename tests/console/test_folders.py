@@ -2,18 +2,13 @@
 
 from collections.abc import Callable
 from types import SimpleNamespace
-from typing import Any
 
 import hdfs
 import pytest
-import requests
 from django.test import Client
 
 from pipeline.console.files import folders
 from sinks.files.store import FileStatus
-from sinks.hdfs.client import HdfsBrowser, HdfsClient
-from sinks.hdfs.config import HdfsTarget
-from sinks.reporting.metrics import SinkMetrics
 
 Operator = Callable[..., Client]
 FILES = "/admin/console/files/hdfs/"
@@ -39,9 +34,9 @@ def test_what_is_listed_can_be_opened(operator: Operator, monkeypatch: pytest.Mo
         asked.append((path, after))
         return [FileStatus(name, is_folder=True, length=0, modified=0, owner="", replication=0)], 1
 
-    monkeypatch.setattr(folders, "HdfsBrowser", lambda _client: SimpleNamespace(listing=listing))
+    monkeypatch.setattr("sinks.hdfs.kind.HdfsBrowser", lambda *_, **__: SimpleNamespace(listing=listing))
     client = operator()
-    target = folders.hdfs_sinks()["hdfs"][1]
+    target = folders.file_sinks()["hdfs"][1]
     for address in (f"{FILES}list/", f"{FILES}list/?path=x"):
         shown = client.get(address).json()["html"]
         links = [link.replace("&amp;", "&") for link in links_of(shown)]
@@ -57,12 +52,15 @@ def links_of(markup: str) -> list[str]:
     return [part.partition('"')[0] for part in markup.split('href="')[1:]]
 
 
-@pytest.mark.parametrize(
-    "path", ["..", "a/../../b", "/etc", "a//b", ".", "a/./b", "a\0b", "a/", "#LATEST", "a#LATEST{2}/b"]
-)
+@pytest.mark.parametrize("path", ["..", "a/../../b", "/etc", "a//b", ".", "a/./b", "a\0b", "a/"])
 def test_paths_that_lead_elsewhere_are_refused(path: str) -> None:
     with pytest.raises(ValueError, match="below the folder"):
-        folders.inside(HdfsTarget(path="/data"), path)
+        folders.inside(folders.file_sinks()["hdfs"][1], path)
+
+
+@pytest.mark.parametrize("path", ["#LATEST", "a#LATEST{2}/b"])
+def test_what_the_hdfs_package_takes_for_the_newest_entry_is_not_there(operator: Operator, path: str) -> None:
+    assert operator().get(f"{FILES}download/", {"path": path}).status_code == 404
 
 
 @pytest.mark.parametrize("kind", ["InvalidPathException", "IllegalArgumentException", "ParentNotDirectoryException"])
@@ -70,8 +68,5 @@ def test_what_can_be_no_path_is_not_found(operator: Operator, monkeypatch: pytes
     def refuse(_path: str) -> None:
         raise hdfs.HdfsError("Invalid path name", exception=kind)
 
-    client: Any = SimpleNamespace(_open=refuse)
-    monkeypatch.setattr(
-        folders, "HdfsBrowser", lambda _client: HdfsBrowser(HdfsClient(client, requests.Session(), SinkMetrics()))
-    )
+    monkeypatch.setattr("sinks.hdfs.browser.web_client", lambda *_, **__: (SimpleNamespace(open_response=refuse), None))
     assert operator().get(f"{FILES}download/?path=a:b").status_code == 404

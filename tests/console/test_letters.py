@@ -12,9 +12,9 @@ from pipeline import conf
 from pipeline.console.dead_letters import letters
 from pipeline.console.topics.messages import Reading
 from pipeline.kafka_reads import PartitionOffsets
-from sinks.config import sinks
 from sinks.dead_letters.log import StoredLetter
 from sinks.records import Partition, Record
+from sinks.registry import sinks
 from tests.console.support import text_of
 
 Operator = Callable[..., Client]

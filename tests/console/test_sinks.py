@@ -13,8 +13,8 @@ from pytest_django import Settings
 from pipeline.conf import console_settings
 from pipeline.console.sinks import actions
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
-from sinks.config import sinks
 from sinks.models import SinkLag, SinkPause, SinkRestart
+from sinks.registry import sinks
 
 Operator = Callable[..., Client]
 

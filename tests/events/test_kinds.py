@@ -10,9 +10,9 @@ from events.event import Event, SelectColor
 from events.kinds import Kind
 from events.rules import Text
 from events.schema import InvalidRecord, check_for
-from sinks.config import sinks
 from sinks.elasticsearch.documents import document_of
 from sinks.files.formats import make_format
+from sinks.registry import sinks
 from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
 from tests.events.test_schema import refusals

@@ -17,7 +17,7 @@ from events import conf as events_conf
 from events.event import format_timestamp
 from pipeline import conf, live
 from pipeline.console import guard
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -79,7 +79,7 @@ def console(servers: Stack, topic: str, index: str, settings: Settings) -> Stack
         },
     }
     events_conf.events_settings.cache_clear()
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     return servers
 
 
@@ -90,7 +90,7 @@ def views(console: Stack, page_view: None, settings: Settings) -> str:
     target = {"index": name, "replicas": 0}
     entry = {"kind": "elasticsearch", "topics": ["views"], "event": "page-view", "target": target}
     settings.SINKS = {**settings.SINKS, "views": entry}
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     client = elasticsearch_client.connect({"hosts": [console.elasticsearch_url]}, connections=1)
     elasticsearch_setup.prepare(client, ElasticsearchTarget(index=name, replicas=0), event="page-view")
     client.close()

@@ -18,9 +18,9 @@ from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.panels import sinks as panel
 from pipeline.panels import topics
 from pipeline.panels.topics import OFFSETS
-from sinks import config as sinks_config
-from sinks.config import sinks
+from sinks import registry as sinks_registry
 from sinks.models import SinkLag, SinkPause, SinkProcess
+from sinks.registry import sinks
 from sinks.reporting.status import PartitionReport, RecentError, SinkReport, State, TaskReport
 from tests.pipeline.conftest import PAGE, panel_data
 
@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def _one_sink(settings: Settings) -> None:
     settings.SINKS = {"hdfs": {"kind": "hdfs", "topics": ["t"], "target": {"path": "/t"}}}
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
 
 
 def report(

@@ -12,7 +12,7 @@ from pytest_django import Settings
 from devstack.stack import Stack
 from events.event import format_timestamp
 from pipeline import conf
-from sinks.config import sinks
+from sinks.registry import sinks
 from tests.pipeline.conftest import PAGE, PANELS, index_events, panel_data, panel_url
 from tests.support import event, produce
 

@@ -10,8 +10,9 @@ from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.panels import topics
 from pipeline.panels.topics import PipelineTopic, pipeline_topics, topic_entry
 from pipeline.time_range import TimeRange
-from sinks import config as sinks_config
-from sinks.config import SinkConfig, sinks
+from sinks import registry as sinks_registry
+from sinks.config import SinkConfig
+from sinks.registry import sinks
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_a_group_that_can_not_be_read_shows_its_error_beside_the_offsets(sink: S
 def test_one_cluster_away_leaves_the_other_one_visible(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.KAFKA = {**settings.KAFKA, "far": {"bootstrap.servers": "far:9092"}}
     settings.SINKS = {**settings.SINKS, "far": {**settings.SINKS["hdfs"], "kafka": "far", "group": "far"}}
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
 
     def read_offsets(cluster: str, **_: Any) -> ClusterOffsets:
         if cluster == "far":

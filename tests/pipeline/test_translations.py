@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import translation
 
 import pipeline
+import sinks
 from pipeline.page import script_texts
 from tests.catalogues import check_catalogue, texts_of
 from tests.pipeline.conftest import PAGE
@@ -21,6 +22,7 @@ TEMPLATES = PIPELINE.parent / "templates" / "admin"
 
 def test_every_text_is_translated_with_its_placeholders() -> None:
     modules = [module for module in PIPELINE.rglob("*.py") if "console" not in module.parts]
+    modules += Path(sinks.__file__).parent.rglob("*.py")
     templates = [TEMPLATES / "away.html", *(TEMPLATES / "events").rglob("*.html")]
     check_catalogue(CATALOGUE, texts_of([*modules, *templates]))
 

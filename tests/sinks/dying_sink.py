@@ -2,7 +2,7 @@
 
 Run as a program it is a server that has everything imported and forks a sink for each line that it is given, so that
 hundreds of sinks can be killed in a minute. Each fork runs a management command as it is; only the operations of
-HdfsClient, or the requests of Elasticsearch's client, are wrapped, so nothing in the sink knows of tests.
+HdfsStore, or the requests of Elasticsearch's client, are wrapped, so nothing in the sink knows of tests.
 
 A fault is a dict: `do` says what happens, `number` at the how-manieth operation (from 0), `step` counts only those of
 one step of the protocol (see `step_of`).
@@ -100,7 +100,7 @@ def _install(fault: dict[str, Any] | None) -> None:
     """Wraps the operations on both stores: each is logged, and the fault happens at its time."""
     from elastic_transport import Transport
 
-    from sinks.hdfs.client import HdfsClient
+    from sinks.hdfs.store import HdfsStore
 
     number = itertools.count()
     matching = itertools.count()
@@ -123,7 +123,7 @@ def _install(fault: dict[str, Any] | None) -> None:
         return step_of(name, *paths), " -> ".join(paths)
 
     for name in OPERATIONS:
-        setattr(HdfsClient, name, wrapped(getattr(HdfsClient, name), functools.partial(hdfs_place, name)))
+        setattr(HdfsStore, name, wrapped(getattr(HdfsStore, name), functools.partial(hdfs_place, name)))
     Transport.perform_request = wrapped(  # type: ignore[method-assign]
         Transport.perform_request, lambda method, target, *_: (request_step(target), target)
     )
@@ -189,7 +189,7 @@ def _run(job: dict[str, Any]) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
-    from sinks.files.writer import HdfsWriter
+    from sinks.files.writer import FilesWriter
     from sinks.hdfs import client, ownership, recovery
 
     os.setsid()
@@ -200,7 +200,7 @@ def _run(job: dict[str, Any]) -> None:
     settings.KAFKA = {"default": {"bootstrap.servers": job["kafka"]}}
     settings.HDFS = {"default": {"url": job["hdfs"], "user": "hdfs", "timeout_seconds": job["hdfs_timeout"]}}
     settings.ELASTICSEARCH_DSL = {"default": job["elasticsearch"]}
-    HdfsWriter.group = job["files_per_commit"]
+    FilesWriter.group = job["files_per_commit"]
     ownership._OLD_RECORDS = job["old_records"]
     recovery._LEASE_SECONDS = 1.0
     client._JOINED_BYTES = -1  # so that the parts of a fault are sent one after the other

@@ -11,7 +11,7 @@ from typing import Any
 
 from sinks.errors import Fatal, Retriable
 from sinks.files.store import Content, Leased, ListedFile, NotAllowed, NotEmpty, NotFound
-from sinks.hdfs.client import HdfsClient
+from sinks.hdfs.store import HdfsStore
 
 READING = {"read", "walk", "checksum", "exists", "names", "lengths", "length"}
 OPERATIONS = {
@@ -36,7 +36,7 @@ class File:
     cut_to: int = 0
 
 
-class MemoryHdfs(HdfsClient):
+class MemoryHdfs(HdfsStore):
     """before, after: called around each operation with its name; what they raise is what the caller sees.
 
     during: called when half of an append is done; interrupted: after it has raised, with the file and what was not

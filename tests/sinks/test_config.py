@@ -8,9 +8,9 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from sinks.checks import check_sinks
-from sinks.config import sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
+from sinks.registry import sinks
 
 HDFS = {"kind": "hdfs", "topics": ["t"], "target": {"path": "/data/t"}}
 INDEX = {"kind": "elasticsearch", "topics": ["t"], "target": {"index": "t"}}

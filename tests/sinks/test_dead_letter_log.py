@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sinks.dead_letters.log import LETTER, REPLAYED, LetterLog, StoredLetter, example_of, kind_of
+from sinks.dead_letters.log import LETTER, REPLAYED, LetterLog, StoredLetter, example_of, reason_kind
 from sinks.dead_letters.replay import NewestOfKeys, parts
 from sinks.records import Headers, Partition, Record
 
@@ -139,7 +139,7 @@ def test_a_transaction_is_bounded_in_letters_and_bytes() -> None:
 )
 def test_a_reason_that_stands_for_others_is_of_their_kind(reason: str) -> None:
     assert reason.startswith(example_of(reason))
-    assert kind_of(reason) == kind_of(example_of(reason)) == kind_of(kind_of(reason))
+    assert reason_kind(reason) == reason_kind(example_of(reason)) == reason_kind(reason_kind(reason))
 
 
 @pytest.mark.parametrize("reason", ["li\nne 7", "\n" * 2000 + "a\tb\n", f"{'x' * 119} y", "a\r\n b", "nul\0", "\n"])
@@ -147,7 +147,7 @@ def test_a_reason_is_of_the_same_kind_when_a_browser_sends_it_back(reason: str) 
     example = example_of(reason)
     assert "\n" not in example
     sent = reason.replace("\r\n", "\n").replace("\n", "\r\n").replace("\0", "\ufffd")  # as HTML has it of forms
-    assert kind_of(sent) == kind_of(reason) == kind_of(example) == kind_of(kind_of(reason))
+    assert reason_kind(sent) == reason_kind(reason) == reason_kind(example) == reason_kind(reason_kind(reason))
 
 
 class Kafka:

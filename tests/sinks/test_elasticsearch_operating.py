@@ -13,7 +13,6 @@ from django.test import override_settings
 from elasticsearch import Elasticsearch
 
 from devstack.stack import Stack
-from sinks.config import sinks
 from sinks.dead_letters.log import letter_log
 from sinks.dead_letters.replay import Replayer
 from sinks.elasticsearch.config import ElasticsearchTarget
@@ -21,6 +20,7 @@ from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.elasticsearch.setup import prepare
 from sinks.log_reader import LogReader
 from sinks.records import Partition
+from sinks.registry import sinks
 from tests.sinks.counting import Documents
 from tests.support import (
     Process,

@@ -4,31 +4,32 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from sinks.clusters import hdfs_cluster
 from sinks.errors import Retriable
-from sinks.hdfs.client import HdfsCluster, connect
+from sinks.hdfs.config import hdfs_cluster
+from sinks.hdfs.store import HdfsStore
+from sinks.hdfs.webhdfs import HdfsCluster
 
 
 def test_by_default_the_user_is_named() -> None:
-    client = connect(HdfsCluster(url="http://nn:9870", user="web"), connections=2)
+    client = HdfsStore(HdfsCluster(url="http://nn:9870", user="web"), connections=2)
     assert client._session.params["user.name"] == "web"
 
 
 def test_a_token_goes_with_every_request() -> None:
-    client = connect(HdfsCluster(url="https://nn:9871", auth="token", token="abc", ca_certs="/ca.pem"), connections=2)
+    client = HdfsStore(HdfsCluster(url="https://nn:9871", auth="token", token="abc", ca_certs="/ca.pem"), connections=2)
     assert client._session.params["delegation"] == "abc"
     assert client._session.verify == "/ca.pem"
 
 
 def test_what_auth_needs_is_named() -> None:
     with pytest.raises(ValueError, match="no token is given"):
-        connect(HdfsCluster(url="http://nn:9870", auth="token"), connections=1)
+        HdfsStore(HdfsCluster(url="http://nn:9870", auth="token"), connections=1)
     with pytest.raises(ValueError, match="requests-kerberos"):
-        connect(HdfsCluster(url="http://nn:9870", auth="kerberos"), connections=1)
+        HdfsStore(HdfsCluster(url="http://nn:9870", auth="kerberos"), connections=1)
 
 
 def test_every_namenode_is_tried_before_the_sink_backs_off() -> None:
-    client = connect(HdfsCluster(url="http://127.0.0.1:1;http://127.0.0.1:2", timeout_seconds=5), connections=1)
+    client = HdfsStore(HdfsCluster(url="http://127.0.0.1:1;http://127.0.0.1:2", timeout_seconds=5), connections=1)
     with pytest.raises(Retriable, match="Connection refused"):
         client.exists("/x")
 

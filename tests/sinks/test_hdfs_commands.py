@@ -12,10 +12,11 @@ from django.core.management.base import CommandError
 from django.test import override_settings
 
 from devstack.stack import Stack
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from sinks.files.formats import FORMATS, as_line
-from sinks.hdfs.client import HdfsCluster, connect
 from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.store import HdfsStore
+from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.records import Partition
 from tests.sinks.counting import Store, numbered_event
 from tests.sinks.hdfs_bench import Bench, each
@@ -38,7 +39,7 @@ def command(servers: Stack, capsys: Any) -> Callable[..., Told]:
     """Runs a management command for an entry of SINKS."""
 
     def run(entry: dict[str, Any], name: str, *arguments: str) -> Told:
-        sinks_config.sinks.cache_clear()
+        sinks_registry.sinks.cache_clear()
         code = 0
         with override_settings(SINKS={"under-test": entry}):
             try:
@@ -71,7 +72,7 @@ def test_files_of_each_format_become_few_and_hold_every_record_once(
         name: entry_of(bench.topic, bench.store(name).path, format=name, folders="dt=%Y-%m-%d/{colorName}")
         for name in FORMATS
     }
-    client = connect(HdfsCluster(url=stack.webhdfs_url), connections=1)
+    client = HdfsStore(HdfsCluster(url=stack.webhdfs_url), connections=1)
 
     def is_stored(path: str) -> bool:
         return len(client.walk(path)) == 16  # 4 flushes in 4 folders
@@ -98,7 +99,7 @@ def test_a_compaction_killed_at_any_step_is_finished_by_the_next(
     stack: Stack, nursery: Nursery, topic: str, format_: str
 ) -> None:
     """gzip: files can be joined; avro: they can't."""
-    client = connect(HdfsCluster(url=stack.webhdfs_url), connections=4)
+    client = HdfsStore(HdfsCluster(url=stack.webhdfs_url), connections=4)
     files = HdfsTarget(path="/x", format=format_).layout("select-color")
 
     def stored(path: str) -> list[Any]:

@@ -11,30 +11,31 @@ import pytest
 
 from sinks.errors import Fatal
 from sinks.files.store import Leased, NotAllowed, NotEmpty, NotFound
-from sinks.hdfs.client import HdfsClient, HdfsCluster, connect
+from sinks.hdfs.store import HdfsStore
+from sinks.hdfs.webhdfs import HdfsCluster
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.support import wait_until
 
 
 @pytest.fixture(params=["memory", pytest.param("real", marks=pytest.mark.integration)])
-def hdfs(request: pytest.FixtureRequest) -> Iterator[HdfsClient]:
+def hdfs(request: pytest.FixtureRequest) -> Iterator[HdfsStore]:
     if request.param == "memory":
         yield MemoryHdfs()
         return
     stack = request.getfixturevalue("stack")
-    client = connect(HdfsCluster(url=stack.webhdfs_url), connections=2)
+    client = HdfsStore(HdfsCluster(url=stack.webhdfs_url), connections=2)
     yield client
     client.close()
 
 
 @pytest.fixture
-def root(hdfs: HdfsClient) -> str:
+def root(hdfs: HdfsStore) -> str:
     root = f"/contract/{uuid.uuid4().hex}"
     hdfs.make_folders(root)
     return root
 
 
-def test_a_file_is_listed_with_its_length(hdfs: HdfsClient, root: str) -> None:
+def test_a_file_is_listed_with_its_length(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/folder/a", b"12345")
     hdfs.create(f"{root}/folder/b%2Fc", b"")
     assert hdfs.names(root) == ["folder"]
@@ -43,13 +44,13 @@ def test_a_file_is_listed_with_its_length(hdfs: HdfsClient, root: str) -> None:
     assert hdfs.exists(f"{root}/folder/b%2Fc")
 
 
-def test_a_folder_that_is_not_there_lists_nothing(hdfs: HdfsClient, root: str) -> None:
+def test_a_folder_that_is_not_there_lists_nothing(hdfs: HdfsStore, root: str) -> None:
     assert hdfs.names(f"{root}/none") == []
     assert hdfs.lengths(f"{root}/none") == {}
     assert not hdfs.exists(f"{root}/none")
 
 
-def test_rename_moves_a_whole_folder(hdfs: HdfsClient, root: str) -> None:
+def test_rename_moves_a_whole_folder(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/from/a", b"1")
     hdfs.make_folders(f"{root}/to")
     assert hdfs.rename(f"{root}/from", f"{root}/to/record") is True
@@ -57,31 +58,31 @@ def test_rename_moves_a_whole_folder(hdfs: HdfsClient, root: str) -> None:
     assert not hdfs.exists(f"{root}/from")
 
 
-def test_rename_is_refused_without_the_destinations_parent(hdfs: HdfsClient, root: str) -> None:
+def test_rename_is_refused_without_the_destinations_parent(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"1")
     assert hdfs.rename(f"{root}/a", f"{root}/none/a") is False
     assert hdfs.exists(f"{root}/a")
 
 
-def test_rename_is_refused_without_its_source(hdfs: HdfsClient, root: str) -> None:
+def test_rename_is_refused_without_its_source(hdfs: HdfsStore, root: str) -> None:
     assert hdfs.rename(f"{root}/none", f"{root}/b") is False
 
 
-def test_rename_never_overwrites_a_file(hdfs: HdfsClient, root: str) -> None:
+def test_rename_never_overwrites_a_file(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"1")
     hdfs.create(f"{root}/b", b"22")
     assert hdfs.rename(f"{root}/a", f"{root}/b") is False
     assert hdfs.lengths(root) == {"a": 1, "b": 2}
 
 
-def test_rename_onto_a_folder_moves_into_it(hdfs: HdfsClient, root: str) -> None:
+def test_rename_onto_a_folder_moves_into_it(hdfs: HdfsStore, root: str) -> None:
     hdfs.make_folders(f"{root}/a")
     hdfs.make_folders(f"{root}/b")
     assert hdfs.rename(f"{root}/a", f"{root}/b") is True
     assert hdfs.names(f"{root}/b") == ["a"]
 
 
-def test_replace_takes_the_place_of_a_file(hdfs: HdfsClient, root: str) -> None:
+def test_replace_takes_the_place_of_a_file(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"1")
     hdfs.create(f"{root}/b", b"22")
     hdfs.replace(f"{root}/a", f"{root}/b")
@@ -95,7 +96,7 @@ def test_replace_takes_the_place_of_a_file(hdfs: HdfsClient, root: str) -> None:
     assert hdfs.lengths(root) == {"c": 1}
 
 
-def test_concat_lets_a_file_take_in_others_of_its_folder(hdfs: HdfsClient, root: str) -> None:
+def test_concat_lets_a_file_take_in_others_of_its_folder(hdfs: HdfsStore, root: str) -> None:
     for name, content in (("empty", b""), ("b k%2F", b"22"), ("김", b"333")):
         hdfs.create(f"{root}/{name}", content)
     hdfs.concat(f"{root}/empty", [f"{root}/b k%2F", f"{root}/김"])
@@ -103,7 +104,7 @@ def test_concat_lets_a_file_take_in_others_of_its_folder(hdfs: HdfsClient, root:
     assert hdfs.read(f"{root}/empty") == b"22333"
 
 
-def test_concat_without_one_of_the_files_does_nothing(hdfs: HdfsClient, root: str) -> None:
+def test_concat_without_one_of_the_files_does_nothing(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"1")
     hdfs.create(f"{root}/b", b"22")
     for target, sources in (("a", ["b", "none"]), ("none", ["a", "b"])):
@@ -112,7 +113,7 @@ def test_concat_without_one_of_the_files_does_nothing(hdfs: HdfsClient, root: st
     assert hdfs.lengths(root) == {"a": 1, "b": 2}
 
 
-def test_concat_is_not_for_files_of_another_folder(hdfs: HdfsClient, root: str) -> None:
+def test_concat_is_not_for_files_of_another_folder(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"1")
     hdfs.create(f"{root}/folder/b", b"22")
     with pytest.raises(NotAllowed):
@@ -120,7 +121,7 @@ def test_concat_is_not_for_files_of_another_folder(hdfs: HdfsClient, root: str) 
     assert hdfs.lengths(f"{root}/folder") == {"b": 2}
 
 
-def test_delete_refuses_a_folder_that_holds_something(hdfs: HdfsClient, root: str) -> None:
+def test_delete_refuses_a_folder_that_holds_something(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/folder/a", b"1")
     with pytest.raises(NotEmpty):
         hdfs.delete(f"{root}/folder")
@@ -131,7 +132,7 @@ def test_delete_refuses_a_folder_that_holds_something(hdfs: HdfsClient, root: st
     assert hdfs.delete(f"{root}/other", recursive=True) is True
 
 
-def test_a_walk_shows_what_readers_see(hdfs: HdfsClient, root: str) -> None:
+def test_a_walk_shows_what_readers_see(hdfs: HdfsStore, root: str) -> None:
     for path in ("a", "dt=2026-11-20/b", "_sink/c", "dt=2026-11-20/.hidden"):
         hdfs.create(f"{root}/{path}", path.encode())
     found = [(path, length) for path, length, _ in sorted(hdfs.walk(root))]
@@ -142,7 +143,7 @@ def test_a_walk_shows_what_readers_see(hdfs: HdfsClient, root: str) -> None:
         hdfs.read(f"{root}/none")
 
 
-def test_checksums_tell_the_same_content_from_another(hdfs: HdfsClient, root: str) -> None:
+def test_checksums_tell_the_same_content_from_another(hdfs: HdfsStore, root: str) -> None:
     for name, content in (("a", b"same"), ("b", b"same"), ("c", b"more")):
         hdfs.create(f"{root}/{name}", content)
     assert hdfs.checksum(f"{root}/a") == hdfs.checksum(f"{root}/b")
@@ -151,7 +152,7 @@ def test_checksums_tell_the_same_content_from_another(hdfs: HdfsClient, root: st
         hdfs.checksum(f"{root}/none")
 
 
-def cut(hdfs: HdfsClient, path: str, length: int) -> bool:
+def cut(hdfs: HdfsStore, path: str, length: int) -> bool:
     """Whether it is cut; someone whose connection was closed may have the file for a moment more."""
     try:
         return hdfs.truncate(path, length)
@@ -159,7 +160,7 @@ def cut(hdfs: HdfsClient, path: str, length: int) -> bool:
         return False
 
 
-def test_an_append_adds_to_the_end_and_needs_the_file(hdfs: HdfsClient, root: str) -> None:
+def test_an_append_adds_to_the_end_and_needs_the_file(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"123")
     hdfs.append(f"{root}/a", b"45")
     assert (hdfs.length(f"{root}/a"), hdfs.read(f"{root}/a")) == (5, b"12345")
@@ -169,7 +170,7 @@ def test_an_append_adds_to_the_end_and_needs_the_file(hdfs: HdfsClient, root: st
         hdfs.length(f"{root}/none")
 
 
-def test_a_file_is_cut_after_a_while_and_can_then_be_added_to(hdfs: HdfsClient, root: str) -> None:
+def test_a_file_is_cut_after_a_while_and_can_then_be_added_to(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"12345")
     assert hdfs.truncate(f"{root}/a", 5) is True
     assert hdfs.truncate(f"{root}/a", 3) is False
@@ -178,7 +179,7 @@ def test_a_file_is_cut_after_a_while_and_can_then_be_added_to(hdfs: HdfsClient, 
     assert hdfs.read(f"{root}/a") == b"1236"
 
 
-def test_nothing_is_cut_to_more_than_there_is(hdfs: HdfsClient, root: str) -> None:
+def test_nothing_is_cut_to_more_than_there_is(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"12345")
     with pytest.raises(Fatal):
         hdfs.truncate(f"{root}/a", 6)
@@ -186,7 +187,7 @@ def test_nothing_is_cut_to_more_than_there_is(hdfs: HdfsClient, root: str) -> No
         hdfs.truncate(f"{root}/none", 0)
 
 
-def test_the_first_bytes_of_a_file_can_be_copied(hdfs: HdfsClient, root: str) -> None:
+def test_the_first_bytes_of_a_file_can_be_copied(hdfs: HdfsStore, root: str) -> None:
     hdfs.create(f"{root}/a", b"12345")
     hdfs.copy(f"{root}/a", 3, f"{root}/folder/b")
     assert hdfs.read(f"{root}/folder/b") == b"123"
@@ -198,7 +199,7 @@ HalfAppended = Callable[[str, bytes], AbstractContextManager[None]]
 
 
 @pytest.fixture
-def half_appended(request: pytest.FixtureRequest, hdfs: HdfsClient) -> HalfAppended:
+def half_appended(request: pytest.FixtureRequest, hdfs: HdfsStore) -> HalfAppended:
     """Someone who has sent the first half of an append, and closes the connection at the end."""
 
     @contextmanager
@@ -232,7 +233,7 @@ def half_appended(request: pytest.FixtureRequest, hdfs: HdfsClient) -> HalfAppen
 
 
 def test_a_file_that_is_being_written_can_be_moved_and_read_but_not_cut(
-    hdfs: HdfsClient, root: str, half_appended: HalfAppended
+    hdfs: HdfsStore, root: str, half_appended: HalfAppended
 ) -> None:
     hdfs.create(f"{root}/a", b"12345")
     with half_appended(f"{root}/a", b"6" * 1000):
@@ -249,7 +250,7 @@ def test_a_file_that_is_being_written_can_be_moved_and_read_but_not_cut(
     assert hdfs.read(f"{root}/b") == b"12345"
 
 
-def test_a_file_that_is_being_written_can_be_deleted(hdfs: HdfsClient, root: str, half_appended: HalfAppended) -> None:
+def test_a_file_that_is_being_written_can_be_deleted(hdfs: HdfsStore, root: str, half_appended: HalfAppended) -> None:
     hdfs.create(f"{root}/a", b"12345")
     with half_appended(f"{root}/a", b"6" * 1000):
         assert hdfs.delete(f"{root}/a") is True

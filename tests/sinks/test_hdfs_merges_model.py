@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from sinks import config as sinks_config
+from sinks import registry as sinks_registry
 from sinks.errors import Cancelled, Fatal, Fenced, Retriable
 from sinks.files import recovery
 from sinks.files.append import RollLimits
@@ -28,10 +28,11 @@ from sinks.files.rewind import Rewind
 from sinks.files.rewind_marks import RewindMarks, mark_offset, new_mark
 from sinks.files.store import NotAllowed, NotFound
 from sinks.files.stored import settled_files
-from sinks.files.writer import HdfsWriter
+from sinks.files.writer import FilesWriter
 from sinks.hdfs.config import HdfsTarget
+from sinks.hdfs.kind import HdfsKind
 from sinks.loop.retry import Backoff, Retry
-from sinks.management.commands.rewind_hdfs import _layouts_of_others, _told
+from sinks.management.rewind import _layouts_of_others, _told
 from sinks.records import Batch, Columns, Partition
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
@@ -82,8 +83,8 @@ def batch(first: int, end: int) -> Batch:
     return made
 
 
-def writer(hdfs: MemoryHdfs, roll: RollLimits | None = None) -> HdfsWriter:
-    return HdfsWriter(hdfs, path="/data", sink="sink", files=FILES, topic_id=lambda topic: "id", roll=roll)
+def writer(hdfs: MemoryHdfs, roll: RollLimits | None = None) -> FilesWriter:
+    return FilesWriter(hdfs, path="/data", sink="sink", files=FILES, topic_id=lambda topic: "id", roll=roll)
 
 
 def compact(hdfs: MemoryHdfs, files: FileLayout = FILES, target: int = 32) -> list[str]:
@@ -380,12 +381,12 @@ def test_open_files_are_told_as_the_sinks_own() -> None:
 def test_files_of_another_sink_in_the_folder_are_not_unknown_unless_they_tell_of_this_topic() -> None:
     entry = {"kind": "hdfs", "event": "json", "topics": ["topic"], "target": {"path": "/data"}}
     target = {"path": "/data", "file_name": "{start}_{end}_{partition}_{topic}"}
-    sinks_config.sinks.cache_clear()
+    sinks_registry.sinks.cache_clear()
     with override_settings(SINKS={"sink": entry, "other": {**entry, "topics": ["pages"], "target": target}}):
-        sink, other = sinks_config.sinks().values()
+        sink, other = sinks_registry.sinks().values()
         assert isinstance(sink.target, HdfsTarget)
         assert isinstance(other.target, HdfsTarget)
-        others = _layouts_of_others(sink, sink.target)
+        others = _layouts_of_others(sink, HdfsKind())
     hdfs = stored(MemoryHdfs())
     names = other.target.layout("json").names
     for topic in ("pages", "topic"):

@@ -10,6 +10,8 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 
 from sinks.findings import Finding
+from sinks.hdfs.kind import HdfsKind
+from sinks.kind import Comparison, Verification
 from sinks.management.verify import VerifyCommand
 from sinks.records import Partition, Record
 
@@ -105,27 +107,31 @@ class Kafka:
 
 
 class Verify(VerifyCommand):
-    """A store that has everything but offset 13."""
+    """Of a store that has everything but offset 13."""
 
     kind = default = "hdfs"
 
-    def begin(self, *_: Any) -> Callable[..., Any]:
-        class Counts:
-            counted = ""
 
-        def findings(records: Iterable[Record]) -> Iterator[Finding]:
-            offsets = [record.offset for record in records]
-            Counts.counted = f"{len(offsets)} events"
-            if 13 in offsets:
-                yield Finding(Partition("t", 0), "gap", 13, 13, "it is not there")
+def all_but_13(*_: Any) -> Verification:
+    """Verifies that store."""
 
-        return lambda *_: (Counts, findings)
+    class Counts:
+        counted = ""
+
+    def findings(records: Iterable[Record]) -> Iterator[Finding]:
+        offsets = [record.offset for record in records]
+        Counts.counted = f"{len(offsets)} events"
+        if 13 in offsets:
+            yield Finding(Partition("t", 0), "gap", 13, 13, "it is not there")
+
+    return lambda *_: Comparison(Counts(), findings)
 
 
 @pytest.fixture
 def verify(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     def run(*arguments: str, **places: tuple[int, int, int | None]) -> tuple[int, str]:
         monkeypatch.setattr("sinks.management.verify.LogReader", Kafka)
+        monkeypatch.setattr(HdfsKind, "verification", all_but_13)
         Kafka.places = {int(name[1:]): place for name, place in places.items()}
         told = StringIO()
         with override_settings(SINKS={"hdfs": ENTRY}), pytest.raises(SystemExit) as ended:

@@ -17,12 +17,12 @@ from pipeline.errors import ServerError
 from pipeline.kafka_reads import PartitionOffsets, read_offsets, server_name
 from sinks.build import build_writer
 from sinks.config import SinkConfig
-from sinks.dead_letters.log import LetterLog, Place, StoredLetter, example_of, is_own, kind_of
+from sinks.dead_letters.log import LetterLog, Place, StoredLetter, example_of, is_own, reason_kind
 from sinks.dead_letters.replay import Replayer, parts, store
-from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled, Fatal, Retriable
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Partition, Record
+from sinks.registry import kind_of
 from sinks.reporting.metrics import SinkMetrics
 
 T = TypeVar("T")
@@ -136,7 +136,7 @@ def reasons(letters: Letters) -> list[Reason]:
     """The letters by topic and kind of reason, the most frequent first."""
     groups: dict[tuple[str, str], list[StoredLetter]] = {}
     for letter in letters.found.values():
-        groups.setdefault((letter.origin[0].topic, kind_of(letter.reason)), []).append(letter)
+        groups.setdefault((letter.origin[0].topic, reason_kind(letter.reason)), []).append(letter)
     found = [
         Reason(topic, example_of(group[-1].reason), len(group), max(letter.record.timestamp for letter in group))
         for (topic, _kind), group in sorted(groups.items())
@@ -151,12 +151,12 @@ def chosen(
 
     An empty reason is that of letters that have none.
     """
-    kind = None if reason is None else kind_of(reason)
+    kind = None if reason is None else reason_kind(reason)
     return [
         letter
         for origin, letter in letters.found.items()
         if topic in ("", origin[0].topic)
-        and kind in (None, kind_of(letter.reason))
+        and kind in (None, reason_kind(letter.reason))
         and (origins is None or origin in origins)
     ]
 
@@ -184,7 +184,8 @@ def replay(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collect
 
 def can_store(sink: SinkConfig) -> bool:
     """Whether the sink itself may be given its letters: a repeat does no harm, and nothing newer can be overwritten."""
-    return isinstance(sink.target, ElasticsearchTarget) and not sink.target.actions().versioned
+    kind = kind_of(sink)
+    return kind.stores_letters and not kind.keeps_newest(sink)
 
 
 def store_again(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collection[Place] | None) -> Replayed:
@@ -204,7 +205,7 @@ def store_again(sink: SinkConfig, *, topic: str, reason: str | None, origins: Co
         patience.start()
         try:
             for part in parts(whole):
-                refused |= store(writer, sink.check(), part, retry)
+                refused |= store(writer, kind_of(sink).record_check(sink), part, retry)
                 stored = [letter for letter in part if letter.origin not in refused]
                 session.replayer.note_stored(stored)
                 session.done += len(stored)

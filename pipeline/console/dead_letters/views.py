@@ -21,9 +21,10 @@ from pipeline.console.pages import page_response, panel_response
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
-from sinks.config import SinkConfig, sinks
+from sinks.config import SinkConfig
 from sinks.dead_letters.log import Place, StoredLetter, example_of
 from sinks.records import Partition
+from sinks.registry import sinks
 
 PAGE = "console:dead_letters"
 _IN_LIST = 300

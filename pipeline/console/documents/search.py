@@ -22,8 +22,9 @@ from pipeline.console.pages import Mistake
 from pipeline.errors import ServerAway, ServerError
 from pipeline.statistics import reason_of
 from pipeline.time_range import to_milliseconds
-from sinks.config import SinkConfig, sinks
-from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.config import SinkConfig
+from sinks.kind import Documents
+from sinks.registry import kind_of, sinks
 
 logger = logging.getLogger(__name__)
 
@@ -72,17 +73,18 @@ class TopValues:
     values: list[tuple[Any, int]]
 
 
-def elasticsearch_sinks() -> dict[str, tuple[SinkConfig, ElasticsearchTarget]]:
-    """The sinks that store in Elasticsearch, by name."""
-    return {name: (sink, sink.target) for name, sink in sinks().items() if isinstance(sink.target, ElasticsearchTarget)}
+def document_sinks() -> dict[str, tuple[SinkConfig, Documents]]:
+    """The sinks that store documents in Elasticsearch, by name."""
+    stored = {name: (sink, kind_of(sink).documents(sink)) for name, sink in sinks().items()}
+    return {name: (sink, documents) for name, (sink, documents) in stored.items() if documents is not None}
 
 
-def time_field(target: ElasticsearchTarget) -> str:
+def time_field(target: Documents) -> str:
     """The field that holds the documents' time."""
     return "timestamp" if target.time == "kafka" else target.time
 
 
-def histogram(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, list[Bar]]:
+def histogram(target: Documents, query: DocumentQuery) -> tuple[int, list[Bar]]:
     """How many documents fit, and when they were; without a time range no bars. Raises ServerError, Mistake."""
     aggregations = {}
     if query.range is not None:
@@ -109,7 +111,7 @@ def histogram(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, l
     return total, [Bar(bucket["key"], bucket["key"] + width, bucket["doc_count"]) for bucket in buckets]
 
 
-def documents(target: ElasticsearchTarget, query: DocumentQuery, *, count: int) -> tuple[list[StoredDocument], bool]:
+def documents(target: Documents, query: DocumentQuery, *, count: int) -> tuple[list[StoredDocument], bool]:
     """A page of the newest documents, none beyond WINDOW; whether there may be more. Raises ServerError, Mistake."""
     begin = query.page * count
     if begin + count > WINDOW:
@@ -119,7 +121,7 @@ def documents(target: ElasticsearchTarget, query: DocumentQuery, *, count: int) 
     return found[:count], len(found) > count
 
 
-def document(target: ElasticsearchTarget, index: str, id: str) -> StoredDocument | None:
+def document(target: Documents, index: str, id: str) -> StoredDocument | None:
     """A document of one of the sink's indices; None when it is not there. Raises ServerError."""
     wanted = {"bool": {"filter": [{"ids": {"values": [id]}}, {"term": {"_index": index}}]}}
     with _server(target) as client:
@@ -130,7 +132,7 @@ def document(target: ElasticsearchTarget, index: str, id: str) -> StoredDocument
     return _document(target, hits[0]) if hits else None
 
 
-def top_values(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, list[TopValues]]:
+def top_values(target: Documents, query: DocumentQuery) -> tuple[int, list[TopValues]]:
     """The fields that can be counted, with their most frequent values in a sample of some documents.
 
     Raises ServerError, Mistake.
@@ -154,7 +156,7 @@ def top_values(target: ElasticsearchTarget, query: DocumentQuery) -> tuple[int, 
     return sample["doc_count"], found
 
 
-def columns(target: ElasticsearchTarget) -> list[str]:
+def columns(target: Documents) -> list[str]:
     """The fields that documents have, those of objects with dots; a field's second form (`.keyword`) is left out.
 
     Raises ServerError.
@@ -166,7 +168,7 @@ def columns(target: ElasticsearchTarget) -> list[str]:
 
 
 def export(
-    target: ElasticsearchTarget, query: DocumentQuery, *, rows: int
+    target: Documents, query: DocumentQuery, *, rows: int
 ) -> tuple[Iterator[StoredDocument], Callable[[], None]]:
     """Up to `rows` documents, the newest first, and what ends the search, also before its end.
 
@@ -196,7 +198,7 @@ def export(
     return (_document(target, hit) for hit in islice(chain(first, hits), rows)), close
 
 
-def record_of(sink: SinkConfig, target: ElasticsearchTarget, id: str) -> tuple[str, int, int] | None:
+def record_of(sink: SinkConfig, target: Documents, id: str) -> tuple[str, int, int] | None:
     """Topic, partition and offset of the record that a document was made of, where its id tells."""
     match = re.fullmatch(r"(.+)-(\d{1,9})-(\d{1,18})", id)
     if target.id == "key" or match is None or match[1] not in sink.topics:
@@ -215,7 +217,7 @@ def flattened(source: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _field_types(target: ElasticsearchTarget) -> dict[str, set[str]]:
+def _field_types(target: Documents) -> dict[str, set[str]]:
     with _server(target) as client:
         answer = client.field_caps(
             index=target.readers,
@@ -227,7 +229,7 @@ def _field_types(target: ElasticsearchTarget) -> dict[str, set[str]]:
     return {name: set(kinds) for name, kinds in sorted(answer["fields"].items())}
 
 
-def _search(target: ElasticsearchTarget, query: DocumentQuery, **options: Any) -> dict[str, Any]:
+def _search(target: Documents, query: DocumentQuery, **options: Any) -> dict[str, Any]:
     with _server(target) as client:
         # A missing index answers as an empty one; a shard that fails is an error rather than a number too small.
         answer: Any = client.search(
@@ -245,7 +247,7 @@ def _servers_time() -> str:
     return f"{max(1, int(1000 * _SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds))}ms"
 
 
-def _filter(target: ElasticsearchTarget, query: DocumentQuery) -> dict[str, Any]:
+def _filter(target: Documents, query: DocumentQuery) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     if query.range is not None:
         bounds = {"gte": to_milliseconds(query.range.start), "lt": to_milliseconds(query.range.end)}
@@ -257,23 +259,23 @@ def _filter(target: ElasticsearchTarget, query: DocumentQuery) -> dict[str, Any]
     return {"bool": {"filter": parts}} if parts else {"match_all": {}}
 
 
-def _newest_first(target: ElasticsearchTarget) -> dict[str, Any]:
+def _newest_first(target: Documents) -> dict[str, Any]:
     order = {time_field(target): {"order": "desc", "unmapped_type": "date"}}
     return {"sort": [order], "docvalue_fields": _time_value(target)}
 
 
-def _time_value(target: ElasticsearchTarget) -> list[dict[str, str]]:
+def _time_value(target: Documents) -> list[dict[str, str]]:
     return [{"field": time_field(target), "format": "epoch_millis"}]
 
 
-def _document(target: ElasticsearchTarget, hit: Mapping[str, Any]) -> StoredDocument:
+def _document(target: Documents, hit: Mapping[str, Any]) -> StoredDocument:
     values = hit.get("fields", {}).get(time_field(target))
     milliseconds = int(values[0]) if values and str(values[0]).lstrip("-").isdigit() else None
     return StoredDocument(hit["_index"], hit["_id"], milliseconds, hit.get("_source") or {})
 
 
 @contextmanager
-def _server(target: ElasticsearchTarget) -> Iterator[Elasticsearch]:
+def _server(target: Documents) -> Iterator[Elasticsearch]:
     timeout = console_settings().elasticsearch_timeout_seconds
     connected = connections.get_connection(target.cluster)
     name = f"Elasticsearch ({', '.join(node.base_url for node in connected.transport.node_pool.all())})"

@@ -17,13 +17,13 @@ from pipeline.conf import console_settings
 from pipeline.console.documents import search
 from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse_query
 from pipeline.console.documents.texts import readable, to_json
-from pipeline.console.files.folders import hdfs_sinks
+from pipeline.console.files.folders import file_sinks
 from pipeline.console.pages import Mistake, page_response, panel_response
 from pipeline.console.payload import payload
 from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds
 from sinks.config import SinkConfig
-from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.kind import Documents
 
 PAGE = "console:documents"
 _COLUMNS = 6
@@ -34,7 +34,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """Leads to the documents of the first sink, with the same query."""
-    first = next(iter(search.elasticsearch_sinks()), None)
+    first = next(iter(search.document_sinks()), None)
     if first is None:
         return page_response(request, "documents/none.html", page=PAGE, title=_("Documents"))
     query = request.GET.urlencode()
@@ -56,7 +56,7 @@ def page(request: HttpRequest, sink: str) -> HttpResponseBase:
         title=_("Documents"),
         sink=config,
         target=target,
-        sinks=list(search.elasticsearch_sinks()),
+        sinks=list(search.document_sinks()),
         query=given,
         spans=[*spans, (ALL, _("All time"), chosen == ALL)],
         urls={name: f"{_url(f'documents_{name}', sink)}?{query}" for name in ("histogram", "hits", "fields", "export")},
@@ -155,7 +155,7 @@ def document_panel(request: HttpRequest, sink: str) -> JsonResponse:
         if record is not None:
             files = [
                 (name, _url("file_of_record", name, *record))
-                for name, (reader, _folder) in hdfs_sinks().items()
+                for name, (reader, _folder) in file_sinks().items()
                 if reader.kafka == config.kafka and record[0] in reader.topics
             ]
         return {
@@ -239,8 +239,8 @@ def _iso(milliseconds: int) -> str:
     return timezone.localtime(from_milliseconds(str(milliseconds))).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _sink(name: str) -> tuple[SinkConfig, ElasticsearchTarget]:
-    found = search.elasticsearch_sinks().get(name)
+def _sink(name: str) -> tuple[SinkConfig, Documents]:
+    found = search.document_sinks().get(name)
     if found is None:
         raise Http404("there is no Elasticsearch sink of this name")
     return found

@@ -1,83 +1,66 @@
-"""The folders that the console may look into: those of the HDFS sinks, and nothing else."""
+"""The folders that the console may look into: those of the sinks that store files, and nothing else."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
-import msgspec
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.errors import ServerAway, ServerError
-from sinks.clusters import hdfs_cluster
-from sinks.config import SinkConfig, sinks
+from sinks.config import SinkConfig
 from sinks.errors import Fatal, Retriable
-from sinks.files.naming import FileNames
-from sinks.files.store import FileStatus, NoPath, NotFound
-from sinks.hdfs.client import HdfsBrowser, connect
-from sinks.hdfs.config import HdfsTarget
+from sinks.files.store import FileBrowser, FileStatus, NoPath, NotFound
+from sinks.kind import BrowsedFiles
 from sinks.records import Partition
-
-_MARKER = re.compile(r"#LATEST(\{\d+\})?(?=/|$)")
-"""What the hdfs package takes for the newest entry of a folder, and would look for."""
+from sinks.registry import kind_of, sinks
 
 _LISTINGS = 50
-"""Parts of a listing (the NameNode gives 1,000 names or so at once) that one look-up reads."""
+"""Parts of a listing (a store gives 1,000 names or so at once) that one look-up reads."""
 
 
-def hdfs_sinks() -> dict[str, tuple[SinkConfig, HdfsTarget]]:
-    """The sinks that store in HDFS, by name."""
-    return {name: (sink, sink.target) for name, sink in sinks().items() if isinstance(sink.target, HdfsTarget)}
+def file_sinks() -> dict[str, tuple[SinkConfig, BrowsedFiles]]:
+    """The sinks that store files, by name."""
+    return {name: (sink, files) for name, sink in sinks().items() if (files := kind_of(sink).files(sink)) is not None}
 
 
-def inside(target: HdfsTarget, path: str) -> str:
+def inside(files: BrowsedFiles, path: str) -> str:
     """The absolute path of a path below a sink's folder, which is refused (ValueError) when it would lead elsewhere."""
     parts = path.split("/") if path else []
-    if any(part in ("", ".", "..") for part in parts) or "\0" in path or _MARKER.search(path):
+    if any(part in ("", ".", "..") for part in parts) or "\0" in path:
         raise ValueError(_("This path is not below the folder of the sink."))
-    return "/".join([target.path, *parts])
-
-
-def server_name(target: HdfsTarget) -> str:
-    """A cluster's name for people."""
-    return f"HDFS ({hdfs_cluster(target.cluster).url})"
+    return "/".join([files.path, *parts])
 
 
 @contextmanager
-def browsing(target: HdfsTarget) -> Iterator[HdfsBrowser]:
-    """HDFS for a bounded read. Raises ServerError when it does not answer, NotThere when a path is not there."""
-    name = server_name(target)
-    with guard().read(name):
+def browsing(sink: SinkConfig) -> Iterator[FileBrowser]:
+    """The store of a sink for a bounded read. Raises ServerError when it is away, NotThere for a missing path."""
+    files = file_sinks()[sink.name][1]
+    with guard().read(files.server):
         try:
-            yield _browser(target.cluster)
+            yield _browser(sink.name)
         except (NotFound, NoPath) as error:
             raise NotThere(_("There is no such file or folder.")) from error
         except Retriable as error:
-            raise (ServerAway if error.reason == "unreachable" else ServerError)(name, str(error)) from error
+            raise (ServerAway if error.reason == "unreachable" else ServerError)(files.server, str(error)) from error
         except Fatal as error:
-            raise ServerError(name, str(error)) from error
+            raise ServerError(files.server, str(error)) from error
 
 
-def file_names(sink: SinkConfig, target: HdfsTarget) -> FileNames:
-    """Reads the names of a sink's files."""
-    return target.layout(sink.event).names
-
-
-def find_file(sink: SinkConfig, target: HdfsTarget, folder: str, partition: Partition, offset: int) -> str | None:
+def find_file(sink: SinkConfig, folder: str, partition: Partition, offset: int) -> str | None:
     """The path, below the sink's folder, of the file that holds an offset; None when it is not in that folder.
 
     Raises ServerError, and NotThere where there is no such folder.
     """
-    names = file_names(sink, target)
-    path, after = inside(target, folder), ""
-    with browsing(target) as browser:
+    files = file_sinks()[sink.name][1]
+    path, after = inside(files, folder), ""
+    with browsing(sink) as browser:
         for _part in range(_LISTINGS):
             entries, left = browser.listing(path, after=after)
             for entry in entries:
-                if entry.is_folder or (read := names.read(entry.name)) is None:
+                if entry.is_folder or (read := files.layout.names.read(entry.name)) is None:
                     continue
                 if read[0] == partition and read[1] <= offset <= read[2]:
                     return f"{folder}/{entry.name}" if folder else entry.name
@@ -87,18 +70,21 @@ def find_file(sink: SinkConfig, target: HdfsTarget, folder: str, partition: Part
     return None
 
 
-def list_folder(target: HdfsTarget, path: str, *, after: str, count: int) -> tuple[list[FileStatus], bool]:
-    """Up to `count` entries of a folder by name, after `after`, and whether there are more. Raises as `browsing`."""
-    with browsing(target) as browser:
-        entries, left = browser.listing(inside(target, path), after=after)
+def list_folder(sink: SinkConfig, path: str, *, after: str, count: int) -> tuple[list[FileStatus], bool]:
+    """Up to `count` entries of a folder by name, after `after`, and whether there are more. Raises as `browsing`.
+
+    path: the absolute one.
+    """
+    with browsing(sink) as browser:
+        entries, left = browser.listing(path, after=after)
     return entries[:count], left > 0 or len(entries) > count
 
 
 @cache
-def _browser(cluster: str) -> HdfsBrowser:
+def _browser(sink: str) -> FileBrowser:
     conf = console_settings()
-    settings = msgspec.structs.replace(hdfs_cluster(cluster), timeout_seconds=conf.hdfs_timeout_seconds)
-    return HdfsBrowser(connect(settings, connections=conf.reads_at_once + conf.downloads_at_once))
+    _sink, files = file_sinks()[sink]
+    return files.browser(conf.store_timeout_seconds, conf.reads_at_once + conf.downloads_at_once)
 
 
 def forget_clients() -> None:

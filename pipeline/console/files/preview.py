@@ -6,7 +6,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from pipeline.console.files.decode import LINES, MOST_SHOWN, Preview, TooLarge, decode_apart
-from sinks.hdfs.client import HdfsBrowser
+from sinks.files.store import FileBrowser
 
 _GROWTH = 4
 """A compressed file is given up on when it holds more than so many times what may be read of it."""
@@ -16,7 +16,7 @@ class NoPreview(Exception):
     """The file can't be shown; the text says why."""
 
 
-def preview(browser: HdfsBrowser, path: str, size: int, *, text_bytes: int, decoded_bytes: int) -> Preview:
+def preview(browser: FileBrowser, path: str, size: int, *, text_bytes: int, decoded_bytes: int) -> Preview:
     """Reads up to `text_bytes` at both ends of a text file; other files whole when they have up to `decoded_bytes`.
 
     size: of the file. Raises NoPreview, and what the browser raises.
@@ -39,7 +39,7 @@ def preview(browser: HdfsBrowser, path: str, size: int, *, text_bytes: int, deco
         raise NoPreview(_("The file can’t be decoded: {error}").format(error=error)) from error
 
 
-def _text(browser: HdfsBrowser, path: str, size: int, limit: int) -> Preview:
+def _text(browser: FileBrowser, path: str, size: int, limit: int) -> Preview:
     if size <= 2 * limit:
         return _of_lines(browser.part(path, 0, size))
     # A line that is cut at the border is left out, unless it is the only one.

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-import requests
 from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -12,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
-from pipeline.console.files.folders import browsing, file_names, find_file, hdfs_sinks, inside, list_folder
+from pipeline.console.files.folders import browsing, file_sinks, find_file, inside, list_folder
 from pipeline.console.files.preview import NoPreview, preview
 from pipeline.console.pages import NotThere, page_response, panel_response
 from pipeline.console.sending import Source, download
@@ -22,28 +21,27 @@ from sinks.config import SinkConfig
 from sinks.files.layout import OPEN
 from sinks.files.naming import FileNames
 from sinks.files.store import FileStatus
-from sinks.hdfs.config import HdfsTarget
+from sinks.kind import BrowsedFiles
 from sinks.records import Partition, Record
 
 PAGE = "console:files"
-_CHUNK = 256 * 1024
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The folders of the sinks."""
-    return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=hdfs_sinks().values())
+    return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=file_sinks().values())
 
 
 @require_GET
 def summary_panel(request: HttpRequest, sink: str) -> JsonResponse:
     """How much lies below a sink's folder."""
-    _config, target = _sink(sink)
+    config, files = _sink(sink)
 
     def read() -> Mapping[str, Any]:
-        with browsing(target) as browser:
-            files, folders, size = browser.summary(target.path)
-        return {"files": files, "folders": folders - 1, "size": size}
+        with browsing(config) as browser:
+            count, folders, size = browser.summary(files.path)
+        return {"files": count, "folders": folders - 1, "size": size}
 
     return panel_response(request, "files/summary.html", read)
 
@@ -51,16 +49,16 @@ def summary_panel(request: HttpRequest, sink: str) -> JsonResponse:
 @require_GET
 def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A folder's page."""
-    config, target = _sink(sink)
-    path = _path(request, target)
+    config, files = _sink(sink)
+    path = _path(request, files)
     query = urlencode({"path": path, "after": request.GET.get("after", "")})
     return page_response(
         request,
         "files/folder.html",
         page=PAGE,
-        title=path.rpartition("/")[2] or target.path,
+        title=path.rpartition("/")[2] or files.path,
         sink=config,
-        target=target,
+        target=files,
         crumbs=_crumbs(path),
         url=f"{_url('folder_list', sink)}?{query}",
     )
@@ -69,13 +67,13 @@ def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
 @require_GET
 def folder_panel(request: HttpRequest, sink: str) -> JsonResponse:
     """The entries of a folder."""
-    config, target = _sink(sink)
-    path = _path(request, target)
+    config, files = _sink(sink)
+    path = _path(request, files)
     after = request.GET.get("after", "")
 
     def read() -> Mapping[str, Any]:
-        entries, has_more = list_folder(target, path, after=after, count=console_settings().records)
-        names = file_names(config, target)
+        entries, has_more = list_folder(config, inside(files, path), after=after, count=console_settings().records)
+        names = files.layout.names
         rows = [_row(sink, path, entry, names) for entry in entries]
         following = urlencode({"path": path, "after": entries[-1].name}) if entries and has_more else None
         return {
@@ -92,15 +90,15 @@ def folder_panel(request: HttpRequest, sink: str) -> JsonResponse:
 @require_GET
 def file(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A file's page."""
-    config, target = _sink(sink)
-    path = _path(request, target)
+    config, files = _sink(sink)
+    path = _path(request, files)
     return page_response(
         request,
         "files/file.html",
         page=PAGE,
         title=path.rpartition("/")[2],
         sink=config,
-        target=target,
+        target=files,
         crumbs=_crumbs(path)[:-1],
         url=f"{_url('file_preview', sink)}?{urlencode({'path': path})}",
         download_url=f"{_url('file_download', sink)}?{urlencode({'path': path})}",
@@ -110,27 +108,27 @@ def file(request: HttpRequest, sink: str) -> HttpResponseBase:
 @require_GET
 def preview_panel(request: HttpRequest, sink: str) -> JsonResponse:
     """What is known of a file, and its first and last lines."""
-    config, target = _sink(sink)
-    path = _path(request, target)
+    config, files = _sink(sink)
+    path = _path(request, files)
 
     def read() -> Mapping[str, Any]:
         conf = console_settings()
         found, reason = None, ""
-        with browsing(target) as browser:
-            status = browser.status(inside(target, path))
+        with browsing(config) as browser:
+            status = browser.status(inside(files, path))
             if status.is_folder:
                 raise NotThere(_("This is a folder."))
             try:
                 found = preview(
                     browser,
-                    inside(target, path),
+                    inside(files, path),
                     status.length,
                     text_bytes=conf.preview_bytes,
                     decoded_bytes=conf.decoded_bytes,
                 )
             except NoPreview as error:
                 reason = str(error)
-        row = _row(sink, path.rpartition("/")[0], status, file_names(config, target))
+        row = _row(sink, path.rpartition("/")[0], status, files.layout.names)
         return {"row": row, "preview": found, "reason": reason, "cluster": config.kafka}
 
     return panel_response(request, "files/preview.html", read)
@@ -139,15 +137,12 @@ def preview_panel(request: HttpRequest, sink: str) -> JsonResponse:
 @require_GET
 def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A file as it is."""
-    _config, target = _sink(sink)
-    path = _path(request, target)
+    config, files = _sink(sink)
+    path = _path(request, files)
 
     def begin() -> Source:
-        with browsing(target) as browser:
-            answer: requests.Response = browser.open(inside(target, path))
-        # A gateway may compress on the way, then its length is another one.
-        length = None if "Content-Encoding" in answer.headers else answer.headers.get("Content-Length")
-        return Source(answer.iter_content(_CHUNK), answer.close, None if length is None else int(length))
+        with browsing(config) as browser:
+            return Source(*browser.open(inside(files, path)))
 
     try:
         return download(path.rpartition("/")[2], "application/octet-stream", begin)
@@ -158,11 +153,11 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
 @require_GET
 def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> HttpResponseBase:
     """Leads to the file that holds a record."""
-    config, target = _sink(sink)
+    config, files = _sink(sink)
     if topic not in config.topics:
         raise Http404("the sink does not read this topic")
     try:
-        path = _find(config, target, Partition(topic, partition), offset)
+        path = _find(config, files, Partition(topic, partition), offset)
         text = _("No file of this sink holds the record, yet or any more.")
     except (ServerError, NotThere) as error:
         path, text = None, str(error)
@@ -174,14 +169,14 @@ def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: in
         page=PAGE,
         title=_("The file of {record}").format(record=f"{topic}-{partition}-{offset}"),
         sink=config,
-        target=target,
+        target=files,
         text=text,
         crumbs=[],
     )
 
 
-def _find(config: SinkConfig, target: HdfsTarget, partition: Partition, offset: int) -> str | None:
-    layout = target.layout(config.event)
+def _find(config: SinkConfig, files: BrowsedFiles, partition: Partition, offset: int) -> str | None:
+    layout = files.layout
     below = ""
     if not layout.folders.is_flat:
         # Which folder a record is in depends on the record alone.
@@ -189,21 +184,21 @@ def _find(config: SinkConfig, target: HdfsTarget, partition: Partition, offset: 
         if message is None:
             raise NotThere(_("The record is no longer in Kafka, so the folder of its file is not known."))
         below = layout.folders.of(Record(offset, message.value, message.timestamp or 0, message.key, None))
-    return find_file(config, target, below, partition, offset)
+    return find_file(config, below, partition, offset)
 
 
-def _sink(name: str) -> tuple[SinkConfig, HdfsTarget]:
-    found = hdfs_sinks().get(name)
+def _sink(name: str) -> tuple[SinkConfig, BrowsedFiles]:
+    found = file_sinks().get(name)
     if found is None:
-        raise Http404("there is no HDFS sink of this name")
+        raise Http404("no sink of this name stores files")
     return found
 
 
-def _path(request: HttpRequest, target: HdfsTarget) -> str:
+def _path(request: HttpRequest, files: BrowsedFiles) -> str:
     """The path of the query, below the sink's folder; one that leads elsewhere is not found."""
     path = request.GET.get("path", "")
     try:
-        inside(target, path)
+        inside(files, path)
     except ValueError as error:
         raise Http404(str(error)) from error
     return path

@@ -13,6 +13,7 @@ from pipeline.heartbeats import HeardSink
 from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkPause, SinkRestart
+from sinks.registry import kind_of
 
 Kind = Literal["pause", "resume", "restart"]
 
@@ -84,9 +85,9 @@ def plan(action: Action, heard: HeardSink) -> Plan:
     if row is None or error is not None:
         return Plan(row, error, refusal=_("Kafka does not tell how far the sink is."))
     command = ""
-    if action.sink.kind == "hdfs":
-        to = "OFFSET" if action.offset is None else action.offset
-        command = f"python manage.py rewind_hdfs --sink {action.sink.name} --partition {action.place} --to {to}"
+    if not kind_of(action.sink).restarts:
+        to = "OFFSET" if action.offset is None else str(action.offset)
+        command = kind_of(action.sink).rewind_command(action.sink, action.place, to)
     if action.offset is None:
         return Plan(row, command=command)
     return Plan(row, None, _repeated(row, action.offset), _refusal(row, action.offset), command)
@@ -113,8 +114,8 @@ def carry_out(action: Action, heard: HeardSink, *, asked_by: str) -> str:
 
 
 def _ask_restart(action: Action, asked_by: str) -> str:
-    if action.sink.kind != "elasticsearch" or action.partition is None or action.offset is None:
-        return _("Only a partition of an Elasticsearch sink can be restarted here.")
+    if not kind_of(action.sink).restarts or action.partition is None or action.offset is None:
+        return _("A sink of this kind can’t be restarted here.")
     topic, number = action.partition
     place = {"sink": action.sink.name, "topic": topic, "partition": number}
     with transaction.atomic():

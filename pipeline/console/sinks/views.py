@@ -20,14 +20,10 @@ from pipeline.console.sinks.progress import partition_progress, sink_progress, t
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, sample_gap
 from pipeline.kafka_reads import ClusterOffsets
-from sinks.config import SinkConfig, sinks
+from sinks.config import SinkConfig
+from sinks.registry import kind_of, sinks
 
 PAGE = "console:sinks"
-
-_COMMANDS = {
-    "hdfs": "python manage.py run_hdfs_sink --sink {}",
-    "elasticsearch": "python manage.py run_es_sink --sink {}",
-}
 
 
 def index(request: HttpRequest) -> HttpResponseBase:
@@ -80,7 +76,15 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
     if request.method != "POST":
         plan = actions.plan(action, heard)
         return page_response(
-            request, "sinks/control.html", page=PAGE, title=name, sink=config, action=action, plan=plan, heard=heard
+            request,
+            "sinks/control.html",
+            page=PAGE,
+            title=name,
+            sink=config,
+            action=action,
+            plan=plan,
+            heard=heard,
+            restarts=kind_of(config).restarts,
         )
     with audited(request, f"sink {name}", action.logged) as log:
         refusal = actions.carry_out(action, heard, asked_by=request.user.get_username())
@@ -114,7 +118,7 @@ def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
         "sink": heard,
         "may_control": request.user.has_perm(CONTROL),
         "chart": _large_chart(config, read_lag_history(config.name).total()),
-        "command": _COMMANDS[config.kind].format(config.name),
+        "command": f"python manage.py run_sink --sink {config.name}",
     }
 
 

@@ -17,7 +17,8 @@ from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.kafka_reads import PartitionOffsets, admin_client, read_offsets, read_topics, server_error, server_name
 from pipeline.lag import Progress, progress, total_lag
-from sinks.config import SinkConfig, sinks
+from sinks.config import SinkConfig
+from sinks.registry import sinks
 
 _MAX_PARTITIONS = 2000
 """Of one page: beyond, topics are listed without their records."""

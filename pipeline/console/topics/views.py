@@ -35,7 +35,8 @@ from pipeline.console.topics.messages import TopicMessage
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION
-from sinks.config import TOPIC, sinks
+from sinks.config import TOPIC
+from sinks.registry import sinks
 
 PAGE = "console:topics"
 _IN_LIST = 300

@@ -6,13 +6,11 @@ from typing import Any
 import elasticsearch
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sinks.clusters import elasticsearch_cluster
-from sinks.config import sinks
 from sinks.elasticsearch.client import connect
-from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.config import elasticsearch_cluster
 from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.setup import indices
-from sinks.management.arguments import whole
+from sinks.management.arguments import add_sink_argument, find_sink, whole
 
 _MOST_DAYS = 365 * 1000
 
@@ -28,7 +26,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink, --days, --delete."""
-        parser.add_argument("--sink", default="elasticsearch", help="the entry of SINKS (default: elasticsearch)")
+        add_sink_argument(parser, default="elasticsearch")
         parser.add_argument(
             "--days", type=whole(0, _MOST_DAYS), required=True, help="so many days of events are kept, in full"
         )
@@ -36,9 +34,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Raises CommandError for a sink with only one index, and when the server does not answer."""
-        sink = sinks().get(options["sink"])
-        if sink is None or not isinstance(sink.target, ElasticsearchTarget):
-            raise CommandError(f"SINKS has no elasticsearch sink {options['sink']!r}")
+        sink = find_sink(options["sink"], kind="elasticsearch")
         names = sink.target.names()
         if names.fixed is not None:
             raise CommandError(f"{names.fixed} is one index for all time, not one a period such as {names.fixed}-%Y.%m")

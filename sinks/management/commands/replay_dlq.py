@@ -11,15 +11,15 @@ from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
 from sinks.build import build_writer
-from sinks.config import SinkConfig, sinks
-from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, kind_of, letter_log
+from sinks.config import SinkConfig
+from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, letter_log, reason_kind
 from sinks.dead_letters.replay import NewestOfKeys, Replayer, parts, store
-from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.errors import Cancelled
 from sinks.log_reader import LogReader
 from sinks.loop.retry import Backoff, Retry
-from sinks.management.arguments import whole
+from sinks.management.arguments import add_sink_argument, find_sink, whole
 from sinks.management.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
+from sinks.registry import kind_of
 from sinks.reporting.metrics import SinkMetrics
 
 _REASON = 120
@@ -52,7 +52,7 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink, --to, --keyed, --reason, --topic, --limit, --dry-run."""
-        parser.add_argument("--sink", required=True, help="the entry of SINKS")
+        add_sink_argument(parser)
         parser.add_argument(
             "--to",
             choices=("topic", "sink"),
@@ -71,11 +71,12 @@ class Command(ReportingCommand):
 
     def report(self, options: dict[str, Any]) -> bool:
         """Whether all letters that were chosen were replayed, or would be."""
-        sink = sinks().get(options["sink"])
-        if sink is None:
-            raise CommandError(f"SINKS has no entry {options['sink']!r}; it has {', '.join(sinks())}")
-        if options["to"] == "sink" and not isinstance(sink.target, ElasticsearchTarget):
-            raise CommandError("an HDFS sink stores each offset once and in order; replay its dead letters --to topic")
+        sink = find_sink(options["sink"])
+        if options["to"] == "sink" and not kind_of(sink).stores_letters:
+            raise CommandError(
+                f"a sink of the kind {sink.kind} stores each offset once and in order; replay its dead letters --to "
+                "topic"
+            )
         if options["to"] == "sink" and options["keyed"]:
             raise CommandError("--keyed belongs to --to topic: --to sink never replaces a newer record of a key")
         if options["topic"] not in (None, *sink.topics):
@@ -137,7 +138,7 @@ class Command(ReportingCommand):
         patience.start()
         retry = Retry(f"replay of {sink.name}", Backoff(maximum=sink.options.retry_seconds), given_up)
         try:
-            refused = store(writer, sink.check(), letters, retry)
+            refused = store(writer, kind_of(sink).record_check(sink), letters, retry)
         except Cancelled as error:
             raise CommandError(f"gave up after {_PATIENCE_SECONDS:g} s: {error}; the log tells why") from error
         finally:
@@ -162,7 +163,7 @@ class _Choice:
         self._reason = reason
         self._options = options
         self._newest: NewestOfKeys | None = None
-        if options["to"] == "sink" and isinstance(sink.target, ElasticsearchTarget) and sink.target.actions().versioned:
+        if options["to"] == "sink" and kind_of(sink).keeps_newest(sink):
             self._newest = NewestOfKeys((letter for letter in self._fitting() if is_own(letter, sink)), reader)
         self.reasons: Counter[tuple[str, str]] = Counter()
         self.examples: dict[tuple[str, str], str] = {}
@@ -174,7 +175,7 @@ class _Choice:
 
     def _replayable(self) -> Iterator[StoredLetter]:
         for letter in self._fitting():
-            kind = letter.origin[0].topic, kind_of(letter.reason)
+            kind = letter.origin[0].topic, reason_kind(letter.reason)
             self.reasons[kind] += 1
             self.examples.setdefault(kind, example_of(letter.reason))
             why = self._hindrance(letter)

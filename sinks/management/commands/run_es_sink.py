@@ -1,4 +1,4 @@
-"""`manage.py run_es_sink`: Kafka to Elasticsearch."""
+"""`manage.py run_es_sink`: `run_sink` for sinks of the kind elasticsearch."""
 
 from sinks.management.run import SinkCommand
 

@@ -1,4 +1,4 @@
-"""`manage.py run_hdfs_sink`: Kafka to HDFS."""
+"""`manage.py run_hdfs_sink`: `run_sink` for sinks of the kind hdfs."""
 
 from sinks.management.run import SinkCommand
 

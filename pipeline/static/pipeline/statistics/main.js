@@ -15,6 +15,7 @@ const state = { by: config.by, range: config.range, end: config.end, from: confi
 
 let sinkStates = {};
 
+// Each kind of server has a panel of its own, all of them drawn alike: those that are not named here.
 const draw = {
     "events-over-time": chartPanel({ goTo, stateOf: (sink) => sinkStates[sink] }),
     "top-users": topUsersPanel,
@@ -25,14 +26,11 @@ const draw = {
     "newest-of-kind": newestOfKindPanel,
     "topics": topicsPanel,
     "sinks": sinksPanel,
-    "service-kafka": servicePanel,
-    "service-hdfs": servicePanel,
-    "service-elasticsearch": servicePanel,
 };
 
 const panels = Array.from(
     document.querySelectorAll("[data-panel]"),
-    (section) => new Panel(section, draw[section.dataset.panel]),
+    (section) => new Panel(section, draw[section.dataset.panel] ?? servicePanel),
 );
 
 const poll = new Poll({

@@ -1,0 +1,139 @@
+"""The kind of sink that stores documents in Elasticsearch."""
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import Any
+
+import elasticsearch
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import ngettext
+from elasticsearch.dsl.connections import connections as dsl_connections
+
+from events.schema import Check, check_for
+from sinks.config import SinkConfig
+from sinks.dead_letters.log import letter_log
+from sinks.elasticsearch.client import connect
+from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster
+from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.retention import RetentionNote
+from sinks.elasticsearch.setup import prepare
+from sinks.elasticsearch.topics import TopicNotes
+from sinks.elasticsearch.verify import Verifier
+from sinks.elasticsearch.writer import ElasticsearchWriter
+from sinks.kind import Comparison, Health, Kind, Server, TopicId, Verification
+from sinks.log_reader import LogReader
+from sinks.loop.writer import Writer
+from sinks.records import Partition
+from sinks.reporting.metrics import SinkMetrics
+
+
+class ElasticsearchKind(Kind):
+    """Documents in Elasticsearch."""
+
+    name = "elasticsearch"
+    title = "Elasticsearch"
+    target = ElasticsearchTarget
+    options = {"flush_records": 2000, "flush_seconds": 1.0, "buffer_bytes": 64 * 1024 * 1024}
+    restarts = True
+    stores_letters = True
+
+    def check(self, sink: SinkConfig) -> None:
+        """Raises ValueError for ids, indices and topics that do not go together."""
+        alias = sink.target.cluster
+        try:
+            elasticsearch_cluster(alias)
+        except ImproperlyConfigured as error:
+            raise ImproperlyConfigured(f"target.cluster is {alias!r}: {error}") from error
+        if sink.target.actions().versioned and len(sink.topics) > 1:
+            raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
+
+    def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
+        """Bulk requests."""
+        target: ElasticsearchTarget = sink.target
+        client = connect(elasticsearch_cluster(target.cluster), connections=connections)
+        topics = TopicNotes(client, index=target.index, topic_id=topic_id)
+        return ElasticsearchWriter(client, target.actions(), topics, metrics)
+
+    def prepare(self, sink: SinkConfig) -> Iterator[str]:
+        """Makes template and index, or puts their mapping right."""
+        client = connect(elasticsearch_cluster(sink.target.cluster), connections=1)
+        try:
+            for line in prepare(client, sink.target, event=sink.event):
+                yield f"Elasticsearch {line}"
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            raise classified(error) from error
+        finally:
+            client.close()
+
+    def verification(self, sink: SinkConfig, reader: LogReader) -> Verification:
+        """Reads the dead letters: what Elasticsearch has refused is known from them alone."""
+        target: ElasticsearchTarget = sink.target
+        client = connect(elasticsearch_cluster(target.cluster), connections=1)
+        actions, check = target.actions(), self.record_check(sink)
+        try:
+            deleted_before = RetentionNote(client, actions.names.pattern).deleted_before()
+        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+            raise classified(error) from error
+        dead = letter_log(sink, reader).origins
+
+        def compare(partition: Partition, first: int, end: int) -> Comparison:
+            verifier = Verifier(
+                client,
+                actions,
+                check,
+                partition=partition,
+                dead_letters=dead.get(partition, ()),
+                deleted_before=deleted_before,
+            )
+            return Comparison(verifier, verifier.findings)
+
+        return compare
+
+    def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
+        """One for each cluster."""
+        aliases = dict.fromkeys(sink.target.cluster for sink in sinks)
+        return [Server(_server_name(alias), partial(_health, alias)) for alias in aliases]
+
+    def conflicts(self, one: SinkConfig, other: SinkConfig) -> Iterator[str]:
+        """Documents of others in an index by key, and names that are an alias here and an index there."""
+        if one.target.cluster != other.target.cluster:
+            return
+        for this, that in ((one, other), (other, one)):
+            if this.target.id == "key" and this.target.index == that.target.index:
+                yield (
+                    f"SINKS[{this.name!r}] stores in {this.target.index} by key, so SINKS[{that.name!r}] needs another "
+                    "index"
+                )
+            if this.target.readers != this.target.index and this.target.readers == that.target.index:
+                yield (f"the alias {this.target.readers} of SINKS[{this.name!r}] is the index of SINKS[{that.name!r}]")
+
+    def record_check(self, sink: SinkConfig) -> Check:
+        """Tombstones are records to it, where its settings say so."""
+        return check_for(sink.event, tombstones=sink.target.tombstones != "dead-letter")
+
+    def keeps_newest(self, sink: SinkConfig) -> bool:
+        """With keys as ids."""
+        return bool(sink.target.actions().versioned)
+
+    def documents(self, sink: SinkConfig) -> ElasticsearchTarget:
+        """The target tells where they are."""
+        target: ElasticsearchTarget = sink.target
+        return target
+
+
+def _server_name(alias: str) -> str:
+    hosts = elasticsearch_cluster(alias)["hosts"]
+    return f"Elasticsearch ({hosts if isinstance(hosts, str) else ', '.join(map(str, hosts))})"
+
+
+def _health(alias: str, timeout: float) -> Health:
+    client: Any = dsl_connections.get_connection(alias).options(request_timeout=timeout, max_retries=0)
+    try:
+        found = client.nodes.info(node_id="_all", metric="_none", filter_path="nodes.*.version")
+        health = client.cluster.health(filter_path="status", timeout="1s")
+    except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+        raise classified(error) from error
+    versions = sorted({node["version"] for node in found["nodes"].values()})
+    count = len(found["nodes"])
+    detail = ngettext("{n} node, {status}", "{n} nodes, {status}", count).format(n=count, status=health["status"])
+    return Health(", ".join(versions), detail)

@@ -1,0 +1,113 @@
+"""What the kinds of sinks that store files have in common: only the store differs."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from sinks.config import SinkConfig
+from sinks.files.config import FilesTarget
+from sinks.files.contents import FileLayout
+from sinks.files.layout import Layout
+from sinks.files.rewind_marks import RewindMarks, describe
+from sinks.files.store import FileStore
+from sinks.files.stored import committed_open_files, settled_files
+from sinks.files.verify import Verifier
+from sinks.files.writer import FilesWriter
+from sinks.kind import Comparison, Kind, TopicId, Verification
+from sinks.log_reader import LogReader
+from sinks.loop.writer import Writer
+from sinks.records import Partition
+from sinks.reporting.metrics import SinkMetrics
+
+
+class FileKind(Kind):
+    """A kind whose sinks store files. title: of the store, for people."""
+
+    @abstractmethod
+    def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:
+        """The store of a sink; connections: so many threads use it at a time. Raises ImproperlyConfigured, ValueError.
+
+        metrics: counts what is sent into it.
+        """
+
+    @abstractmethod
+    def places(self, sink: SinkConfig) -> set[str]:
+        """What identifies the store of a sink: two sinks that share one of these store in one place."""
+
+    def check(self, sink: SinkConfig) -> None:
+        """Raises ValueError where layout and names can't be used."""
+        layout = layout_of(sink)
+        for topic in sink.topics:
+            layout.check_length(topic)
+
+    def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
+        """The exactly-once protocol over the store."""
+        target: FilesTarget = sink.target
+        return FilesWriter(
+            self.store(sink, connections=connections, metrics=metrics),
+            path=target.path,
+            sink=sink.name,
+            files=layout_of(sink),
+            topic_id=topic_id,
+            metrics=metrics,
+            roll=target.roll,
+        )
+
+    def prepare(self, sink: SinkConfig) -> Iterator[str]:
+        """Makes the folder of the sink's files."""
+        path = sink.target.path
+        store = self.store(sink, connections=1)
+        try:
+            there = store.exists(path)
+            store.make_folders(path)
+        finally:
+            store.close()
+        yield f"{self.title} folder {path}: {'there already' if there else 'made'}"
+
+    def verification(self, sink: SinkConfig, reader: LogReader) -> Verification:
+        """Lists the files once, for all partitions."""
+        path = sink.target.path
+        store = self.store(sink, connections=1)
+        layout, check = layout_of(sink), self.record_check(sink)
+        open_files = committed_open_files(store, path, sink.name, sink.topics)
+        folders = [Layout(path, sink.name, Partition(topic, 0)) for topic in sink.topics]
+        files = sorted(file for folder in folders for file in settled_files(store, folder, layout, open_files))
+
+        def compare(partition: Partition, first: int, end: int) -> Comparison:
+            marks = RewindMarks(store, Layout(path, sink.name, partition)).under_way()
+            notes = [f"{partition}: {describe(mark)} is unfinished: run `manage.py rewind` again" for mark in marks]
+            verifier = Verifier(store, layout, sink.event, check, partition=partition, first=first, end=end)
+            return Comparison(verifier, partial(verifier.findings, files), notes)
+
+        return compare
+
+    def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
+        """Files are put aside by a command."""
+        return f"python manage.py rewind --sink {sink.name} --partition {partition} --to {to}"
+
+    def conflicts(self, one: SinkConfig, other: SinkConfig) -> Iterable[str]:
+        """Files of one topic in one folder, and folders within each other."""
+        if not self.places(one) & self.places(other):
+            return
+        shared = one.shared_topics(other)  # of several Kafka clusters, too: names of files tell only the topic
+        if shared and one.target.path == other.target.path:
+            yield (
+                f"SINKS[{one.name!r}] and SINKS[{other.name!r}] both store {shared} in target.path {one.target.path}: "
+                "their files would have the same names"
+            )
+        for inner, outer in ((one, other), (other, one)):
+            if inner.target.path.startswith(f"{outer.target.path}/"):
+                yield (
+                    f"target.path {inner.target.path} of SINKS[{inner.name!r}] lies in {outer.target.path}, the one of "
+                    f"SINKS[{outer.name!r}], which would take its files for its own"
+                )
+
+    def shares_folder(self, one: SinkConfig, other: SinkConfig) -> bool:
+        """Whether two sinks of this kind store in one folder."""
+        return one.target.path == other.target.path and bool(self.places(one) & self.places(other))
+
+
+def layout_of(sink: SinkConfig) -> FileLayout:
+    """What the files of a sink look like. Raises ValueError naming the key that is wrong."""
+    target: FilesTarget = sink.target
+    return target.layout(sink.event)

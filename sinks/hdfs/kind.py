@@ -1,0 +1,75 @@
+"""The kind of sink that stores files in HDFS, by WebHDFS."""
+
+from collections.abc import Iterable
+from functools import partial
+
+import msgspec
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from sinks.config import SinkConfig
+from sinks.file_kind import FileKind, layout_of
+from sinks.files.store import FileBrowser, FileStore
+from sinks.hdfs.browser import HdfsBrowser
+from sinks.hdfs.config import HdfsTarget, hdfs_cluster
+from sinks.hdfs.name_node import ask_name_node
+from sinks.hdfs.store import HdfsStore
+from sinks.hdfs.webhdfs import HdfsCluster
+from sinks.kind import BrowsedFiles, Health, Server
+from sinks.reporting.metrics import SinkMetrics
+
+
+class HdfsKind(FileKind):
+    """Files in HDFS."""
+
+    name = "hdfs"
+    title = "HDFS"
+    target = HdfsTarget
+
+    def check(self, sink: SinkConfig) -> None:
+        """Its cluster, then what all kinds of files check."""
+        alias = sink.target.cluster
+        try:
+            hdfs_cluster(alias)
+        except ImproperlyConfigured as error:
+            raise ImproperlyConfigured(f"target.cluster is {alias!r}: {error}") from error
+        super().check(sink)
+
+    def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:
+        """WebHDFS."""
+        return HdfsStore(hdfs_cluster(sink.target.cluster), connections=connections, metrics=metrics)
+
+    def places(self, sink: SinkConfig) -> set[str]:
+        """The NameNodes."""
+        return {url.rstrip("/").lower() for url in hdfs_cluster(sink.target.cluster).url.split(";")}
+
+    def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
+        """A NameNode for each cluster."""
+        clusters = [hdfs_cluster(alias) for alias in dict.fromkeys(sink.target.cluster for sink in sinks)]
+        return [Server(_server_name(cluster), partial(_health, cluster)) for cluster in clusters]
+
+    def files(self, sink: SinkConfig) -> BrowsedFiles:
+        """By WebHDFS, too."""
+        cluster = hdfs_cluster(sink.target.cluster)
+
+        def browser(timeout: float, connections: int) -> FileBrowser:
+            return HdfsBrowser(_hasty(cluster, timeout), connections=connections)
+
+        return BrowsedFiles(_server_name(cluster), sink.target.path, layout_of(sink), browser)
+
+
+def _server_name(cluster: HdfsCluster) -> str:
+    return f"HDFS ({cluster.url})"
+
+
+def _hasty(cluster: HdfsCluster, seconds: float) -> HdfsCluster:
+    """The cluster, asked with a person's patience."""
+    return msgspec.structs.replace(cluster, timeout_seconds=seconds)
+
+
+def _health(cluster: HdfsCluster, timeout: float) -> Health:
+    found = ask_name_node(_hasty(cluster, timeout))
+    state = _("safe mode") if found.is_in_safe_mode else ""
+    nodes = ngettext("{n} DataNode", "{n} DataNodes", found.data_nodes).format(n=found.data_nodes)
+    return Health(found.version, ", ".join(filter(None, (nodes, state))))

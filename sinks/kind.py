@@ -1,0 +1,173 @@
+"""What a kind of sink declares: everything that the rest of the code may want to know of it.
+
+docs/adding-a-sink.md shows how to add one.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import msgspec
+
+from events.schema import Check, check_for
+from sinks.config import SinkConfig
+from sinks.files.contents import FileLayout
+from sinks.files.store import FileBrowser
+from sinks.findings import Finding
+from sinks.log_reader import LogReader
+from sinks.loop.writer import Writer
+from sinks.records import Partition, Record
+from sinks.reporting.metrics import SinkMetrics
+
+TopicId = Callable[[str], str]
+"""Gives Kafka's own id of a topic, by which one that was made again is told. Raises Retriable."""
+
+
+class Health(NamedTuple):
+    """What a server says of itself. detail: its state for people, in their language."""
+
+    version: str | None
+    detail: str
+
+
+class Server(NamedTuple):
+    """A server that sinks of a kind store in.
+
+    name: for people, with its address; ask: given a time-out in seconds, asks it. Raises Retriable when it is away, and
+    Fatal.
+    """
+
+    name: str
+    ask: Callable[[float], Health]
+
+
+class Counts(Protocol):
+    """What a comparison has counted, once all of its findings were told."""
+
+    @property
+    def counted(self) -> str:
+        """How many records belong into the store, and how many do not."""
+
+
+class Comparison(NamedTuple):
+    """The comparison of one partition with its store.
+
+    counts: what was counted; findings: given Kafka's records of the range, in order, tells what is wrong with the
+    store; notes: what an operator should know besides.
+    """
+
+    counts: Counts
+    findings: Callable[[Iterable[Record]], Iterator[Finding]]
+    notes: Iterable[str] = ()
+
+
+Verification = Callable[[Partition, int, int], Comparison]
+"""Begins the comparison of a partition, from an offset up to another (excluded)."""
+
+
+class BrowsedFiles(NamedTuple):
+    """The files of a sink, for people.
+
+    server: whose they are, by name; path: the folder of all of them; layout: how they are named; browser: given a
+    time-out in seconds and how many reads go on at a time at most, connects.
+    """
+
+    server: str
+    path: str
+    layout: FileLayout
+    browser: Callable[[float, int], FileBrowser]
+
+
+class Documents(Protocol):
+    """The documents of a sink in Elasticsearch, for people."""
+
+    @property
+    def cluster(self) -> str:
+        """The cluster of settings.ELASTICSEARCH_DSL."""
+
+    @property
+    def time(self) -> str:
+        """The field with their time, or `kafka`."""
+
+    @property
+    def user_agent_field(self) -> str:
+        """The field whose browser and system are stored with each; empty for none."""
+
+    @property
+    def id(self) -> str:
+        """What their ids are made of."""
+
+    @property
+    def readers(self) -> str:
+        """The index or alias that is searched."""
+
+
+class Kind(ABC):
+    """A kind of sink.
+
+    name: what entries of SINKS call it; title: for people; target: the type of an entry's `target`; options: where the
+    defaults of an entry's `options` differ from SinkOptions; restarts: whether an operator can have a partition read
+    again by the running sink, without a command; stores_letters: whether it can store single records again, out of
+    their order.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    target: ClassVar[type[msgspec.Struct]]
+    options: ClassVar[Mapping[str, Any]] = {}
+    restarts: ClassVar[bool] = False
+    stores_letters: ClassVar[bool] = False
+
+    @abstractmethod
+    def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
+        """What stores the records of a sink; connections: so many threads use it at a time.
+
+        Raises ImproperlyConfigured and ValueError.
+        """
+
+    @abstractmethod
+    def check(self, sink: SinkConfig) -> None:
+        """Raises ValueError, or ImproperlyConfigured, when the target can't be used; connects to nothing."""
+
+    @abstractmethod
+    def prepare(self, sink: SinkConfig) -> Iterator[str]:
+        """Makes what the sink stores in; yields a line on each thing. Repeating it does no harm.
+
+        Raises Retriable and Fatal.
+        """
+
+    @abstractmethod
+    def verification(self, sink: SinkConfig, reader: LogReader) -> Verification:
+        """Looks at the store, once for all partitions. reader: of the sink's Kafka cluster. Raises Retriable, Fatal."""
+
+    @abstractmethod
+    def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
+        """The servers that these sinks of the kind store in, each once."""
+
+    def warnings(self, sink: SinkConfig) -> Iterable[str]:
+        """What is allowed, but most likely not meant."""
+        return ()
+
+    def conflicts(self, one: SinkConfig, other: SinkConfig) -> Iterable[str]:
+        """In which ways two sinks of this kind are in each other's way. Asked once for each pair."""
+        return ()
+
+    def record_check(self, sink: SinkConfig) -> Check:
+        """Tells the records that the sink can store from those that become dead letters."""
+        return check_for(sink.event)
+
+    def keeps_newest(self, sink: SinkConfig) -> bool:
+        """Whether of several records with one key, or id, the newest alone is kept."""
+        return False
+
+    def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
+        """The command that has a partition stored again from an offset; empty where there is none."""
+        return ""
+
+    def files(self, sink: SinkConfig) -> BrowsedFiles | None:
+        """Its files, for a kind that stores files."""
+        return None
+
+    def documents(self, sink: SinkConfig) -> Documents | None:
+        """Its documents, for a kind that stores documents in Elasticsearch."""
+        return None
