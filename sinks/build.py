@@ -26,7 +26,8 @@ from sinks.loop.retry import Backoff
 from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
 from sinks.loop.writer import Writer
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import SinkStatus
+from sinks.reporting.prometheus import StateCollector
+from sinks.reporting.states import SinkStatus
 from sinks.topic_ids import TopicIds
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def build_sink(sink: SinkConfig) -> Sink:
         )
         tasks.append(task)
     status = SinkStatus(sink.name, [task.status for task in tasks], budget)
-    metrics.registry.register(status)
+    metrics.registry.register(StateCollector(status.report))
     return Sink(tasks, writer, producer, metrics, status, control)
 
 

@@ -26,7 +26,7 @@ from sinks.loop.storing import StoreQueue
 from sinks.loop.writer import PartitionWriter, Writer
 from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, readable_headers
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import MEMORY, OPERATOR, PartitionStatus, TaskStatus
+from sinks.reporting.states import MEMORY, OPERATOR, PartitionStatus, TaskStatus
 
 logger = logging.getLogger(__name__)
 
