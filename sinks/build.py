@@ -1,6 +1,7 @@
 """Puts a sink together from its settings: writer, consumers, dead letters, tasks."""
 
 import logging
+import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -67,13 +68,14 @@ def build_sink(sink: SinkConfig) -> Sink:
         in_flight=options.in_flight,
         drain_seconds=options.drain_seconds,
         backoff=backoff,
+        is_static_member="group.instance.id" in consumer_config(sink, cluster),
     )
     tasks = []
     for number in range(sink.tasks):
         outage = Outage(logger, "the sink waits for it")
         task = SinkTask(
             f"{sink.name}/{number}",
-            make_consumer=partial(_consumer, sink, cluster, outage),
+            make_consumer=partial(_consumer, consumer_config(sink, cluster, task=number), outage),
             writer=writer,
             check=check,
             dead_letters=DeadLetters(producer, sink=sink.name, topic_of=sink.dead_letters_of),
@@ -89,9 +91,13 @@ def build_sink(sink: SinkConfig) -> Sink:
     return Sink(tasks, writer, producer, metrics, status, control)
 
 
-def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]:
-    """The librdkafka options of a sink's consumers."""
-    return {**CONSUMER_DEFAULTS, **cluster, **sink.consumer, **CONSUMER_REQUIRED, "group.id": sink.group}
+def consumer_config(sink: SinkConfig, cluster: dict[str, Any], *, task: int = 0) -> dict[str, Any]:
+    """The librdkafka options of the consumer of one task of a sink."""
+    config = {**CONSUMER_DEFAULTS, **cluster, **sink.consumer, **CONSUMER_REQUIRED, "group.id": sink.group}
+    if instance := config.get("group.instance.id"):
+        # Kafka takes two consumers with one id for one that has come back, and shuts the older one out.
+        config["group.instance.id"] = f"{str(instance).replace('{host}', socket.gethostname())}-{task}"
+    return config
 
 
 def dead_letter_producer_config(cluster: dict[str, Any]) -> dict[str, Any]:
@@ -119,12 +125,8 @@ def check_kafka_options(sink: SinkConfig) -> None:
         raise ImproperlyConfigured(f"{where}: Kafka options: {error}") from error
 
 
-def _consumer(sink: SinkConfig, cluster: dict[str, Any], outage: Outage, on_commit: OnCommit) -> Consumer:
-    config = {
-        **consumer_config(sink, cluster),
-        "error_cb": outage.note,
-        "on_commit": on_commit,
-    }
+def _consumer(config: dict[str, Any], outage: Outage, on_commit: OnCommit) -> Consumer:
+    config = {**config, "error_cb": outage.note, "on_commit": on_commit}
     try:
         return Consumer(config, logger=client_logger("sinks.librdkafka"))
     except KafkaException as error:
