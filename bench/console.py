@@ -30,7 +30,7 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.models import SinkLag, SinkProcess
-from sinks.reporting.status import PartitionReport, SinkReport, TaskReport
+from sinks.reporting.reports import PartitionReport, SinkReport, TaskReport
 
 DOCUMENTS = 500_000
 PARTITIONS = 500

@@ -371,8 +371,10 @@ class EventProducer:
 
 
 def check_options(config: Mapping[str, Any]) -> None:
-    """Raises ValueError when librdkafka knows no such option or value; connects to nothing."""
+    """Raises ValueError for an option or value that a producer can't be made or used with; connects to nothing."""
     options = {key: value for key, value in config.items() if key != "bootstrap.servers"}
+    if "transactional.id" in options:
+        raise ValueError("transactional.id can't be used: this producer sends no transactions")
     try:
         Producer({**DEFAULTS, **options, "log_level": 0})
     except KafkaException as error:

@@ -17,7 +17,7 @@ from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.reporting.heartbeat import LAG_EVERY
-from sinks.reporting.status import PartitionReport, RecentError, SinkReport, TaskReport
+from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, TaskReport
 
 SILENT_BEATS = 3
 LEAST_SILENCE = timedelta(seconds=10)

@@ -1,6 +1,7 @@
 """Puts a sink together from its settings: writer, consumers, dead letters, tasks."""
 
 import logging
+import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +21,8 @@ from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, Sink
 from sinks.loop.writer import Writer
 from sinks.registry import kind_of
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import SinkStatus
+from sinks.reporting.prometheus import StateCollector
+from sinks.reporting.states import SinkStatus
 from sinks.topic_ids import TopicIds
 
 logger = logging.getLogger(__name__)
@@ -60,13 +62,14 @@ def build_sink(sink: SinkConfig) -> Sink:
         in_flight=options.in_flight,
         drain_seconds=options.drain_seconds,
         backoff=backoff,
+        is_static_member="group.instance.id" in consumer_config(sink, cluster),
     )
     tasks = []
     for number in range(sink.tasks):
         outage = Outage(logger, "the sink waits for it")
         task = SinkTask(
             f"{sink.name}/{number}",
-            make_consumer=partial(_consumer, sink, cluster, outage),
+            make_consumer=partial(_consumer, consumer_config(sink, cluster, task=number), outage),
             writer=writer,
             check=check,
             dead_letters=DeadLetters(producer, sink=sink.name, topic_of=sink.dead_letters_of),
@@ -78,13 +81,17 @@ def build_sink(sink: SinkConfig) -> Sink:
         )
         tasks.append(task)
     status = SinkStatus(sink.name, [task.status for task in tasks], budget)
-    metrics.registry.register(status)
+    metrics.registry.register(StateCollector(status.report))
     return Sink(tasks, writer, producer, metrics, status, control)
 
 
-def consumer_config(sink: SinkConfig, cluster: dict[str, Any]) -> dict[str, Any]:
-    """The librdkafka options of a sink's consumers."""
-    return {**CONSUMER_DEFAULTS, **cluster, **sink.consumer, **CONSUMER_REQUIRED, "group.id": sink.group}
+def consumer_config(sink: SinkConfig, cluster: dict[str, Any], *, task: int = 0) -> dict[str, Any]:
+    """The librdkafka options of the consumer of one task of a sink."""
+    config = {**CONSUMER_DEFAULTS, **cluster, **sink.consumer, **CONSUMER_REQUIRED, "group.id": sink.group}
+    if instance := config.get("group.instance.id"):
+        # Kafka takes two consumers with one id for one that has come back, and shuts the older one out.
+        config["group.instance.id"] = f"{str(instance).replace('{host}', socket.gethostname())}-{task}"
+    return config
 
 
 def dead_letter_producer_config(cluster: dict[str, Any]) -> dict[str, Any]:
@@ -112,12 +119,8 @@ def check_kafka_options(sink: SinkConfig) -> None:
         raise ImproperlyConfigured(f"{where}: Kafka options: {error}") from error
 
 
-def _consumer(sink: SinkConfig, cluster: dict[str, Any], outage: Outage, on_commit: OnCommit) -> Consumer:
-    config = {
-        **consumer_config(sink, cluster),
-        "error_cb": outage.note,
-        "on_commit": on_commit,
-    }
+def _consumer(config: dict[str, Any], outage: Outage, on_commit: OnCommit) -> Consumer:
+    config = {**config, "error_cb": outage.note, "on_commit": on_commit}
     try:
         return Consumer(config, logger=client_logger("sinks.librdkafka"))
     except KafkaException as error:

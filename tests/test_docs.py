@@ -10,7 +10,8 @@ from events.metrics import metrics_text
 from pipeline.reference import settings_reference
 from sinks.loop.memory import MemoryBudget
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import SinkStatus
+from sinks.reporting.prometheus import StateCollector
+from sinks.reporting.states import SinkStatus
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -29,7 +30,7 @@ def test_every_variable_is_documented_and_every_documented_one_is_read() -> None
 
 def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
     metrics = SinkMetrics()
-    metrics.registry.register(SinkStatus("", [], MemoryBudget(1)))
+    metrics.registry.register(StateCollector(SinkStatus("", [], MemoryBudget(1)).report))
     names = {
         family.name + ("_total" if family.type == "counter" else "")
         for family in metrics.registry.collect()

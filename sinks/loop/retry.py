@@ -10,7 +10,7 @@ from typing import TypeVar
 from sinks.errors import Cancelled, Pending, Retriable
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import PartitionStatus
+from sinks.reporting.states import PartitionStatus
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -26,7 +27,7 @@ from sinks.loop.storing import StoreQueue
 from sinks.loop.writer import PartitionWriter, Writer
 from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, readable_headers
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import MEMORY, OPERATOR, PartitionStatus, TaskStatus
+from sinks.reporting.states import MEMORY, OPERATOR, PartitionStatus, TaskStatus
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,8 @@ class TaskSettings:
     """What a task needs to know of its sink.
 
     in_flight: groups of batches that are stored at a time; drain_seconds: how long storing may take when partitions
-    are revoked or the sink stops, before what is unfinished is given up to be read again.
+    are revoked or the sink stops, before what is unfinished is given up to be read again; is_static_member: the
+    consumer has a group.instance.id, by which Kafka keeps its partitions for it while the process restarts.
     """
 
     topics: tuple[str, ...]
@@ -81,6 +83,7 @@ class TaskSettings:
     in_flight: int
     drain_seconds: float
     backoff: Backoff
+    is_static_member: bool = False
 
 
 @dataclass(eq=False)
@@ -181,7 +184,7 @@ class SinkTask:
             self._is_leaving = True  # the revocation that closing brings has nothing to store any more
             self._give_up(self._assigned.values())
             self._pool.shutdown(wait=False, cancel_futures=True)
-            if not self._outage.is_away:
+            if not (self._outage.is_away or self._settings.is_static_member):
                 self._leave_group()
 
     def _leave_group(self) -> None:
@@ -199,11 +202,13 @@ class SinkTask:
         A rebalance callback that is left to close() now and then waits for an answer that librdkafka never gives, and
         holds Python's lock meanwhile: all threads stand still for ever (librdkafka issue 4884; a way around it: 4527).
         """
-        self._consumer.unsubscribe()
-        has_partitions = True
-        while has_partitions:
-            self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)  # an assignment may still be due
-            has_partitions = bool(self._consumer.assignment())
+        # After a fatal error of librdkafka there is no membership left to end, and no callback comes.
+        with suppress(KafkaException):
+            self._consumer.unsubscribe()
+            has_partitions = True
+            while has_partitions:
+                self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)  # an assignment may still be due
+                has_partitions = bool(self._consumer.assignment())
         self._consumer.close()
 
     def run_once(self) -> None:

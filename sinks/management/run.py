@@ -71,7 +71,7 @@ class SinkCommand(BaseCommand):
             sink.group,
             sink.target,
         )
-        heartbeat = Heartbeat(sink.name, parts.status.status, parts.control, every_seconds=sink.heartbeat_seconds)
+        heartbeat = Heartbeat(sink.name, parts.status.report, parts.control, every_seconds=sink.heartbeat_seconds)
         heartbeat.start(wait_seconds=_DATABASE_SECONDS)
         code = Runner(sink.name, parts.tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()
         parts.writer.close()

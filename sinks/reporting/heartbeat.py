@@ -21,7 +21,7 @@ from django.utils import timezone
 from sinks.control import Control, Restart
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.records import Partition
-from sinks.reporting.status import SinkReport
+from sinks.reporting.reports import SinkReport
 
 logger = logging.getLogger(__name__)
 

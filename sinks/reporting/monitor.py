@@ -9,7 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from sinks.reporting.status import SinkStatus
+from sinks.reporting.states import SinkStatus
 
 StartResponse = Callable[[str, list[tuple[str, str]]], Any]
 App = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
@@ -32,9 +32,9 @@ def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> App:
             answer: Iterable[bytes] = metrics(environ, start_response)
             return answer
         if path == "/status":
-            return _json(start_response, "200 OK", status.status())
+            return _json(start_response, "200 OK", status.report())
         if path == "/healthz":
-            report = status.status()
+            report = status.report()
             if report.healthy:
                 return _json(start_response, "200 OK", {"healthy": True})
             health = {

@@ -210,6 +210,11 @@ def test_a_wrong_option_is_explained(options: dict[str, Any]) -> None:
         check_options({**NOWHERE, **options})
 
 
+def test_transactions_are_refused_by_the_check_as_each_event_would_be_later() -> None:
+    with pytest.raises(ValueError, match=r"transactional\.id can't be used"):
+        check_options({**NOWHERE, "transactional.id": "shop", "acks": "all"})
+
+
 def test_right_options_pass_the_check_without_a_word(capfd: pytest.CaptureFixture[str]) -> None:
     check_options({**NOWHERE, "compression.type": "lz4", "acks": "all", "partitioner": "murmur2_random"})
     assert capfd.readouterr() == ("", "")

@@ -21,7 +21,7 @@ from pipeline.panels.topics import OFFSETS
 from sinks import registry as sinks_registry
 from sinks.models import SinkLag, SinkPause, SinkProcess
 from sinks.registry import sinks
-from sinks.reporting.status import PartitionReport, RecentError, SinkReport, State, TaskReport
+from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, State, TaskReport
 from tests.pipeline.conftest import PAGE, panel_data
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)

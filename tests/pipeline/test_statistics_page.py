@@ -14,7 +14,7 @@ from pytest_django.live_server_helper import LiveServer
 from devstack.stack import Stack
 from pipeline import conf
 from sinks.models import SinkProcess
-from sinks.reporting.status import SinkReport
+from sinks.reporting.reports import SinkReport
 from tests.accessibility import check_page
 from tests.pipeline.conftest import PAGE, index_events, staff
 from tests.support import event, produce

@@ -1,5 +1,6 @@
 """SINKS is read once, typed, and every mistake is named."""
 
+import socket
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from sinks.build import consumer_config
 from sinks.checks import check_sinks
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.hdfs.config import HdfsTarget
@@ -83,6 +85,13 @@ def test_a_mistake_names_entry_and_key(change: dict[str, Any], named: str) -> No
     assert message.id == "sinks.E001"
     assert "SINKS['wrong']" in message.msg
     assert named in message.msg
+
+
+def test_each_task_is_a_static_member_of_its_own() -> None:
+    with override_settings(SINKS={"hdfs": {**HDFS, "consumer": {"group.instance.id": "shop-{host}"}}}):
+        sink = sinks()["hdfs"]
+    ids = [consumer_config(sink, {}, task=task)["group.instance.id"] for task in range(3)]
+    assert ids == [f"shop-{socket.gethostname()}-{task}" for task in range(3)]
 
 
 def test_an_entry_that_is_no_object_is_named() -> None:

@@ -14,7 +14,7 @@ from sinks.hdfs.config import HdfsTarget
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import TaskStatus
+from sinks.reporting.states import TaskStatus
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 from tests.support import event

@@ -14,7 +14,8 @@ from sinks.records import Batch, Columns, Partition
 from sinks.reporting import heartbeat as module
 from sinks.reporting.heartbeat import FORGOTTEN_AFTER, LAG_EVERY, LAG_KEPT, Heartbeat
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.status import SinkReport, SinkStatus, TaskStatus
+from sinks.reporting.reports import SinkReport
+from sinks.reporting.states import SinkStatus, TaskStatus
 from tests.support import event, wait_until
 
 PARTITION = Partition("clicks", 1)
@@ -29,7 +30,7 @@ class Sink:
         self.partition = self.task.assign(PARTITION)
         self.status = SinkStatus("hdfs", [self.task], MemoryBudget(1_000))
         self.control = Control()
-        self.heartbeat = Heartbeat("hdfs", self.status.status, self.control, every_seconds=0.02, now=lambda: self.now)
+        self.heartbeat = Heartbeat("hdfs", self.status.report, self.control, every_seconds=0.02, now=lambda: self.now)
 
     def beat(self, *, after: timedelta = timedelta()) -> None:
         self.now += after

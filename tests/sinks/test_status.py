@@ -19,7 +19,8 @@ from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.monitor import monitor_app
-from sinks.reporting.status import MEMORY, OPERATOR, PartitionStatus, SinkStatus, TaskStatus
+from sinks.reporting.prometheus import StateCollector
+from sinks.reporting.states import MEMORY, OPERATOR, PartitionStatus, SinkStatus, TaskStatus
 from tests.support import event
 
 PARTITION = Partition("clicks", 1)
@@ -47,7 +48,7 @@ class Sink:
         self.task = TaskStatus("hdfs/0", self.metrics, self.clock)
         self.partition = self.task.assign(PARTITION)
         self.status = SinkStatus("hdfs", [self.task], self.budget, self.clock)
-        self.metrics.registry.register(self.status)
+        self.metrics.registry.register(StateCollector(self.status.report))
         self._app = monitor_app(self.metrics.registry, self.status)
 
     def get(self, path: str) -> tuple[str, bytes]:
@@ -60,7 +61,7 @@ class Sink:
 
     def state(self) -> tuple[str, float, str, int]:
         """The partition's state, its beginning, why, and how many tries."""
-        (partition,) = self.status.status().partitions
+        (partition,) = self.status.report().partitions
         return partition.state, partition.since.timestamp(), partition.reason, partition.tries
 
     def sample(self, name: str, **labels: str) -> float | None:
@@ -116,7 +117,7 @@ def test_an_operators_pause_is_told_apart_from_one_for_memory(sink: Sink) -> Non
     sink.partition.paused(OPERATOR)
     assert sink.state() == ("paused", 1_000, "operator", 0)
     sink.partition.backing_off("bulk 1", AWAY, 1)
-    (partition,) = sink.status.status().partitions
+    (partition,) = sink.status.report().partitions
     assert (partition.state, partition.held) == ("backing off", True)
     assert sink.sample("sink_pauses_total", **LABELS) == 0
 
@@ -128,10 +129,10 @@ def test_recent_errors_and_writes_are_told_also_when_the_partition_has_moved(sin
     sink.clock.now = 1_007
     sink.partition.goes_on()
     sink.partition.stored(batch(3))
-    (partition,) = sink.status.status().partitions
+    (partition,) = sink.status.report().partitions
     assert (partition.records, partition.last_write and partition.last_write.timestamp()) == (3, 1_007)
     sink.task.leave(PARTITION)
-    report = sink.status.status()
+    report = sink.status.report()
     assert report.records == 3
     assert [(error.moment.timestamp(), error.where, error.text) for error in report.tasks[0].errors] == [
         (1_000, "clicks-1", "bulk 1: connection refused")
@@ -211,7 +212,7 @@ def test_kafka_away_is_unhealthy_even_when_no_partition_is_left(sink: Sink) -> N
 
 def test_a_partition_that_was_given_up_is_not_shown(sink: Sink) -> None:
     sink.task.leave(PARTITION)
-    assert sink.status.status().partitions == []
+    assert sink.status.report().partitions == []
     assert sink.sample("sink_lag_records", **LABELS) is None
 
 
@@ -239,7 +240,7 @@ def test_lag_is_what_is_not_stored_and_none_while_that_is_unknown(
 def test_the_end_is_remembered_while_it_can_not_be_asked(sink: Sink) -> None:
     sink.partition.progress(position=9, stored=7, committed=7, end=10)
     sink.partition.progress(position=9, stored=8, committed=8, end=None)
-    assert sink.status.status().partitions[0].lag == 2
+    assert sink.status.report().partitions[0].lag == 2
 
 
 def test_metrics_are_prometheus_text(sink: Sink) -> None:

@@ -245,6 +245,23 @@ def test_an_error_after_which_nothing_more_can_be_read_ends_the_task(
         make_task(FakeConsumer([[10]]), ListWriter(10)).run(threading.Event())
 
 
+def test_a_task_closes_its_consumer_also_after_a_fatal_error_of_kafkas_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Fenced(FakeConsumer):
+        def unsubscribe(self) -> None:
+            raise KafkaException(KafkaError(KafkaError._FATAL))
+
+        def close(self) -> None:
+            self.has_left = True
+
+    monkeypatch.setattr(FakeMessage, "error", lambda _: KafkaError(KafkaError._FATAL))
+    consumer = Fenced([[10]])
+    with pytest.raises(Fatal, match="Kafka: "):
+        make_task(consumer, ListWriter(10)).run(threading.Event())
+    assert consumer.has_left
+
+
 def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
     class Broken(ListWriter):
         def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:

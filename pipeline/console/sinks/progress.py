@@ -14,7 +14,7 @@ from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server
 from pipeline.lag import State as LagState
 from pipeline.lag import progress
 from sinks.config import SinkConfig
-from sinks.reporting.status import PartitionReport
+from sinks.reporting.reports import PartitionReport
 
 
 @dataclass(frozen=True)
