@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from events.spool import Spool, SpoolFull
+from events.spool.log import Spool, SpoolFull
 from kafka_client.producer import EventProducer, KafkaUnavailable, Record
 
 BREAK_SECONDS = 1.0

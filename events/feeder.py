@@ -16,7 +16,9 @@ from pathlib import Path
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from events.delivery import from_payload, to_payload
-from events.spool import Spool, SpoolFull, SpoolReader, orphans, release
+from events.spool.log import Spool, SpoolFull
+from events.spool.ownership import orphans, release
+from events.spool.reader import SpoolReader
 from kafka_client.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
 
 logger = logging.getLogger(__name__)

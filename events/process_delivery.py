@@ -17,7 +17,7 @@ from events.delivery import Delivery, to_payload
 from events.draining import is_draining
 from events.feeder import Feeder
 from events.forking import never_destroy
-from events.spool import Spool, SpoolFull
+from events.spool.log import Spool, SpoolFull
 from kafka_client.producer import STATISTICS, UNHURRIED, DeliveryCounts, EventProducer, Headers, Record
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.stack import Stack
-from events.spool import DAMAGED
+from events.spool.reader import DAMAGED
 from tests.events.web import WORKERS, Web, spooled_bytes
 from tests.support import read_whole_topic, wait_until
 

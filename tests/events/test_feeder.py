@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError
 from events import feeder as feeder_module
 from events.delivery import to_payload
 from events.feeder import Feeder
-from events.spool import Spool
+from events.spool.log import Spool
 from kafka_client.producer import TopicUnavailable
 from tests.support import wait_until
 

@@ -19,7 +19,8 @@ from django.core.exceptions import ImproperlyConfigured
 from events import conf, metrics, process_collector, process_delivery
 from events.checks import check_events_settings
 from events.delivery import Mode, from_payload
-from events.spool import SpoolReader, orphans
+from events.spool.ownership import orphans
+from events.spool.reader import SpoolReader
 from kafka_client.producer import (
     DEFAULTS,
     REACHED_SECONDS,

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from devstack.ports import choose_free
-from events.spool import SpoolReader
+from events.spool.reader import SpoolReader
 from tests.support import Process, wait_until
 
 WORKERS = 2

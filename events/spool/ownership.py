@@ -1,0 +1,101 @@
+"""Which process a spool's folder belongs to: makes folders, finds those whose process is gone, releases them."""
+
+import fcntl
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Collection
+from pathlib import Path
+
+from events.spool.reader import DAMAGED, SpoolReader
+
+logger = logging.getLogger(__name__)
+
+PRIVATE = 0o600
+"""The mode of the files: events may hold personal data."""
+
+_LOCK = "lock"
+_NEW = ".new-"
+_BEING_MADE_SECONDS = 60.0
+_left_alone: set[Path] = set()  # folders that a warning has named
+
+
+def make_folder(root: Path) -> tuple[Path, int]:
+    """Makes a folder that belongs to this process. Returns the folder and the descriptor of its lock."""
+    name = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    new = root / f"{_NEW}{name}"
+    new.mkdir(mode=0o700)
+    fd = os.open(new / _LOCK, os.O_CREAT | os.O_RDWR, PRIVATE)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    # The folder gets its name last. Before that it has no lock, and another process would take it for an orphan.
+    return new.rename(root / name), fd
+
+
+def orphans(root: Path, own: Collection[Path]) -> list[tuple[Path, int]]:
+    """Locks the folders whose processes are gone. Returns each with the descriptor of its lock.
+
+    A folder that this process may not read is left to another process that may; one warning names it.
+    """
+    found: list[tuple[Path, int]] = []
+    for folder in sorted(root.iterdir()):
+        if folder in own or folder.name == DAMAGED:
+            continue
+        try:
+            fd = _lock(folder) if _may_be_orphan(folder) else None
+        except OSError as error:
+            if folder not in _left_alone:
+                _left_alone.add(folder)
+                logger.warning("the spool %s is left alone, its events are not delivered: %s", folder, error)
+            continue
+        if fd is not None:
+            found.append((folder, fd))
+    return found
+
+
+def release(folder: Path, lock_fd: int) -> None:
+    """Unlocks a folder, for another process to adopt. A folder whose records are all delivered is removed."""
+    if SpoolReader(folder).is_done():
+        shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock_fd)
+
+
+def _may_be_orphan(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    try:
+        modified_at = folder.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return not folder.name.startswith(_NEW) or time.time() - modified_at >= _BEING_MADE_SECONDS
+
+
+def _lock(folder: Path) -> int | None:
+    """The descriptor of the folder's lock; None when another process has the lock, or the folder is gone.
+
+    Raises OSError when this process may not read all that is in the folder.
+    """
+    try:
+        fd = os.open(folder / _LOCK, os.O_RDWR)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # No link is left when the owner has removed the folder after this process opened the lock.
+        if os.fstat(fd).st_nlink:
+            _check_readable(folder)
+            return fd
+    except BlockingIOError:
+        pass
+    except OSError:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def _check_readable(folder: Path) -> None:
+    for path in folder.iterdir():
+        with path.open("rb"):
+            pass

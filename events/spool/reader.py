@@ -1,0 +1,136 @@
+"""Reads the records of a spool's folder in order, and remembers on disk which of them are delivered."""
+
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from events.spool.segments import Position, segment_numbers, segment_path, unpack
+
+logger = logging.getLogger(__name__)
+
+DAMAGED = "damaged"
+"""The folder below the root of the spools that keeps segments in which damaged bytes were found."""
+
+_MAX_RECORD = 64 * 1024 * 1024
+_READ_BYTES = 64 * 1024
+
+_CURSOR = "cursor"
+_POSITION = struct.Struct("<QQ")
+_CHECKSUM = struct.Struct("<I")
+
+
+class SpoolReader:
+    """Reads a folder from its cursor on: everything before the cursor is delivered.
+
+    end: gives the position up to which records may be read, for a spool that is still appended to. Without it, all
+    segments of the folder are read.
+    """
+
+    def __init__(self, folder: Path, end: Callable[[], Position] | None = None) -> None:
+        self.folder = folder
+        self._end = end
+        self._cursor = self._position = _read_cursor(folder)
+
+    def read(self, max_records: int, max_bytes: int) -> list[bytes]:
+        """The next records, at most `max_records` and about `max_bytes`; none when there are no more."""
+        while True:
+            number, start = self._position
+            last, last_end = self._end() if self._end is not None else (self._last_segment(), None)
+            if last == 0 or number > last:
+                return []
+            if number == 0:
+                self._position = (min(segment_numbers(self.folder), default=0), 0)
+                continue
+            limit = last_end if number == last else None
+            data, size = _read_bytes(segment_path(self.folder, number), start, max_bytes, limit)
+            records, length = unpack(data, max_records)
+            if records:
+                self._position = (number, start + length)
+                return records
+            if start + len(data) < size and len(data) < _MAX_RECORD:
+                max_bytes = max(2 * max_bytes, len(data) * 2)  # the record is larger than what was read
+                continue
+            if data:
+                self._keep_damaged(number, start)
+            if limit is not None:
+                self._position = (number, limit)
+                return []
+            self._position = (number + 1, 0)
+
+    def commit(self) -> int:
+        """Says that all records read so far are delivered: moves the cursor, and removes the segments before it.
+
+        Returns how many bytes that frees.
+        """
+        freed = 0
+        for number in range(self._cursor[0], self._position[0]):
+            path = segment_path(self.folder, number)
+            if path.exists():
+                freed += path.stat().st_size
+                path.unlink()
+        self._cursor = self._position
+        try:
+            _write_cursor(self.folder, self._cursor)
+        except OSError:
+            logger.exception("the cursor of %s can't be written: what follows it may be delivered twice", self.folder)
+        return freed
+
+    def rewind(self) -> None:
+        """Reads again from the last commit."""
+        self._position = self._cursor
+
+    def size(self) -> int:
+        """Bytes of the folder's segments."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.log"))
+
+    def is_done(self) -> bool:
+        """Whether there is nothing more to read."""
+        return not self.read(1, _READ_BYTES)
+
+    def _last_segment(self) -> int:
+        return max(segment_numbers(self.folder), default=0)
+
+    def _keep_damaged(self, number: int, start: int) -> None:
+        """Copies a segment to the folder DAMAGED, for people to look at: its bytes from `start` on are passed over."""
+        path = segment_path(self.folder, number)
+        kept = self.folder.parent / DAMAGED
+        kept.mkdir(exist_ok=True)
+        target = kept / f"{self.folder.name}-{path.name}"
+        logger.error("%s can't be read from byte %d on; it is kept as %s", path, start, target)
+        _replace(target, path.read_bytes())
+
+
+def _read_bytes(path: Path, start: int, max_bytes: int, limit: int | None) -> tuple[bytes, int]:
+    """Bytes of a segment from `start` on, and where the segment ends: at `limit`, or at the end of the file."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size if limit is None else limit
+            return os.pread(file.fileno(), max(0, min(max_bytes, size - start)), start), size
+    except FileNotFoundError:
+        return b"", 0
+
+
+def _read_cursor(folder: Path) -> Position:
+    """The position that was committed last; (0, 0), the beginning of all, when it can't be read."""
+    try:
+        data = (folder / _CURSOR).read_bytes()
+        number, position = _POSITION.unpack(data[: _POSITION.size])
+        (checksum,) = _CHECKSUM.unpack(data[_POSITION.size :])
+    except (FileNotFoundError, struct.error):
+        return 0, 0
+    return (number, position) if zlib.crc32(data[: _POSITION.size]) == checksum else (0, 0)
+
+
+def _write_cursor(folder: Path, position: Position) -> None:
+    data = _POSITION.pack(*position)
+    _replace(folder / _CURSOR, data + _CHECKSUM.pack(zlib.crc32(data)))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Writes a file so that its readers see the old content or the new one, never a part."""
+    new = path.with_name(f".{path.name}")
+    new.write_bytes(data)
+    new.rename(path)
