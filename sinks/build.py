@@ -15,6 +15,7 @@ from kafka_client.producer import EventProducer, check_options
 from sinks.config import SinkConfig
 from sinks.control import Control
 from sinks.dead_letters.producing import PRODUCER_OPTIONS, DeadLetters
+from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import Backoff
 from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
@@ -62,6 +63,7 @@ def build_sink(sink: SinkConfig) -> Sink:
         in_flight=options.in_flight,
         drain_seconds=options.drain_seconds,
         backoff=backoff,
+        letter_bound=LetterBound(options.dead_letters_per_minute, options.dead_letter_share),
         is_static_member="group.instance.id" in consumer_config(sink, cluster),
     )
     tasks = []
@@ -80,7 +82,7 @@ def build_sink(sink: SinkConfig) -> Sink:
             outage=outage,
         )
         tasks.append(task)
-    status = SinkStatus(sink.name, [task.status for task in tasks], budget)
+    status = SinkStatus(sink.name, [task.status for task in tasks], lambda: budget.used)
     metrics.registry.register(StateCollector(status.report))
     return Sink(tasks, writer, producer, metrics, status, control)
 

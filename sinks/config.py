@@ -43,6 +43,21 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     ] = 30.0
     retry_seconds: Annotated[float, Meta(gt=0, description="The longest wait between two tries, in seconds.")] = 10.0
 
+    dead_letters_per_minute: Annotated[
+        int,
+        Meta(
+            ge=1,
+            description="Dead letters of a partition in a minute above which it stands still, loudly, as long as "
+            "`dead_letter_share` of its records are bad, too. Raise it for topics in which many bad records are usual.",
+        ),
+    ] = 1000
+    dead_letter_share: Annotated[
+        float,
+        Meta(
+            ge=0, le=1, description="The share of bad records, 0 to 1, from which on `dead_letters_per_minute` counts."
+        ),
+    ] = 0.5
+
     def limits(self) -> BatchLimits:
         """When batches are stored. Raises ValueError for an unknown time zone."""
         try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from kafka_client.producer import DeliveryReport, EventProducer, KafkaUnavailable
-from sinks.errors import Retriable
+from sinks.errors import Pending, Retriable
 from sinks.records import Partition, Record, Rejected
 
 logger = logging.getLogger(__name__)
@@ -23,6 +23,7 @@ PRODUCER_OPTIONS = {
 """librdkafka options of the producer of dead letters."""
 
 _ROUND_SECONDS = 10.0
+_ANSWER_SECONDS = 0.1  # an answer that takes longer is asked for again, without holding a thread
 ORIGIN = "dlq."
 """What the headers that tell of a dead letter's origin begin with."""
 
@@ -41,13 +42,17 @@ class DeadLetters:
         self._sink = sink
         self._topic_of = topic_of
 
-    def round(self, partition: Partition, rejected: Sequence[Rejected]) -> "Round":
-        """Dead letters that are delivered together."""
-        topic = self._topic_of(partition.topic)
-        for record, reason, _ in rejected:
+    def round(self, partition: Partition, rejected: Sequence[Rejected]) -> Callable[[], None]:
+        """A step that delivers dead letters together; see sinks.loop.writer.Letters."""
+        record, reason, _ = rejected[0]
+        if len(rejected) == 1:
             logger.warning("%s offset %d is a dead letter: %r", partition, record.offset, reason)
+        else:
+            last = rejected[-1].record.offset
+            text = "%s: %d records of offsets %d to %d are dead letters, the first for: %r"
+            logger.warning(text, partition, len(rejected), record.offset, last, reason)
         letters = [Letter(self._sink, partition, record, reason) for record, reason, _ in rejected]
-        return Round(self._producer, topic, letters)
+        return Round(self._producer, self._topic_of(partition.topic), letters).deliver
 
 
 class Letter:
@@ -87,17 +92,24 @@ class Round:
         self._missing = list(letters)
         self._error = ""
         self._changed = threading.Condition()
+        self._deadline = time.monotonic() + _ROUND_SECONDS
 
     def deliver(self) -> None:
-        """Returns once Kafka has acknowledged every letter. Raises Retriable when some are missing; call it again."""
-        deadline = time.monotonic() + _ROUND_SECONDS
+        """Returns once Kafka has acknowledged every letter.
+
+        Raises Pending while Kafka is at it, Retriable when some have not arrived for long; to be called again.
+        """
         with self._changed:
-            while self._missing:
+            if self._missing:
                 self._send()
-                if time.monotonic() >= deadline:
-                    text = f"{len(self._missing)} dead letters to {self._topic}: {self._error or 'no answer'}"
-                    raise Retriable(text, reason="kafka")
-                self._changed.wait(0.2)
+                self._changed.wait_for(lambda: not self._missing, _ANSWER_SECONDS)
+            if not self._missing:
+                return
+            text = f"{len(self._missing)} dead letters to {self._topic}: {self._error or 'no answer'}"
+            if time.monotonic() < self._deadline:
+                raise Pending(text)
+            self._deadline = time.monotonic() + _ROUND_SECONDS
+            raise Retriable(text, reason="kafka")
 
     def _send(self) -> None:
         for letter in self._missing:

@@ -141,6 +141,7 @@ def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: 
         )
         batch = Batch(partition, records[0].offset, records[0].timestamp, opened_at=0.0)
         batch.add(columns, check.refusals(columns.values, columns.lines))
-        rejected = [*batch.rejected, *writer.open(partition, None, retry).store([batch], retry)]
+        opened = retry.run(writer.open(partition, None))
+        rejected = [*batch.rejected, *retry.run(opened.store([batch]))]
         refused |= {(partition, record.offset): reason for record, reason, _ in rejected}
     return refused

@@ -12,7 +12,7 @@ from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.outcomes import classified
 from sinks.elasticsearch.topics import TopicNotes
 from sinks.errors import Retriable
-from sinks.loop.retry import Retry
+from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected, Run
 from sinks.reporting.metrics import SinkMetrics
 
@@ -36,11 +36,11 @@ class ElasticsearchWriter:
         self._topics = topics
         self._metrics = metrics or SinkMetrics()
 
-    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "ElasticsearchPartition":
+    async def open(self, partition: Partition, committed: int | None) -> "ElasticsearchPartition":
         """Checks server, index and topic: an index made by a first document would have a guessed mapping."""
-        retry("asking for the server's version", lambda: check_server(self._client))
-        retry("looking for the index", self._check_index)
-        topic_id = retry("checking the topic's identity", lambda: self._topics.note(partition.topic))
+        await attempt("asking for the server's version", lambda: check_server(self._client))
+        await attempt("looking for the index", self._check_index)
+        topic_id = await attempt("checking the topic's identity", lambda: self._topics.note(partition.topic))
         return ElasticsearchPartition(
             self._client,
             self._actions,
@@ -89,19 +89,19 @@ class ElasticsearchPartition:
         self._caution = Caution()
         self.resume_at = resume_at
 
-    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+    async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         """Indexes the batches; returns the records that can't be documents, by Elasticsearch's word or before."""
         # Asked after the records were read: they are those of the topic that has this id even now.
-        retry("checking the topic's identity", self._check_topic)
+        await attempt("checking the topic's identity", self._check_topic)
         rejected: list[Rejected] = []
         partition = batches[0].partition
         for chunk in self._chunks(partition, [run for batch in batches for run in batch.runs], rejected):
             bulk = Bulk(self._client, chunk, partition, self._actions, self._caution, self._metrics)
-            retry(f"bulk of {partition} offsets {batches[0].first_offset}-{batches[-1].last_offset}", bulk.send)
+            await attempt(f"bulk of {partition} offsets {batches[0].first_offset}-{batches[-1].last_offset}", bulk.send)
             rejected += bulk.rejected
         return rejected
 
-    def rest(self, retry: Retry, *, leaving: bool) -> None:
+    async def rest(self, *, leaving: bool) -> None:
         """It keeps nothing open."""
 
     def _chunks(self, partition: Partition, read: Sequence[Run], rejected: list[Rejected]) -> Iterator[Chunk]:

@@ -9,7 +9,7 @@ from sinks.files.contents import FileLayout, Part
 from sinks.files.layout import OpenFile
 from sinks.files.ownership import Ownership
 from sinks.files.store import Content
-from sinks.loop.retry import Retry
+from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected
 
 
@@ -70,16 +70,14 @@ class AppendPartition:
         self._open: dict[str, _Growing] = {}  # by folder, the one written last at the end
         self.resume_at = resume_at
 
-    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+    async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         """Appends to the open file of each folder, or begins one; then commits all of it or nothing."""
         parts: dict[str, list[Part]] = {}
         for batch in batches:
             for part in self._files.parts(batch):
                 parts.setdefault(part.folder, []).append(part)
-        if not parts:
-            return []
         # Asked after the records were read: they are those of the topic that has this id even now.
-        retry("checking the topic's identity", self._check_identity)
+        await attempt("checking the topic's identity", self._check_identity)
         # Unless all of this works there is no open file that may be closed as it is: the next take-over cuts them.
         growing, self._open = self._open, {}
         new: dict[str, Callable[[], Content]] = {}
@@ -90,16 +88,16 @@ class AppendPartition:
             if before is None:
                 new[after.file.path] = content
             else:
-                self._ownership.append(before.file, content(), retry)
+                await self._ownership.append(before.file, content())
         open_files = [each.file for each in growing.values()]
-        self._ownership.store(new, batches[0].first_offset, batches[-1].last_offset, retry, open_files)
+        await self._ownership.store(new, batches[0].first_offset, batches[-1].last_offset, open_files)
         self._open = growing
-        self._close_due(retry)
+        await self._close_due()
         return []
 
-    def rest(self, retry: Retry, *, leaving: bool) -> None:
+    async def rest(self, *, leaving: bool) -> None:
         """Closes the files that are due, all of them when leaving."""
-        self._close_due(retry, everything=leaving)
+        await self._close_due(everything=leaving)
 
     def _grown(self, before: _Growing | None, parts: Sequence[Part], added: int) -> _Growing:
         folder, last = parts[-1].folder, parts[-1].last
@@ -112,11 +110,11 @@ class AppendPartition:
         records = (before.records if before else 0) + sum(part.records for part in parts)
         return _Growing(file, start, records, before.opened_at if before else self._clock())
 
-    def _close_due(self, retry: Retry, *, everything: bool = False) -> None:
+    async def _close_due(self, *, everything: bool = False) -> None:
         now = self._clock()
         surplus = len(self._open) - self._limits.files
         for place, (folder, growing) in enumerate(list(self._open.items())):
             if everything or place < surplus or growing.is_due(self._limits, now):
-                self._ownership.close(growing.file, retry)
+                await self._ownership.close(growing.file)
                 del self._open[folder]
                 self._published(1)

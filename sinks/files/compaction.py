@@ -44,7 +44,7 @@ class Compaction:
         for folder in filter(None, folders):
             self._retry("looking for folders", partial(self._check_folder, f"{self._path}/{folder}"))
         merges = Merges(self._client, self._layout(Partition(topic, 0)))
-        merges.take_over(self._retry)
+        self._retry.run(merges.take_over())
         flat = self._files.folders.is_flat
         for folder in folders:
             found = [file for file in self._list(folder) if file.partition.topic == topic]
@@ -62,7 +62,7 @@ class Compaction:
                 told = self._retry("looking for open files", partial(told_of, self._client, layout))
                 for group in small(left_alone={f"{self._path}/{path}" for path in told}):
                     yield self._merge(merges, group)
-        merges.leave(self._retry)
+        self._retry.run(merges.leave())
 
     def _layout(self, partition: Partition) -> Layout:
         return Layout(self._path, self._sink, partition)
@@ -91,7 +91,7 @@ class Compaction:
         content = b"".join(pieces)
         joins = format_.nothing is not None
         merge = Merge(folder=folder, name=name, originals=tuple(file.name for file in group), joins=joins)
-        merges.replace(merge, content, self._retry, nothing=format_.nothing)
+        self._retry.run(merges.replace(merge, content, nothing=format_.nothing))
         return (
             f"{folder}/{name}: {after.records} records of {len(group)} files, "
             f"{sum(file.length for file in group)} bytes before, {len(content)} now"

@@ -47,6 +47,11 @@ class Layout:
         return f"{self.topic}/{self.partition.number}/committed"
 
     @property
+    def agreed(self) -> str:
+        """There since every offset that Kafka was told of is in a commit record; versions before left some out."""
+        return f"{self.topic}/{self.partition.number}/agrees-with-kafka"
+
+    @property
     def pending(self) -> str:
         """Holds one folder for each owner, and in it what is being uploaded."""
         return f"{self.topic}/{self.partition.number}/pending"

@@ -15,7 +15,7 @@ import msgspec
 from sinks.errors import Fatal, Fenced, Retriable
 from sinks.files.layout import Layout
 from sinks.files.store import FileStore, NotAllowed, NotEmpty, NotFound
-from sinks.loop.retry import Retry
+from sinks.loop.retry import attempt
 
 logger = logging.getLogger(__name__)
 
@@ -62,29 +62,29 @@ class Merges:
         self._tries = 0
         self._refusals: Counter[str] = Counter()
 
-    def take_over(self, retry: Retry) -> None:
+    async def take_over(self) -> None:
         """Fences every other compaction of the topic, finishes what it has begun. Raises Fenced, Fatal, Cancelled.
 
         Fatal also for a merge that can't be finished, for its folder is gone, say.
         """
-        retry("beginning a compaction", self._begin)
-        retry("fencing other compactions", self._fence_others)
-        retry("removing unfinished uploads", self._remove_others_uploads)
+        await attempt("beginning a compaction", self._begin)
+        await attempt("fencing other compactions", self._fence_others)
+        await attempt("removing unfinished uploads", self._remove_others_uploads)
 
-    def replace(self, merge: Merge, content: bytes, retry: Retry, *, nothing: bytes | None) -> None:
+    async def replace(self, merge: Merge, content: bytes, *, nothing: bytes | None) -> None:
         """Puts a file in the place of the originals; when it returns they are gone.
 
         nothing: a file without records, where files can be joined. Raises Fenced, Fatal, Cancelled.
         """
-        upload = retry(f"uploading {merge.path}", lambda: self._upload(merge, content, nothing))
+        upload = await attempt(f"uploading {merge.path}", lambda: self._upload(merge, content, nothing))
         entry = f"{self._own}/{upload.rpartition('/')[2]}"
-        retry(f"committing {merge.path}", lambda: self._commit(upload, entry))
-        retry(f"publishing {merge.path}", lambda: self._finish(entry))
+        await attempt(f"committing {merge.path}", lambda: self._commit(upload, entry))
+        await attempt(f"publishing {merge.path}", lambda: self._finish(entry))
 
-    def leave(self, retry: Retry) -> None:
+    async def leave(self) -> None:
         """Removes what the compaction has of its own."""
-        retry("leaving", lambda: self._client.delete(f"{self._pending}/{self._epoch}", recursive=True))
-        retry("leaving", lambda: self._client.delete(self._own))
+        await attempt("leaving", lambda: self._client.delete(f"{self._pending}/{self._epoch}", recursive=True))
+        await attempt("leaving", lambda: self._client.delete(self._own))
 
     # Steps: each may be repeated after Retriable, whatever part of it was done
 

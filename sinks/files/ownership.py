@@ -16,7 +16,7 @@ from sinks.errors import Fatal, Fenced, Retriable
 from sinks.files.layout import Layout, OpenFile, flat, record_end, record_generation, record_name, unflat
 from sinks.files.recovery import LeftOpen, open_files
 from sinks.files.store import Content, FileStore, NotEmpty, NotFound
-from sinks.loop.retry import Retry
+from sinks.loop.retry import attempt
 
 logger = logging.getLogger(__name__)
 
@@ -36,92 +36,92 @@ class Ownership:
         self._epoch = ""
         self._own = ""
         self._tries = 0
+        self._failed_upload = ""
         self._old_records: list[str] = []
         self._newest: str | None = None
 
-    def take_over(self, retry: Retry) -> int | None:
+    async def take_over(self) -> int | None:
         """Fences every other owner, finishes what they have committed, and returns the offset after the newest record.
 
         None when there is no record. Raises Fenced when another owner took over meanwhile, Fatal, Cancelled.
         """
-        retry("beginning an epoch", self._begin)
-        records = retry("fencing other owners", self._fence_others)
-        retry("removing unfinished uploads", self._remove_others_uploads)
+        await attempt("beginning an epoch", self._begin)
+        records = await attempt("fencing other owners", self._fence_others)
+        await attempt("removing unfinished uploads", self._remove_others_uploads)
         if not records:
             return None
         *self._old_records, self._newest = records
         for record in self._old_records:
-            retry(f"publishing the files of {record}", partial(self._publish_all, record))
-        for file in retry("reading which files are open", self._open_files):
-            self._end(file, retry)
-        retry(f"publishing the files of {self._newest}", partial(self._publish_all, self._newest))
+            await attempt(f"publishing the files of {record}", partial(self._publish_all, record))
+        for file in await attempt("reading which files are open", self._open_files):
+            await self._end(file)
+        await attempt(f"publishing the files of {self._newest}", partial(self._publish_all, self._newest))
         # It was there all the time, so all that it tells of is done: a record to come need not tell of it again.
-        retry("proving ownership", self._prove)
-        retry("removing old records", self._remove_old_records)
+        await attempt("proving ownership", self._prove)
+        await attempt("removing old records", self._remove_old_records)
         return record_end(self._newest) + 1
 
-    def store(
+    async def store(
         self,
         files: Mapping[str, Callable[[], Content]],
         first_offset: int,
         last_offset: int,
-        retry: Retry,
         open_files: Sequence[OpenFile] = (),
     ) -> None:
         """Commits files, all or none; when it returns they are at their places.
 
-        files: path below the data folder -> gives the content; open_files: which are open then, with what has been
-        appended to them. Raises Fenced, Fatal, Cancelled.
+        files: path below the data folder -> gives the content, none for offsets without records to store; open_files:
+        which are open then, with what has been appended to them. Raises Fenced, Fatal, Cancelled.
         """
         record = record_name(first_offset, last_offset, self.generation)
         if self._newest is not None and first_offset <= record_end(self._newest):
             raise Fatal(f"{self._layout.partition}: {record} was to be stored after {self._newest}")
-        upload = retry(f"uploading {record}", lambda: self._upload(files, open_files, record))
-        retry(f"committing {record}", lambda: self._commit(upload, record))
+        upload = await attempt(f"uploading {record}", lambda: self._upload(files, open_files, record))
+        await attempt(f"committing {record}", lambda: self._commit(upload, record))
         if self._newest is not None:
             self._old_records.append(self._newest)
         self._newest = record
         for path in files:
-            retry(f"publishing {path}", partial(self._publish_own, path))
+            await attempt(f"publishing {path}", partial(self._publish_own, path))
         if len(self._old_records) >= _OLD_RECORDS:
-            retry("removing old records", self._remove_old_records)
+            await attempt("removing old records", self._remove_old_records)
 
-    def append(self, file: OpenFile, data: Content, retry: Retry) -> None:
+    async def append(self, file: OpenFile, data: Content) -> None:
         """Adds to a file that the newest record tells of, once. Nothing of it is committed before `store`.
 
         Raises Fenced when it did not work, or perhaps did not: the next take-over cuts the file.
         """
         place = f"{self._layout.data}/{file.path}"
-        retry(f"appending to {file.path}", lambda: self._append(place, data))
-        length = retry(f"checking the length of {file.path}", lambda: self._length(place))
+        await attempt(f"appending to {file.path}", lambda: self._append(place, data))
+        length = await attempt(f"checking the length of {file.path}", lambda: self._length(place))
         if length != file.length + len(data):
             raise Fenced(f"{place} has {length} bytes instead of {file.length + len(data)}")
 
-    def close(self, file: OpenFile, retry: Retry) -> None:
+    async def close(self, file: OpenFile) -> None:
         """Gives an open file, to which nothing was appended since the newest record, its final name.
 
         Raises Fenced, Fatal, Cancelled.
         """
-        retry(f"closing {file.path}", lambda: self._close(file))
+        await attempt(f"closing {file.path}", lambda: self._close(file))
 
-    def _end(self, file: OpenFile, retry: Retry) -> None:
+    async def _end(self, file: OpenFile) -> None:
         """Brings an open file that an earlier owner left to its final place, with what is committed of it."""
         record = f"{self._own}/{self._newest}"
         scratch = f"{self._layout.pending}/{self._epoch}/{flat(file.path)}"
-        LeftOpen(self._client, file, data=self._layout.data, record=record, scratch=scratch).end(retry)
-        retry(f"publishing {file.final}", lambda: self._publish(f"{record}/{flat(file.final)}", file.final))
-        retry(f"forgetting {file.path}", lambda: self._forget(file))
+        await LeftOpen(self._client, file, data=self._layout.data, record=record, scratch=scratch).end()
+        await attempt(f"publishing {file.final}", lambda: self._publish(f"{record}/{flat(file.final)}", file.final))
+        await attempt(f"forgetting {file.path}", lambda: self._forget(file))
 
     @property
     def generation(self) -> int:
         """How often an operator has moved the offset; from the first time on Kafka's committed one says nothing."""
         return record_generation(self._newest) if self._newest is not None else 0
 
-    def prove(self, retry: Retry) -> None:
+    async def prove(self) -> None:
         """Raises Fenced when another owner has taken over."""
-        retry("proving ownership", self._others)
+        await attempt("proving ownership", self._others)
 
-    def move_to(self, offset: int, retry: Retry) -> None:
+    async def move_to(self, offset: int) -> None:
         """Lets the next owner go on at an offset, whatever is stored. Raises Fenced, Fatal, Cancelled."""
         if self._newest is not None and self._newest.endswith(f"-{record_name(offset, offset - 1)}"):
             return
@@ -129,10 +129,10 @@ class Ownership:
         record = record_name(offset, offset - 1, self.generation + 1)
         if self._newest is None:
             source = f"{self._layout.pending}/{self._epoch}/{record}"
-            retry(f"making {record}", lambda: self._client.make_folders(source))
+            await attempt(f"making {record}", lambda: self._client.make_folders(source))
         else:
             source = f"{self._own}/{self._newest}"
-        retry(f"committing {record}", lambda: self._commit(source, record))
+        await attempt(f"committing {record}", lambda: self._commit(source, record))
         self._newest = record
 
     # Steps: each may be repeated after Retriable, whatever part of it was done
@@ -145,8 +145,10 @@ class Ownership:
 
     def _upload(self, files: Mapping[str, Callable[[], Content]], open_files: Sequence[OpenFile], record: str) -> str:
         # A folder of its own for each try: a request of an earlier one that is still under way can't touch it.
+        if self._failed_upload:
+            self._client.delete(self._failed_upload, recursive=True)
         self._tries += 1
-        folder = f"{self._layout.pending}/{self._epoch}/{record}.{self._tries}"
+        folder = self._failed_upload = f"{self._layout.pending}/{self._epoch}/{record}.{self._tries}"
         expected = {}
         for path, content in files.items():
             data = content()
@@ -157,9 +159,12 @@ class Ownership:
             expected[flat(path)] = len(data)
         for file in open_files:
             self._client.make_folders(f"{folder}/{file.mark}")
+        if not files and not open_files:
+            self._client.make_folders(folder)
         stored = self._client.lengths(folder) if files else {}
         if stored != expected:
             raise Retriable(f"the store has stored {stored} instead of {expected} in {folder}")
+        self._failed_upload = ""
         return folder
 
     def _commit(self, upload: str, record: str) -> None:

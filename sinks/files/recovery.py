@@ -7,7 +7,7 @@ from collections.abc import Callable
 from sinks.errors import Fatal, Fenced, Pending, Retriable
 from sinks.files.layout import Layout, OpenFile, flat, unflat
 from sinks.files.store import FileStore, Leased, NotFound
-from sinks.loop.retry import Retry
+from sinks.loop.retry import attempt
 
 logger = logging.getLogger(__name__)
 
@@ -83,15 +83,15 @@ class LeftOpen:
         self._copies = 0
         self._longest = 0
 
-    def end(self, retry: Retry) -> None:
+    async def end(self) -> None:
         """When it returns the file lies whole in the record, or is at its final place already.
 
         Raises Fenced when a later owner has taken the record away, Fatal when the file is missing or too short.
         """
-        if retry(f"taking back {self._file.path}", self._take_back):
-            whole = retry(f"cutting {self._file.path}", self._cut)
-            retry(f"settling {self._file.path}", lambda: self._settle(whole))
-        retry(f"removing what was copied of {self._file.path}", lambda: self._client.delete(self._kept))
+        if await attempt(f"taking back {self._file.path}", self._take_back):
+            whole = await attempt(f"cutting {self._file.path}", self._cut)
+            await attempt(f"settling {self._file.path}", lambda: self._settle(whole))
+        await attempt(f"removing what was copied of {self._file.path}", lambda: self._client.delete(self._kept))
 
     # Steps: each may be repeated after Retriable, whatever part of it was done
 

@@ -89,11 +89,11 @@ class Rewind:
         merges = Merges(self._client, self._layout)
         while retry("looking for merges", lambda: any(entries(self._client, self._layout))):
             try:
-                merges.take_over(retry)
+                retry.run(merges.take_over())
             except Fenced as fenced:
                 logger.info("%s; takes over again", fenced)
             else:
-                merges.leave(retry)
+                retry.run(merges.leave())
 
     def _unfinished(self, marks: list[str], to: int) -> str | None:
         """The mark that goes to an offset, None when there is no mark. Raises Fatal when there are only others."""
@@ -107,9 +107,9 @@ class Rewind:
     def _move(self, mark: str, plan: Plan, replaced: str, retry: Retry, *, skip: bool) -> None:
         # No compaction can join files any more: those that begin later see the mark.
         merges = Merges(self._client, self._layout)
-        merges.take_over(retry)
+        retry.run(merges.take_over())
         ownership = Ownership(self._client, self._layout)
-        now = ownership.take_over(retry) or 0
+        now = retry.run(ownership.take_over()) or 0
         files = [file for file in retry("listing files", self._stored)[0] if file.last >= plan.to]
         for folder in {self._target(file, replaced).rpartition("/")[0] for file in files}:
             retry("making folders", partial(self._client.make_folders, folder))
@@ -126,11 +126,11 @@ class Rewind:
             raise Fatal(f"{self._layout.partition}: {wrong}; nothing was done")
         for file in files:
             retry(f"moving {file.path}", partial(self._put_aside, file, self._target(file, replaced)))
-        ownership.move_to(plan.to, retry)
-        merges.leave(retry)
+        retry.run(ownership.move_to(plan.to))
+        retry.run(merges.leave())
 
     def _prove(self, mark: str, ownership: Ownership, retry: Retry) -> None:
-        ownership.prove(retry)
+        retry.run(ownership.prove())
         if mark not in retry("looking for rewinds", self._marks.under_way):
             raise Fatal(f"{self._layout.partition}: another command has finished this rewind")
 

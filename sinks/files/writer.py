@@ -12,7 +12,7 @@ from sinks.files.ownership import Ownership
 from sinks.files.renaming import check_not_renamed
 from sinks.files.rewind_marks import RewindMarks
 from sinks.files.store import Content, FileStore
-from sinks.loop.retry import Retry
+from sinks.loop.retry import attempt
 from sinks.loop.writer import PartitionWriter
 from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
@@ -25,9 +25,10 @@ _TOPIC_ID = "topic-id="
 class FilesWriter:
     """Files below `path`.
 
-    files: into which folders, under which names and in which format; topic_id: gives Kafka's own identity of
-    a topic, by which one that was deleted and made again is told from the first; raises Retriable while Kafka is away;
-    roll: when growing files are closed (append mode), None for files that are written at once (flush mode).
+    sink, group: its name and its consumer group; files: into which folders, under which names and in which format;
+    topic_id: gives Kafka's own identity of a topic, by which one that was deleted and made again is told from the
+    first; raises Retriable while Kafka is away; roll: when growing files are closed (append mode), None for files that
+    are written at once (flush mode).
     """
 
     ordered = True
@@ -39,6 +40,7 @@ class FilesWriter:
         *,
         path: str,
         sink: str,
+        group: str,
         files: FileLayout,
         topic_id: Callable[[str], str],
         metrics: SinkMetrics | None = None,
@@ -47,29 +49,25 @@ class FilesWriter:
         self._client = client
         self._path = path
         self._sink = sink
+        self._group = group
         self._files = files
         self._topic_id = topic_id
         self._metrics = metrics or SinkMetrics()
         self._roll = roll
 
-    def open(self, partition: Partition, committed: int | None, retry: Retry) -> PartitionWriter:
-        """Fences earlier owners; reading goes on after what the store holds, or where Kafka says if that is further."""
+    async def open(self, partition: Partition, committed: int | None) -> PartitionWriter:
+        """Fences earlier owners. Reading goes on after what the store holds; if that is nothing, where Kafka says."""
         layout = Layout(self._path, self._sink, partition)
-        topic_id = retry("checking the topic's identity", lambda: self._identify(layout))
+        topic_id = await attempt("checking the topic's identity", lambda: self._identify(layout))
         marks = RewindMarks(self._client, layout)
         while True:
             ownership = Ownership(self._client, layout)
-            stored = ownership.take_over(retry)
+            stored = await ownership.take_over()
             # Looked for after the take-over: a rewind that begins later fences this owner.
-            if not retry("looking for rewinds", marks.under_way):
+            if not await attempt("looking for rewinds", marks.under_way):
                 break
-            retry("reading on", marks.wait)
-        if stored is not None and committed != stored:
-            logger.info("%s: the store holds everything below offset %d, Kafka says %s", partition, stored, committed)
-        if stored is None:
-            resume_at = committed
-        else:
-            resume_at = stored if ownership.generation else max(stored, committed or 0)
+            await attempt("reading on", marks.wait)
+        resume_at = await self._agreed(ownership, layout, stored, committed)
 
         def check_identity() -> None:
             self._check_identity(layout, topic_id)
@@ -86,6 +84,33 @@ class FilesWriter:
                 published=published,
             )
         return FlushPartition(ownership, resume_at, self._files, check_identity=check_identity, published=published)
+
+    async def _agreed(
+        self, ownership: Ownership, layout: Layout, stored: int | None, committed: int | None
+    ) -> int | None:
+        """Where reading goes on: after the newest record, which ends before the offset `stored`. Raises Fatal.
+
+        Where there is no record, at the offset that Kafka holds for the group.
+        """
+        partition = layout.partition
+        if stored is not None and committed != stored:
+            logger.info("%s: the store holds everything below offset %d, Kafka says %s", partition, stored, committed)
+        is_agreed = await attempt("looking for the agreement with Kafka", lambda: self._client.exists(layout.agreed))
+        if stored is not None and committed is not None and committed > stored and not ownership.generation:
+            if is_agreed:
+                raise Fatal(
+                    f"{partition}: Kafka says that group {self._group} has stored everything below offset {committed}, "
+                    f"but what lies in {self._path} ends at {stored}. Was the store put back to an earlier state, or "
+                    "do two deployments share the group? To store what Kafka still has from there on: manage.py rewind "
+                    f"--sink {self._sink} --partition {partition} --to {stored}; to leave it out: the same with "
+                    f"--to {committed} --skip"
+                )
+            # Versions before this one left no record of dead letters and ends of transactions.
+            await ownership.store({}, stored, committed - 1)
+            stored = committed
+        if not is_agreed:
+            await attempt("noting the agreement with Kafka", lambda: self._client.make_folders(layout.agreed))
+        return committed if stored is None else stored
 
     def close(self) -> None:
         """Closes the connections."""
@@ -133,7 +158,7 @@ class FlushPartition:
         self._published = published
         self.resume_at = resume_at
 
-    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+    async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         """Stores each batch as one file in each folder; all of them appear or none. Refuses no record."""
         files: dict[str, Callable[[], Content]] = {}
         for batch in batches:
@@ -141,12 +166,11 @@ class FlushPartition:
                 if path in files:
                     raise Fatal(f"two files would have the name {path}; nothing was stored")
                 files[path] = content
-        if files:
-            # Asked after the records were read: they are those of the topic that has this id even now.
-            retry("checking the topic's identity", self._check_identity)
-            self._ownership.store(files, batches[0].first_offset, batches[-1].last_offset, retry)
-            self._published(len(files))
+        # Asked after the records were read: they are those of the topic that has this id even now.
+        await attempt("checking the topic's identity", self._check_identity)
+        await self._ownership.store(files, batches[0].first_offset, batches[-1].last_offset)
+        self._published(len(files))
         return []
 
-    def rest(self, retry: Retry, *, leaving: bool) -> None:
+    async def rest(self, *, leaving: bool) -> None:
         """Its files are all closed."""

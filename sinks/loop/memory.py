@@ -1,36 +1,75 @@
-"""The bound on what all tasks of a process hold in memory."""
+"""The bound on what all tasks of a process hold in memory, divided so that one partition can't take it from others."""
 
 import threading
 
 
 class MemoryBudget:
-    """Counts the bytes of records that were read and are not stored yet.
+    """Divides the bytes of records that were read and are not stored yet among partitions.
 
-    limit: bytes. From when it is reached until a sixteenth of it is free again the budget is `pressed`: tasks stop
-    reading and store what they have.
+    limit: bytes. Half of them are shares, equal for all partitions; the other half is a common rest, for those that
+    need more than their share. A partition whose store is stuck can fill its share and the rest, never the shares of
+    others.
     """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._used = 0
-        self._pressed = False
+        self._shares: set[MemoryShare] = set()
         self._lock = threading.Lock()
+
+    def join(self) -> "MemoryShare":
+        """The share of one more partition."""
+        share = MemoryShare(self)
+        with self._lock:
+            self._shares.add(share)
+        return share
+
+    def leave(self, share: "MemoryShare") -> None:
+        """A partition is given up; what it holds no longer counts."""
+        with self._lock:
+            self._shares.discard(share)
 
     @property
     def used(self) -> int:
         """Bytes held now."""
-        return self._used
+        with self._lock:
+            return sum(share.used for share in self._shares)
 
     @property
-    def pressed(self) -> bool:
-        """Whether reading must stop."""
-        return self._pressed
+    def own(self) -> float:
+        """Bytes that each partition may hold whatever the others do."""
+        return self.limit / 2 / max(1, len(self._shares))
+
+    @property
+    def rest_used(self) -> float:
+        """Bytes of the common rest that are held now."""
+        with self._lock:
+            own = self.own
+            return sum(max(0.0, share.used - own) for share in self._shares)
+
+
+class MemoryShare:
+    """What one partition holds. Only the thread of the partition's task changes it."""
+
+    def __init__(self, budget: MemoryBudget) -> None:
+        self._budget = budget
+        self.is_pressed = False
+        """What `press` said last."""
+        self.used = 0
+        """Bytes held now."""
 
     def add(self, size: int) -> None:
         """Counts `size` bytes more; a negative size gives them back."""
-        with self._lock:
-            self._used += size
-            if self._used >= self.limit:
-                self._pressed = True
-            elif self._used < self.limit * 15 / 16:
-                self._pressed = False
+        self.used += size
+
+    def press(self, rest_used: float) -> bool:
+        """Whether reading must stop: from when share and rest are full until a sixteenth of either is free again.
+
+        rest_used: of the budget, asked once for many partitions.
+        """
+        free = 15 / 16 if self.is_pressed else 1
+        self.is_pressed = self.used >= self._budget.own * free and rest_used >= self._budget.limit / 2 * free
+        return self.is_pressed
+
+    def close(self) -> None:
+        """The partition is given up."""
+        self._budget.leave(self)

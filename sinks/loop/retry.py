@@ -1,20 +1,25 @@
-"""The one way to try again: exponential backoff with jitter, until it works or the partition is given up."""
+"""The one way to try again: a step that fails is repeated with backoff until it works or its partition is given up.
+
+Work of several steps is an `async def` function that awaits an `attempt` for each step. Whoever runs it decides how the
+time between two tries is spent: `Retry` sleeps in it, for commands; `sinks.loop.workers` gives the thread to others.
+"""
 
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from sinks.errors import Cancelled, Pending, Retriable
-from sinks.records import Partition
-from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.states import PartitionStatus
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
+T = TypeVar("T")
+
+_PENDING_SECONDS = 0.5
+"""The longest wait before a server that is at it is asked again."""
 
 
 @dataclass(frozen=True)
@@ -32,45 +37,138 @@ class Backoff:
             ceiling = min(ceiling * 2, self.maximum)
 
 
-class Retry:
-    """Tries steps for one partition again until they work or it is given up.
+class Attempt(Generic[T]):
+    """A step that can be repeated. To be awaited, which gives its result once it has worked."""
 
-    who: the task, for the log; cancelled: set when the partition is given up; status: shows that it backs off.
+    __slots__ = ("action", "what")
+
+    def __init__(self, what: str, action: Callable[[], T]) -> None:
+        self.what = what
+        self.action = action
+
+    def __await__(self) -> Generator["Attempt[T]", T, T]:
+        return (yield self)
+
+
+def attempt(what: str, action: Callable[[], T]) -> Attempt[T]:
+    """A step of work: `action` is called until it does not raise Retriable, of which Pending is no failure.
+
+    what: names the step in the log. Awaiting it raises Cancelled when the partition was given up, and whatever else
+    `action` raises.
+    """
+    return Attempt(what, action)
+
+
+class Watcher(Protocol):
+    """Is told how steps fare; work: tells one piece of work from others that go on at the same time."""
+
+    def backing_off(self, work: object, what: str, error: Retriable, tries: int) -> None:
+        """A step has failed for the `tries`-th time and will be tried again."""
+
+    def goes_on(self, work: object) -> None:
+        """The step has ended, well or not."""
+
+
+class Steps(Generic[T]):
+    """Work on its way: runs from one wait to the next.
+
+    who: does the work, for the log; cancelled: set when the partition is given up. `result` is there at the end.
     """
 
+    result: T
+
     def __init__(
-        self, who: str, backoff: Backoff, cancelled: threading.Event, status: PartitionStatus | None = None
+        self,
+        work: Coroutine[Any, Any, T],
+        *,
+        who: str,
+        backoff: Backoff,
+        cancelled: threading.Event,
+        watcher: Watcher | None = None,
     ) -> None:
         self._who = who
         self._backoff = backoff
         self._cancelled = cancelled
-        self._status = status or PartitionStatus(Partition("", 0), SinkMetrics())
+        self._watcher = watcher
+        self._work = work
+        self._go_on: Callable[[], Attempt[Any]] = partial(work.send, None)
+        self._attempt: Attempt[Any] | None = None
+        self._delays = backoff.delays()
+        self._tries = 0
+        self._has_failed = False
 
-    def __call__(self, what: str, action: Callable[[], Result]) -> Result:
-        """Calls `action` until it does not raise Retriable, of which Pending is no failure; returns its result.
+    def run(self) -> float | None:
+        """Runs until a step is to be repeated, and returns after how many seconds; None at the end of the work.
 
-        what: the step, for the log. Raises Cancelled when the partition was given up, and whatever else `action`
-        raises.
+        Raises what the work raises.
         """
-        has_failed = False
-        try:
-            for attempt, delay in enumerate(self._backoff.delays(), start=1):
-                if self._cancelled.is_set():
-                    raise Cancelled(what)
+        while True:
+            if self._attempt is None:
                 try:
-                    result = action()
-                except Pending as error:
-                    logger.debug("%s: %s is asked again in %.1f s: %s", self._who, what, delay, error)
-                    self._cancelled.wait(delay)
-                except Retriable as error:
-                    has_failed = True
-                    logger.warning("%s: %s failed (try %d, next in %.1f s): %s", self._who, what, attempt, delay, error)
-                    self._status.backing_off(what, error, attempt)
-                    self._cancelled.wait(delay)
-                else:
-                    if has_failed:
-                        logger.info("%s: %s worked at try %d", self._who, what, attempt)
-                    return result
-            raise AssertionError("delays() has no end")
-        finally:
-            self._status.goes_on()
+                    self._attempt = self._go_on()
+                except StopIteration as end:
+                    self.result = cast(T, end.value)
+                    return None
+                self._delays, self._tries, self._has_failed = self._backoff.delays(), 0, False
+            if (delay := self._try(self._attempt)) is not None:
+                return delay
+            self._attempt = None
+
+    def _try(self, step: Attempt[Any]) -> float | None:
+        """Tries a step once; returns how long to wait for the next try, None when the work goes on."""
+        self._tries += 1
+        try:
+            if self._cancelled.is_set():
+                raise Cancelled(step.what)
+            result = step.action()
+        except Pending as error:
+            delay = min(next(self._delays), _PENDING_SECONDS)
+            logger.debug("%s: %s is asked again in %.1f s: %s", self._who, step.what, delay, error)
+            return delay
+        except Retriable as error:
+            delay = next(self._delays)
+            self._has_failed = True
+            logger.warning(
+                "%s: %s failed (try %d, next in %.1f s): %s", self._who, step.what, self._tries, delay, error
+            )
+            if self._watcher is not None:
+                self._watcher.backing_off(self, step.what, error, self._tries)
+            return delay
+        except BaseException as error:  # noqa: BLE001 - raised where the work awaits the step
+            self._go_on = partial(self._work.throw, error)
+        else:
+            if self._has_failed:
+                logger.info("%s: %s worked at try %d", self._who, step.what, self._tries)
+            self._go_on = partial(self._work.send, result)
+        if self._has_failed and self._watcher is not None:
+            self._watcher.goes_on(self)
+        return None
+
+
+class Retry:
+    """Runs work in the thread that calls it, which sleeps between two tries: for commands.
+
+    who: does the work, for the log; cancelled: set when nobody waits for it any more.
+    """
+
+    def __init__(self, who: str, backoff: Backoff, cancelled: threading.Event, watcher: Watcher | None = None) -> None:
+        self._who = who
+        self._backoff = backoff
+        self._cancelled = cancelled
+        self._watcher = watcher
+
+    def __call__(self, what: str, action: Callable[[], T]) -> T:
+        """Runs one step. Raises Cancelled, and whatever else `action` raises."""
+
+        async def one_step() -> T:
+            result: T = await attempt(what, action)
+            return result
+
+        return self.run(one_step())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Runs work of many steps to its end. Raises what the work raises."""
+        steps = Steps(work, who=self._who, backoff=self._backoff, cancelled=self._cancelled, watcher=self._watcher)
+        while (delay := steps.run()) is not None:
+            self._cancelled.wait(delay)
+        return steps.result

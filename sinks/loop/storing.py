@@ -1,10 +1,11 @@
-"""Stores the batches of one partition in threads beside its task, so that reading and writing overlap."""
+"""Stores the batches of one partition beside its task, so that reading and writing overlap."""
 
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 
+from sinks.loop.retry import Steps
+from sinks.loop.workers import Workers
 from sinks.records import Batch
 
 _GROUP_BYTES = 8 * 1024 * 1024
@@ -14,25 +15,24 @@ _GROUP_BYTES = 8 * 1024 * 1024
 class StoreQueue:
     """Batches of one partition on their way into the store, in their order.
 
-    pool: threads, shared by the partitions of a task; store: stores a group of consecutive batches, or raises; rest: is
-    called, given whether the partition is left, when there is none, by `rest` of this queue; ordered: one group at a
-    time, else as many as the pool has threads for; group: the most batches that are stored together,
-    fewer where they are large.
+    store: gives the work that stores a group of consecutive batches; rest: gives the work that sees to a partition for
+    which nothing waits, given whether the partition is left; at_once: how many groups are stored at the same time;
+    group: the most batches that are stored together, fewer where they are large.
     """
 
     def __init__(
         self,
-        pool: Executor,
-        store: Callable[[list[Batch]], None],
-        rest: Callable[[bool], None],
+        workers: Workers,
+        store: Callable[[list[Batch]], Steps[None]],
+        rest: Callable[[bool], Steps[None]],
         *,
-        ordered: bool,
+        at_once: int,
         group: int,
     ) -> None:
-        self._pool = pool
+        self._workers = workers
         self._store = store
         self._rest = rest
-        self._ordered = ordered
+        self._at_once = at_once
         self._group = group
         self._waiting: deque[Batch] = deque()
         self._unfinished: deque[Batch] = deque()  # waiting, being stored, or stored after one that is not yet
@@ -43,13 +43,13 @@ class StoreQueue:
         self._changed = threading.Condition()
 
     def add(self, batch: Batch) -> None:
-        """Has it stored after those before it."""
+        """Has a batch stored after those before it."""
         with self._changed:
             self._waiting.append(batch)
             self._unfinished.append(batch)
-            if not (self._ordered and self._working):
+            if self._working < self._at_once:
                 self._working += 1
-                self._pool.submit(self._work)
+                self._workers.submit(self._work)
 
     def rest(self, *, leaving: bool = False) -> None:
         """Has `rest` called if nothing is waiting or being stored; when leaving, as soon as nothing is any more."""
@@ -57,7 +57,7 @@ class StoreQueue:
             self._is_leaving = leaving
             if not self._working and self._error is None:
                 self._working += 1
-                self._pool.submit(self._work)
+                self._workers.submit(self._work)
 
     def collect(self) -> list[Batch]:
         """The batches that are stored, and all before them too, since the last call. Raises what storing raised."""
@@ -98,25 +98,26 @@ class StoreQueue:
         return group
 
     def _work(self) -> None:
-        """Stores one group, or rests when there is none; then another turn at the pool, behind other partitions."""
+        """Stores one group, or rests when there is none."""
         with self._changed:
             group = self._next_group()
             leaves = self._is_leaving and not group
-        error: BaseException | None = None
-        try:
-            if self._error is None and group:
-                self._store(group)
-            elif self._error is None:
-                self._rest(leaves)
-        except BaseException as raised:  # noqa: BLE001 - handed to the owner thread by collect()
-            error = raised
+            has_failed = self._error is not None
+        if has_failed:
+            self._end(group, None, leaves=leaves)
+            return
+        steps = self._store(group) if group else self._rest(leaves)
+        self._workers.go_on(steps, lambda _, error: self._end(group, error, leaves=leaves))
+
+    def _end(self, group: list[Batch], error: BaseException | None, *, leaves: bool) -> None:
+        """A group is stored, or could not be. The next one has another turn at the workers, behind other partitions."""
         with self._changed:
-            if error is None and self._error is None:
-                self._stored.update(batch.first_offset for batch in group)
             self._error = self._error or error
-            is_more = self._waiting or (self._is_leaving and not leaves)
-            if is_more and self._error is None and self._ordered:
-                self._pool.submit(self._work)
+            if self._error is None:
+                self._stored.update(batch.first_offset for batch in group)
+            is_last = self._working == 1
+            if self._error is None and (self._waiting or (self._is_leaving and not leaves and is_last)):
+                self._workers.submit(self._work)
             else:
                 self._working -= 1
             self._changed.notify_all()

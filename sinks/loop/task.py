@@ -1,17 +1,15 @@
-"""The sink task: one thread that owns one Consumer and moves the records of its partitions to a writer.
+"""The sink task: one thread that owns one Consumer, a member of the sink's group.
 
-The thread polls, pauses, seeks and commits; batches are stored by a few threads beside it and their results are
-collected here, so reading and writing overlap. An offset is committed only when every record below it is stored.
+The thread polls, pauses, seeks and commits; what it reads of a partition goes to the partition's pump, which has it
+stored beside this thread. An offset is committed only when every record below it is stored.
 """
 
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass
 from itertools import groupby
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -19,15 +17,16 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from events.schema import Check
 from kafka_client.log import Outage
 from sinks.control import Control, Outcome, Restart
-from sinks.dead_letters.producing import DeadLetters
 from sinks.errors import Fatal, Fenced
+from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.retry import Backoff, Retry
-from sinks.loop.storing import StoreQueue
-from sinks.loop.writer import PartitionWriter, Writer
-from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, readable_headers
+from sinks.loop.pump import Pump, Storing
+from sinks.loop.retry import Backoff
+from sinks.loop.workers import Workers
+from sinks.loop.writer import Letters, PartitionWriter, Writer
+from sinks.records import BatchLimits, Columns, Partition, readable_headers
 from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.states import MEMORY, OPERATOR, PartitionStatus, TaskStatus
+from sinks.reporting.states import MEMORY, OPERATOR, TaskStatus
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ CONSUMER_DEFAULTS = {
     # Read on as soon as there is room: the default of 1,000 ms leaves a fast consumer waiting (docs/performance.md).
     "fetch.queue.backoff.ms": 10,
     "queued.max.messages.kbytes": 4 * 1024,
-    # To commit beyond the marks of transactions, which are no records (see _pass_marks).
+    # To commit beyond the marks of transactions, which are no records (see Pump.pass_marks).
     "enable.partition.eof": True,
 }
 """librdkafka options that a sink's `consumer` setting may override."""
@@ -53,10 +52,10 @@ CONSUMER_REQUIRED = {
 
 _CONSUME_RECORDS = 2_000
 _RECORD_BYTES = 10_000
+_OPENERS = 2
 _POLL_SECONDS = 0.1
 _REST_SECONDS = 1.0
 _ROOM_SECONDS = 0.01
-_PAUSE_AFTER_SECONDS = 1.0
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
 _AWAY_DRAIN_SECONDS = 5.0  # while Kafka is away nothing can be committed, and most stores ask it for something
@@ -64,6 +63,12 @@ _LEAVE_SECONDS = 15.0
 _LOOK_SECONDS = 5.0
 _LOOK_TIMEOUT = 1.0
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
+_NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
+
+# A partition that is paused loses what librdkafka has fetched of it, so one that may have room in a moment is waited
+# for: shorter when other partitions of the task could be read meanwhile.
+_PAUSE_AFTER_SECONDS = 1.0
+_PAUSE_ONE_AFTER_SECONDS = 0.2
 
 STORY_SECONDS = 10.0
 """How often a busy task logs what it has done."""
@@ -83,30 +88,8 @@ class TaskSettings:
     in_flight: int
     drain_seconds: float
     backoff: Backoff
+    letter_bound: LetterBound
     is_static_member: bool = False
-
-
-@dataclass(eq=False)
-class _Assigned:
-    """A partition that this task owns, from its assignment until it is revoked, lost or fenced.
-
-    queue: there as soon as the partition is open and read; paused: why it is not read now (MEMORY, OPERATOR), or
-    empty; position: records below this offset were read; fell_back: the consumer has given one of those again; end: the
-    offset at which the consumer found no more to read; stored: every record below this offset is stored.
-    """
-
-    partition: Partition
-    status: PartitionStatus
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    opening: Future[PartitionWriter] | None = None
-    queue: StoreQueue | None = None
-    paused: str = ""
-    batch: Batch | None = None
-    position: int = 0
-    fell_back: bool = False
-    end: int = 0
-    stored: int | None = None
-    committed: int | None = None
 
 
 OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
@@ -129,7 +112,7 @@ class SinkTask:
         make_consumer: Callable[[OnCommit], Consumer],
         writer: Writer,
         check: Check,
-        dead_letters: DeadLetters,
+        dead_letters: Letters,
         budget: MemoryBudget,
         settings: TaskSettings,
         metrics: SinkMetrics | None = None,
@@ -138,25 +121,35 @@ class SinkTask:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        metrics = metrics or SinkMetrics()
         self.name = name
         self._consumer = make_consumer(self._note_commit)
-        self._writer = writer
-        self._check = check
-        self._dead_letters = dead_letters
         self._budget = budget
         self._settings = settings
-        self._metrics = metrics or SinkMetrics()
         self._control = control or Control()
         self._outage = outage or Outage(logger, "the sink waits for it")
-        self.status = TaskStatus(name, self._metrics, wall_clock)
+        self.status = TaskStatus(name, metrics, wall_clock)
         self._clock = clock
         self._wall_clock = wall_clock
-        self._assigned: dict[Partition, _Assigned] = {}
-        self._pool = ThreadPoolExecutor(settings.in_flight, thread_name_prefix=f"{name}-store")
+        self._pumps: dict[Partition, Pump] = {}
+        self._storing = Storing(
+            who=name,
+            writer=writer,
+            check=check,
+            letters=dead_letters,
+            letter_bound=settings.letter_bound,
+            limits=settings.limits,
+            in_flight=settings.in_flight,
+            backoff=settings.backoff,
+            metrics=metrics,
+            storers=Workers(settings.in_flight, f"{name}-store"),
+            openers=Workers(_OPENERS, f"{name}-open"),
+        )
         # A small budget is not overshot by one reading of many records.
         self._consume_records = max(100, min(_CONSUME_RECORDS, budget.limit // _RECORD_BYTES))
         self._is_leaving = False
-        self._pressed_since: float | None = None
+        self._pressed_since: dict[Partition, float] = {}
+        self._missing_topics: dict[str, int] = {}
         self._records = self._batches = self._rejected = 0
         self._told = (clock(), 0)
         self._looked_at = clock()
@@ -176,16 +169,82 @@ class SinkTask:
                 self.run_once()
             if self._outage.is_away:
                 self._ask_kafka()  # it may be back by now
-            self._drain(self._assigned.values())
+            self._drain(self._pumps.values())
         except BaseException as error:
             self.status.failed(error)
             raise
         finally:
             self._is_leaving = True  # the revocation that closing brings has nothing to store any more
-            self._give_up(self._assigned.values())
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._give_up(self._pumps.values())
+            self._storing.storers.close()
+            self._storing.openers.close()
             if not (self._outage.is_away or self._settings.is_static_member):
                 self._leave_group()
+
+    def run_once(self) -> None:
+        """Reads what there is, starts storing what is due, commits what is stored."""
+        self._put(self._read())
+        self._restart_asked()
+        self._open_assigned()
+        self._submit_due()
+        self._rest()
+        self._collect()
+        self._look_around()
+        self._tell_story()
+
+    # Membership of the group
+
+    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        for tp in partitions:
+            self._take(Partition(tp.topic, tp.partition))
+            tp.offset = OFFSET_BEGINNING  # until the writer has said where to go on; nothing is read before
+        consumer.incremental_assign(partitions)
+        consumer.pause(partitions)
+
+    def _take(self, partition: Partition) -> None:
+        self._pumps[partition] = Pump(
+            partition, self._storing, self._budget.join(), self.status.assign(partition), self._clock
+        )
+        self._find_topic(partition.topic)
+
+    def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        revoked = self._pumps_of(partitions)
+        if not self._is_leaving:
+            self._drain(revoked)
+        self._give_up(revoked)
+
+    def _lose(self, _: Consumer, partitions: list[TopicPartition]) -> None:
+        lost = self._pumps_of(partitions)
+        logger.warning("%s: lost %s", self.name, ", ".join(str(pump.partition) for pump in lost))
+        self._give_up(lost)
+
+    def _pumps_of(self, partitions: list[TopicPartition]) -> list[Pump]:
+        return [pump for tp in partitions if (pump := self._pumps.get(Partition(tp.topic, tp.partition)))]
+
+    def _give_up(self, leaving: Iterable[Pump]) -> None:
+        for pump in list(leaving):
+            self._pumps.pop(pump.partition, None)
+            self._pressed_since.pop(pump.partition, None)
+            self.status.leave(pump.partition)
+            self._rejected += pump.rejected
+            left = pump.give_up()
+            if left:
+                logger.warning(
+                    "%s: gives %s up with %d records not stored; they are read again", self.name, pump.partition, left
+                )
+            elif pump.is_open:
+                logger.info(
+                    "%s: leaves %s %s",
+                    self.name,
+                    pump.partition,
+                    "with nothing read" if pump.stored is None else f"at offset {pump.stored}",
+                )
+
+    def _take_over_again(self, pump: Pump) -> None:
+        """After it was fenced: while Kafka says that the partition is ours, it is opened anew."""
+        self._consumer.pause([TopicPartition(*pump.partition)])
+        self._give_up([pump])
+        self._take(pump.partition)
 
     def _leave_group(self) -> None:
         """What is stored is committed by now, so nothing is lost when Kafka misses this member instead."""
@@ -211,98 +270,103 @@ class SinkTask:
                 has_partitions = bool(self._consumer.assignment())
         self._consumer.close()
 
-    def run_once(self) -> None:
-        """Reads what there is, starts storing what is due, commits what is stored."""
-        self._put(self._read())
-        self._restart_asked()
-        self._open_assigned()
-        self._submit_due()
-        self._rest()
-        self._collect()
-        self._look_around()
-        self._tell_story()
+    # Taking partitions over in the store
+
+    def _open_assigned(self) -> None:
+        new = [pump for pump in self._pumps.values() if pump.is_new]
+        if new:
+            try:
+                committed = self._consumer.committed(
+                    [TopicPartition(*pump.partition) for pump in new], timeout=_COMMITTED_SECONDS
+                )
+            except KafkaException as error:
+                logger.warning("%s: Kafka: committed offsets: %s", self.name, error.args[0].str())
+                return
+            for pump, tp in zip(new, committed, strict=True):
+                pump.open(tp.offset if tp.offset >= 0 else None)
+        for pump in self._pumps.values():
+            try:
+                writer = pump.opened()
+            except Fenced as fenced:
+                logger.warning("%s: %s; tries again", self.name, fenced)
+                pump.status.fenced()
+            else:
+                if writer is not None:
+                    self._start(pump, writer)
+
+    def _start(self, pump: Pump, writer: PartitionWriter) -> None:
+        resume_at = writer.resume_at
+        tp = TopicPartition(*pump.partition, OFFSET_BEGINNING if resume_at is None else resume_at)
+        try:
+            self._consumer.seek(tp)
+        except KafkaException as error:
+            # The assignment is not active inside librdkafka yet: the next pass tries again.
+            logger.debug("%s: seek %s: %s", self.name, pump.partition, error.args[0].str())
+            return
+        self._consumer.resume([tp])
+        pump.start(writer)
+        logger.info(
+            "%s: reads %s from %s",
+            self.name,
+            pump.partition,
+            "the beginning" if resume_at is None else f"offset {resume_at}",
+        )
 
     # Reading
 
     def _read(self) -> list[Message]:
-        if not self._budget.pressed:
-            self._pressed_since = None
-            self._pause_and_resume(is_pressed=False)
-        elif self._pressed_since is None or self._clock() - self._pressed_since < _PAUSE_AFTER_SECONDS:
-            # Paused, librdkafka would drop what it has fetched: for a moment it is cheaper to let it wait.
-            self._pressed_since = self._pressed_since or self._clock()
+        if self._waits_for_room():
             time.sleep(_ROOM_SECONDS)
             return []
-        else:
-            self._pause_and_resume(is_pressed=True)
+        self._pause_and_resume()
         messages: list[Message] = self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)
         return messages
+
+    def _waits_for_room(self) -> bool:
+        """Whether a partition that holds too much is to be waited for, before it is paused."""
+        now, rest_used = self._clock(), self._budget.rest_used
+        read = [pump for pump in self._pumps.values() if pump.is_open and not pump.paused]
+        pressed = [pump for pump in self._pumps.values() if pump.memory.press(rest_used)]
+        since = self._pressed_since
+        self._pressed_since = {pump.partition: since.get(pump.partition, now) for pump in pressed}
+        waiting = [pump for pump in pressed if not pump.paused]
+        patience = _PAUSE_AFTER_SECONDS if len(waiting) == len(read) else _PAUSE_ONE_AFTER_SECONDS
+        return any(now - self._pressed_since[pump.partition] < patience for pump in waiting)
 
     def _put(self, messages: list[Message]) -> None:
         if not messages:
             return
+        period = self._period()
         for partition, read in _by_partition(messages):
-            assigned = self._assigned.get(partition)
+            pump = self._pumps.get(partition)
             if errors := [message for message in read if message.error() is not None]:
                 for message in errors:
-                    self._note_error(message, assigned)
+                    self._note_error(message, pump)
                 read = [message for message in read if message.error() is None]
             # Until its resume offset is known, what was read is dropped, and read again from there.
-            if read and assigned is not None and assigned.queue is not None:
-                self._put_run(assigned, read)
-        for assigned in self._assigned.values():
-            if assigned.fell_back:
-                self._seek_position(assigned)
+            if read and pump is not None and pump.is_open:
+                pump.put(_columns(read), period)
+        for pump in self._pumps.values():
+            if pump.fell_back:
+                self._seek_position(pump)
 
-    def _put_run(self, assigned: _Assigned, messages: list[Message]) -> None:
-        columns = _columns(messages)
-        if repeated := _repeated(columns.offsets, assigned.position):
-            assigned.fell_back = True
-            columns = columns.without(repeated)
-        if not columns.offsets:
-            return
-        assigned.position = columns.offsets[-1] + 1
-        limits, now, period = self._settings.limits, self._clock(), self._period()
-        refused = self._check.refusals(columns.values, columns.lines)
-        begin, count = 0, len(columns.offsets)
-        while begin < count:
-            batch = assigned.batch
-            if batch is None:
-                batch = assigned.batch = Batch(
-                    assigned.partition,
-                    columns.offsets[begin],
-                    columns.timestamps[begin],
-                    opened_at=now,
-                    period=period,
-                )
-            end = limits.end(batch, columns, begin)
-            if end > begin:
-                reasons = {place - begin: why for place, why in refused.items() if begin <= place < end}
-                self._budget.add(batch.add(columns.part(begin, end), reasons))
-            if end < count or batch.is_full(limits):
-                self._submit(assigned)
-            begin = end
-
-    def _seek_position(self, assigned: _Assigned) -> None:
+    def _seek_position(self, pump: Pump) -> None:
         """librdkafka may overrule the seek of _start later on, when its lookup of the beginning had to be repeated."""
         logger.warning(
-            "%s: Kafka's client fell back in %s; reads on from offset %d",
-            self.name,
-            assigned.partition,
-            assigned.position,
+            "%s: Kafka's client fell back in %s; reads on from offset %d", self.name, pump.partition, pump.position
         )
         try:
-            self._consumer.seek(TopicPartition(*assigned.partition, assigned.position))
+            self._consumer.seek(TopicPartition(*pump.partition, pump.position))
         except KafkaException as error:
             # What it gives again is left out all the same; the next one that it gives brings another try.
-            logger.debug("%s: seek %s: %s", self.name, assigned.partition, error.args[0].str())
-        assigned.fell_back = False
+            logger.debug("%s: seek %s: %s", self.name, pump.partition, error.args[0].str())
+        pump.fell_back = False
 
-    def _note_error(self, message: Message, assigned: _Assigned | None) -> None:
+    def _note_error(self, message: Message, pump: Pump | None) -> None:
         error = message.error()
         if error.code() == KafkaError._PARTITION_EOF:
-            if assigned is not None and assigned.queue is not None:
-                assigned.end = message.offset() or 0
+            if pump is not None and pump.is_open:
+                pump.end = message.offset() or 0
             return
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             raise Fatal(
@@ -316,210 +380,94 @@ class SinkTask:
         ):
             raise Fatal(f"Kafka: {error.str()}")
         logger.warning("%s: Kafka: %s", self.name, error.str())
-
-    # Taking partitions over, giving them back
-
-    def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        for tp in partitions:
-            partition = Partition(tp.topic, tp.partition)
-            self._assigned[partition] = _Assigned(partition, self.status.assign(partition))
-            tp.offset = OFFSET_BEGINNING  # until the writer has said where to go on; nothing is read before
-        consumer.incremental_assign(partitions)
-        consumer.pause(partitions)
-
-    def _open_assigned(self) -> None:
-        new = [assigned for assigned in self._assigned.values() if assigned.opening is None]
-        if new:
-            try:
-                committed = self._consumer.committed(
-                    [TopicPartition(*assigned.partition) for assigned in new], timeout=_COMMITTED_SECONDS
-                )
-            except KafkaException as error:
-                logger.warning("%s: Kafka: committed offsets: %s", self.name, error.args[0].str())
-                return
-            for assigned, tp in zip(new, committed, strict=True):
-                assigned.committed = tp.offset if tp.offset >= 0 else None
-                assigned.opening = self._pool.submit(self._open, assigned, assigned.committed)
-        for assigned in self._assigned.values():
-            if assigned.queue is None and assigned.opening is not None and assigned.opening.done():
-                try:
-                    self._start(assigned, assigned.opening.result())
-                except Fenced as fenced:
-                    logger.warning("%s: %s; tries again", self.name, fenced)
-                    assigned.status.fenced()
-                    assigned.opening = None
-
-    def _open(self, assigned: _Assigned, committed: int | None) -> PartitionWriter:
-        return self._writer.open(assigned.partition, committed, self._retry(assigned))
-
-    def _retry(self, assigned: _Assigned) -> Retry:
-        return Retry(f"{self.name} {assigned.partition}", self._settings.backoff, assigned.cancelled, assigned.status)
-
-    def _start(self, assigned: _Assigned, writer: PartitionWriter) -> None:
-        resume_at = writer.resume_at
-        tp = TopicPartition(*assigned.partition, OFFSET_BEGINNING if resume_at is None else resume_at)
-        try:
-            self._consumer.seek(tp)
-        except KafkaException as error:
-            # The assignment is not active inside librdkafka yet: the next pass tries again.
-            logger.debug("%s: seek %s: %s", self.name, assigned.partition, error.args[0].str())
-            return
-        self._consumer.resume([tp])
-        retry = self._retry(assigned)
-        assigned.queue = StoreQueue(
-            self._pool,
-            partial(self._store, assigned, writer, retry),
-            lambda leaving: writer.rest(retry, leaving=leaving),
-            ordered=self._writer.ordered,
-            group=self._writer.group,
-        )
-        assigned.stored = resume_at
-        assigned.position = resume_at or 0
-        assigned.status.running()
-        logger.info(
-            "%s: reads %s from %s",
-            self.name,
-            assigned.partition,
-            "the beginning" if resume_at is None else f"offset {resume_at}",
-        )
-
-    def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        revoked = [a for tp in partitions if (a := self._assigned.get(Partition(tp.topic, tp.partition)))]
-        if not self._is_leaving:
-            self._drain(revoked)
-        self._give_up(revoked)
-
-    def _lose(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        lost = [a for tp in partitions if (a := self._assigned.get(Partition(tp.topic, tp.partition)))]
-        logger.warning("%s: lost %s", self.name, ", ".join(str(a.partition) for a in lost))
-        self._give_up(lost)
-
-    def _drain(self, leaving: Iterable[_Assigned]) -> None:
-        """Stores and commits what was read of these partitions, as far as the deadline allows."""
-        leaving = list(leaving)
-        for assigned in leaving:
-            self._submit(assigned)
-            if assigned.queue is not None:
-                assigned.queue.rest(leaving=True)
-        seconds = self._settings.drain_seconds
-        deadline = self._clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self._outage.is_away else seconds)
-        for assigned in leaving:
-            if assigned.queue is not None:
-                assigned.queue.wait(max(0.0, deadline - self._clock()))
-            try:
-                self._collect_stored(assigned)
-                self._collect_stored(assigned)  # an error comes after what was stored before it
-            except Fenced as fenced:
-                logger.warning("%s: fenced: %s", self.name, fenced)
-                assigned.status.fenced()
-        self._commit_at_last(leaving, deadline)
-
-    def _give_up(self, leaving: Iterable[_Assigned]) -> None:
-        for assigned in list(leaving):
-            assigned.cancelled.set()
-            self._assigned.pop(assigned.partition, None)
-            self.status.leave(assigned.partition)
-            left = assigned.queue.abandon() if assigned.queue is not None else []
-            left += [assigned.batch] if assigned.batch is not None else []
-            self._budget.add(-sum(batch.memory for batch in left))
-            if left:
-                logger.warning(
-                    "%s: gives %s up with %d records not stored; they are read again",
-                    self.name,
-                    assigned.partition,
-                    sum(batch.count for batch in left),
-                )
-            elif assigned.queue is not None:
-                logger.info(
-                    "%s: leaves %s %s",
-                    self.name,
-                    assigned.partition,
-                    "with nothing read" if assigned.stored is None else f"at offset {assigned.stored}",
-                )
-
-    def _take_over_again(self, assigned: _Assigned) -> None:
-        """After it was fenced: while Kafka says that the partition is ours, it is opened anew."""
-        self._consumer.pause([TopicPartition(*assigned.partition)])
-        self._give_up([assigned])
-        partition = assigned.partition
-        self._assigned[partition] = _Assigned(partition, self.status.assign(partition))
-
-    # Storing
-
-    def _submit_due(self) -> None:
-        now, period = self._clock(), self._period()
-        # Above the bound what has been read is stored at once, or nothing would ever make room.
-        pressed = self._budget.pressed
-        for assigned in self._assigned.values():
-            batch = assigned.batch
-            if batch is None:
-                continue
-            if batch.is_due(self._settings.limits, now, period) or (
-                pressed and assigned.queue is not None and assigned.queue.is_idle
-            ):
-                self._submit(assigned)
-
-    def _rest(self) -> None:
-        """Lets the writer see to the partitions for which there is nothing to store."""
-        if self._clock() - self._rested >= _REST_SECONDS:
-            self._rested = self._clock()
-            for assigned in self._assigned.values():
-                if assigned.queue is not None:
-                    assigned.queue.rest()
+        if error.code() in _NO_TOPIC and message.topic():
+            self._miss_topic(message.topic())
 
     def _period(self) -> int:
         return self._settings.limits.period(self._wall_clock())
 
-    def _submit(self, assigned: _Assigned) -> None:
-        batch, assigned.batch = assigned.batch, None
-        if batch is not None and assigned.queue is not None:
-            logger.debug("%s: stores %s", self.name, batch)
-            assigned.queue.add(batch)
+    # Pausing, for want of memory or because an operator asks for it
 
-    def _store(self, assigned: _Assigned, writer: PartitionWriter, retry: Retry, batches: list[Batch]) -> None:
-        """Runs beside the owner thread."""
-        with self._metrics.flush():
-            # Before the writer commits: what it has committed is never read again.
-            self._deliver([refused for batch in batches for refused in batch.rejected], assigned, retry)
-            self._deliver(writer.store(batches, retry), assigned, retry)
+    def _pause_and_resume(self) -> None:
+        changes: dict[str, list[Pump]] = {}
+        for pump in self._pumps.values():
+            if pump.is_open:
+                is_pressed = pump.memory.is_pressed
+                why = OPERATOR if self._control.is_paused(pump.partition) else MEMORY if is_pressed else ""
+                if why != pump.paused:
+                    changes.setdefault(why, []).append(pump)
+        for why, pumps in changes.items():
+            self._change_pause(why, pumps)
 
-    def _deliver(self, rejected: list[Rejected], assigned: _Assigned, retry: Retry) -> None:
-        if rejected:
-            retry("delivering dead letters", self._dead_letters.round(assigned.partition, rejected).deliver)
-            assigned.status.dead_letters(rejected)
-            self._rejected += len(rejected)
+    def _change_pause(self, why: str, pumps: list[Pump]) -> None:
+        places = [TopicPartition(*pump.partition) for pump in pumps]
+        names = ", ".join(str(pump.partition) for pump in pumps)
+        if not why:
+            self._consumer.resume(places)
+        else:
+            self._consumer.pause(places)
+        if why == MEMORY:
+            waiting = sum(pump.memory.used for pump in pumps)
+            logger.info("%s: pauses %s, of which %d bytes wait to be stored", self.name, names, waiting)
+        elif why == OPERATOR or OPERATOR in {pump.paused for pump in pumps}:
+            logger.info("%s: an operator %s %s", self.name, "pauses" if why else "resumes", names)
+        for pump in pumps:
+            pump.paused = why
+            if why:
+                pump.status.paused(why)
+            else:
+                pump.status.running()
+
+    # Storing and committing
+
+    def _submit_due(self) -> None:
+        period = self._period()
+        for pump in self._pumps.values():
+            pump.submit_due(period)
+
+    def _rest(self) -> None:
+        """Now and then lets the writer see to the partitions for which there is nothing to store."""
+        if self._clock() - self._rested >= _REST_SECONDS:
+            self._rested = self._clock()
+            for pump in self._pumps.values():
+                pump.pass_marks()
+                pump.rest()
 
     def _collect(self) -> None:
-        for assigned in list(self._assigned.values()):
+        for pump in list(self._pumps.values()):
             try:
-                self._collect_stored(assigned)
+                self._collect_stored(pump)
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
-                assigned.status.fenced()
-                self._take_over_again(assigned)
+                pump.status.fenced()
+                self._take_over_again(pump)
         self._commit_async()
 
-    def _collect_stored(self, assigned: _Assigned) -> None:
-        for batch in assigned.queue.collect() if assigned.queue is not None else ():  # raises what storing raised
-            self._budget.add(-batch.memory)
-            assigned.stored = batch.next_offset
-            assigned.status.stored(batch)
+    def _collect_stored(self, pump: Pump) -> None:
+        for batch in pump.collect():  # raises what storing raised
             self._records += batch.count
             self._batches += 1
-            logger.debug("%s: stored %s (%d records)", self.name, batch, batch.count)
-        self._pass_marks(assigned)
 
-    def _pass_marks(self, assigned: _Assigned) -> None:
-        """Behind the last record that was read only marks of transactions are left: nothing of them is to be stored.
-
-        Without this the lag of an idle partition would stay above 0. The position stays, should a record come up there.
-        """
-        is_all_stored = assigned.batch is None and assigned.queue is not None and assigned.queue.is_idle
-        if is_all_stored and assigned.stored is not None and assigned.position <= assigned.stored < assigned.end:
-            assigned.stored = assigned.end
+    def _drain(self, leaving: Iterable[Pump]) -> None:
+        """Stores and commits what was read of these partitions, as far as the deadline allows."""
+        leaving = list(leaving)
+        for pump in leaving:
+            pump.submit()
+            pump.rest(leaving=True)
+        seconds = self._settings.drain_seconds
+        deadline = self._clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self._outage.is_away else seconds)
+        for pump in leaving:
+            pump.wait(max(0.0, deadline - self._clock()))
+            try:
+                self._collect_stored(pump)
+                self._collect_stored(pump)  # an error comes after what was stored before it
+            except Fenced as fenced:
+                logger.warning("%s: fenced: %s", self.name, fenced)
+                pump.status.fenced()
+        self._commit_at_last(leaving, deadline)
 
     def _commit_async(self) -> None:
-        offsets = _commits(self._assigned.values())
+        offsets = _commits(self._pumps.values())
         if not offsets:
             return
         try:
@@ -532,15 +480,13 @@ class SinkTask:
             return
         places = ", ".join(f"{tp.topic}-{tp.partition} at {tp.offset}" for tp in partitions)
         logger.warning("%s: commit of %s: %s; committed again", self.name, places, error.str())
-        for tp in partitions:
-            assigned = self._assigned.get(Partition(tp.topic, tp.partition))
-            if assigned is not None:
-                assigned.committed = None
+        for pump in self._pumps_of(partitions):
+            pump.committed = None
 
-    def _commit_at_last(self, leaving: Iterable[_Assigned], deadline: float) -> None:
+    def _commit_at_last(self, leaving: Iterable[Pump], deadline: float) -> None:
         """Commits and waits for the answer; a rebalance under way may refuse it for a moment."""
         # Also what seems to be committed: the answer to the commit before may still be on its way.
-        offsets = [TopicPartition(*a.partition, a.stored) for a in leaving if a.stored is not None]
+        offsets = [TopicPartition(*pump.partition, pump.stored) for pump in leaving if pump.stored is not None]
         if offsets and self._outage.is_away:
             logger.warning("%s: Kafka is away: what was stored last is not committed", self.name)
             return
@@ -555,52 +501,22 @@ class SinkTask:
                     return
                 time.sleep(_COMMIT_AGAIN_SECONDS)
 
-    # Pausing, for want of memory or because an operator asks for it
-
-    def _pause_and_resume(self, *, is_pressed: bool) -> None:
-        changes: dict[str, list[_Assigned]] = {}
-        for assigned in self._assigned.values():
-            if assigned.queue is not None:
-                why = OPERATOR if self._control.is_paused(assigned.partition) else MEMORY if is_pressed else ""
-                if why != assigned.paused:
-                    changes.setdefault(why, []).append(assigned)
-        for why, partitions in changes.items():
-            self._change_pause(why, partitions)
-
-    def _change_pause(self, why: str, partitions: list[_Assigned]) -> None:
-        places = [TopicPartition(*assigned.partition) for assigned in partitions]
-        if not why:
-            self._consumer.resume(places)
-        else:
-            self._consumer.pause(places)
-        if why == MEMORY:
-            logger.info("%s: pauses, %d bytes wait to be stored", self.name, self._budget.used)
-        elif why == OPERATOR or OPERATOR in {assigned.paused for assigned in partitions}:
-            names = ", ".join(str(assigned.partition) for assigned in partitions)
-            logger.info("%s: an operator %s %s", self.name, "pauses" if why else "resumes", names)
-        for assigned in partitions:
-            assigned.paused = why
-            if why:
-                assigned.status.paused(why)
-            else:
-                assigned.status.running()
-
     # Going back because an operator asks for it
 
     def _restart_asked(self) -> None:
-        for assigned in list(self._assigned.values()):
-            if assigned.queue is not None and (wish := self._control.take_restart(assigned.partition)) is not None:
-                self._control.done(Outcome(wish.number, self._restart(assigned, wish)))
+        for pump in list(self._pumps.values()):
+            if pump.is_open and (wish := self._control.take_restart(pump.partition)) is not None:
+                self._control.done(Outcome(wish.number, self._restart(pump, wish)))
 
-    def _restart(self, assigned: _Assigned, wish: Restart) -> str:
+    def _restart(self, pump: Pump, wish: Restart) -> str:
         """Stores what was read, commits the earlier offset and opens the partition anew; says why not, if not."""
-        self._drain([assigned])
-        if assigned.stored is None or wish.offset > assigned.stored:
-            error = f"offset {wish.offset} is not below {assigned.stored}: records would be left out"
+        self._drain([pump])
+        if pump.stored is None or wish.offset > pump.stored:
+            error = f"offset {wish.offset} is not below {pump.stored}: records would be left out"
         else:
-            error = self._commit_earlier(TopicPartition(*assigned.partition, wish.offset))
+            error = self._commit_earlier(TopicPartition(*pump.partition, wish.offset))
         # Also after an error: what draining has given up must be read again.
-        self._take_over_again(assigned)
+        self._take_over_again(pump)
         logger.warning(
             "%s: an operator restarts %s at %d%s", self.name, wish.partition, wish.offset, error and f": {error}"
         )
@@ -623,15 +539,14 @@ class SinkTask:
         self._looked_at = now
         if self._outage.is_away:
             self._ask_kafka()
+        for topic in list(self._missing_topics):
+            self._look_for_topic(topic)
         is_answering = not self._outage.is_away
-        for assigned in self._assigned.values():
-            end = self._end(assigned) if is_answering else None
+        for pump in self._pumps.values():
+            end = self._end(pump) if is_answering else None
             is_answering = is_answering and end is not None  # one that hangs is not asked for each partition
-            assigned.status.progress(
-                position=max(assigned.position, assigned.stored or 0),
-                stored=assigned.stored,
-                committed=assigned.committed,
-                end=end,
+            pump.status.progress(
+                position=max(pump.position, pump.stored or 0), stored=pump.stored, committed=pump.committed, end=end
             )
 
     def _ask_kafka(self) -> None:
@@ -645,17 +560,37 @@ class SinkTask:
             self.status.kafka_back()
             self._outage.over("the sink reads on")
 
-    def _end(self, assigned: _Assigned) -> int | None:
+    def _miss_topic(self, topic: str) -> None:
+        """Kafka has no such topic: told until it is there, for librdkafka tells it once."""
+        tries = self._missing_topics[topic] = self._missing_topics.get(topic, 0) + 1
+        self.status.topic_missing(topic, f"Kafka has no topic {topic}: run `manage.py setup_pipeline`", tries)
+
+    def _find_topic(self, topic: str) -> None:
+        if self._missing_topics.pop(topic, None):
+            self.status.topic_found(topic)
+
+    def _look_for_topic(self, topic: str) -> None:
+        try:
+            found = self._consumer.list_topics(topic, timeout=_LOOK_TIMEOUT).topics[topic]
+        except KafkaException as error:
+            logger.debug("%s: looking for topic %s: %s", self.name, topic, error.args[0].str())
+            return
+        if found.error is None:
+            self._find_topic(topic)
+        else:
+            self._miss_topic(topic)
+
+    def _end(self, pump: Pump) -> int | None:
         """The offset after the partition's last record, None when Kafka does not tell."""
-        tp = TopicPartition(*assigned.partition)
+        tp = TopicPartition(*pump.partition)
         end: int
         try:
-            if assigned.queue is not None and not assigned.paused:
+            if pump.is_open and not pump.paused:
                 _, end = self._consumer.get_watermark_offsets(tp, cached=True)
             else:  # the client keeps itself informed only while it fetches
                 _, end = self._consumer.get_watermark_offsets(tp, timeout=_LOOK_TIMEOUT)
         except KafkaException as error:
-            logger.debug("%s: the end of %s: %s", self.name, assigned.partition, error.args[0].str())
+            logger.debug("%s: the end of %s: %s", self.name, pump.partition, error.args[0].str())
             return None
         return end
 
@@ -671,23 +606,23 @@ class SinkTask:
             self._records,
             self._batches,
             (self._records - told_records) / (now - told_at),
-            self._rejected,
-            ", ".join(self._position(assigned) for assigned in self._assigned.values()),
+            self._rejected + sum(pump.rejected for pump in self._pumps.values()),
+            ", ".join(self._position(pump) for pump in self._pumps.values()),
         )
 
-    def _position(self, assigned: _Assigned) -> str:
-        stored = assigned.stored or 0
-        _, end = self._consumer.get_watermark_offsets(TopicPartition(*assigned.partition), cached=True)
-        return f"{assigned.partition} at {stored}" + (f" lag {max(0, end - stored)}" if end >= 0 else "")
+    def _position(self, pump: Pump) -> str:
+        stored = pump.stored or 0
+        _, end = self._consumer.get_watermark_offsets(TopicPartition(*pump.partition), cached=True)
+        return f"{pump.partition} at {stored}" + (f" lag {max(0, end - stored)}" if end >= 0 else "")
 
 
-def _commits(partitions: Iterable[_Assigned]) -> list[TopicPartition]:
+def _commits(pumps: Iterable[Pump]) -> list[TopicPartition]:
     """What is stored and not committed yet."""
     offsets = []
-    for assigned in partitions:
-        if assigned.stored is not None and assigned.stored != assigned.committed:
-            offsets.append(TopicPartition(*assigned.partition, assigned.stored))
-            assigned.committed = assigned.stored
+    for pump in pumps:
+        if pump.stored is not None and pump.stored != pump.committed:
+            offsets.append(TopicPartition(*pump.partition, pump.stored))
+            pump.committed = pump.stored
     return offsets
 
 
@@ -717,16 +652,3 @@ def _columns(messages: list[Message]) -> Columns:
         keys if keys.count(None) < len(keys) else None,
         headers if headers.count(None) < len(headers) else None,
     )
-
-
-def _repeated(offsets: Sequence[int], position: int) -> set[int]:
-    """The places of offsets that were read before."""
-    if isinstance(offsets, range) and offsets[0] >= position:
-        return set()
-    repeated = set()
-    for place, offset in enumerate(offsets):
-        if offset < position:
-            repeated.add(place)
-        else:
-            position = offset + 1
-    return repeated

@@ -1,28 +1,27 @@
-"""What a kind of sink has to offer: where its batches go. See sinks.hdfs and sinks.elasticsearch."""
+"""What the loop needs of others: where batches go, and where records go that can't be stored."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from sinks.loop.retry import Retry
 from sinks.records import Batch, Partition, Rejected
 
 
 class PartitionWriter(Protocol):
-    """A partition that was taken over.
+    """A partition that was taken over. Its work is done in steps (see sinks.loop.retry).
 
     resume_at: the offset at which reading goes on, None for the beginning of the partition.
     """
 
     resume_at: int | None
 
-    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+    async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         """Stores consecutive batches; when it returns, their records are safe, but for those returned as rejected.
 
-        Runs beside the task's own thread. Steps that may work later are tried again by `retry`. Raises Fenced when
-        another owner took the partition over, Fatal when the sink must stop, Cancelled when the partition was given up.
+        Runs beside the task's own thread. Raises Fenced when another owner took the partition over, Fatal when the sink
+        must stop, Cancelled when the partition was given up.
         """
 
-    def rest(self, retry: Retry, *, leaving: bool) -> None:
+    async def rest(self, *, leaving: bool) -> None:
         """Called now and then while nothing waits to be stored; never during `store`. Closes what has been open long.
 
         leaving: the partition is given up in good order: closes everything. Raises as `store`.
@@ -39,7 +38,7 @@ class Writer(Protocol):
     ordered: bool
     group: int
 
-    def open(self, partition: Partition, committed: int | None, retry: Retry) -> PartitionWriter:
+    async def open(self, partition: Partition, committed: int | None) -> PartitionWriter:
         """Takes a partition over, before its first record is read.
 
         committed: the offset that Kafka holds for the group, None when there is none. Raises as PartitionWriter.store.
@@ -47,3 +46,11 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Gives up connections; nothing else is called afterwards."""
+
+
+class Letters(Protocol):
+    """Delivers records that can't be stored to their dead-letter topic."""
+
+    def round(self, partition: Partition, rejected: Sequence[Rejected]) -> Callable[[], None]:
+        """A step that delivers these: it returns once Kafka has all of them. It raises Pending while Kafka is at it,
+        Retriable when some did not arrive; the next call sends those alone."""

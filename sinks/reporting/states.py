@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sinks.errors import Retriable
-from sinks.loop.memory import MemoryBudget
 from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, State, TaskReport
@@ -31,29 +30,28 @@ class _Since(NamedTuple):
 
 
 class _WorstState:
-    """The worst state of the threads that serve a task or a partition: failed, then backing off, then what was set."""
+    """The worst state of all that serves a task or a partition: failed, then backing off, then what was set."""
 
     def __init__(self, first: State, wall_clock: Callable[[], float]) -> None:
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._was_set = _Since(first, wall_clock())
-        self._backing_off: dict[int, _Since] = {}  # by thread, since the first failure of its step
+        self._backing_off: dict[object, _Since] = {}  # by what waits, since the first failure of its step
         self._failure: _Since | None = None
 
     def set(self, state: State, reason: str = "") -> None:
         with self._lock:
             self._was_set = _Since(state, self._wall_clock(), reason)
 
-    def back_off(self, reason: str, tries: int) -> None:
-        thread = threading.get_ident()
+    def back_off(self, work: object, reason: str, tries: int) -> None:
         with self._lock:
-            earlier = self._backing_off.get(thread)
+            earlier = self._backing_off.get(work)
             moment = earlier.moment if earlier else self._wall_clock()
-            self._backing_off[thread] = _Since("backing off", moment, reason, tries)
+            self._backing_off[work] = _Since("backing off", moment, reason, tries)
 
-    def go_on(self) -> None:
+    def go_on(self, work: object) -> None:
         with self._lock:
-            if self._backing_off.pop(threading.get_ident(), None) and not self._backing_off:
+            if self._backing_off.pop(work, None) and not self._backing_off:
                 self._was_set = self._was_set._replace(moment=self._wall_clock())
 
     def fail(self, reason: str) -> None:
@@ -134,16 +132,16 @@ class PartitionStatus:
         self._held = why == OPERATOR
         self._state.set("paused", why)
 
-    def backing_off(self, what: str, error: Retriable, tries: int) -> None:
-        """A step of the calling thread has failed for the `tries`-th time and will be tried again."""
+    def backing_off(self, work: object, what: str, error: Retriable, tries: int) -> None:
+        """A step of a piece of work has failed for the `tries`-th time and will be tried again."""
         self._metrics.retried(self._partition, error.reason)
         if tries == 1:
             self._history.add_error(str(self._partition), f"{what}: {error}")
-        self._state.back_off(f"{what}: {error}", tries)
+        self._state.back_off(work, f"{what}: {error}", tries)
 
-    def goes_on(self) -> None:
-        """The step of the calling thread has ended, well or not."""
-        self._state.go_on()
+    def goes_on(self, work: object) -> None:
+        """The step of a piece of work has ended, well or not."""
+        self._state.go_on(work)
 
     def failed(self, why: str) -> None:
         """The task that owns the partition has ended by an error."""
@@ -213,11 +211,21 @@ class TaskStatus:
         """Kafka has not answered for the `tries`-th time."""
         if tries == 1:
             self._history.add_error(self._name, why)
-        self._state.back_off(why, tries)
+        self._state.back_off("kafka", why, tries)
 
     def kafka_back(self) -> None:
         """Kafka has answered."""
-        self._state.go_on()
+        self._state.go_on("kafka")
+
+    def topic_missing(self, topic: str, why: str, tries: int) -> None:
+        """Kafka has said for the `tries`-th time that it has no such topic."""
+        if tries == 1:
+            self._history.add_error(self._name, why)
+        self._state.back_off(("topic", topic), why, tries)
+
+    def topic_found(self, topic: str) -> None:
+        """Kafka has the topic now."""
+        self._state.go_on(("topic", topic))
 
     def failed(self, error: BaseException) -> None:
         """The task has ended by an error, and its partitions with it."""
@@ -250,19 +258,19 @@ class TaskStatus:
 class SinkStatus:
     """The state of a sink's process.
 
-    sink: its name. tasks: all tasks of the process. budget: the memory that they share.
+    sink: its name. tasks: all tasks of the process. buffered: the bytes that they hold in memory.
     """
 
     def __init__(
         self,
         sink: str,
         tasks: Iterable[TaskStatus],
-        budget: MemoryBudget,
+        buffered: Callable[[], int],
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._sink = sink
         self._tasks = list(tasks)
-        self._budget = budget
+        self._buffered = buffered
         self._since = datetime.fromtimestamp(wall_clock(), UTC)
 
     def report(self) -> SinkReport:
@@ -273,7 +281,7 @@ class SinkStatus:
             sink=self._sink,
             healthy=all(task.healthy for task in tasks) and all(partition.healthy for partition in partitions),
             since=self._since,
-            buffered_bytes=self._budget.used,
+            buffered_bytes=self._buffered(),
             records=sum(task.records for task in self._tasks),
             tasks=tasks,
             partitions=sorted(partitions, key=lambda partition: (partition.topic, partition.partition)),

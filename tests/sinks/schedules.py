@@ -321,6 +321,6 @@ class WithoutFence(Ownership):
 class WithoutRecord(Ownership):
     """Trusts Kafka's committed offset alone."""
 
-    def take_over(self, retry: Retry) -> int | None:
-        super().take_over(retry)
+    async def take_over(self) -> int | None:
+        await super().take_over()
         return None

@@ -21,6 +21,7 @@ from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Fatal, Retriable
 from sinks.records import Batch, Columns, Partition, Record, Rejected, Run
 from sinks.reporting.metrics import SinkMetrics
+from tests.sinks.schedules import hasty_retry
 from tests.support import event
 
 PARTITION = Partition("select-color", 2)
@@ -307,14 +308,6 @@ def partition_of(client: FakeElasticsearch) -> ElasticsearchPartition:
 
 
 def store(client: FakeElasticsearch, *batches: list[bytes]) -> list[Rejected]:
-    def retry(what: str, action: Callable[[], Any]) -> Any:
-        for _ in range(10):
-            try:
-                return action()
-            except Retriable:
-                continue
-        raise AssertionError(what)
-
     offset = 0
     read = []
     for values in batches:
@@ -323,7 +316,7 @@ def store(client: FakeElasticsearch, *batches: list[bytes]) -> list[Rejected]:
         offset += len(values)
         read.append(batch)
     partition = partition_of(client)
-    return [rejected for batch in read for rejected in partition.store([batch], retry)]
+    return [rejected for batch in read for rejected in hasty_retry().run(partition.store([batch]))]
 
 
 @pytest.mark.parametrize("poison", [0, 4, 9])
@@ -365,7 +358,7 @@ def test_batches_that_wait_go_together() -> None:
     for number in range(3):
         batches.append(Batch(PARTITION, number, 0, opened_at=0.0))
         batches[-1].add(Columns([number], [event(number)], [0]), {})
-    assert partition_of(client).store(batches, lambda what, action: action()) == []  # type: ignore[arg-type]
+    assert hasty_retry().run(partition_of(client).store(batches)) == []
     assert client.requests == [3]
     assert len(client.documents) == 3
 

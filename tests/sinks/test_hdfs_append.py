@@ -33,7 +33,7 @@ class Fixture:
         self.published = 0
         target = HdfsTarget(path="/data", mode="append", folders=folders, **limits)
         ownership = Ownership(self.hdfs, LAYOUT)
-        ownership.take_over(hasty_retry())
+        hasty_retry().run(ownership.take_over())
         assert target.roll is not None
         self.partition = AppendPartition(
             PARTITION,
@@ -50,10 +50,10 @@ class Fixture:
         """A batch of the events of these numbers."""
         batch = Batch(PARTITION, offsets[0], 0, opened_at=0.0)
         batch.add(Columns(offsets, [event(offset) for offset in offsets], [0] * len(offsets)), {})
-        self.partition.store([batch], hasty_retry())
+        hasty_retry().run(self.partition.store([batch]))
 
     def rest(self, *, leaving: bool = False) -> None:
-        self.partition.rest(hasty_retry(), leaving=leaving)
+        hasty_retry().run(self.partition.rest(leaving=leaving))
 
     def paths(self) -> list[str]:
         """The visible files."""
@@ -150,7 +150,7 @@ def test_cutting_what_a_killed_writer_left_is_told_and_is_no_failure(caplog: pyt
     caplog.set_level(logging.INFO)
     task = TaskStatus("sink/0", SinkMetrics())
     retry = Retry("sink/0 t-0", Backoff(1e-9, 1e-9), threading.Event(), task.assign(PARTITION))
-    Ownership(fixture.hdfs, LAYOUT).take_over(retry)
+    retry.run(Ownership(fixture.hdfs, LAYOUT).take_over())
     assert fixture.files() == {"t-0-~00-~01.log": [0, 1]}
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("INFO", f"{path}: cut to its committed {whole} bytes; the 4 after them are written again")
@@ -165,7 +165,7 @@ def test_cutting_that_takes_long_is_a_failure(
     fixture = Fixture()
     fixture.store(0, 1)
     fixture.hdfs.files[fixture.paths()[0]].data += b"torn"
-    Ownership(fixture.hdfs, LAYOUT).take_over(hasty_retry())
+    hasty_retry().run(Ownership(fixture.hdfs, LAYOUT).take_over())
     assert "cutting t-0-00000000000000000000.open failed (try 1" in caplog.text
 
 
@@ -176,9 +176,9 @@ def test_an_open_file_that_is_missing_or_too_short_halts_the_next_owner() -> Non
     file = fixture.hdfs.files[path]
     file.data = file.data[:-1]
     with pytest.raises(Fatal, match="has less than"):
-        Ownership(fixture.hdfs, LAYOUT).take_over(hasty_retry())
+        hasty_retry().run(Ownership(fixture.hdfs, LAYOUT).take_over())
     fixture = Fixture()
     fixture.store(0, 1)
     fixture.hdfs.delete(path)
     with pytest.raises(Fatal, match="is missing, of which"):
-        Ownership(fixture.hdfs, LAYOUT).take_over(hasty_retry())
+        hasty_retry().run(Ownership(fixture.hdfs, LAYOUT).take_over())

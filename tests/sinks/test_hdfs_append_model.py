@@ -22,7 +22,7 @@ from sinks.files.recovery import LeftOpen
 from sinks.files.store import Content, NotFound
 from sinks.files.writer import FlushPartition
 from sinks.hdfs.config import HdfsTarget
-from sinks.loop.retry import Retry
+from sinks.loop.retry import attempt
 from sinks.records import Batch, Columns, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
@@ -80,8 +80,8 @@ def consume(
         clock = iter(range(10_000)).__next__
         callbacks: Any = {"check_identity": lambda: None, "published": lambda files: None}
         try:
-            stored = owner.take_over(retry)
-            position = committed or 0 if stored is None else max(stored, committed or 0)
+            stored = retry.run(owner.take_over())
+            position = committed or 0 if stored is None else stored
             if rng.choice(modes) == "append":
                 partition: AppendPartition | FlushPartition = AppendPartition(
                     LAYOUT.partition, owner, position, layout, limits, **callbacks, clock=clock
@@ -95,11 +95,11 @@ def consume(
                     if end > position:
                         batches.append(batch(position, end))
                     position = end
-                partition.store(batches, retry)
+                retry.run(partition.store(batches))
                 kafka.committed = position
                 if rng.random() < 0.3:
-                    partition.rest(retry, leaving=False)
-            partition.rest(retry, leaving=True)
+                    retry.run(partition.rest(leaving=False))
+            retry.run(partition.rest(leaving=True))
         except Fenced:
             continue
         return
@@ -120,9 +120,9 @@ class WithoutProof(Ownership):
 class AppendingAgain(Ownership):
     """Repeats an append that did not work, or perhaps did."""
 
-    def append(self, file: OpenFile, data: Content, retry: Retry) -> None:
+    async def append(self, file: OpenFile, data: Content) -> None:
         try:
-            retry("appending", lambda: self._client.append(f"{self._layout.data}/{file.path}", data))
+            await attempt("appending", lambda: self._client.append(f"{self._layout.data}/{file.path}", data))
         except NotFound as error:
             raise Fenced(file.path) from error
 

@@ -175,7 +175,7 @@ def test_batches_whose_files_would_have_one_name_are_not_stored() -> None:
         published=lambda count: None,
     )
     with pytest.raises(Fatal, match=r"same\.log"):
-        partition.store(batches, hasty_retry())
+        hasty_retry().run(partition.store(batches))
 
 
 def test_a_flush_writes_one_file_for_each_folder() -> None:

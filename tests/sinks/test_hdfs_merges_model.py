@@ -84,7 +84,9 @@ def batch(first: int, end: int) -> Batch:
 
 
 def writer(hdfs: MemoryHdfs, roll: RollLimits | None = None) -> FilesWriter:
-    return FilesWriter(hdfs, path="/data", sink="sink", files=FILES, topic_id=lambda topic: "id", roll=roll)
+    return FilesWriter(
+        hdfs, path="/data", sink="sink", group="group", files=FILES, topic_id=lambda topic: "id", roll=roll
+    )
 
 
 def compact(hdfs: MemoryHdfs, files: FileLayout = FILES, target: int = 32) -> list[str]:
@@ -112,9 +114,9 @@ def check_nothing_twice(hdfs: MemoryHdfs) -> None:
 def stored(hdfs: MemoryHdfs, files: int = 10) -> MemoryHdfs:
     """With so many files of three records."""
     hdfs.folders.add("/data")
-    owned = writer(hdfs).open(PARTITION, None, hasty_retry())
+    owned = hasty_retry().run(writer(hdfs).open(PARTITION, None))
     for first in range(0, files * 3, 3):
-        owned.store([batch(first, first + 3)], hasty_retry())
+        hasty_retry().run(owned.store([batch(first, first + 3)]))
     return hdfs
 
 
@@ -253,13 +255,13 @@ def put_back(hdfs: MemoryHdfs, entry: str) -> None:
 def test_a_compaction_that_another_one_fenced_stops_and_does_no_harm() -> None:
     hdfs = stored(MemoryHdfs())
     first = Merges(hdfs, LAYOUT)
-    first.take_over(hasty_retry())
+    hasty_retry().run(first.take_over())
     compact(hdfs)
     after = {path: file.data for path, file in hdfs.files.items()}
     names = tuple(f"topic-0-{first:020d}-{first + 2:020d}.log" for first in (0, 3))
     merge = Merge(folder="/data", name=f"topic-0-{0:020d}-{5:020d}.log", originals=names, joins=True)
     with pytest.raises(Fenced):
-        first.replace(merge, b"0;\n1;\n2;\n3;\n4;\n5;\n", hasty_retry(), nothing=b"")
+        hasty_retry().run(first.replace(merge, b"0;\n1;\n2;\n3;\n4;\n5;\n", nothing=b""))
     assert {path: file.data for path, file in hdfs.files.items() if "pending" not in path} == after
 
 
@@ -284,16 +286,16 @@ def test_a_folder_that_is_not_there_is_named(folder: str) -> None:
 def test_a_merge_whose_folder_is_gone_is_named_and_stops_neither_rewind_nor_sink() -> None:
     hdfs = stored(MemoryHdfs())
     merges = Merges(hdfs, LAYOUT)
-    merges.take_over(hasty_retry())
+    hasty_retry().run(merges.take_over())
     merge = Merge(folder="/data/dt=1", name=f"topic-1-{0:020d}-{1:020d}.log", originals=("a", "b"), joins=True)
     named = rf"the merge in {LAYOUT.compaction}/committed/\w+/1 can't be finished"
     with pytest.raises(Fatal, match=named):
-        merges.replace(merge, b"0;\n1;\n", hasty_retry(), nothing=b"")
+        hasty_retry().run(merges.replace(merge, b"0;\n1;\n", nothing=b""))
     with pytest.raises(Fatal, match=named):
         compact(hdfs)
     with pytest.raises(Fatal, match=named):
         go_to(hdfs, 12)
-    assert writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at == 30
+    assert hasty_retry().run(writer(hdfs).open(PARTITION, 30)).resume_at == 30
     hdfs.make_folders("/data/dt=1")
     compact(hdfs)
     assert hdfs.files[merge.path].data == b"0;\n1;\n"
@@ -324,7 +326,7 @@ def test_a_rewind_killed_at_any_operation_is_finished_by_the_next(offset: int, l
             # When all was done but for the last answer, 13 is further than the beginning of its file.
             with suppress(Fatal) if (offset, lost_answer) == (13, True) else nullcontext():
                 go_to(hdfs, offset)
-            resume_at = writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at
+            resume_at = hasty_retry().run(writer(hdfs).open(PARTITION, 30)).resume_at
         assert resume_at == offset - offset % 3, f"killed at operation {number}"
         assert visible(hdfs) == Counter(range(resume_at))
         assert sum(path.startswith(LAYOUT.replaced) for path in hdfs.files) == 10 - resume_at // 3
@@ -338,14 +340,14 @@ def test_a_rewind_forward_leaves_records_out_and_moves_no_file() -> None:
         go_to(hdfs, 40)
     go_to(hdfs, 40, skip=True)
     assert visible(hdfs) == before
-    assert writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at == 40
+    assert hasty_retry().run(writer(hdfs).open(PARTITION, 30)).resume_at == 40
 
 
 def test_a_rewind_before_anything_was_stored_says_where_to_begin() -> None:
     hdfs = MemoryHdfs()
     hdfs.folders.add("/data")
     go_to(hdfs, 7, skip=True)
-    assert writer(hdfs).open(PARTITION, None, hasty_retry()).resume_at == 7
+    assert hasty_retry().run(writer(hdfs).open(PARTITION, None)).resume_at == 7
 
 
 def test_a_file_that_holds_the_offset_in_its_middle_is_replaced_as_a_whole() -> None:
@@ -367,8 +369,8 @@ def test_files_of_an_earlier_format_are_replaced_too_and_others_are_told() -> No
 
 def test_open_files_are_told_as_the_sinks_own() -> None:
     hdfs = stored(MemoryHdfs())
-    writer(hdfs, RollLimits(10, 10_000, 1000.0, 1)).open(PARTITION, None, hasty_retry()).store(
-        [batch(30, 33)], hasty_retry()
+    hasty_retry().run(
+        hasty_retry().run(writer(hdfs, RollLimits(10, 10_000, 1000.0, 1)).open(PARTITION, None)).store([batch(30, 33)])
     )
     plan = Rewind(hdfs, LAYOUT, FILES).plan(24)
     assert [file.first for file in plan.replaced] == [24, 27]
@@ -455,13 +457,13 @@ def consume(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
     while True:
         roll = RollLimits(rng.choice([3, 10]), 10_000, 1000.0, 1) if rng.random() < 0.4 else None
         try:
-            owned = writer(hdfs, roll).open(PARTITION, kafka.committed, hasty_retry())
+            owned = hasty_retry().run(writer(hdfs, roll).open(PARTITION, kafka.committed))
             position = owned.resume_at or 0
             while position < RECORDS:
                 end = min(position + rng.randint(1, 4), RECORDS)
-                owned.store([batch(position, end)], hasty_retry())
+                hasty_retry().run(owned.store([batch(position, end)]))
                 kafka.committed = position = end
-            owned.rest(hasty_retry(), leaving=True)
+            hasty_retry().run(owned.rest(leaving=True))
         except Fenced:
             continue
         return
@@ -606,9 +608,9 @@ def test_a_rewind_that_slept_until_another_had_finished_it_moves_no_new_file(rew
         if operation == "walk":
             hdfs.before = lambda name: None
             go_to(hdfs, 12)
-            owned = writer(hdfs).open(PARTITION, 30, hasty_retry())
+            owned = hasty_retry().run(writer(hdfs).open(PARTITION, 30))
             for first in range(12, 30, 2):
-                owned.store([batch(first, first + 2)], hasty_retry())
+                hasty_retry().run(owned.store([batch(first, first + 2)]))
 
     hdfs.before = let_others_go_on
     if rewind_type is Rewind:
@@ -633,7 +635,7 @@ def test_a_sink_waits_while_a_rewind_is_unfinished() -> None:
 
     hdfs.before = give_up_at_last
     with pytest.raises(Cancelled):
-        writer(hdfs).open(PARTITION, 30, Retry("sink", Backoff(1e-9, 1e-9), given_up))
+        Retry("sink", Backoff(1e-9, 1e-9), given_up).run(writer(hdfs).open(PARTITION, 30))
     hdfs.before = lambda name: None
     go_to(hdfs, 12)
-    assert writer(hdfs).open(PARTITION, 30, hasty_retry()).resume_at == 12
+    assert hasty_retry().run(writer(hdfs).open(PARTITION, 30)).resume_at == 12

@@ -37,8 +37,8 @@ def consume(
         committed = kafka.committed
         ownership = ownership_type(hdfs, LAYOUT)
         try:
-            stored = ownership.take_over(retry)
-            position = committed or 0 if stored is None else max(stored, committed or 0)
+            stored = retry.run(ownership.take_over())
+            position = committed or 0 if stored is None else stored
             while position < RECORDS:
                 files: dict[str, Callable[[], Content]] = {}
                 first = position
@@ -48,7 +48,7 @@ def consume(
                         content = b"".join(b"%d;\n" % offset for offset in range(position, end))
                         files[f"topic-0-{position:020d}-{end - 1:020d}.log"] = partial(bytes, content)
                     position = end
-                ownership.store(files, first, position - 1, retry)
+                retry.run(ownership.store(files, first, position - 1))
                 kafka.committed = position
         except Fenced:
             continue
@@ -82,6 +82,6 @@ def test_an_upload_that_a_later_owner_removed_under_way_means_fenced() -> None:
     hdfs = MemoryHdfs(after=remove)
     hdfs.folders.add("/data")
     ownership = Ownership(hdfs, LAYOUT)
-    ownership.take_over(hasty_retry())
+    hasty_retry().run(ownership.take_over())
     with pytest.raises(Fenced):
-        ownership.store({"topic-0.log": lambda: b"0\n"}, 0, 0, hasty_retry())
+        hasty_retry().run(ownership.store({"topic-0.log": lambda: b"0\n"}, 0, 0))

@@ -8,7 +8,6 @@ import pytest
 from django.db import OperationalError
 
 from sinks.control import Control, Outcome, Restart
-from sinks.loop.memory import MemoryBudget
 from sinks.models import SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting import heartbeat as module
@@ -28,7 +27,7 @@ class Sink:
         self.now = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
         self.task = TaskStatus("hdfs/0", SinkMetrics("hdfs"))
         self.partition = self.task.assign(PARTITION)
-        self.status = SinkStatus("hdfs", [self.task], MemoryBudget(1_000))
+        self.status = SinkStatus("hdfs", [self.task], lambda: 0)
         self.control = Control()
         self.heartbeat = Heartbeat("hdfs", self.status.report, self.control, every_seconds=0.02, now=lambda: self.now)
 

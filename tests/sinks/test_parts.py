@@ -98,16 +98,28 @@ def test_a_line_is_the_bytes_as_they_came_unless_they_span_lines(value: bytes, l
     assert as_line(value) == line + b"\n"
 
 
-def test_memory_is_pressed_from_the_bound_until_a_sixteenth_of_it_is_free() -> None:
+def test_memory_is_pressed_from_the_bound_until_a_sixteenth_of_the_rest_is_free() -> None:
     budget = MemoryBudget(160)
-    budget.add(159)
-    assert not budget.pressed
-    budget.add(1)
-    assert budget.pressed
-    budget.add(-10)
-    assert budget.pressed
-    budget.add(-1)
-    assert not budget.pressed
+    share = budget.join()  # 80 of its own, and 80 of the common rest
+    pressed = []
+    for size in (159, 1, -5, -1):
+        share.add(size)
+        pressed.append(share.press(budget.rest_used))
+    assert pressed == [False, True, True, False]
+
+
+def test_a_partition_that_is_stuck_leaves_each_other_its_share_of_the_memory() -> None:
+    budget = MemoryBudget(160)
+    stuck, other = budget.join(), budget.join()
+    stuck.add(40 + 80)
+    assert stuck.press(budget.rest_used)
+    other.add(39)
+    assert not other.press(budget.rest_used)
+    other.add(1)
+    assert other.press(budget.rest_used)
+    assert budget.used == budget.limit
+    stuck.close()
+    assert not other.press(budget.rest_used)
 
 
 def test_key_and_headers_count_as_memory() -> None:

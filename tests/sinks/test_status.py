@@ -14,7 +14,6 @@ from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Cancelled, Retriable
-from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
@@ -38,16 +37,19 @@ class Clock:
         return self.now
 
 
+WORK = object()
+
+
 class Sink:
     """A sink of one task and one partition, as it is before its servers are there."""
 
     def __init__(self) -> None:
         self.clock = Clock()
         self.metrics = SinkMetrics("hdfs")
-        self.budget = MemoryBudget(1_000_000)
+        self.buffered = 0
         self.task = TaskStatus("hdfs/0", self.metrics, self.clock)
         self.partition = self.task.assign(PARTITION)
-        self.status = SinkStatus("hdfs", [self.task], self.budget, self.clock)
+        self.status = SinkStatus("hdfs", [self.task], lambda: self.buffered, self.clock)
         self.metrics.registry.register(StateCollector(self.status.report))
         self._app = monitor_app(self.metrics.registry, self.status)
 
@@ -90,10 +92,10 @@ def test_a_partition_is_in_one_state_since_a_moment(sink: Sink) -> None:
     assert sink.state() == ("paused", 1_002, "memory", 0)
     for tries in (1, 2):
         sink.clock.now += 10
-        sink.partition.backing_off("uploading 0-9", AWAY, tries)
+        sink.partition.backing_off(WORK, "uploading 0-9", AWAY, tries)
     assert sink.state() == ("backing off", 1_012, "uploading 0-9: connection refused", 2)
     sink.clock.now = 1_030
-    sink.partition.goes_on()
+    sink.partition.goes_on(WORK)
     assert sink.state() == ("paused", 1_030, "memory", 0)
     assert sink.sample("sink_pauses_total", **LABELS) == 1
     assert sink.sample("sink_partition_state", **LABELS, state="paused") == 1
@@ -102,13 +104,11 @@ def test_a_partition_is_in_one_state_since_a_moment(sink: Sink) -> None:
 
 def test_a_partition_backs_off_until_the_last_of_its_steps_works(sink: Sink) -> None:
     sink.partition.running()
-    sink.partition.backing_off("bulk 1", AWAY, 1)
+    sink.partition.backing_off(WORK, "bulk 1", AWAY, 1)
     sink.clock.now = 1_005
-    other = threading.Thread(target=lambda: sink.partition.backing_off("bulk 2", AWAY, 1))
-    other.start()
-    other.join()
+    sink.partition.backing_off(object(), "bulk 2", AWAY, 1)
     assert sink.state() == ("backing off", 1_000, "bulk 1: connection refused", 1)
-    sink.partition.goes_on()
+    sink.partition.goes_on(WORK)
     assert sink.state() == ("backing off", 1_005, "bulk 2: connection refused", 1)
 
 
@@ -116,7 +116,7 @@ def test_an_operators_pause_is_told_apart_from_one_for_memory(sink: Sink) -> Non
     sink.partition.running()
     sink.partition.paused(OPERATOR)
     assert sink.state() == ("paused", 1_000, "operator", 0)
-    sink.partition.backing_off("bulk 1", AWAY, 1)
+    sink.partition.backing_off(WORK, "bulk 1", AWAY, 1)
     (partition,) = sink.status.report().partitions
     assert (partition.state, partition.held) == ("backing off", True)
     assert sink.sample("sink_pauses_total", **LABELS) == 0
@@ -125,9 +125,9 @@ def test_an_operators_pause_is_told_apart_from_one_for_memory(sink: Sink) -> Non
 def test_recent_errors_and_writes_are_told_also_when_the_partition_has_moved(sink: Sink) -> None:
     sink.partition.running()
     for tries in (1, 2):
-        sink.partition.backing_off("bulk 1", AWAY, tries)
+        sink.partition.backing_off(WORK, "bulk 1", AWAY, tries)
     sink.clock.now = 1_007
-    sink.partition.goes_on()
+    sink.partition.goes_on(WORK)
     sink.partition.stored(batch(3))
     (partition,) = sink.status.report().partitions
     assert (partition.records, partition.last_write and partition.last_write.timestamp()) == (3, 1_007)
@@ -169,7 +169,7 @@ def test_a_given_up_step_backs_off_no_longer(sink: Sink) -> None:
 
 def test_healthz_tells_which_partition_has_backed_off_for_some_seconds(sink: Sink) -> None:
     sink.partition.running()
-    sink.partition.backing_off("uploading 0-9", AWAY, 1)
+    sink.partition.backing_off(WORK, "uploading 0-9", AWAY, 1)
     assert sink.get("/healthz")[0] == "200 OK"  # one failed try is no outage
     sink.clock.now += 5
     status, body = sink.get("/healthz")
@@ -182,7 +182,7 @@ def test_healthz_tells_which_partition_has_backed_off_for_some_seconds(sink: Sin
     assert partition["reason"] == "uploading 0-9: connection refused"
     assert partition["since"] == "1970-01-01T00:16:40Z"
     assert sink.sample("sink_healthy", sink="hdfs") == 0
-    sink.partition.goes_on()
+    sink.partition.goes_on(WORK)
     status, body = sink.get("/healthz")
     assert (status, json.loads(body)) == ("200 OK", {"healthy": True})
 
@@ -245,7 +245,7 @@ def test_the_end_is_remembered_while_it_can_not_be_asked(sink: Sink) -> None:
 
 def test_metrics_are_prometheus_text(sink: Sink) -> None:
     sink.partition.stored(batch(3))
-    sink.budget.add(500)
+    sink.buffered = 500
     status, body = sink.get("/metrics")
     assert status == "200 OK"
     lines = body.decode().splitlines()
@@ -312,7 +312,7 @@ def test_bulk_requests_count_documents_and_retries_by_status(sink: Sink, busy: B
     retry = Retry("task", Backoff(0.001, 0.001), threading.Event(), status)
     partition = ElasticsearchPartition(client, actions, None, check_topic=lambda: None, metrics=sink.metrics)
     with sink.metrics.flush():
-        rejected = partition.store([batch(4)], retry)
+        rejected = retry.run(partition.store([batch(4)]))
     client.close()
     assert [(letter.record.offset, letter.kind) for letter in rejected] == [(2, "refused")]
     assert sink.sample("sink_documents_total", **LABELS) == 3

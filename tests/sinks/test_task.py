@@ -3,8 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +15,12 @@ from kafka_client.log import Outage
 from sinks.control import Control, Outcome, Restart
 from sinks.dead_letters.producing import DeadLetters
 from sinks.errors import Fatal
+from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.retry import Backoff, Retry
+from sinks.loop.retry import Backoff, Steps, attempt
 from sinks.loop.storing import StoreQueue
 from sinks.loop.task import SinkTask, TaskSettings
+from sinks.loop.workers import Workers
 from sinks.records import Batch, BatchLimits, Partition, Rejected
 from tests.support import event, wait_until
 
@@ -129,14 +130,14 @@ class ListWriter:
         self.resume_at = resume_at
         self.offsets: list[int] = []
 
-    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "ListWriter":
+    async def open(self, partition: Partition, committed: int | None) -> "ListWriter":
         return self
 
-    def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+    async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         self.offsets += [record.offset for batch in batches for record in batch.records]
         return []
 
-    def rest(self, retry: Retry, *, leaving: bool) -> None: ...
+    async def rest(self, *, leaving: bool) -> None: ...
 
     def close(self) -> None: ...
 
@@ -155,6 +156,7 @@ def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> Sin
             in_flight=1,
             drain_seconds=5,
             backoff=Backoff(),
+            letter_bound=LetterBound(1_000, 0.5),
         ),
         **options,
     )
@@ -264,7 +266,7 @@ def test_a_task_closes_its_consumer_also_after_a_fatal_error_of_kafkas_client(
 
 def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
     class Broken(ListWriter):
-        def store(self, batches: Sequence[Batch], retry: Retry) -> list[Rejected]:
+        async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
             raise Fatal("permission denied")
 
     task = make_task(FakeConsumer([range(10, 20)]), Broken(10))
@@ -299,7 +301,7 @@ def test_a_task_ends_with_all_stored_when_kafka_never_lets_it_leave(monkeypatch:
 class CommittedWriter(ListWriter):
     """Goes on where Kafka says, as the writer of Elasticsearch does."""
 
-    def open(self, partition: Partition, committed: int | None, retry: Retry) -> "ListWriter":
+    async def open(self, partition: Partition, committed: int | None) -> "ListWriter":
         self.resume_at = committed
         return self
 
@@ -376,7 +378,7 @@ class RestingWriter(ListWriter):
         super().__init__(10)
         self.rests: list[tuple[int, bool]] = []
 
-    def rest(self, retry: Retry, *, leaving: bool) -> None:
+    async def rest(self, *, leaving: bool) -> None:
         self.rests.append((len(self.offsets), leaving))
 
 
@@ -404,17 +406,26 @@ def test_a_partition_is_left_once_what_waits_is_stored() -> None:
     left: list[tuple[int, bool]] = []
     busy = threading.Event()
 
-    def store(batches: list[Batch]) -> None:
-        busy.wait(10)
+    async def store(batches: list[Batch]) -> None:
+        await attempt("waiting", lambda: busy.wait(10))
         stored.extend(batch.first_offset for batch in batches)
 
-    with ThreadPoolExecutor(1) as pool:
-        queue = StoreQueue(pool, store, lambda leaving: left.append((len(stored), leaving)), ordered=True, group=1)
-        for first in (10, 20, 30):
-            queue.add(Batch(PARTITION, first, 0, opened_at=0.0))
-        queue.rest()
-        queue.rest(leaving=True)
-        assert left == []
-        busy.set()
-        queue.wait(10)
-        assert left == [(3, True)]
+    async def rest(leaving: bool) -> None:
+        left.append((len(stored), leaving))
+
+    workers = Workers(1, "test")
+    queue = StoreQueue(workers, lambda b: steps(store(b)), lambda leaving: steps(rest(leaving)), at_once=1, group=1)
+    for first in (10, 20, 30):
+        queue.add(Batch(PARTITION, first, 0, opened_at=0.0))
+    queue.rest()
+    queue.rest(leaving=True)
+    assert left == []
+    busy.set()
+    queue.wait(10)
+    assert left == [(3, True)]
+    workers.close()
+
+
+def steps(work: Coroutine[Any, Any, None]) -> Steps[None]:
+    """Work of a partition that is not given up."""
+    return Steps(work, who="test", backoff=Backoff(), cancelled=threading.Event())

@@ -1,0 +1,50 @@
+"""Bounds the dead letters of a partition: when most records are bad, a wrong setting is the likely cause."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sinks.errors import Retriable
+
+_WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class LetterBound:
+    """per_minute: dead letters of a partition in a minute above which their share of all records counts, 0 to 1."""
+
+    per_minute: int
+    share: float
+
+
+class LetterLimit:
+    """Holds the dead letters of one partition back while the last minute had too many. Several threads may use it."""
+
+    def __init__(self, bound: LetterBound, clock: Callable[[], float] = time.monotonic) -> None:
+        self._bound = bound
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._last_minute: deque[tuple[float, int, int]] = deque()
+
+    def admit(self, letters: int, records: int) -> None:
+        """Raises Retriable while these dead letters are too many. The first ones of a minute always pass.
+
+        letters: of so many records that are stored together.
+        """
+        with self._lock:
+            now = self._clock()
+            while self._last_minute and now - self._last_minute[0][0] > _WINDOW_SECONDS:
+                self._last_minute.popleft()
+            letters_before = sum(entry[2] for entry in self._last_minute)
+            records_before = sum(entry[1] for entry in self._last_minute)
+            too_many = letters_before and letters_before + letters > self._bound.per_minute
+            if too_many and letters_before + letters > self._bound.share * (records_before + records):
+                raise Retriable(
+                    f"{letters_before} of {records_before} records of the last minute became dead letters, and "
+                    f"{letters} of the next {records} would, too (dead_letters_per_minute is {self._bound.per_minute}, "
+                    f"dead_letter_share {self._bound.share:g}): is the sink's `event` or the index's mapping wrong?",
+                    reason="dead_letters",
+                )
+            self._last_minute.append((now, records, letters))

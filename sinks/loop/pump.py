@@ -1,0 +1,259 @@
+"""The pump of one partition: records that were read become batches, and batches are stored beside the reading."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from events.schema import Check
+from sinks.loop.letter_limit import LetterBound, LetterLimit
+from sinks.loop.memory import MemoryShare
+from sinks.loop.retry import Backoff, Steps, attempt
+from sinks.loop.storing import StoreQueue
+from sinks.loop.workers import Workers
+from sinks.loop.writer import Letters, PartitionWriter, Writer
+from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected
+from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.states import PartitionStatus
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Storing:
+    """What the pumps of a task share.
+
+    who: the task, for the log; in_flight: groups of batches of a partition that are stored at a time, where their order
+    does not matter; storers: store; openers: take partitions over, which does not wait behind storing.
+    """
+
+    who: str
+    writer: Writer
+    check: Check
+    letters: Letters
+    letter_bound: LetterBound
+    limits: BatchLimits
+    in_flight: int
+    backoff: Backoff
+    metrics: SinkMetrics
+    storers: Workers
+    openers: Workers
+
+
+class Pump:
+    """A partition that a task owns, from its assignment until it is revoked, lost or fenced.
+
+    Only the task's own thread calls it, in the order of a life: `open`, `start` once it is `opened`, `put` for what was
+    read, `submit_due` and `collect` now and then, `give_up`. What concerns the consumer is the task's.
+
+    paused: why the task does not read it now, or empty; position: records below this offset were read; fell_back: the
+    consumer has given one of those again; end: the offset at which the consumer found no more to read; stored: every
+    record below this offset is stored; committed: what Kafka was told.
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        storing: Storing,
+        memory: MemoryShare,
+        status: PartitionStatus,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.partition = partition
+        self.status = status
+        self.memory = memory
+        self.paused = ""
+        self.position = 0
+        self.fell_back = False
+        self.end = 0
+        self.stored: int | None = None
+        self.committed: int | None = None
+        self.rejected = 0
+        """Dead letters that were delivered."""
+        self._storing = storing
+        self._clock = clock
+        self._limit = LetterLimit(storing.letter_bound, clock)
+        self._cancelled = threading.Event()
+        self._batch: Batch | None = None
+        self._queue: StoreQueue | None = None
+        self._is_opening = False
+        self._opened: PartitionWriter | None = None
+        self._opening_failed: BaseException | None = None
+
+    # Taking over
+
+    @property
+    def is_new(self) -> bool:
+        """Whether `open` is the next step."""
+        return not self._is_opening and self._queue is None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether records can be put."""
+        return self._queue is not None
+
+    def open(self, committed: int | None) -> None:
+        """Begins to take the partition over. committed: the offset that Kafka holds for the group."""
+        self.committed = committed
+        self._is_opening = True
+        self._opened = self._opening_failed = None
+        work = self._storing.writer.open(self.partition, committed)
+        self._storing.openers.start(self._steps(work), self._note_opened)
+
+    def opened(self) -> PartitionWriter | None:
+        """The writer of the partition once it is taken over, None until then. Raises what taking over raised.
+
+        After Fenced it is new again.
+        """
+        if self._opening_failed is not None:
+            self._is_opening = False
+            raise self._opening_failed
+        return self._opened if self._queue is None else None
+
+    def start(self, writer: PartitionWriter) -> None:
+        """From now on records are put, from the writer's `resume_at` on."""
+        storing = self._storing
+        self._queue = StoreQueue(
+            storing.storers,
+            lambda batches: self._steps(self._store(writer, batches)),
+            lambda leaving: self._steps(writer.rest(leaving=leaving)),
+            at_once=1 if storing.writer.ordered else storing.in_flight,
+            group=storing.writer.group,
+        )
+        self.stored = writer.resume_at
+        self.position = writer.resume_at or 0
+        self.status.running()
+
+    def _note_opened(self, writer: PartitionWriter | None, error: BaseException | None) -> None:
+        self._opening_failed = error
+        self._opened = writer
+
+    def _steps(self, work: Coroutine[Any, Any, T]) -> Steps[T]:
+        return Steps(
+            work,
+            who=f"{self._storing.who} {self.partition}",
+            backoff=self._storing.backoff,
+            cancelled=self._cancelled,
+            watcher=self.status,
+        )
+
+    # Records in
+
+    def put(self, columns: Columns, period: int) -> None:
+        """Takes records that were read. Those that were read before are left out. period: of the schedule, now."""
+        if repeated := _repeated(columns.offsets, self.position):
+            self.fell_back = True
+            columns = columns.without(repeated)
+        if not columns.offsets:
+            return
+        self.position = columns.offsets[-1] + 1
+        limits, now = self._storing.limits, self._clock()
+        refused = self._storing.check.refusals(columns.values, columns.lines)
+        begin, count = 0, len(columns.offsets)
+        while begin < count:
+            batch = self._batch
+            if batch is None:
+                batch = self._batch = Batch(
+                    self.partition, columns.offsets[begin], columns.timestamps[begin], opened_at=now, period=period
+                )
+            end = limits.end(batch, columns, begin)
+            if end > begin:
+                reasons = {place - begin: why for place, why in refused.items() if begin <= place < end}
+                self.memory.add(batch.add(columns.part(begin, end), reasons))
+            if end < count or batch.is_full(limits):
+                self.submit()
+            begin = end
+
+    def submit_due(self, period: int) -> None:
+        """Has the batch stored that is due. period: of the schedule, now."""
+        batch = self._batch
+        if batch is None or self._queue is None:
+            return
+        # For want of memory what has been read is stored at once, or nothing would ever make room.
+        makes_room = self.memory.is_pressed and self._queue.is_idle
+        if makes_room or batch.is_due(self._storing.limits, self._clock(), period):
+            self.submit()
+
+    def submit(self) -> None:
+        """Has stored what was read."""
+        batch, self._batch = self._batch, None
+        if batch is not None and self._queue is not None:
+            logger.debug("%s: stores %s", self._storing.who, batch)
+            self._queue.add(batch)
+
+    def pass_marks(self) -> None:
+        """Behind the last record that was read only marks of transactions are left: nothing of them is to be stored.
+
+        They are stored as a batch without records, for the store must agree with Kafka on how far the sink is. The
+        position stays, should a record come up there all the same.
+        """
+        is_all_stored = self._batch is None and self._queue is not None and self._queue.is_idle
+        if is_all_stored and self.stored is not None and self.position <= self.stored < self.end:
+            batch = Batch(self.partition, self.stored, 0, opened_at=self._clock())
+            batch.next_offset = self.end
+            self._queue.add(batch)  # type: ignore[union-attr]
+
+    # Batches out
+
+    def rest(self, *, leaving: bool = False) -> None:
+        """Lets the writer see to the partition while there is nothing to store; leaving: it is about to be given up."""
+        if self._queue is not None:
+            self._queue.rest(leaving=leaving)
+
+    def wait(self, seconds: float) -> None:
+        """Waits until everything is stored, at most for so many seconds."""
+        if self._queue is not None:
+            self._queue.wait(seconds)
+
+    def collect(self) -> list[Batch]:
+        """The batches that are stored since the last call. Raises what storing raised."""
+        batches = self._queue.collect() if self._queue is not None else []
+        for batch in batches:
+            self.memory.add(-batch.memory)
+            self.stored = batch.next_offset
+            if batch.count:
+                self.status.stored(batch)
+            logger.debug("%s: stored %s (%d records)", self._storing.who, batch, batch.count)
+        return batches
+
+    def give_up(self) -> int:
+        """Drops what is not stored; returns how many records that are, which are read again by the next owner."""
+        self._cancelled.set()
+        left = self._queue.abandon() if self._queue is not None else []
+        left += [self._batch] if self._batch is not None else []
+        self.memory.close()
+        return sum(batch.count for batch in left)
+
+    # Steps that run beside the task's thread
+
+    async def _store(self, writer: PartitionWriter, batches: Sequence[Batch]) -> None:
+        records = sum(batch.count for batch in batches)
+        with self._storing.metrics.flush():
+            # Before the writer commits: what it has committed is never read again.
+            await self._deliver([refused for batch in batches for refused in batch.rejected], records)
+            await self._deliver(await writer.store(batches), records)
+
+    async def _deliver(self, rejected: list[Rejected], records: int) -> None:
+        if rejected:
+            await attempt("delivering dead letters", lambda: self._limit.admit(len(rejected), records))
+            deliver = self._storing.letters.round(self.partition, rejected)
+            await attempt("delivering dead letters", deliver)
+            self.status.dead_letters(rejected)
+            self.rejected += len(rejected)
+
+
+def _repeated(offsets: Sequence[int], position: int) -> set[int]:
+    """The places of offsets that were read before."""
+    if isinstance(offsets, range) and offsets[0] >= position:
+        return set()
+    repeated = set()
+    for place, offset in enumerate(offsets):
+        if offset < position:
+            repeated.add(place)
+        else:
+            position = offset + 1
+    return repeated

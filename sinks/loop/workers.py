@@ -1,0 +1,74 @@
+"""Threads that run work step by step. Work that waits for its next try holds none of them."""
+
+import heapq
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TypeVar
+
+from sinks.loop.retry import Steps
+
+T = TypeVar("T")
+
+Done = Callable[[T | None, BaseException | None], None]
+"""Is told the result of work, or what it raised."""
+
+
+class Workers:
+    """A fixed number of threads and the jobs that wait for one of them, each for its time.
+
+    name: of the threads. Jobs that are due are taken in the order of their times.
+    """
+
+    def __init__(self, threads: int, name: str) -> None:
+        self._jobs: list[tuple[float, int, Callable[[], None]]] = []
+        self._numbers = count()
+        self._is_closed = False
+        self._changed = threading.Condition()
+        for number in range(threads):
+            # Daemons: a server that does not answer must not hold the process once it was told to stop.
+            threading.Thread(target=self._run, name=f"{name}_{number}", daemon=True).start()
+
+    def submit(self, job: Callable[[], None], *, after: float = 0.0) -> None:
+        """Has a job run, in so many seconds at the earliest. job: must not raise."""
+        with self._changed:
+            heapq.heappush(self._jobs, (time.monotonic() + after, next(self._numbers), job))
+            self._changed.notify()
+
+    def start(self, steps: Steps[T], done: Done[T]) -> None:
+        """Has work run to its end; `done` is called on the thread that ends it."""
+        self.submit(lambda: self.go_on(steps, done))
+
+    def go_on(self, steps: Steps[T], done: Done[T]) -> None:
+        """Runs work on the calling thread up to its next wait, after which the workers go on with it."""
+        try:
+            delay = steps.run()
+        except BaseException as error:  # noqa: BLE001 - told to whoever waits for the work
+            done(None, error)
+            return
+        if delay is None:
+            done(steps.result, None)
+        else:
+            self.submit(lambda: self.go_on(steps, done), after=delay)
+
+    def close(self) -> None:
+        """Drops the jobs that have not begun; the threads end with what they are doing."""
+        with self._changed:
+            self._is_closed = True
+            self._jobs.clear()
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            job()
+
+    def _next(self) -> Callable[[], None] | None:
+        """Waits for a job that is due; None when there will be none any more."""
+        with self._changed:
+            while not self._is_closed:
+                wait = self._jobs[0][0] - time.monotonic() if self._jobs else None
+                if wait is not None and wait <= 0:
+                    return heapq.heappop(self._jobs)[2]
+                self._changed.wait(wait)
+            return None
