@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test chaos lint format bench docs clean
+.PHONY: help run test test-fast chaos lint format bench docs clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C
 
 test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
+
+test-fast: $(STAMP) ## the tests that need no servers, no Java and no browser, in under two minutes
+	@$(BIN)/python -m pytest -n 2 -m "not integration and not browser and not slow" $(ARGS)
 
 chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7", ARGS=--collector
 	@$(BIN)/python -m tests.chaos $(ARGS)

@@ -1,6 +1,6 @@
-"""Turns what a caller sent into events on their way to Kafka, and into the answer. No Django here.
+"""Collects events: reads a request, hands its events to the delivery to Kafka, and answers. No Django here.
 
-Both doors, the DRF views and the WSGI lane, call `collect` with the WSGI environ, so that both give the same answers.
+The DRF views and the WSGI lane both call `collect` with the WSGI environ, so they give the same answers.
 """
 
 import json
@@ -41,24 +41,21 @@ SELECT_COLOR = "select-color"
 UNEXPECTED = "Something went wrong on the server; its log tells more."
 
 EVENT_ID = "event.id"
-"""The Kafka header with the id that the client gave."""
+"""The Kafka header with the id that the client gave to its event."""
 
 BOT = ("event.bot", b"1")
-"""The Kafka header of events whose User-Agent is a program's."""
+"""The Kafka header of events whose User-Agent names a program, not a browser."""
 
 _NO_EVENTS = "The body must be an event or an array of events, in JSON"
 _UNREADABLE = "Must be JSON, without NaN or Infinity, and without thousands of levels or digits."
-_TOKENS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[][{},"]', re.DOTALL)
-"""What structures JSON; a quote alone is one that does not end."""
-
 _SELECT_NAMES = {"colorName": "color", "userName": "user"}
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _decode_batch = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_event = msgspec.json.Decoder(dict[str, Any]).decode
 
-# A reason may quote what was sent.
 _MAX_REASON = 300
+"""A reason may quote the body, and is cut at this many characters."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +68,7 @@ class Answer:
 
     @cached_property
     def wire(self) -> tuple[str, list[tuple[str, str]], bytes]:
-        """Status line, headers and body as WSGI wants them."""
+        """The answer as WSGI takes it: status line, headers, body."""
         content = msgspec.json.encode(self.body)
         headers = [("Content-Length", str(len(content))), *self.headers.items()]
         return f"{self.status} {HTTPStatus(self.status).phrase}", headers, content
@@ -84,7 +81,10 @@ IGNORED = Answer(202, {"status": "ignored", "detail": "The browser asks not to b
 
 @dataclass(frozen=True)
 class Limits:
-    """What a request may hold. max_body_bytes: of /api/select; max_batch_bytes: of /api/events, also inflated."""
+    """How large a request may be.
+
+    max_body_bytes: a body of /api/select; max_batch_bytes: a body of /api/events, before and after inflating.
+    """
 
     max_body_bytes: int
     max_batch_bytes: int
@@ -94,10 +94,11 @@ class Limits:
 
 @dataclass(frozen=True)
 class Collector:
-    """What `collect` needs: the kinds of events by name, their delivery, the mode where a request names none, limits.
+    """Collects events with the settings of one process.
 
-    honours_privacy_signals: whether browsers that ask not to be tracked are left alone; now: the time of receipt, as
-    events carry it; counters: of this process; bad_events: gets copies of what was rejected.
+    kinds: by name. mode: used when a request names none. honours_privacy_signals: whether nothing is stored of browsers
+    that ask not to be tracked. now: gives the time of receipt, as events carry it. bad_events: gets copies of rejected
+    events.
     """
 
     kinds: Mapping[str, Kind]
@@ -111,14 +112,15 @@ class Collector:
 
     @cached_property
     def _select(self) -> tuple[Kind, Key]:
-        """The kind of /api/select, and what its accepted events are counted under."""
+        """The kind of events of /api/select, and the counter of accepted ones."""
         kind = self.kinds[SELECT_COLOR].called(_SELECT_NAMES)
         return kind, (EVENTS_ACCEPTED, kind.topic, self.mode.value)
 
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
-        """Collects one choice of a colour: the caller's `color` and `user`.
+        """Collects one choice of a colour. params: has the fields `color` and `user`.
 
-        Returns 202 (201 in the mode acknowledged), 400 naming each bad field, or 503 when it could not be taken.
+        Answers 202 (201 in the mode acknowledged), 400 with a reason for each bad field, or 503 when the event could
+        not be taken.
         """
         kind, accepted = self._select
         timestamp = self.now()
@@ -137,9 +139,9 @@ class Collector:
         return CREATED if self.mode is Mode.ACKNOWLEDGED else ACCEPTED
 
     def batch(self, events: Sequence[Any], *, user_agent: str, mode: Mode) -> Answer:
-        """Collects events of any kind; those that can't be used are named in the answer, the others are taken.
+        """Collects events of any kind. The answer names the events that are rejected; all others are taken.
 
-        events: what the caller gave for each.
+        events: decoded from JSON; bytes for an event that could not be decoded.
         """
         timestamp = self.now()
         common = [BOT] if is_bot(user_agent) else None
@@ -174,7 +176,7 @@ class Collector:
         )
 
     def note_bad(self, given: object, reason: str, *, path: str, user_agent: str) -> None:
-        """What came at `path`, an event or a body, was rejected; its copy is sent where the settings say so."""
+        """Sends a copy of a rejected event or body to the topic of bad events, if the settings name one."""
         if self.bad_events is not None:
             self.bad_events.note(given, reason, path=path, timestamp=self.now(), user_agent=user_agent)
 
@@ -187,14 +189,14 @@ class Collector:
             self.counters.add((UNAVAILABLE, mode.value), len(refused))
 
     def _kind_name(self, given: Any) -> str:
-        """For people who look at metrics; what callers make up is all the same."""
+        """The name for the metrics. Names that callers invent all count as "unknown", so that they add no series."""
         name = given.get("event", SELECT_COLOR) if isinstance(given, dict) else None
         return name if isinstance(name, str) and name in self.kinds else "unknown"
 
     def _records(
         self, events: Sequence[Any], timestamp: str, user_agent: str, headers: Headers | None
     ) -> list[Record] | None:
-        """The records of a batch in which all is well, as `_record` makes them, in half of the time; else None."""
+        """All records of a batch, in half the time of `_record`; None for a batch with a bad event or several kinds."""
         if set(map(type, events)) != {dict}:
             return None
         names = [given.get("event", SELECT_COLOR) for given in events]
@@ -230,7 +232,7 @@ class Collector:
         return self.kinds.get(name) if isinstance(name, str) else None
 
     def _encode(self, event: Event) -> bytes:
-        """Raises InvalidEvent for one that is too large."""
+        """The bytes of an event. Raises InvalidEvent when there are too many."""
         value = encode(event)
         if len(value) > self.limits.max_event_bytes:
             error = f"Must be at most {self.limits.max_event_bytes} bytes, not {len(value)}."
@@ -239,7 +241,7 @@ class Collector:
 
 
 def _headers(given: Mapping[str, Any], common: Headers | None) -> Headers | None:
-    """The Kafka headers of an event. Raises InvalidEvent for an id that is none."""
+    """The Kafka headers of an event. Raises InvalidEvent when its id is not a UUID."""
     if (event_id := given.get("id")) is None:
         return common
     if not (isinstance(event_id, str) and _UUID.fullmatch(event_id)):
@@ -248,10 +250,7 @@ def _headers(given: Mapping[str, Any], common: Headers | None) -> Headers | None
 
 
 def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
-    """Collects what a request brings; whatever happens, there is an answer.
-
-    environ: WSGI's, of a GET or POST of /api/select or a POST of /api/events.
-    """
+    """Collects the events of a request: a GET or POST of /api/select, or a POST of /api/events. Raises nothing."""
     try:
         collector = get_collector()
         if collector.honours_privacy_signals and "1" in (environ.get("HTTP_SEC_GPC"), environ.get("HTTP_DNT")):
@@ -303,19 +302,20 @@ def _check_number(events: Sequence[Any], limit: int) -> None:
 
 
 def _events(body: bytes, limit: int) -> Sequence[Any]:
-    """What a body has for each event; bytes for one that can't be read. Raises Refused."""
+    """The events of a body, decoded; bytes for an event that can't be decoded. Raises Refused."""
     try:
         return [_decode_event(body)] if body.startswith(b"{") else _decode_batch(body)
     except (ValueError, RecursionError):
         pass
-    # Something is wrong with it; this one reads on after half a character, and tells bad events from good ones.
+    # The body has a fault. json decodes more than msgspec does: half of a surrogate pair, and elements that are no
+    # objects. Such events are rejected later, one by one.
     try:
         found = json.loads(body, parse_constant=_no_constant)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise Refused(400, f"{_NO_EVENTS} ({_short(error)}).") from None
     except (ValueError, RecursionError) as error:
-        # One event may be too deep, or have a number that is too long: the others are good.
-        elements = _cut(body)
+        # An event is nested too deep, or has NaN or a number of thousands of digits. The other events may be good.
+        elements = _elements(body)
         if elements is None:
             raise Refused(400, f"{_NO_EVENTS} ({_short(error)}).") from None
         _check_number(elements, limit)
@@ -325,29 +325,29 @@ def _events(body: bytes, limit: int) -> Sequence[Any]:
     return found if isinstance(found, list) else [found]
 
 
-def _cut(body: bytes) -> list[bytes] | None:
-    """The elements of an array, or an object alone, as they were sent; None when brackets or quotes don't match."""
+def _elements(body: bytes) -> list[bytes] | None:
+    """The elements of an array, or an object alone, as they were sent; None when brackets or quotes don't match.
+
+    Brackets are counted, not decoded: an element may be nested too deep for a decoder.
+    """
     body = body.strip()
     if not body.startswith(b"["):
         return [body]
+    # Strings are blanked, so that only the brackets and commas between them are left, each at its place.
+    parts = body.replace(rb"\\", b"__").replace(rb"\"", b"__").split(b'"')
+    parts[1::2] = (b"_" * len(part) for part in parts[1::2])
     elements: list[bytes] = []
     depth = 0
-    start = 1
-    for token in _TOKENS.finditer(body):
-        mark = token[0]
-        if mark in b"[{":
-            depth += 1
-        elif mark in b"]}":
-            depth -= 1
-        elif mark == b'"':
-            return None
-        is_end = depth == 0
-        if is_end or (depth == 1 and mark == b","):
-            elements.append(body[start : token.start()])
-            start = token.end()
-        if is_end:
-            return elements if start == len(body) else None
-    return None
+    start = end = 1
+    for piece in b"_".join(parts)[1:-1].split(b","):
+        depth += piece.count(b"[") + piece.count(b"{") - piece.count(b"]") - piece.count(b"}")
+        end += len(piece)
+        if depth == 0:
+            elements.append(body[start:end])
+            start = end + 1
+        end += 1  # the comma
+    is_whole = len(parts) % 2 and start == len(body) and body.endswith(b"]")
+    return elements if is_whole else None
 
 
 def _read(element: bytes) -> Any:

@@ -3,6 +3,7 @@
 import gzip
 import json
 import zlib
+from itertools import product
 from typing import Any
 
 import pytest
@@ -82,6 +83,14 @@ def test_an_event_that_can_not_be_read_spoils_no_other(delivery: FakeDelivery, b
     assert list(body["rejected"][0]["errors"]) == ["event"]
     assert [event["userName"] for event in delivery.events] == ['a\\"]},[{', "Ada"]
     assert post(b"[" + bad + b"]").json()["accepted"] == 0
+
+
+def test_beside_an_event_that_can_not_be_read_names_of_any_characters_arrive(delivery: FakeDelivery) -> None:
+    names = ["".join(characters) for characters in product('\\"[]{},:', repeat=3)]
+    events = ['{"extra": NaN}', *(json.dumps({**ADA, "userName": name}) for name in names)]
+    status, body = answer(post(f"[{', '.join(events)}]".encode()))
+    assert (status, body["accepted"], [one["index"] for one in body["rejected"]]) == (202, len(names), [0])
+    assert [event["userName"] for event in delivery.events] == names
 
 
 @pytest.mark.parametrize("body", [b"[" * 5000, b"[" * 5000 + b"]" * 5001, b'[NaN, "' + b'\\"' * 200_000, b"[NaN] 1"])

@@ -126,8 +126,8 @@ def test_a_report_that_raises_does_not_end_the_reports_of_others(make: Any) -> N
     for _ in range(3):
         producer.produce("t", b"{}", on_delivery=report)
     producer.produce("t", b"{}")
-    wait_until(lambda: producer.counts().failed == 1, seconds=10)
-    assert (producer.counts().waiting, producer.counts().delivered) == (0, 0)
+    wait_until(lambda: (producer.counts().failed, producer.counts().waiting) == (1, 0), seconds=10)
+    assert producer.counts().delivered == 0
 
 
 def test_what_is_not_delivered_at_close_is_counted_and_logged(make: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,8 +11,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any
 from unittest.mock import patch
 from uuid import UUID
+
+import pytest
 
 from sinks.errors import Fatal, Retriable
 from sinks.files.layout import Layout, flat, unflat
@@ -244,6 +247,14 @@ class Schedule:
             release()
         elif self.rng.random() < 0.5:
             self.hdfs.late.append(release)
+
+
+def blocks_of_seeds(number: int, size: int) -> list[Any]:
+    """The first `number` seeds, a block for each test. The first block is fast, the others are marked slow."""
+    return [
+        pytest.param(range(first, first + size), id=f"{first}", marks=pytest.mark.slow if first else ())
+        for first in range(0, number, size)
+    ]
 
 
 def survive(seeds: range, live: Live, schedule: type[Schedule] = Schedule) -> None:

@@ -17,6 +17,7 @@ from tests.sinks.schedules import (
     WithoutFence,
     WithoutRecord,
     WithoutSecondLook,
+    blocks_of_seeds,
     finds,
     hasty_retry,
     killed_at_any_operation,
@@ -59,9 +60,9 @@ def of(ownership_type: type[Ownership]) -> Callable[[MemoryHdfs, Kafka, random.R
     return partial(consume, ownership_type=ownership_type)
 
 
-@pytest.mark.parametrize("block", range(10))
-def test_random_schedules_lose_nothing_and_repeat_nothing(block: int) -> None:
-    survive(range(block * 100, block * 100 + 100), consume)
+@pytest.mark.parametrize("seeds", blocks_of_seeds(1000, size=100))
+def test_random_schedules_lose_nothing_and_repeat_nothing(seeds: range) -> None:
+    survive(seeds, consume)
 
 
 @pytest.mark.parametrize("broken", [WithoutSecondLook, WithoutFence, WithoutRecord])
