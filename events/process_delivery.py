@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -72,7 +73,8 @@ class ProcessDelivery:
         acknowledging_options = {**options, "message.timeout.ms": int(timeout * 1000)}
         self._delivery = Delivery(
             self._producer,
-            lambda: EventProducer(acknowledging_options, away_seconds=conf.acknowledge_seconds, reports=True),
+            # It never counts Kafka as away: a topic that is stuck must not have the records of all others refused.
+            lambda: EventProducer(acknowledging_options, away_seconds=math.inf, reports=True),
             self._spool,
             acknowledge_seconds=conf.acknowledge_seconds,
         )
