@@ -4,7 +4,6 @@ Both doors, the DRF views and the WSGI lane, call `collect` with the WSGI enviro
 """
 
 import json
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +26,10 @@ from events.http import Environ, Refused
 from events.kinds import Kind
 from events.metrics import ACCEPTED as EVENTS_ACCEPTED
 from events.metrics import REJECTED, UNAVAILABLE
+from kafka_client.log import repeating_logger
 from kafka_client.producer import Headers, Record
 
-logger = logging.getLogger(__name__)
+logger = repeating_logger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 
