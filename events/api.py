@@ -1,6 +1,5 @@
 """The documented door of collecting: its DRF views, and their schema. Whatever happens, the answer is JSON."""
 
-import logging
 from typing import Any
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
@@ -19,8 +18,9 @@ from events.collect import EVENTS_PATH, SELECT_PATH, UNEXPECTED, collect
 from events.http import BAD_REQUEST
 from events.openapi import describe_get_select, describe_post_events, describe_post_select
 from events.process_collector import count_answer, process_collector
+from kafka_client.log import repeating_logger
 
-logger = logging.getLogger(__name__)
+logger = repeating_logger(__name__)
 
 PREFIX = "/api/"
 """Below this path every answer is JSON, but for the page that shows the schema."""

@@ -4,7 +4,6 @@ The DRF views and the WSGI lane both call `collect` with the WSGI environ, so th
 """
 
 import json
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,9 +26,10 @@ from events.http import Environ, Refused
 from events.kinds import Kind
 from events.metrics import ACCEPTED as EVENTS_ACCEPTED
 from events.metrics import REJECTED, UNAVAILABLE
+from kafka_client.log import repeating_logger
 from kafka_client.producer import Headers, Record
 
-logger = logging.getLogger(__name__)
+logger = repeating_logger(__name__)
 
 RETRY_AFTER_SECONDS = 5
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -12,10 +12,12 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from events.spool.log import Spool, SpoolFull
-from kafka_client.producer import EventProducer, KafkaUnavailable, Record
+from kafka_client.producer import HOPELESS, EventProducer, KafkaUnavailable, Record
 
 BREAK_SECONDS = 1.0
-"""How long callers are told 503 at once after Kafka has not acknowledged in time, before one tries again."""
+"""How long the callers of a topic are told 503 at once after Kafka has not acknowledged it, before one tries again."""
+
+_BROKEN = "Kafka does not acknowledge these events at present"
 
 
 class Mode(StrEnum):
@@ -77,18 +79,20 @@ class Delivery:
         """The producer of the mode acknowledged, once it was needed."""
         self._spool = spool
         self._acknowledge_seconds = acknowledge_seconds
+        self._breaker = _Breaker(acknowledge_seconds)
         self._lock = threading.Lock()
-        self._is_broken = False
-        self._next_try = 0.0
 
     def take(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
         """See Delivers."""
-        if mode is Mode.ACCEPTED:
-            left = self._producer.produce_all(records)
-            return self._append(records, left) if left else None
-        if mode is Mode.SPOOLED:
-            return self._append(records, range(len(records)))
-        return self._acknowledge(records)
+        shut = self._breaker.shut({topic for topic, _, _ in records}) if mode is Mode.ACKNOWLEDGED else set()
+        if not shut:
+            return self._deliver(records, mode)
+        taken = [index for index, (topic, _, _) in enumerate(records) if topic not in shut]
+        refused = set(range(len(records))).difference(taken)
+        refusal = self._deliver([records[index] for index in taken], mode) if taken else None
+        if refusal is not None:
+            refused.update(taken[index] for index in refusal.indexes)
+        return Refusal(sorted(refused), _BROKEN if refusal is None else refusal.reason)
 
     def close(self, timeout: float) -> None:
         """Waits up to `timeout` seconds for the acknowledgements that callers wait for."""
@@ -101,6 +105,14 @@ class Delivery:
                 self.acknowledging = self._make_acknowledging()
             return self.acknowledging
 
+    def _deliver(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
+        if mode is Mode.ACCEPTED:
+            left = self._producer.produce_all(records)
+            return self._append(records, left) if left else None
+        if mode is Mode.SPOOLED:
+            return self._append(records, range(len(records)))
+        return self._acknowledge(records)
+
     def _append(self, records: Sequence[Record], indexes: Sequence[int]) -> Refusal | None:
         try:
             self._spool.append([to_payload(records[index]) for index in indexes])
@@ -109,23 +121,52 @@ class Delivery:
         return None
 
     def _acknowledge(self, records: Sequence[Record]) -> Refusal | None:
-        if self._is_broken:
-            if (now := time.monotonic()) < self._next_try:
-                return Refusal(range(len(records)), "Kafka does not acknowledge events at present")
-            self._next_try = now + self._acknowledge_seconds  # meanwhile this caller alone tries
         producer = self.acknowledging or self._make()
         reports = _Reports(len(records))
         for index, (topic, value, headers) in enumerate(records):
             try:
                 producer.produce(topic, value, headers=headers, on_delivery=partial(reports.note, index))
-            except (KafkaUnavailable, KafkaException) as error:
+            except KafkaUnavailable as error:
                 reports.note_failure(index, str(error))
+            except KafkaException as error:
+                reports.note_hopeless(index, error.args[0].str())
         failed = reports.wait(self._acknowledge_seconds)
-        self._is_broken = bool(failed)
-        if not failed:
-            return None
-        self._next_try = time.monotonic() + BREAK_SECONDS
-        return Refusal(failed, reports.reason)
+        self._breaker.note(
+            {topic for topic, _, _ in records},
+            broken={records[index][0] for index in failed if index not in reports.hopeless},
+        )
+        return Refusal(failed, reports.reason) if failed else None
+
+
+class _Breaker:
+    """Which topics Kafka has not acknowledged lately: their callers are refused at once, instead of waiting in vain.
+
+    try_seconds: how long one caller may try a broken topic before another one does.
+    """
+
+    def __init__(self, try_seconds: float) -> None:
+        self._try_seconds = try_seconds
+        self._next_tries: dict[str, float] = {}
+
+    def shut(self, topics: Iterable[str]) -> set[str]:
+        """Those of the topics that are broken. Once BREAK_SECONDS are over, one caller is let through to try again."""
+        now = time.monotonic()
+        broken = set()
+        for topic in topics:
+            next_try = self._next_tries.get(topic)
+            if next_try is not None and now < next_try:
+                broken.add(topic)
+            elif next_try is not None:
+                self._next_tries[topic] = now + self._try_seconds
+        return broken
+
+    def note(self, topics: Iterable[str], *, broken: Collection[str]) -> None:
+        """These topics were tried; `broken` are those of them of which Kafka did not acknowledge every record."""
+        for topic in topics:
+            if topic in broken:
+                self._next_tries[topic] = time.monotonic() + BREAK_SECONDS
+            else:
+                self._next_tries.pop(topic, None)
 
 
 class _Reports:
@@ -135,16 +176,25 @@ class _Reports:
         self._lock = threading.Lock()
         self._open = set(range(count))
         self._failed: set[int] = set()
+        self.hopeless: set[int] = set()
+        """Records that failed for what they are."""
         self._all_there = threading.Event()
         self.reason = "Kafka did not acknowledge in time"
 
     def note(self, index: int, error: KafkaError | None, message: Message) -> None:
         """The delivery report of record `index`."""
-        if error is not None:
+        if error is None:
+            with self._lock:
+                self._close(index)
+        elif error.code() in HOPELESS:
+            self.note_hopeless(index, error.str())
+        else:
             self.note_failure(index, error.str())
-            return
-        with self._lock:
-            self._close(index)
+
+    def note_hopeless(self, index: int, reason: str) -> None:
+        """Kafka will never take record `index`: that says nothing about its topic."""
+        self.hopeless.add(index)
+        self.note_failure(index, reason)
 
     def note_failure(self, index: int, reason: str) -> None:
         """Record `index` was not delivered."""

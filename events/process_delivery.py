@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import threading
 import time
 from collections.abc import Sequence
@@ -18,9 +19,11 @@ from events.draining import is_draining
 from events.feeder import Feeder
 from events.forking import never_destroy
 from events.spool.log import Spool, SpoolFull
+from kafka_client.log import repeating_logger
 from kafka_client.producer import STATISTICS, UNHURRIED, DeliveryCounts, EventProducer, Headers, Record
 
 logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
 # librdkafka looks once a second for records whose time is over; the rest is for their reports.
 TIMEOUT_LEEWAY_SECONDS = 1.5
@@ -72,7 +75,8 @@ class ProcessDelivery:
         acknowledging_options = {**options, "message.timeout.ms": int(timeout * 1000)}
         self._delivery = Delivery(
             self._producer,
-            lambda: EventProducer(acknowledging_options, away_seconds=conf.acknowledge_seconds, reports=True),
+            # It never counts Kafka as away: a topic that is stuck must not have the records of all others refused.
+            lambda: EventProducer(acknowledging_options, away_seconds=math.inf, reports=True),
             self._spool,
             acknowledge_seconds=conf.acknowledge_seconds,
         )
@@ -146,15 +150,11 @@ class ProcessDelivery:
         self.counters.abandon()
 
     def _publish_each(self) -> None:
-        has_failed = False
         while not self._stop_publishing.wait(_PUBLISH_SECONDS):
             try:
                 self._publish()
-                has_failed = False
             except Exception:
-                if not has_failed:
-                    logger.exception("what is told each second can't be put into /metrics; it is tried again")
-                has_failed = True
+                loop_logger.exception("what is told each second can't be put into /metrics; it is tried again")
 
     def _publish(self) -> None:
         """Puts what is counted and measured elsewhere among the counters."""

@@ -16,10 +16,11 @@ from weakref import WeakMethod
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from kafka_client.log import Outage, client_logger
+from kafka_client.log import Outage, client_logger, repeating_logger
 from kafka_client.statistics import BrokerStatistics, read_statistics
 
 logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
 Headers = list[tuple[str, bytes]]
 DeliveryReport = Callable[[KafkaError | None, Message], None]
@@ -300,7 +301,7 @@ class EventProducer:
                 self._watch()
             except Exception:
                 # One on_delivery that fails must not end the reports of all others.
-                logger.exception("a delivery report could not be handled")
+                loop_logger.exception("a delivery report could not be handled")
 
     def _watch(self) -> None:
         """Notices that Kafka takes nothing, and that it takes events again."""

@@ -3,7 +3,6 @@
 First of all the database: who is signed in is only known there.
 """
 
-import logging
 from collections.abc import Callable
 
 from django.db import Error, InterfaceError, OperationalError, connection
@@ -12,10 +11,11 @@ from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
+from kafka_client.log import repeating_logger
 from pipeline.console.access import CONTENT_SECURITY_POLICY
 from pipeline.errors import ServerError
 
-logger = logging.getLogger(__name__)
+logger = repeating_logger(__name__)
 
 _RETRY_SECONDS = "5"
 

@@ -3,7 +3,6 @@
 Each server's reads go on a few threads of their own; who asks waits a moment and finds what is late later.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -15,9 +14,10 @@ from typing import Any
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
+from kafka_client.log import repeating_logger
 from pipeline.errors import ServerError
 
-logger = logging.getLogger(__name__)
+logger = repeating_logger(__name__)
 
 Answer = dict[str, Any]
 """What JSON can hold; `error` where the server could not be read."""

@@ -1,6 +1,7 @@
 """Fixtures: real servers on free ports, fresh topics and indices, sinks as processes, a headless browser."""
 
 import json
+import logging
 import os
 import shutil
 import uuid
@@ -18,6 +19,7 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from events import conf, process_collector
 from events.event import EVENT_TYPES
+from kafka_client.log import Repeats
 from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
@@ -47,6 +49,16 @@ def _language_of_the_next_test() -> Iterator[None]:
     """A request in another language leaves it behind on its thread."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _log_of_the_next_test() -> Iterator[None]:
+    """What one test has logged does not count as told in the next one."""
+    yield
+    for logger in logging.root.manager.loggerDict.values():
+        for repeats in getattr(logger, "filters", ()):
+            if isinstance(repeats, Repeats):
+                repeats._told.clear()
 
 
 @pytest.fixture(scope="session")

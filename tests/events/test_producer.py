@@ -115,7 +115,7 @@ def test_a_failed_delivery_is_counted_and_logged_with_its_event(make: Any, caplo
     producer.produce("t", '{"userName":"김"}'.encode())
     wait_until(lambda: producer.counts().failed == 1, seconds=10)
     assert producer.counts().waiting == 0
-    assert any('{"userName":"김"}' in message for message in caplog.messages)
+    wait_until(lambda: any('{"userName":"김"}' in message for message in caplog.messages))
 
 
 def test_a_report_that_raises_does_not_end_the_reports_of_others(make: Any) -> None:
