@@ -20,7 +20,7 @@ _import_elasticsearch_without_arrow()  # before another app imports it
 
 
 class SinksConfig(AppConfig):
-    """Moves records from Kafka to HDFS and Elasticsearch."""
+    """Moves records from Kafka to the stores of the sinks."""
 
     name = "sinks"
 

@@ -45,13 +45,13 @@ class SinkMetrics:
         self._fenced = self._counter(
             "sink_fenced_total", "Times that another owner took the partition over.", _PARTITION
         )
-        self._files = self._counter("sink_files_total", "HDFS files that were published.", _PARTITION)
+        self._files = self._counter("sink_files_total", "Files that were published.", _PARTITION)
         self._documents = self._counter("sink_documents_total", "Documents that Elasticsearch has stored.", _PARTITION)
-        self._uploaded = self._counter("sink_uploaded_bytes_total", "Bytes sent into HDFS, repeats included.")
+        self._uploaded = self._counter("sink_uploaded_bytes_total", "Bytes sent into the store of files, repeats included.")
         self._flush_seconds = self._histogram(
             "sink_flush_seconds", "Storing a group of batches, with their dead letters and all repeats."
         )
-        self._upload_seconds = self._histogram("sink_upload_seconds", "Writing one file into HDFS.")
+        self._upload_seconds = self._histogram("sink_upload_seconds", "Writing one file into the store.")
         self._bulk_seconds = self._histogram("sink_bulk_seconds", "One bulk request that Elasticsearch answered.")
         self._in_flight = Gauge("sink_in_flight", "Groups of batches being stored.", ("sink",), registry=self.registry)
 
@@ -102,7 +102,7 @@ class SinkMetrics:
 
     @contextmanager
     def upload(self, size: int) -> Iterator[None]:
-        """Around the writing of so many bytes into an HDFS file."""
+        """Around the writing of so many bytes into a file of the store."""
         with self._timed(self._upload_seconds):
             yield
         self._uploaded.labels(self.sink).inc(size)
