@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from devstack.stack import Stack
 from tests.support import (
@@ -238,13 +239,31 @@ def test_a_lost_offset_stops_the_sink_loudly(stack: Stack, topic: str, run_sink:
     wait_stored(stack, topic, 3)
     assert sink.stop() == 0
     assert end_offsets(stack, topic)[0] == 3
-    # An offset that Kafka never had, as after a topic was deleted and made again.
+    # Kafka's retention deletes what was not read yet.
+    produce(stack, topic, [event(n) for n in range(3, 8)], partition=0)
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    for future in admin.delete_records([TopicPartition(topic, 0, 6)]).values():
+        future.result()
+    sink = run_sink(entry(topic, tasks=1), wait=False)
+    assert sink.wait(60) == 1
+    assert f"{topic}-0 offset 3 is not in Kafka" in sink.text
+
+
+def test_a_sink_whose_group_is_ahead_of_its_files_stops_and_says_how_to_decide(
+    stack: Stack, topic: str, run_sink: RunSink
+) -> None:
+    produce(stack, topic, [event(n) for n in range(8)], partition=0)
+    sink = run_sink(entry(topic, tasks=1))
+    wait_stored(stack, topic, 8)
+    assert sink.stop() == 0
+    produce(stack, topic, [event(n) for n in range(8, 12)], partition=0)
     consumer = Consumer({"bootstrap.servers": stack.bootstrap_servers, "group.id": f"g-{topic}"})
-    consumer.commit(offsets=[TopicPartition(topic, 0, 1000)], asynchronous=False)
+    consumer.commit(offsets=[TopicPartition(topic, 0, 10)], asynchronous=False)
     consumer.close()
     sink = run_sink(entry(topic, tasks=1), wait=False)
     assert sink.wait(60) == 1
-    assert f"{topic}-0 offset 1000 is not in Kafka" in sink.text
+    assert "has stored everything below offset 10, but what lies in" in sink.text
+    assert f"manage.py rewind --sink under-test --partition {topic}-0 --to 8" in sink.text
 
 
 def test_two_processes_share_the_partitions(stack: Stack, topic: str, run_sink: RunSink) -> None:
