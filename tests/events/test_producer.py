@@ -140,6 +140,16 @@ def test_what_is_not_delivered_at_close_is_counted_and_logged(make: Any, caplog:
         assert any(f'"n":{number}' in message for message in caplog.messages)
 
 
+@pytest.mark.parametrize("brokers", [0, 1])
+def test_errors_and_statistics_that_librdkafka_reports_are_not_counted_as_records(make: Any, brokers: int) -> None:
+    producer = make(statistics_interval_ms=1, test_mock_num_brokers=brokers)
+    producer.produce("t", b"{}")
+    assert producer.close(10 * brokers) == 1 - brokers
+    wait_until(lambda: len(producer._producer), what="a report that nobody takes")
+    counts = producer.counts()
+    assert (counts.delivered, counts.failed, counts.waiting) == (brokers, 1 - brokers, 0)
+
+
 def test_refuses_after_close(make: Any) -> None:
     producer = make()
     producer.close(0)
