@@ -1,6 +1,6 @@
-"""The Kafka producer of one process: never waits for Kafka, counts every delivery, says no when it can't keep up.
+"""A Kafka producer that never waits for Kafka, counts every delivery, and refuses records when it can't keep up.
 
-No Django here: sinks use it for their dead letters too.
+No Django here: the web processes send events with it, the sinks their dead letters.
 """
 
 import logging
@@ -29,44 +29,46 @@ Record = tuple[str, bytes, Headers | None]
 """Topic, value and headers."""
 
 Keep = Callable[[str, bytes, Headers | None], bool]
-"""Keeps a record (topic, value, headers) that was not delivered elsewhere; whether it could."""
+"""Takes a record (topic, value, headers) that Kafka did not get, and stores it elsewhere. Returns whether it could."""
 
 DEFAULTS: dict[str, Any] = {
     "acks": 1,
-    # What waits for Kafka is bounded; above it, produce() refuses.
+    # The bounds of librdkafka's queue; when it is full, produce() refuses.
     "queue.buffering.max.kbytes": 64 * 1024,
     "queue.buffering.max.messages": 100_000,
     "linger.ms": 5,
-    # How long a topic may be unknown to the brokers, as one is that was made just now, until its records fail. Shorter
-    # than librdkafka's 30 s, for what fails is kept and tried again, and others wait behind it in the spool.
+    # A topic that was just made is unknown to the brokers for a moment; its records wait for so long before they fail.
+    # This is shorter than librdkafka's 30 s: failed records are kept and tried again, and meanwhile all records behind
+    # them in the spool wait.
     "topic.metadata.propagation.max.ms": 5_000,
 }
-"""librdkafka options that the settings may override; everything else is librdkafka's default."""
+"""librdkafka options that the settings may override. All others have librdkafka's defaults."""
 
 DURABLE: dict[str, Any] = {"acks": "all", "enable.idempotence": True}
-"""The options of the durable profile: all replicas in sync have a record, once and in order."""
+"""librdkafka options of the durable profile: all in-sync replicas have each record, once and in order."""
 
 UNHURRIED: dict[str, Any] = {"linger.ms": 20, "sticky.partitioning.linger.ms": 40}
-"""The options of a producer that nobody waits for: fewer and larger requests cost less, here and in Kafka."""
+"""librdkafka options of a producer that no caller waits for: fewer and larger requests cost less, here and in Kafka."""
 
 STATISTICS: dict[str, Any] = {
     "statistics.interval.ms": 1000,
-    # A client that asks for metadata now and then is not disconnected as idle, and hears from a broker.
+    # Regular requests for metadata keep an idle connection open, and show that a broker answers.
     "topic.metadata.refresh.interval.ms": 10_000,
 }
-"""The options of a producer that is to know whether Kafka can be reached, also while it has nothing to deliver."""
+"""librdkafka options of a producer that must know whether Kafka can be reached, even when it has nothing to deliver."""
 
 REACHED_SECONDS = 25.0
-"""How long a broker that was heard counts as reachable, with the options of STATISTICS."""
+"""With the options of STATISTICS, Kafka counts as reachable for so long after a broker's last answer."""
 
 _POLL_SECONDS = 0.1
 _CLOSE_SECONDS = 5.0
-# For so long after Kafka went away, what is in the queue, or comes back to it, is kept elsewhere.
+# For so long after Kafka went away, the queue is emptied into `keep` again and again: requests that were in flight fail
+# one after the other, and their records come back to the queue.
 _PURGE_SECONDS = 2.0
 _ENTERED_SECONDS = 0.001
 
 HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
-"""The codes of errors of the record itself: no further try, nor another place, would help."""
+"""Codes of errors that are the record's own fault: Kafka will never take it, however often it is tried."""
 
 OF_TOPIC = {
     KafkaError._UNKNOWN_TOPIC,
@@ -74,20 +76,20 @@ OF_TOPIC = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_EXCEPTION,
 }
-"""The codes of errors that concern the records of one topic alone."""
+"""Codes of errors that concern one topic alone: the records of other topics can be delivered."""
 
 
 class KafkaUnavailable(Exception):
-    """An event was refused: the queue is full, or Kafka has taken nothing for too long."""
+    """A record was refused: the producer is closed, its queue is full, or Kafka has taken nothing for too long."""
 
 
 class TopicUnavailable(KafkaUnavailable):
-    """An event was refused: Kafka does not have its topic, or forbids it."""
+    """A record was refused: Kafka does not have its topic, or forbids it."""
 
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """What became of the events of this process so far (records). kept: not delivered, but kept elsewhere."""
+    """What became of the records of a producer so far. refused: not taken; kept: not delivered, but given to `keep`."""
 
     delivered: int
     failed: int
@@ -97,13 +99,13 @@ class DeliveryCounts:
 
 
 class EventProducer:
-    """Produces to Kafka in the background; one thread of its own serves delivery reports. Made without connecting.
+    """Produces to Kafka in the background. A thread serves the delivery reports. Making one connects to nothing.
 
-    config: librdkafka options, those of DEFAULTS may be overridden.
-    away_seconds: when events have been waiting for so long (beyond linger) with no delivery, further ones are refused.
-    keep: where records go that were not delivered; with one, Kafka being away empties the queue into it at once, so
-    that nothing waits in memory. Records with a delivery report of their own are their caller's.
-    reports: whether deliveries are reported to callers, too; without, only a failure costs a call of Python.
+    config: librdkafka options; they override DEFAULTS.
+    away_seconds: when records have waited for so long (beyond linger) and none was delivered, further ones are refused.
+    keep: gets the records that were not delivered. When Kafka goes away, the whole queue goes there at once, so that
+    nothing waits in memory. Records that were produced with `on_delivery` do not go there: their caller handles them.
+    reports: whether `on_delivery` may be used. Without it, only failures call into Python, which is cheaper.
     Raises KafkaException for an option that librdkafka does not know.
     """
 
@@ -112,8 +114,8 @@ class EventProducer:
     ) -> None:
         options = {**DEFAULTS, **config, "delivery.report.only.error": not reports}
         self._outage = Outage(logger, "events wait for it")
-        # A cycle of references would leave the end of a closed client to the garbage collector, perhaps in a forked
-        # child, where it hangs.
+        # Weak references, so that the client and this object form no cycle. In a cycle, the garbage collector would
+        # destroy the closed client at some later time, perhaps in a forked child, where that hangs.
         note_error, note_statistics = WeakMethod(self._note_error), WeakMethod(self._note_statistics)
         report = WeakMethod(self._report_plain)
         self._producer = Producer(
@@ -130,7 +132,8 @@ class EventProducer:
         self._away_reason = f"Kafka has taken no event for {away_seconds:g} s"
         self._keep = keep
         self._reports = reports
-        # Threads add to it without a lock: CPython changes threads at calls and jumps, and there is none in `+=`.
+        # Records handed to librdkafka. Threads add to it without a lock: CPython switches threads only at calls and
+        # jumps, and `+=` has none.
         self._handed = 0
         # Only the thread that serves reports writes these: the poller, then the closer once the poller has ended.
         self._delivered = self._delivered_before = 0
@@ -140,17 +143,18 @@ class EventProducer:
         self._progressed_at = time.monotonic()
         self._is_stalled = False
         self.is_away = False
-        """Whether Kafka can't be reached, or has taken nothing for too long; a delivery ends it, or a broker that is
-        heard while nothing waits."""
+        """Whether Kafka can't be reached, or has taken nothing for too long. A delivery ends this state; when nothing
+        waits, so does a broker's answer."""
         self._away_since = 0.0
         self.statistics = BrokerStatistics()
-        """What librdkafka told last, with the options of STATISTICS."""
+        """librdkafka's last report, with the options of STATISTICS."""
         self._reached_at = -math.inf
         self._purge_until = 0.0
-        # Callers that are on their way into librdkafka: appending and popping take no lock.
+        # Has an entry for each thread that is handing records to librdkafka. A deque needs no lock for append and pop.
         self._entered: deque[None] = deque()
         self._is_closed = False
-        # Refusing is rare enough for a lock.
+        self._left: int | None = None  # records that were in the queue at the end of close()
+        # Refusals are rare, so counting them may cost a lock.
         self._lock = threading.Lock()
         self._refused = 0
         self._is_refusing = False
@@ -170,14 +174,15 @@ class EventProducer:
     ) -> None:
         """Hands one record to librdkafka and returns at once.
 
-        on_delivery: called from the reports' thread, after the outcome was counted; for producers with `reports`.
-        Raises KafkaUnavailable (TopicUnavailable where only its topic is), and KafkaException for a record that
-        librdkafka will never take (too large).
+        on_delivery: called from the thread of the reports, after the outcome was counted; for producers with `reports`.
+        Raises KafkaUnavailable (TopicUnavailable when only the record's topic is unavailable), and KafkaException for a
+        record that librdkafka will never take, such as one that is too large.
         """
         if on_delivery is not None and not self._reports:
             raise ValueError("this producer was made without reports")
         report: DeliveryReport | None = None if on_delivery is None else partial(self._report_to, on_delivery)
-        # Entering before looking makes close() exact: a record is either refused or in the queue before its last flush.
+        # First _entered, then _is_closed: close() sets _is_closed and waits until _entered is empty. So each record is
+        # either refused or in the queue before close() flushes it.
         self._entered.append(None)
         try:
             if self._is_closed:
@@ -185,7 +190,7 @@ class EventProducer:
             if self._is_stalled:
                 raise self._refusal(self._away_reason)
             if headers:
-                # A failed record's report has lost them.
+                # librdkafka's report of a failure does not contain the headers, so they travel with the callback.
                 report = report or partial(self._report, headers)
                 self._producer.produce(topic, value, key=key, headers=headers, on_delivery=report)
             else:
@@ -208,7 +213,7 @@ class EventProducer:
             logger.info("events are taken again; %d were refused so far", self._refused)
 
     def produce_all(self, records: Sequence[Record]) -> Sequence[int]:
-        """Hands records to librdkafka, none while Kafka is away; returns the indexes of those that it did not take."""
+        """Hands records to librdkafka, none while Kafka is away. Returns the indexes of the records it did not take."""
         self._entered.append(None)
         try:
             if self._is_closed or self.is_away:
@@ -223,7 +228,7 @@ class EventProducer:
         return left
 
     def _produce_each(self, records: Sequence[Record]) -> list[int]:
-        # produce() with two arguments is quicker than produce_batch(), which wants a dict for each record.
+        # produce() with two arguments is faster than produce_batch(), which needs a dict for each record.
         produce = self._producer.produce
         left = []
         for index, (topic, value, headers) in enumerate(records):
@@ -236,21 +241,25 @@ class EventProducer:
                 left.append(index)
         return left
 
+    def _count_waiting(self) -> int:
+        # librdkafka counts its errors and statistics that nobody has taken yet as well. After close() nobody does.
+        return len(self._producer) if self._left is None else self._left
+
     def _count_delivered(self) -> int:
-        """What librdkafka was handed, and neither has any more nor gave back."""
-        # In this order what happens meanwhile makes it too small, never too large.
+        """How many records librdkafka has neither in its queue any more nor has given back."""
+        # In this order, a record that is handed over or returned meanwhile makes the result too small, never too large.
         handed = self._handed
-        waiting = len(self._producer)
+        waiting = self._count_waiting()
         return max(self._delivered, handed - waiting - self._returned)
 
     def counts(self) -> DeliveryCounts:
-        """Deliveries so far."""
+        """What became of the records so far."""
         delivered = self._count_delivered()
-        return DeliveryCounts(delivered, self._failed, self._refused, len(self._producer), self._kept)
+        return DeliveryCounts(delivered, self._failed, self._refused, self._count_waiting(), self._kept)
 
     @property
     def is_reached(self) -> bool:
-        """Whether a broker was heard lately, by librdkafka's statistics (the options of STATISTICS)."""
+        """Whether a broker has answered within REACHED_SECONDS, by the statistics (the options of STATISTICS)."""
         return time.monotonic() - self._reached_at < REACHED_SECONDS
 
     @property
@@ -259,7 +268,7 @@ class EventProducer:
         return self._is_closed
 
     def close(self, timeout: float) -> int:
-        """Refuses further events and waits up to `timeout` seconds for the delivery of those that wait.
+        """Refuses further records, and waits up to `timeout` seconds for the delivery of those in the queue.
 
         Returns how many were not delivered by then.
         """
@@ -268,14 +277,18 @@ class EventProducer:
             time.sleep(_ENTERED_SECONDS)
         self._stop_polling.set()
         self._poller.join()
-        undelivered: int = self._producer.flush(timeout)
+        left: int = self._producer.flush(timeout)
+        undelivered = 0
+        if left:
+            returned_before = self._returned
+            # Each record that still waits now fails, so that it is kept elsewhere, or counted and logged.
+            self._producer.purge()
+            left = self._producer.flush(_CLOSE_SECONDS)
+            undelivered = self._returned - returned_before + left
         if undelivered:
             logger.error("%d events were not delivered to Kafka within %g s of shutdown", undelivered, timeout)
-            # Fails each of them, so that it is kept elsewhere, or counted and logged.
-            self._producer.purge()
-            self._producer.flush(_CLOSE_SECONDS)
         self._keep = None
-        self._delivered = self._count_delivered()
+        self._left = left
         return undelivered
 
     def _refusal(self, reason: str) -> KafkaUnavailable:
@@ -300,7 +313,7 @@ class EventProducer:
                 self._producer.poll(_POLL_SECONDS)
                 self._watch()
             except Exception:
-                # One on_delivery that fails must not end the reports of all others.
+                # An on_delivery that raises must not end the reports of all other records.
                 loop_logger.exception("a delivery report could not be handled")
 
     def _watch(self) -> None:
@@ -337,14 +350,14 @@ class EventProducer:
         if self.is_away:
             return
         self._away_since = time.monotonic()
-        self._delivered_before = self._delivered  # only what is delivered from now on tells that it is back
+        self._delivered_before = self._delivered  # a delivery after this one ends the outage
         self.is_away = True
         if self._keep is not None:
             self._purge_until = time.monotonic() + _PURGE_SECONDS
             self._purge()
 
     def _purge(self) -> None:
-        # Without those in flight, which Kafka may have; they come back to the queue when their connection ends.
+        # Not the records in flight: Kafka may have them. They come back to the queue when their connection ends.
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)
 
     def _report_plain(self, error: KafkaError | None, message: Message) -> None:
@@ -361,7 +374,7 @@ class EventProducer:
         self._note_failure(error, message)
 
     def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:
-        # Its caller knows, and says so: it is no failure of this process, and no matter for its log.
+        # The caller handles a failure, so it is neither counted as one nor logged here.
         self._returned += error is not None
         on_delivery(error, message)
 

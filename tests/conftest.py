@@ -20,6 +20,7 @@ from devstack.stack import Stack
 from events import conf, process_collector
 from events.event import EVENT_TYPES
 from kafka_client.log import Repeats
+from pipeline.conf import console_settings
 from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
@@ -96,6 +97,13 @@ def _settings_are_read_anew() -> Iterator[None]:
     conf.events_settings.cache_clear()
     conf.kinds.cache_clear()
     sinks_registry.sinks.cache_clear()
+
+
+@pytest.fixture
+def kafka_is_away(settings: Any) -> None:
+    """The console does not wait long for a Kafka that is not there."""
+    settings.CONSOLE = {"kafka_timeout_seconds": 0.2}
+    console_settings.cache_clear()
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ def test_what_does_not_exist_is_not_found(operator: Operator) -> None:
         assert client.get(f"/admin/console/{path}").status_code == 404, path
 
 
+@pytest.mark.usefixtures("kafka_is_away")
 def test_servers_that_are_away_are_an_answer_and_no_failure(operator: Operator) -> None:
     client = operator()
     for path, server in (

@@ -8,9 +8,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
-from pytest_django import Settings
 
-from pipeline.conf import console_settings
 from pipeline.console.sinks import actions
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from sinks.models import SinkLag, SinkPause, SinkRestart
@@ -22,9 +20,7 @@ CONTROL = "/admin/console/sinks/elasticsearch/control/"
 
 
 @pytest.fixture(autouse=True)
-def _kafka_is_away(settings: Settings) -> None:
-    settings.CONSOLE = {"kafka_timeout_seconds": 0.2}
-    console_settings.cache_clear()
+def _kafka_is_away(kafka_is_away: None) -> None:
     sinks.cache_clear()
 
 

@@ -41,7 +41,4 @@ def web(stack: Stack, topic: str) -> Iterator[Callable[..., Web]]:
     yield start
     for web in started:
         if web.process.is_running():
-            workers = web.workers()
-            web.process.kill()
-            for worker in workers:
-                worker.kill()
+            web.kill()

@@ -30,10 +30,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     web = Web(env)
     yield web.url
-    workers = web.workers()
-    web.process.kill()
-    for worker in workers:
-        worker.kill()
+    web.kill()
 
 
 def connect(url: str) -> socket.socket:

@@ -25,6 +25,7 @@ from kafka_client.producer import (
     DEFAULTS,
     REACHED_SECONDS,
     STATISTICS,
+    DeliveryCounts,
     EventProducer,
     KafkaUnavailable,
     check_options,
@@ -48,6 +49,12 @@ def make() -> Iterator[Any]:
     yield make
     for producer in made:
         producer.close(0)
+
+
+def counts_at_the_end(producer: EventProducer) -> DeliveryCounts:
+    """What became of the records once none of them waits."""
+    wait_until(lambda: not producer.counts().waiting, seconds=10, what="the end of all records")
+    return producer.counts()
 
 
 def test_waits_for_the_leader_alone_and_leaves_the_rest_to_librdkafka() -> None:
@@ -113,9 +120,8 @@ def test_a_quiet_time_is_no_absence(make: Any) -> None:
 def test_a_failed_delivery_is_counted_and_logged_with_its_event(make: Any, caplog: pytest.LogCaptureFixture) -> None:
     producer = make(reports=True, message_timeout_ms=100, linger_ms=0)
     producer.produce("t", '{"userName":"김"}'.encode())
-    wait_until(lambda: producer.counts().failed == 1, seconds=10)
-    assert producer.counts().waiting == 0
-    wait_until(lambda: any('{"userName":"김"}' in message for message in caplog.messages))
+    assert counts_at_the_end(producer).failed == 1
+    assert any('{"userName":"김"}' in message for message in caplog.messages)
 
 
 def test_a_report_that_raises_does_not_end_the_reports_of_others(make: Any) -> None:
@@ -126,8 +132,8 @@ def test_a_report_that_raises_does_not_end_the_reports_of_others(make: Any) -> N
     for _ in range(3):
         producer.produce("t", b"{}", on_delivery=report)
     producer.produce("t", b"{}")
-    wait_until(lambda: (producer.counts().failed, producer.counts().waiting) == (1, 0), seconds=10)
-    assert producer.counts().delivered == 0
+    counts = counts_at_the_end(producer)
+    assert (counts.delivered, counts.failed) == (0, 1)
 
 
 def test_what_is_not_delivered_at_close_is_counted_and_logged(make: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -138,6 +144,16 @@ def test_what_is_not_delivered_at_close_is_counted_and_logged(make: Any, caplog:
     assert (producer.counts().failed, producer.counts().waiting) == (3, 0)
     for number in range(3):
         assert any(f'"n":{number}' in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize("brokers", [0, 1])
+def test_errors_and_statistics_that_librdkafka_reports_are_not_counted_as_records(make: Any, brokers: int) -> None:
+    producer = make(statistics_interval_ms=1, test_mock_num_brokers=brokers)
+    producer.produce("t", b"{}")
+    assert producer.close(10 * brokers) == 1 - brokers
+    wait_until(lambda: len(producer._producer), what="a report that nobody takes")
+    counts = producer.counts()
+    assert (counts.delivered, counts.failed, counts.waiting) == (brokers, 1 - brokers, 0)
 
 
 def test_refuses_after_close(make: Any) -> None:
@@ -287,7 +303,8 @@ def test_when_kafka_is_away_the_queue_is_kept_elsewhere_in_its_order(make: Any, 
     wait_until(lambda: producer.is_away, seconds=10)
     wait_until(lambda: len(kept.records) == 20, seconds=10)
     assert kept.records == records
-    assert (producer.counts().waiting, producer.counts().kept, producer.counts().failed) == (0, 20, 0)
+    counts = counts_at_the_end(producer)
+    assert (counts.kept, counts.failed) == (20, 0)
 
 
 def test_what_is_not_delivered_at_close_is_kept_elsewhere(make: Any, kept: Kept) -> None:
@@ -316,7 +333,7 @@ def test_a_record_with_a_report_of_its_own_is_its_callers(
     producer = make(reports=True, keep=kept.keep if is_kept else None, message_timeout_ms=100)
     producer.produce("t", b'{"userName":"Ada"}', on_delivery=lambda error, message: reports.append(error))
     assert wait_until(lambda: reports, seconds=10)[0].str()
-    assert (kept.records, producer.counts().failed, producer.counts().waiting) == ([], 0, 0)
+    assert (kept.records, counts_at_the_end(producer).failed) == ([], 0)
     assert not any("Ada" in message for message in caplog.messages)
 
 

@@ -1,5 +1,6 @@
 """The site under its production web server, as a process."""
 
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -35,6 +36,14 @@ class Web:
         self.process = Process(self._command, self._env)
         # A SIGTERM that meets a worker before it has started is lost.
         wait_until(self._answers, seconds=60, what=f"the web server:\n{self.process.text}")
+
+    def kill(self) -> None:
+        """Kills it and its workers, which would go on without it."""
+        workers = self.workers()
+        self.process.signal(signal.SIGKILL)  # first, for it would start other workers
+        for worker in workers:
+            worker.kill()
+        self.process.wait()
 
     def workers(self) -> list[psutil.Process]:
         """The processes that answer."""

@@ -31,6 +31,7 @@ def test_a_page_says_which_server_is_away_and_no_stranger_learns_where_it_is(
     assert viewer.get(PAGE, headers=headers).status_code == 200
 
 
+@pytest.mark.usefixtures("kafka_is_away")
 def test_a_poll_gets_the_error_as_data_and_may_ask_again(viewer: Client) -> None:
     with connection.execute_wrapper(refuse):
         for poll in POLLS:

@@ -162,6 +162,7 @@ def test_a_wish_is_pending_until_the_owner_has_done_it() -> None:
     assert sink.pending == [("t", 0), ("t", 1)]
 
 
+@pytest.mark.usefixtures("kafka_is_away")
 def test_a_pause_of_one_partition_is_asked_for_until_its_owner_has_done_it(viewer: Client) -> None:
     SinkPause.objects.create(sink="hdfs", topic="t", partition=1, asked_by="kim")
     heard(1, report(0, 1), at=timezone.now())
