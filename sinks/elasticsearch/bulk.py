@@ -92,7 +92,7 @@ class Bulk:
         self._partition = partition
         self._caution = caution
         self._metrics = metrics
-        self._versioned = actions.versioned
+        self._versioned = not actions.by_place
         self._index = actions.names.fixed
         self._chunk: Chunk | None = chunk
         self._open: list[Item] = []

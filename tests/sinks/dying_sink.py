@@ -189,8 +189,9 @@ def _run(job: dict[str, Any]) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
+    from sinks.files import ownership, recovery
     from sinks.files.writer import FilesWriter
-    from sinks.hdfs import client, ownership, recovery
+    from sinks.hdfs import store
 
     os.setsid()
     log = os.open(job["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -203,7 +204,7 @@ def _run(job: dict[str, Any]) -> None:
     FilesWriter.group = job["files_per_commit"]
     ownership._OLD_RECORDS = job["old_records"]
     recovery._LEASE_SECONDS = 1.0
-    client._JOINED_BYTES = -1  # so that the parts of a fault are sent one after the other
+    store._JOINED_BYTES = -1  # so that the parts of a fault are sent one after the other
     _install(job["fault"])
     command = {"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[job["entry"]["kind"]]
     call_command(*(job["command"] or [command]), sink=job["name"])

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -385,6 +386,35 @@ def test_of_records_with_one_key_the_newest_stays_and_a_tombstone_deletes(stack:
     )
     assert bench.documents.found() == expected
     assert again.stop() == 0
+
+
+def test_of_records_with_one_id_the_newest_stays_whoever_reads_them_again_and_dies(
+    stack: Stack, nursery: Nursery
+) -> None:
+    """Kafka's times run backwards in the partition, as those of two producers may."""
+    bench = Bench(stack, nursery, id="field:userName")
+    now = int(time.time() * 1000)
+    values = [event(number, userName="x") for number in range(40)]
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for number, value in enumerate(values):
+        producer.produce(bench.topic, value, partition=0, timestamp=now - 1000 * number)
+    assert producer.flush(30) == 0
+    newest = {"x": json.loads(values[-1])}
+    sink = bench.start(options={"flush_records": 10})
+    bench.wait_committed([40, -1001, -1001])
+    assert sink.stop() == 0
+    assert bench.documents.found() == newest
+    for requests in range(3):
+        fault = {"step": "bulk", "do": "kill_after", "number": requests}
+        sink = bench.start(group=f"{bench.group}-{requests}", fault=fault, options={"flush_records": 10})
+        sink.wait()
+        assert bench.documents.found() == newest
+    # One that goes on in the middle gives the records the same versions.
+    produce(stack, bench.topic, [event(99, userName="x")], partition=0)
+    sink = bench.start()
+    bench.wait_committed([41, -1001, -1001])
+    assert bench.documents.found() == {"x": json.loads(event(99, userName="x"))}
+    assert sink.stop() == 0
 
 
 def test_tombstones_may_be_ignored(stack: Stack, nursery: Nursery) -> None:
