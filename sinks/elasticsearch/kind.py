@@ -16,6 +16,7 @@ from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster
 from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.topics import TopicNotes
@@ -54,8 +55,14 @@ class ElasticsearchKind(Kind):
         target: ElasticsearchTarget = sink.target
         client = connect(elasticsearch_cluster(target.cluster), connections=connections)
         topics = TopicNotes(client, index=target.index, topic_id=topic_id)
-        latest_time = LatestTimes(kafka_cluster(sink.kafka))
-        return ElasticsearchWriter(client, target.actions(), topics, metrics, latest_time=latest_time)
+        return ElasticsearchWriter(
+            client,
+            target.actions(),
+            topics,
+            metrics,
+            refusals=FirstRefusals(sink.options.stop_after_refusals),
+            latest_time=LatestTimes(kafka_cluster(sink.kafka)),
+        )
 
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
         """Makes template and index, or puts their mapping right."""

@@ -10,6 +10,7 @@ from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.bulk import Bulk, Caution, Chunk, Item, piece
 from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.topics import TopicNotes
 from sinks.elasticsearch.versions import Versions
 from sinks.errors import Retriable
@@ -22,8 +23,8 @@ class ElasticsearchWriter:
     """Documents of the indices that `actions` names.
 
     client: makes no retries of its own; topics: tells a topic that was made again; latest_time: gives the latest Kafka
-    time of a partition's records below an offset, raises Retriable. setup_pipeline has made the index or, where there
-    are several, their template.
+    time of a partition's records below an offset, raises Retriable; refusals: of all partitions. setup_pipeline has
+    made the index or, where there are several, their template.
     """
 
     group = 4
@@ -35,7 +36,8 @@ class ElasticsearchWriter:
         topics: TopicNotes,
         metrics: SinkMetrics | None = None,
         *,
-        latest_time: Callable[[Partition, int], int] = lambda partition, offset: 0,
+        refusals: FirstRefusals,
+        latest_time: Callable[[Partition, int], int],
     ) -> None:
         # Versions by time are given in the order of offsets. With keys, documents can be deleted, and Elasticsearch
         # forgets the version of a deleted document in time: until then nothing older may be on its way any more.
@@ -44,6 +46,7 @@ class ElasticsearchWriter:
         self._actions = actions
         self._topics = topics
         self._metrics = metrics or SinkMetrics()
+        self._refusals = refusals
         self._latest_time = latest_time
 
     async def open(self, partition: Partition, committed: int | None) -> "ElasticsearchPartition":
@@ -60,6 +63,7 @@ class ElasticsearchWriter:
             Versions(partition, latest=latest),
             committed,
             check_topic=lambda: self._topics.check(partition.topic, topic_id),
+            refusals=self._refusals,
             metrics=self._metrics,
         )
 
@@ -96,6 +100,7 @@ class ElasticsearchPartition:
         resume_at: int | None,
         *,
         check_topic: Callable[[], None],
+        refusals: FirstRefusals,
         metrics: SinkMetrics,
     ) -> None:
         self._client = client
@@ -103,6 +108,7 @@ class ElasticsearchPartition:
         self._actions = actions
         self._versions = versions
         self._check_topic = check_topic
+        self._refusals = refusals
         self._caution = Caution()
         self.resume_at = resume_at
 
@@ -115,6 +121,7 @@ class ElasticsearchPartition:
         for chunk in self._chunks(partition, [run for batch in batches for run in batch.runs], rejected):
             bulk = Bulk(self._client, chunk, partition, self._actions, self._caution, self._metrics)
             await attempt(f"bulk of {partition} offsets {batches[0].first_offset}-{batches[-1].last_offset}", bulk.send)
+            self._refusals.note(taken=bulk.stored, reasons=bulk.refusals)
             rejected += bulk.rejected
         return rejected
 

@@ -9,6 +9,7 @@ from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
+from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.versions import Versions
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.records import Batch, Columns, Partition, Rejected
@@ -76,13 +77,15 @@ class FakeElasticsearch:
         return False
 
 
-def partition_of(client: FakeElasticsearch) -> ElasticsearchPartition:
+def partition_of(client: FakeElasticsearch, *, stop_after: int = 0) -> ElasticsearchPartition:
+    """stop_after: so many first refusals stop the sink."""
     return ElasticsearchPartition(
         client,  # type: ignore[arg-type]
         Actions(IndexNames("i", time="timestamp")),
         Versions(PARTITION),
         None,
         check_topic=lambda: None,
+        refusals=FirstRefusals(stop_after),
         metrics=SinkMetrics(),
     )
 

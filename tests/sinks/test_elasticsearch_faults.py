@@ -227,6 +227,25 @@ def test_bad_records_first_in_the_middle_and_last_become_dead_letters_and_the_re
     assert sink.stop() == 0
 
 
+def test_an_index_that_refuses_every_document_stops_the_sink_before_there_are_dead_letters(bench: Bench) -> None:
+    """Its mapping wants a routing value, which the sink does not give."""
+    bench.client.indices.delete(index=bench.topic)
+    bench.client.indices.create(index=bench.topic, mappings={"_routing": {"required": True}})
+    produce(bench.stack, bench.topic, [event(number) for number in range(150)], partition=0)
+    sink = bench.start(options={"flush_records": 150, "flush_seconds": 5.0})
+    assert sink.wait() == 1
+    assert "has taken no record yet and refused 150, each for routing_missing_exception" in sink.text
+    assert "Traceback" not in sink.text
+    assert bench.committed() == [-1001] * 3
+    assert read_whole_topic(bench.stack, f"{bench.topic}.dlq") == []
+    # As the message says, the mapping is put right.
+    bench.client.indices.delete(index=bench.topic)
+    bench.set_up()
+    sink = bench.start()
+    bench.documents.wait_count(150, sinks=[sink])
+    assert sink.stop() == 0
+
+
 def test_no_offset_is_committed_while_its_dead_letter_can_not_be_delivered(bench: Bench) -> None:
     set_topic(bench.stack, f"{bench.topic}.dlq", **{"max.message.bytes": "100"})  # refuses each, headers and all
     bench.client.indices.put_mapping(index=bench.topic, properties={"extra": {"type": "integer"}})

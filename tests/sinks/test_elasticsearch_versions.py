@@ -7,6 +7,7 @@ import pytest
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
+from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.versions import FIRST, Versions
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.records import Batch, Columns, Partition, Record
@@ -27,6 +28,7 @@ def partition_of(
         Versions(Partition("t", number), latest=latest),
         None,
         check_topic=lambda: None,
+        refusals=FirstRefusals(0),
         metrics=SinkMetrics(),
     )
 
