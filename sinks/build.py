@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import msgspec
 from confluent_kafka import Consumer, KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
@@ -127,6 +128,13 @@ def _consumer(config: dict[str, Any], outage: Outage, on_commit: OnCommit) -> Co
         return Consumer(config, logger=client_logger("sinks.librdkafka"))
     except KafkaException as error:
         raise ImproperlyConfigured(f"Kafka options: {error.args[0].str()}") from error
+
+
+def build_letters_writer(sink: SinkConfig) -> Writer:
+    """Where a sink stores records of its dead letters, however many are refused again. Raises ImproperlyConfigured."""
+    patient = msgspec.structs.replace(sink.options, stop_after_refusals=0)
+    sink = msgspec.structs.replace(sink, options=patient)
+    return build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
 
 
 def build_writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) -> Writer:

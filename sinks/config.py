@@ -58,6 +58,15 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = 0.5
 
+    stop_after_refusals: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="The sink stops when its store has refused so many records, all for one reason, and has taken "
+            "none since the sink began: most likely the store is set up wrongly. 0: never; they become dead letters.",
+        ),
+    ] = 100
+
     def limits(self) -> BatchLimits:
         """When batches are stored. Raises ValueError for an unknown time zone."""
         try:

@@ -141,7 +141,7 @@ def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: 
         )
         batch = Batch(partition, records[0].offset, records[0].timestamp, opened_at=0.0)
         batch.add(columns, check.refusals(columns.values, columns.lines))
-        opened = retry.run(writer.open(partition, None))
+        opened = retry.run(writer.open(partition, batch.first_offset))
         rejected = [*batch.rejected, *retry.run(opened.store([batch]))]
         refused |= {(partition, record.offset): reason for record, reason, _ in rejected}
     return refused

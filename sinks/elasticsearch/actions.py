@@ -22,12 +22,14 @@ Identify = Callable[[Record], str | None]
 class Actions:
     """Makes the lines of a bulk request.
 
-    names: gives the index; id: "offset" (topic-partition-offset), "key" (the record's key; of two records with one key
-    the one with the higher offset stays, in whatever order they arrive), "header:NAME" or "field:NAME" (where a
-    record has none, topic-partition-offset); delete_tombstones: a record without a value deletes the document of its
-    key, otherwise it is left out; enrich: gives the value that is stored instead of Kafka's. Raises ValueError.
+    names: gives the index; id: "offset" (topic-partition-offset), "key" (the record's key), "header:NAME" or
+    "field:NAME" (where a record has none, topic-partition-offset); delete_tombstones: a record without a value deletes
+    the document of its key, otherwise it is left out; enrich: gives the value that is stored instead of Kafka's.
+    Raises ValueError.
 
-    versioned: whether a document has its offset as version; by_place: whether each record has its own document.
+    Of records with one id the newest stays, in whatever order they arrive, for a document has a version. by_key: the
+    version is the offset; by_time: one of sinks.elasticsearch.versions; by_place: each record has its own document, so
+    none is needed.
     """
 
     def __init__(
@@ -39,29 +41,33 @@ class Actions:
         enrich: AddingAgent | None = None,
     ) -> None:
         self.names = names
-        self.versioned = id == "key"
         self.by_place = id == "offset"
+        self.by_key = id == "key"
+        self.by_time = not (self.by_place or self.by_key)
         self._delete_tombstones = delete_tombstones
         self._enrich = enrich
         self._identify = _identify(id)
         self._head = lru_cache(1024)(self._head_of)
-        if self.versioned and names.fixed is None:
+        if self.by_key and names.fixed is None:
             raise ValueError("id 'key' needs one index: in another period's index a key's older document would stay")
-        if delete_tombstones and not self.versioned:
+        if delete_tombstones and not self.by_key:
             raise ValueError("tombstones 'delete' needs id 'key', which says what is deleted")
 
-    def body(self, partition: Partition, record: Record) -> bytes | None:
-        """The lines of a record; None when nothing is to be done. Raises InvalidRecord when it can't be stored."""
+    def body(self, partition: Partition, record: Record, version: int = 0) -> bytes | None:
+        """The lines of a record; None when nothing is to be done. Raises InvalidRecord when it can't be stored.
+
+        version: of the record, where documents have versions by time.
+        """
         value = record.value
         if value is None:
-            return b'{"delete":{%b}}\n' % self._place(partition, record) if self._delete_tombstones else None
+            return b'{"delete":{%b}}\n' % self._place(partition, record, version) if self._delete_tombstones else None
         if self._enrich is not None:
             value = self._enrich(value)
         if b"\n" in value:
             value = value.replace(b"\n", b" ")  # between the parts of the JSON: inside its strings there can be none
         if self.by_place:
             return b'%b%d"}}\n%b\n' % (self._head(self.names.of(record), partition), record.offset, value)
-        return b'{"index":{%b}}\n%b\n' % (self._place(partition, record), value)
+        return b'{"index":{%b}}\n%b\n' % (self._place(partition, record, version), value)
 
     def lines(self, partition: Partition, run: Run) -> bytes | None:
         """The lines of all records of a run, made much quicker than one by one; None where each needs a look."""
@@ -86,10 +92,13 @@ class Actions:
         where = "" if index == self.names.fixed else f'"_index":"{index}",'
         return f'{{"index":{{{where}"_id":"{partition.topic}-{partition.number}-'.encode()
 
-    def _place(self, partition: Partition, record: Record) -> bytes:
+    def _place(self, partition: Partition, record: Record, version: int) -> bytes:
         id = msgspec.json.encode(self._id(partition, record))
         place = b'"_index":"%b","_id":%b' % (self.names.of(record).encode(), id)
-        return place + b',"version":%d,"version_type":"external"' % record.offset if self.versioned else place
+        if self.by_key:
+            return place + b',"version":%d,"version_type":"external"' % record.offset
+        # Equal versions are one record: read again, it is stored again, for settings may have changed.
+        return place + b',"version":%d,"version_type":"external_gte"' % version
 
     def _id(self, partition: Partition, record: Record) -> str:
         own = self._identify(record) if self._identify is not None else None

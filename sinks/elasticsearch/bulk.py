@@ -77,7 +77,11 @@ class Caution:
 
 
 class Bulk:
-    """Records on their way into the index; each try sends those that are neither stored nor rejected."""
+    """Records on their way into the index; each try sends those that are neither stored nor rejected.
+
+    rejected: those that can't be documents; refusals: why Elasticsearch has refused some of them, for what they are or
+    for what the index is; stored: how many documents are in the index.
+    """
 
     def __init__(
         self,
@@ -92,11 +96,13 @@ class Bulk:
         self._partition = partition
         self._caution = caution
         self._metrics = metrics
-        self._versioned = actions.versioned
+        self._versioned = not actions.by_place
         self._index = actions.names.fixed
         self._chunk: Chunk | None = chunk
         self._open: list[Item] = []
         self.rejected: list[Rejected] = []
+        self.refusals: list[str] = []
+        self.stored = 0
 
     def send(self) -> None:
         """Raises Retriable while some remain, Fatal when the sink must stop."""
@@ -115,10 +121,11 @@ class Bulk:
                 case Outcome.REFUSED:
                     kind = "too_large" if status == TOO_LARGE else "refused"
                     rejected.append(Rejected(item.record, f"Elasticsearch: {reason}", kind))
+                    self.refusals += [reason] if kind == "refused" else []
                 case Outcome.FATAL:
                     place = f"{self._partition} offset {item.record.offset}"
                     raise Fatal(f"Elasticsearch answers {status} for {place}: {reason}")
-        self._metrics.indexed(self._partition, len(self._open) - len(remaining) - len(rejected))
+        self._note_stored(len(self._open) - len(remaining) - len(rejected))
         self._open = remaining
         self.rejected += rejected
         if troubles:
@@ -135,8 +142,12 @@ class Bulk:
         if has_errors:
             self._caution.note_errors()
         else:
-            self._metrics.indexed(self._partition, chunk.records)
+            self._note_stored(chunk.records)
         return not has_errors
+
+    def _note_stored(self, documents: int) -> None:
+        self._metrics.indexed(self._partition, documents)
+        self.stored += documents
 
     def _answers(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
         """Status and reason of each item that is not simply stored."""

@@ -38,7 +38,8 @@ class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         str,
         Meta(
             description="What a document's id is made of: `offset` (topic-partition-offset), `key` (the record's key; "
-            "the highest offset stays), `header:NAME` or `field:NAME` (where missing, topic-partition-offset)."
+            "the highest offset stays), `header:NAME` or `field:NAME` (the newest record stays; where missing, "
+            "topic-partition-offset)."
         ),
     ] = "offset"
     tombstones: Annotated[

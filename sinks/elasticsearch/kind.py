@@ -10,11 +10,13 @@ from django.utils.translation import ngettext
 from elasticsearch.dsl.connections import connections as dsl_connections
 
 from events.schema import Check, check_for
+from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster
 from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.topics import TopicNotes
@@ -25,6 +27,7 @@ from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
+from sinks.topic_ids import LatestTimes
 
 
 class ElasticsearchKind(Kind):
@@ -44,7 +47,7 @@ class ElasticsearchKind(Kind):
             elasticsearch_cluster(alias)
         except ImproperlyConfigured as error:
             raise ImproperlyConfigured(f"target.cluster is {alias!r}: {error}") from error
-        if sink.target.actions().versioned and len(sink.topics) > 1:
+        if sink.target.actions().by_key and len(sink.topics) > 1:
             raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
 
     def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
@@ -52,7 +55,14 @@ class ElasticsearchKind(Kind):
         target: ElasticsearchTarget = sink.target
         client = connect(elasticsearch_cluster(target.cluster), connections=connections)
         topics = TopicNotes(client, index=target.index, topic_id=topic_id)
-        return ElasticsearchWriter(client, target.actions(), topics, metrics)
+        return ElasticsearchWriter(
+            client,
+            target.actions(),
+            topics,
+            metrics,
+            refusals=FirstRefusals(sink.options.stop_after_refusals),
+            latest_time=LatestTimes(kafka_cluster(sink.kafka)),
+        )
 
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
         """Makes template and index, or puts their mapping right."""
@@ -113,7 +123,7 @@ class ElasticsearchKind(Kind):
 
     def keeps_newest(self, sink: SinkConfig) -> bool:
         """With keys as ids."""
-        return bool(sink.target.actions().versioned)
+        return bool(sink.target.actions().by_key)
 
     def documents(self, sink: SinkConfig) -> ElasticsearchTarget:
         """The target tells where they are."""

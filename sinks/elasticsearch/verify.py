@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import elasticsearch
 import msgspec
@@ -14,12 +14,22 @@ from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.outcomes import classified
 from sinks.elasticsearch.setup import indices
 from sinks.elasticsearch.user_agents import FIELD
+from sinks.elasticsearch.versions import FIRST, Versions
 from sinks.findings import Finding
 from sinks.records import Partition, Record
 
 _CHUNK = 1_000
 _HITS = 10_000
 """The most hits of one search, by Elasticsearch's own default."""
+
+
+class _Document(NamedTuple):
+    """What must be stored. place: its index; version: the offset, or one of sinks.elasticsearch.versions."""
+
+    place: str
+    id: str
+    version: int
+    record: Record
 
 
 class Verifier:
@@ -64,16 +74,20 @@ class Verifier:
         self._call(lambda: self._client.indices.refresh(index=self._actions.names.wildcard))
         self._indices = set(self._call(lambda: indices(self._client, self._actions.names)))
         missing: list[int] = []
-        expected = self._newest_of_keys(records) if self._actions.versioned else self._documents(records)
+        documents = self._documents(records)
+        expected = self._newest(documents) if self._actions.by_key else documents
         while chunk := list(islice(expected, _CHUNK)):
-            found = self._found({id for id, _ in chunk})
-            for id, record in chunk:
-                hits = found.get(id, [])
+            found = self._found({document.id for document in chunk})
+            for document in chunk:
+                record = document.record
+                hits = found.get(document.id, [])
+                if not self._actions.by_place:  # in another index it is the document of another record
+                    hits = [hit for hit in hits if hit["_index"] == document.place]
                 if len(hits) > 1:
                     places = ", ".join(sorted(hit["_index"] for hit in hits))
-                    yield self._finding("repeat", record.offset, f"{id} is in {places}")
-                if hits and self._differs(record, hits[0]):
-                    yield self._finding("difference", record.offset, f"{id} is not what Kafka has")
+                    yield self._finding("repeat", record.offset, f"{document.id} is in {places}")
+                if hits and (difference := self._difference(document, hits[0])):
+                    yield self._finding("difference", record.offset, f"{document.id} {difference}")
                 if not hits and self._was_deleted(record):
                     self.deleted += 1
                     continue
@@ -82,22 +96,25 @@ class Verifier:
                 self.valid += record.value is not None
         yield from self._gaps(missing)
 
-    def _documents(self, records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
-        """The id of each record that must be a document, and the record."""
+    def _documents(self, records: Iterable[Record]) -> Iterator[_Document]:
+        """The document of each record that must be one."""
+        versions = Versions(self._partition)
         for record in records:
             try:
                 self._check(record.value)
-                _, id = self._actions.document(self._partition, record)
+                version = versions.of(record) if self._actions.by_time else record.offset
+                index, id = self._actions.document(self._partition, record)
             except InvalidRecord:
                 self.refused += 1
                 continue
             if record.offset in self._dead_letters:
                 self.refused += 1
-            elif record.value is not None or self._actions.versioned:
-                yield id, record
+            elif record.value is not None or self._actions.by_key:
+                yield _Document(index, id, version, record)
 
-    def _newest_of_keys(self, records: Iterable[Record]) -> Iterator[tuple[str, Record]]:
-        return iter(dict(self._documents(records)).items())
+    def _newest(self, documents: Iterable[_Document]) -> Iterator[_Document]:
+        """The last one of each id. With deletions, an older record may have no document."""
+        return iter({document.id: document for document in documents}.values())
 
     def _was_deleted(self, record: Record) -> bool:
         """Whether retention has deleted the index of a record that is in none."""
@@ -107,16 +124,18 @@ class Verifier:
         end = self._actions.names.end(index)
         return end is not None and end <= self._deleted_before and index not in self._indices
 
-    def _differs(self, record: Record, hit: dict[str, Any]) -> bool:
-        if self._actions.versioned and hit["_version"] > record.offset:
-            return False  # a newer one, of an offset behind the range
-        if record.value is None:
-            return True  # it was to be deleted
-        if not (self._actions.versioned or self._actions.by_place):
-            return False  # another record with this id may have been the last
-        value = msgspec.json.decode(record.value, type=dict[str, Any])
-        stored: dict[str, Any] = hit["_source"]
-        return stored != (value if FIELD in value else {**value, **({FIELD: stored[FIELD]} if FIELD in stored else {})})
+    def _difference(self, document: _Document, hit: dict[str, Any]) -> str:
+        """What is wrong with a document that was found; empty for nothing."""
+        version: int = hit["_version"]
+        is_newer = not self._actions.by_place and version > document.version
+        if is_newer or _is_same(document.record, hit["_source"]):
+            return ""
+        if document.record.value is None:
+            return "should have been deleted"
+        if self._actions.by_time and version < document.version:
+            # A document from before there were versions by time does not tell how old it is.
+            return "is older than what Kafka has" if version >= FIRST else ""
+        return "is not what Kafka has"
 
     def _found(self, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
         """The documents with these ids, in whatever index of the sink."""
@@ -151,3 +170,11 @@ class Verifier:
 
     def _finding(self, kind: str, offset: int, detail: str) -> Finding:
         return Finding(self._partition, kind, offset, offset, detail)
+
+
+def _is_same(record: Record, stored: dict[str, Any]) -> bool:
+    """Whether a document is that of a record; what the sink may have added to the record is not compared."""
+    if record.value is None:
+        return False
+    expected = msgspec.json.decode(record.value, type=dict[str, Any])
+    return stored == ({FIELD: stored[FIELD], **expected} if FIELD in stored else expected)

@@ -10,7 +10,9 @@ from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.bulk import Bulk, Caution, Chunk, Item, piece
 from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.topics import TopicNotes
+from sinks.elasticsearch.versions import Versions
 from sinks.errors import Retriable
 from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected, Run
@@ -20,32 +22,48 @@ from sinks.reporting.metrics import SinkMetrics
 class ElasticsearchWriter:
     """Documents of the indices that `actions` names.
 
-    client: makes no retries of its own; topics: tells a topic that was made again. setup_pipeline has made the index
-    or, where there are several, their template.
+    client: makes no retries of its own; topics: tells a topic that was made again; latest_time: gives the latest Kafka
+    time of a partition's records below an offset, raises Retriable; refusals: of all partitions. setup_pipeline has
+    made the index or, where there are several, their template.
     """
 
     group = 4
 
     def __init__(
-        self, client: Elasticsearch, actions: Actions, topics: TopicNotes, metrics: SinkMetrics | None = None
+        self,
+        client: Elasticsearch,
+        actions: Actions,
+        topics: TopicNotes,
+        metrics: SinkMetrics | None = None,
+        *,
+        refusals: FirstRefusals,
+        latest_time: Callable[[Partition, int], int],
     ) -> None:
-        # Versions are kept for a while after a deletion: until then nothing older may be on its way any more.
-        self.ordered = actions.versioned
+        # Versions by time are given in the order of offsets. With keys, documents can be deleted, and Elasticsearch
+        # forgets the version of a deleted document in time: until then nothing older may be on its way any more.
+        self.ordered = not actions.by_place
         self._client = client
         self._actions = actions
         self._topics = topics
         self._metrics = metrics or SinkMetrics()
+        self._refusals = refusals
+        self._latest_time = latest_time
 
     async def open(self, partition: Partition, committed: int | None) -> "ElasticsearchPartition":
         """Checks server, index and topic: an index made by a first document would have a guessed mapping."""
         await attempt("asking for the server's version", lambda: check_server(self._client))
         await attempt("looking for the index", self._check_index)
         topic_id = await attempt("checking the topic's identity", lambda: self._topics.note(partition.topic))
+        latest = 0
+        if self._actions.by_time and committed:
+            latest = await attempt("asking for the latest time", lambda: self._latest_time(partition, committed))
         return ElasticsearchPartition(
             self._client,
             self._actions,
+            Versions(partition, latest=latest),
             committed,
             check_topic=lambda: self._topics.check(partition.topic, topic_id),
+            refusals=self._refusals,
             metrics=self._metrics,
         )
 
@@ -70,22 +88,27 @@ class ElasticsearchWriter:
 class ElasticsearchPartition:
     """A partition on its way into the index; several may own it at a time, for a repeat overwrites itself.
 
-    check_topic: raises Fatal when the topic is not the one that was opened.
+    versions: of its records from `resume_at` on; check_topic: raises Fatal when the topic is not the one that was
+    opened.
     """
 
     def __init__(
         self,
         client: Elasticsearch,
         actions: Actions,
+        versions: Versions,
         resume_at: int | None,
         *,
         check_topic: Callable[[], None],
+        refusals: FirstRefusals,
         metrics: SinkMetrics,
     ) -> None:
         self._client = client
         self._metrics = metrics
         self._actions = actions
+        self._versions = versions
         self._check_topic = check_topic
+        self._refusals = refusals
         self._caution = Caution()
         self.resume_at = resume_at
 
@@ -98,6 +121,7 @@ class ElasticsearchPartition:
         for chunk in self._chunks(partition, [run for batch in batches for run in batch.runs], rejected):
             bulk = Bulk(self._client, chunk, partition, self._actions, self._caution, self._metrics)
             await attempt(f"bulk of {partition} offsets {batches[0].first_offset}-{batches[-1].last_offset}", bulk.send)
+            self._refusals.note(taken=bulk.stored, reasons=bulk.refusals)
             rejected += bulk.rejected
         return rejected
 
@@ -140,7 +164,7 @@ class ElasticsearchPartition:
         size = 0
         for record in run:
             try:
-                body = self._actions.body(partition, record)
+                body = self._actions.body(partition, record, self._versions.of(record))
             except InvalidRecord as error:
                 rejected.append(Rejected(record, str(error)))
                 continue

@@ -47,7 +47,9 @@ class SinkMetrics:
         )
         self._files = self._counter("sink_files_total", "Files that were published.", _PARTITION)
         self._documents = self._counter("sink_documents_total", "Documents that Elasticsearch has stored.", _PARTITION)
-        self._uploaded = self._counter("sink_uploaded_bytes_total", "Bytes sent into the store of files, repeats included.")
+        self._uploaded = self._counter(
+            "sink_uploaded_bytes_total", "Bytes sent into the store of files, repeats included."
+        )
         self._flush_seconds = self._histogram(
             "sink_flush_seconds", "Storing a group of batches, with their dead letters and all repeats."
         )

@@ -189,6 +189,7 @@ def _run(job: dict[str, Any]) -> None:
     from django.conf import settings
     from django.core.management import call_command
 
+    from sinks.files import ownership, recovery
     from sinks.files.writer import FilesWriter
     from sinks.hdfs import store
 

@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -226,6 +227,25 @@ def test_bad_records_first_in_the_middle_and_last_become_dead_letters_and_the_re
     assert sink.stop() == 0
 
 
+def test_an_index_that_refuses_every_document_stops_the_sink_before_there_are_dead_letters(bench: Bench) -> None:
+    """Its mapping wants a routing value, which the sink does not give."""
+    bench.client.indices.delete(index=bench.topic)
+    bench.client.indices.create(index=bench.topic, mappings={"_routing": {"required": True}})
+    produce(bench.stack, bench.topic, [event(number) for number in range(150)], partition=0)
+    sink = bench.start(options={"flush_records": 150, "flush_seconds": 5.0})
+    assert sink.wait() == 1
+    assert "has taken no record yet and refused 150, each for routing_missing_exception" in sink.text
+    assert "Traceback" not in sink.text
+    assert bench.committed() == [-1001] * 3
+    assert read_whole_topic(bench.stack, f"{bench.topic}.dlq") == []
+    # As the message says, the mapping is put right.
+    bench.client.indices.delete(index=bench.topic)
+    bench.set_up()
+    sink = bench.start()
+    bench.documents.wait_count(150, sinks=[sink])
+    assert sink.stop() == 0
+
+
 def test_no_offset_is_committed_while_its_dead_letter_can_not_be_delivered(bench: Bench) -> None:
     set_topic(bench.stack, f"{bench.topic}.dlq", **{"max.message.bytes": "100"})  # refuses each, headers and all
     bench.client.indices.put_mapping(index=bench.topic, properties={"extra": {"type": "integer"}})
@@ -385,6 +405,35 @@ def test_of_records_with_one_key_the_newest_stays_and_a_tombstone_deletes(stack:
     )
     assert bench.documents.found() == expected
     assert again.stop() == 0
+
+
+def test_of_records_with_one_id_the_newest_stays_whoever_reads_them_again_and_dies(
+    stack: Stack, nursery: Nursery
+) -> None:
+    """Kafka's times run backwards in the partition, as those of two producers may."""
+    bench = Bench(stack, nursery, id="field:userName")
+    now = int(time.time() * 1000)
+    values = [event(number, userName="x") for number in range(40)]
+    producer = Producer({"bootstrap.servers": stack.bootstrap_servers})
+    for number, value in enumerate(values):
+        producer.produce(bench.topic, value, partition=0, timestamp=now - 1000 * number)
+    assert producer.flush(30) == 0
+    newest = {"x": json.loads(values[-1])}
+    sink = bench.start(options={"flush_records": 10})
+    bench.wait_committed([40, -1001, -1001])
+    assert sink.stop() == 0
+    assert bench.documents.found() == newest
+    for requests in range(3):
+        fault = {"step": "bulk", "do": "kill_after", "number": requests}
+        sink = bench.start(group=f"{bench.group}-{requests}", fault=fault, options={"flush_records": 10})
+        sink.wait()
+        assert bench.documents.found() == newest
+    # One that goes on in the middle gives the records the same versions.
+    produce(stack, bench.topic, [event(99, userName="x")], partition=0)
+    sink = bench.start()
+    bench.wait_committed([41, -1001, -1001])
+    assert bench.documents.found() == {"x": json.loads(event(99, userName="x"))}
+    assert sink.stop() == 0
 
 
 def test_tombstones_may_be_ignored(stack: Stack, nursery: Nursery) -> None:

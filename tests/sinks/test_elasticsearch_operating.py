@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,8 +19,9 @@ from sinks.dead_letters.replay import Replayer
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.elasticsearch.setup import prepare
+from sinks.elasticsearch.versions import Versions
 from sinks.log_reader import LogReader
-from sinks.records import Partition
+from sinks.records import Partition, Record
 from sinks.registry import sinks
 from tests.sinks.counting import Documents
 from tests.support import (
@@ -217,6 +219,36 @@ def test_verify_es_tells_a_whole_index_from_a_damaged_one(
     assert f"{topic}-0: difference: offsets 30-30" in out
     assert "3 findings" in out
     assert run_command("verify_es", sink, first=8, last=19, partition=0) == 0
+
+
+def test_the_newest_record_of_an_id_stays_and_verify_es_sees_an_older_one(
+    servers: Stack, topic: str, client: Elasticsearch, run_sink: RunSink, capsys: Any
+) -> None:
+    """The index has documents from before there were versions by time."""
+    sink = entry(topic, topic, target={"id": "header:id"})
+    set_up(client, sink)
+    for _ in range(5):
+        client.index(index=topic, id="a", document={"userName": "from before"})
+    client.index(index=topic, id="c", document={"userName": "from before"})
+    now = int(time.time() * 1000)
+    producer = Producer({"bootstrap.servers": servers.bootstrap_servers})
+    # In partition 1 the newer record of b has the lower offset, and c is what the index has already.
+    for number, (id, partition, age) in enumerate([("a", 0, 60), ("b", 0, 50), ("a", 0, 40), ("b", 1, 30)]):
+        producer.produce(topic, event(number), partition=partition, headers=[("id", id)], timestamp=now - 1000 * age)
+    assert producer.flush(30) == 0
+    process = run_sink(sink)
+    wait_until(lambda: committed_count(servers, f"g-{topic}", topic) == 4, what="all committed")
+    assert process.stop() == 0
+    expected = {"a": json.loads(event(2)), "b": json.loads(event(3)), "c": {"userName": "from before"}}
+    assert Documents(servers, topic).found() == expected
+    assert run_command("verify_es", sink) == 0
+    older = Versions(Partition(topic, 0)).of(Record(0, event(0), now - 60_000))
+    client.indices.put_settings(index=topic, settings={"gc_deletes": "0s"})  # it forgets what was deleted
+    client.delete(index=topic, id="a", refresh=True)
+    client.index(index=topic, id="a", document=json.loads(event(0)), version=older, version_type="external")
+    capsys.readouterr()
+    assert run_command("verify_es", sink) == 1
+    assert f"{topic}-0: difference: offsets 2-2: a is older than what Kafka has" in capsys.readouterr().out
 
 
 def test_dead_letters_are_replayed_into_the_index_once_its_mapping_takes_them(

@@ -1,14 +1,12 @@
 """The small parts of the Elasticsearch sink: index names, ids, bulk lines, what answers mean, enrichment."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import elastic_transport
 import elasticsearch
 import pytest
-from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 
 from events.schema import InvalidRecord
 from sinks.elasticsearch.actions import MAX_ID_BYTES, Actions
@@ -17,14 +15,12 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of, reason_of
 from sinks.elasticsearch.user_agents import AddingAgent
-from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Fatal, Retriable
-from sinks.records import Batch, Columns, Partition, Record, Rejected, Run
-from sinks.reporting.metrics import SinkMetrics
+from sinks.records import Batch, Columns, Record, Run
+from tests.sinks.fake_elasticsearch import PARTITION, FakeElasticsearch, api_error, partition_of, store
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
 
-PARTITION = Partition("select-color", 2)
 DAILY = IndexNames("select-color-%Y.%m.%d", time="timestamp")
 
 
@@ -232,12 +228,6 @@ def test_a_conflict_of_versions_means_that_a_newer_document_is_there() -> None:
     assert outcome_of(409, "version_conflict_engine_exception: conflict", versioned=True) is Outcome.DONE
 
 
-def api_error(status: int, body: Any = None) -> elasticsearch.ApiError:
-    meta = ApiResponseMeta(status, "1.1", HttpHeaders(), 0.1, NodeConfig("http", "localhost", 9200))
-    kind = elasticsearch.exceptions.HTTP_EXCEPTIONS.get(status, elasticsearch.ApiError)
-    return kind("failed", meta, body)
-
-
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -264,59 +254,6 @@ def test_of_a_reason_that_quotes_the_document_the_beginning_is_kept() -> None:
     assert reason.startswith("document_parsing_exception: field [a] xxx")
     assert "... (yyy" in reason
     assert len(reason) < 1_100
-
-
-class FakeElasticsearch:
-    """Keeps documents; `answer` decides on each by its id and how often it was sent; 413 above `most` bytes."""
-
-    def __init__(self, answer: Callable[[str, int], tuple[int, str]], most: int = 10_000) -> None:
-        self._answer = answer
-        self._most = most
-        self.sent: dict[str, int] = {}
-        self.documents: dict[str, Any] = {}
-        self.requests: list[int] = []
-        self.too_large: list[int] = []
-
-    def bulk(self, index: str | None, operations: bytes, filter_path: str) -> dict[str, Any]:
-        parts = operations.splitlines()
-        self.requests.append(len(parts) // 2)
-        if len(operations) > self._most:
-            self.too_large.append(len(operations))
-            raise api_error(413)
-        items = []
-        for action, document in zip(parts[::2], parts[1::2], strict=True):
-            id = json.loads(action)["index"]["_id"]
-            self.sent[id] = self.sent.get(id, 0) + 1
-            status, type_ = self._answer(id, self.sent[id])
-            if status < 300:
-                self.documents[id] = json.loads(document)
-            items.append(
-                {"index": {"status": status, **({"error": {"type": type_, "reason": "why"}} if type_ else {})}}
-            )
-        errors = {"errors": any(item["index"]["status"] >= 300 for item in items)}
-        return errors if filter_path == "errors" else {**errors, "items": items}
-
-
-def partition_of(client: FakeElasticsearch) -> ElasticsearchPartition:
-    return ElasticsearchPartition(
-        client,  # type: ignore[arg-type]
-        Actions(IndexNames("i", time="timestamp")),
-        None,
-        check_topic=lambda: None,
-        metrics=SinkMetrics(),
-    )
-
-
-def store(client: FakeElasticsearch, *batches: list[bytes]) -> list[Rejected]:
-    offset = 0
-    read = []
-    for values in batches:
-        batch = Batch(PARTITION, offset, 0, opened_at=0.0)
-        batch.add(Columns(range(offset, offset + len(values)), values, [0] * len(values)), {})
-        offset += len(values)
-        read.append(batch)
-    partition = partition_of(client)
-    return [rejected for batch in read for rejected in hasty_retry().run(partition.store([batch]))]
 
 
 @pytest.mark.parametrize("poison", [0, 4, 9])

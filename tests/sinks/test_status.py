@@ -12,6 +12,8 @@ from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
+from sinks.elasticsearch.refusals import FirstRefusals
+from sinks.elasticsearch.versions import Versions
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Cancelled, Retriable
 from sinks.loop.retry import Backoff, Retry
@@ -310,7 +312,15 @@ def test_bulk_requests_count_documents_and_retries_by_status(sink: Sink, busy: B
     actions = Actions(IndexNames("clicks", time="timestamp"))
     status = PartitionStatus(PARTITION, sink.metrics)
     retry = Retry("task", Backoff(0.001, 0.001), threading.Event(), status)
-    partition = ElasticsearchPartition(client, actions, None, check_topic=lambda: None, metrics=sink.metrics)
+    partition = ElasticsearchPartition(
+        client,
+        actions,
+        Versions(PARTITION),
+        None,
+        check_topic=lambda: None,
+        refusals=FirstRefusals(0),
+        metrics=sink.metrics,
+    )
     with sink.metrics.flush():
         rejected = retry.run(partition.store([batch(4)]))
     client.close()

@@ -15,7 +15,7 @@ from pipeline.console.guard import guard
 from pipeline.console.topics.messages import Bounds, TopicMessage, read_messages
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import PartitionOffsets, read_offsets, server_name
-from sinks.build import build_writer
+from sinks.build import build_letters_writer
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import LetterLog, Place, StoredLetter, example_of, is_own, reason_kind
 from sinks.dead_letters.replay import Replayer, parts, store
@@ -23,7 +23,6 @@ from sinks.errors import Cancelled, Fatal, Retriable
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Partition, Record
 from sinks.registry import kind_of
-from sinks.reporting.metrics import SinkMetrics
 
 T = TypeVar("T")
 
@@ -200,7 +199,7 @@ def store_again(sink: SinkConfig, *, topic: str, reason: str | None, origins: Co
         said = chosen(session.letters, topic=topic, reason=reason, origins=origins)
         found = own(sink, said)
         whole = [letter for letter in found if letter.is_whole]
-        writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
+        writer = build_letters_writer(sink)
         retry = Retry(f"replay of {sink.name}", Backoff(maximum=1.0), given_up)
         patience.start()
         try:

@@ -10,7 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
-from sinks.build import build_writer
+from sinks.build import build_letters_writer
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, letter_log, reason_kind
 from sinks.dead_letters.replay import NewestOfKeys, Replayer, parts, store
@@ -20,7 +20,6 @@ from sinks.loop.retry import Backoff, Retry
 from sinks.management.arguments import add_sink_argument, find_sink, whole
 from sinks.management.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
 from sinks.registry import kind_of
-from sinks.reporting.metrics import SinkMetrics
 
 _REASON = 120
 _PATIENCE_SECONDS = 60.0
@@ -132,7 +131,7 @@ class Command(ReportingCommand):
 
     def _store(self, sink: SinkConfig, letters: list[StoredLetter]) -> list[StoredLetter]:
         """Those that the index takes now."""
-        writer = build_writer(sink, kafka_cluster(sink.kafka), SinkMetrics(sink.name))
+        writer = build_letters_writer(sink)
         given_up = threading.Event()
         patience = threading.Timer(_PATIENCE_SECONDS, given_up.set)
         patience.start()
