@@ -141,13 +141,12 @@ def index(stack: Stack) -> str:
 
 @pytest.fixture
 def run_sink(stack: Stack) -> Iterator[Callable[..., Process]]:
-    """Starts `run_hdfs_sink` or `run_es_sink` for an entry of SINKS; what still runs at the end is killed."""
+    """Starts `run_sink` for an entry of SINKS; what still runs at the end is killed."""
     started: list[Process] = []
 
     def run(entry: dict[str, Any], *, name: str = "under-test", wait: bool = True) -> Process:
-        command = {"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[entry["kind"]]
         env = stack_env(stack, SINKS=json.dumps({name: entry}), LOG_LEVEL="DEBUG")
-        process = Process(manage(command, "--sink", name), env)
+        process = Process(manage("run_sink", "--sink", name), env)
         started.append(process)
         if wait:
             process.wait_for(": reads ")

@@ -206,8 +206,7 @@ def _run(job: dict[str, Any]) -> None:
     recovery._LEASE_SECONDS = 1.0
     store._JOINED_BYTES = -1  # so that the parts of a fault are sent one after the other
     _install(job["fault"])
-    command = {"hdfs": "run_hdfs_sink", "elasticsearch": "run_es_sink"}[job["entry"]["kind"]]
-    call_command(*(job["command"] or [command]), sink=job["name"])
+    call_command(*(job["command"] or ["run_sink"]), sink=job["name"])
 
 
 def main() -> None:
@@ -218,8 +217,7 @@ def main() -> None:
     import sinks.build
     import sinks.management.commands.compact_hdfs
     import sinks.management.commands.rewind_hdfs
-    import sinks.management.commands.run_es_sink
-    import sinks.management.commands.run_hdfs_sink  # noqa: F401 - so that forks have them
+    import sinks.management.commands.run_sink  # noqa: F401 - so that forks have them
 
     unread = b""
     while True:
