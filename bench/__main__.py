@@ -40,17 +40,31 @@ def main() -> None:
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the servers are stopped
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    log = arguments.out / "bench.log"
+    print(f"A benchmark takes some minutes; what servers and clients say meanwhile goes to {log}", flush=True)
+    _send_errors_to(log)
     data = Path(tempfile.mkdtemp(prefix="bench-"))
     stack = Stack(StackConfig.on_free_ports(data))
-    stack.up()
+    stack.up(report=lambda line: print(line, file=sys.stderr))
     try:
         for name in arguments.names or BENCHMARKS:
             report = Report(name)
             BENCHMARKS[name](stack, report, arguments.scale)
             report.save(arguments.out)
+            print(report.table(), flush=True)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}; {log} tells more")
+        raise
     finally:
         stack.down()
         shutil.rmtree(data, ignore_errors=True)
+
+
+def _send_errors_to(log: Path) -> None:
+    """What this process and its children write to standard error goes to a file: the figures stand alone."""
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 2)
 
 
 if __name__ == "__main__":

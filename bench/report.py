@@ -1,4 +1,4 @@
-"""What a benchmark found: printed as it comes, kept as JSON."""
+"""What a benchmark found: a table for people, kept as JSON."""
 
 import json
 import os
@@ -33,11 +33,23 @@ class Report:
         self._figures: list[Figure] = []
 
     def add(self, figure: Figure) -> None:
-        """Prints and keeps a figure."""
+        """Keeps a figure."""
         self._figures.append(figure)
-        ratio = f" = {figure.ratio:.2f} x {figure.yardstick} ({figure.yardstick_rate:,.0f})" if figure.ratio else ""
-        detail = f"  [{figure.detail}]" if figure.detail else ""
-        print(f"{self._name}: {figure.name}: {figure.rate:,.0f} {figure.unit}{ratio}{detail}", flush=True)
+
+    def table(self) -> str:
+        """The figures, a line each: what was measured, its rate, and its ratio to the yardstick of the same run."""
+        rows = [
+            (
+                figure.name,
+                f"{figure.rate:,.0f} {figure.unit}",
+                f"{figure.ratio:.2f} x {figure.yardstick} ({figure.yardstick_rate:,.0f})" if figure.ratio else "",
+                figure.detail,
+            )
+            for figure in self._figures
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+        return "\n".join([self._name, *(f"  {line}" for line in lines)])
 
     def save(self, folder: Path) -> None:
         """Writes <folder>/<name>.json."""
@@ -50,4 +62,3 @@ class Report:
         }
         path = folder / f"{self._name}.json"
         path.write_text(json.dumps(content, indent=1) + "\n")
-        print(f"{self._name}: kept in {path}", flush=True)
