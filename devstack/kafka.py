@@ -136,6 +136,8 @@ def _properties(node: int, brokers: list[int], controllers: list[int], data: Pat
         "group.consumer.min.heartbeat.interval.ms": 500,
         "broker.heartbeat.interval.ms": 500,
         "broker.session.timeout.ms": 4000,
+        # A compacted topic is cleaned within a second, not within 15.
+        "log.cleaner.backoff.ms": 500,
         "log.cleaner.dedupe.buffer.size": 16 * 1024 * 1024,
     }
     return "".join(f"{key}={value}\n" for key, value in settings.items())

@@ -10,10 +10,10 @@ State = Literal["none", "ok", "expired", "ahead"]
 class Progress:
     """A sink on one partition.
 
-    committed: the offset it would read next, None before its first commit, when it reads from the first; lag: records
-    it has not read, None where that can't be said. state: "none" without a commit; "expired" when Kafka has already
-    deleted records that were not read; "ahead" when the commit lies beyond the end, as after a topic was made anew;
-    else "ok".
+    committed: the offset it would read next, None before its first commit, when it reads from the first. lag: the
+    distance from there to the end in offsets, None where that can't be said; there may be fewer records, for compaction
+    and transactions leave gaps. state: "none" without a commit; "expired" when Kafka has already deleted records that
+    were not read; "ahead" when the commit lies beyond the end, as after a topic was made anew; else "ok".
     """
 
     committed: int | None

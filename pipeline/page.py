@@ -126,6 +126,10 @@ def script_texts() -> dict[str, str | dict[str, str]]:
         "end": _("End offset"),
         "committed": _("Committed"),
         "lag": _("Lag"),
+        "lagHelp": _(
+            "Offsets from what the sink has committed to the end; compaction and transactions leave gaps, so there may "
+            "be fewer records"
+        ),
         "deadLetters": _("dead letters"),
         "openLetters": _("Neither replayed nor discarded"),
         "someLetters": _("Neither replayed nor discarded, as far as some of the records tell: there are too many"),

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 
 from sinks.config import SinkConfig
 from sinks.files.config import FilesTarget
@@ -69,7 +69,7 @@ class FileKind(Kind):
         """Lists the files once, for all partitions."""
         path = sink.target.path
         store = self.store(sink, connections=1)
-        layout, check = layout_of(sink), self.record_check(sink)
+        layout, check, is_compacted = layout_of(sink), self.record_check(sink), cache(reader.is_compacted)
         open_files = committed_open_files(store, path, sink.name, sink.topics)
         folders = [Layout(path, sink.name, Partition(topic, 0)) for topic in sink.topics]
         files = sorted(file for folder in folders for file in settled_files(store, folder, layout, open_files))
@@ -77,7 +77,16 @@ class FileKind(Kind):
         def compare(partition: Partition, first: int, end: int) -> Comparison:
             marks = RewindMarks(store, Layout(path, sink.name, partition)).under_way()
             notes = [f"{partition}: {describe(mark)} is unfinished: run `manage.py rewind` again" for mark in marks]
-            verifier = Verifier(store, layout, sink.event, check, partition=partition, first=first, end=end)
+            verifier = Verifier(
+                store,
+                layout,
+                sink.event,
+                check,
+                partition=partition,
+                first=first,
+                end=end,
+                is_compacted=partial(is_compacted, partition.topic),
+            )
             return Comparison(verifier, partial(verifier.findings, files), notes)
 
         return compare

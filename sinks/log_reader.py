@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from kafka_client.log import client_logger
 from sinks.errors import Retriable
@@ -30,6 +31,7 @@ class LogReader:
             "auto.offset.reset": "earliest",  # where Kafka has deleted what was there a moment ago
         }
         logger = client_logger("sinks.librdkafka")
+        self._cluster = cluster
         self._consumer = Consumer({**cluster, **options}, logger=logger)
         # A reader of committed records is told that the log ends where an open transaction begins.
         self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"}, logger=logger)
@@ -51,6 +53,18 @@ class LogReader:
         except KafkaException as error:
             raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return first, end
+
+    def is_compacted(self, topic: str) -> bool:
+        """Whether Kafka removes records of a topic once there are newer ones with their keys. Raises Retriable."""
+        admin = AdminClient(dict(self._cluster), logger=client_logger("sinks.librdkafka"))
+        asked = admin.describe_configs(
+            [ConfigResource(ConfigResource.Type.TOPIC, topic)], request_timeout=_STALLED_SECONDS
+        )
+        try:
+            (found,) = (future.result() for future in asked.values())
+        except KafkaException as error:
+            raise Retriable(f"Kafka: settings of {topic}: {error.args[0].str()}", reason="kafka") from error
+        return "compact" in found["cleanup.policy"].value.split(",")
 
     def committed(self, partition: Partition) -> int | None:
         """The group's committed offset, None when it has none. Raises Retriable."""

@@ -32,10 +32,11 @@ def wait_until(condition: Callable[[], T], *, seconds: float = 30.0, what: str =
         time.sleep(0.05)
 
 
-def make_topics(stack: Stack, *names: str, partitions: int = 3) -> None:
+def make_topics(stack: Stack, *names: str, partitions: int = 3, config: dict[str, str] | None = None) -> None:
     """Makes topics and waits until the broker knows them."""
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
-    for future in admin.create_topics([NewTopic(name, partitions, 1) for name in names]).values():
+    topics = [NewTopic(name, partitions, 1, config=config or {}) for name in names]
+    for future in admin.create_topics(topics).values():
         future.result(timeout=30)
 
 
@@ -47,6 +48,40 @@ def set_topic(stack: Stack, topic: str, **config: str) -> None:
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
     for future in admin.incremental_alter_configs([resource]).values():
         future.result(timeout=30)
+
+
+COMPACTED = range(1_996, 2_002)
+"""The offsets that `compact` leaves of partition 0."""
+
+
+def make_compactable_topic(stack: Stack, topic: str) -> None:
+    """Makes a topic of one partition with 1,997 records of one key."""
+    # Kafka compacts all but the last segment. Set from the beginning: Kafka obeys a change a little later.
+    config = {"segment.ms": "1000", "min.cleanable.dirty.ratio": "0.01", "max.compaction.lag.ms": "100"}
+    make_topics(stack, topic, partitions=1, config=config)
+    hour = 3_600_000
+    values = [event(number) for number in range(1_997)]
+    # So old that whatever comes later begins another segment.
+    produce(stack, topic, values, partition=0, keys=[b"one"] * 1_997, timestamp=int(time.time() * 1000) - hour)
+
+
+def compact(stack: Stack, topic: str) -> None:
+    """Writes 5 records of other keys, and waits until these and the last one of the first key are left."""
+    set_topic(stack, topic, **{"cleanup.policy": "compact"})
+    values = [event(number) for number in range(1_997, 2_002)]
+    produce(stack, topic, values, partition=0, keys=[b"%d" % number for number in range(5)])
+    config = {"bootstrap.servers": stack.bootstrap_servers, "group.id": "tests-read", "enable.partition.eof": True}
+
+    def left() -> list[int]:
+        consumer = Consumer(config)
+        consumer.assign([TopicPartition(topic, 0, 0)])
+        found: list[int] = []
+        while not (messages := consumer.consume(10_000, timeout=1.0)) or messages[-1].error() is None:
+            found += [message.offset() for message in messages]
+        consumer.close()
+        return found + [message.offset() for message in messages[:-1]]
+
+    wait_until(lambda: left() == list(COMPACTED), seconds=60, what=f"the compaction of {topic}")
 
 
 def event(number: int, **fields: Any) -> bytes:
@@ -61,14 +96,22 @@ def event(number: int, **fields: Any) -> bytes:
     return json.dumps(values, separators=(",", ":")).encode()
 
 
-def produce(stack: Stack, topic: str, values: Sequence[bytes | None], *, partition: int | None = None) -> None:
-    """Produces values and waits until Kafka has them all; without a partition they go round."""
+def produce(
+    stack: Stack,
+    topic: str,
+    values: Sequence[bytes | None],
+    *,
+    partition: int | None = None,
+    keys: Sequence[bytes] | None = None,
+    timestamp: int = 0,
+) -> None:
+    """Produces values and waits until Kafka has them all; without a partition they go round. timestamp: 0 for now."""
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "acks": "all"})
     for number, value in enumerate(values):
         chosen = number % 3 if partition is None else partition
         while True:
             try:
-                producer.produce(topic, value, partition=chosen)
+                producer.produce(topic, value, key=keys and keys[number], partition=chosen, timestamp=timestamp)
                 break
             except BufferError:
                 producer.poll(0.1)

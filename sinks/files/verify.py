@@ -1,7 +1,8 @@
 """Proves that every record of a range of offsets is stored once: files are compared with Kafka, record by record."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from events.schema import Check, InvalidRecord
@@ -18,8 +19,12 @@ from sinks.records import Partition, Record
 class Verifier:
     """Compares the offsets from `first` up to `end` (excluded) of one partition.
 
-    event: their kind; check: tells the records that belong into files from those that became dead letters. valid,
-    refused: how many of each there are, once `findings` has come to its end.
+    event: their kind. check: tells the records that belong into files from those that became dead letters.
+    is_compacted: whether Kafka removes records of the topic once there are newer ones with their keys. It is asked only
+    when a file holds more than Kafka.
+
+    valid, refused, compacted: how many records of Kafka belong into files, how many became dead letters, and how many
+    further records the files hold that Kafka has removed since. They are complete once `findings` has ended.
     """
 
     def __init__(
@@ -32,6 +37,7 @@ class Verifier:
         partition: Partition,
         first: int,
         end: int,
+        is_compacted: Callable[[], bool],
     ) -> None:
         self._client = client
         self._layout = layout
@@ -41,25 +47,31 @@ class Verifier:
         self._partition = partition
         self._first = first
         self._end = end
+        self._is_compacted = is_compacted
         self._folders: dict[str, _Folder] = {}
+        self._seen = _Seen([])
         self.valid = 0
         self.refused = 0
+        self.compacted = 0
 
     @property
     def counted(self) -> str:
         """Its counts in words."""
-        return f"{self.valid} events and {self.refused} dead letters"
+        compacted = f"; Kafka has removed {self.compacted} more since, for newer ones of their keys"
+        return f"{self.valid} events and {self.refused} dead letters{compacted if self.compacted else ''}"
 
     def findings(self, files: Iterable[StoredFile], records: Iterable[Record]) -> Iterator[Finding]:
         """What is wrong.
 
         files: of any partition, in order; records: Kafka's of this range, in order.
         """
-        for file in files:
-            if file.partition == self._partition and file.last >= self._first and file.first < self._end:
-                yield from self._add(file)
+        own = [f for f in files if f.partition == self._partition and f.last >= self._first and f.first < self._end]
+        self._seen = _Seen(own)
+        for file in own:
+            yield from self._add(file)
         missing: list[int] = []
         for record in records:
+            self._seen.add(record.offset)
             try:
                 self._check(record.value)
             except InvalidRecord:
@@ -71,11 +83,11 @@ class Verifier:
                 yield from self._compare(folder)
             if folder.files and folder.files[0].first <= record.offset:
                 folder.values.append(record.value or b"")
-                continue
-            if missing and record.offset != missing[-1] + 1:
-                yield self._gap(missing)
-                missing = []
-            missing.append(record.offset)
+                if missing:
+                    yield self._gap(missing)
+                    missing = []
+            else:
+                missing.append(record.offset)
         if missing:
             yield self._gap(missing)
         for folder in self._folders.values():
@@ -95,8 +107,24 @@ class Verifier:
         folder.values = []
         if file.first < self._first or file.last >= self._end:
             return  # not all of its records were read
-        if not self._is_same(self._format_of(file), self._content(file), values):
-            yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
+        format_, data = self._format_of(file), self._content(file)
+        expected = bytes(format_.encode([as_line(value) for value in values])) if values else format_.nothing
+        if self._is_same(format_, data, expected) or self._was_compacted(format_, data, expected, file):
+            return
+        yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
+
+    def _was_compacted(self, format_: Format, data: bytes, expected: bytes | None, file: StoredFile) -> bool:
+        """Whether a file has all records that Kafka still has of its offsets, and others in the gaps between them."""
+        gaps = file.last - file.first + 1 - self._seen.count(file)
+        if not gaps or not self._is_compacted():
+            return False
+        found, wanted = format_.decode(data), format_.decode(expected) if expected else []
+        further = len(found) - len(wanted)
+        rest = iter(found)
+        if not 0 <= further <= gaps or not all(record in rest for record in wanted):
+            return False
+        self.compacted += further
+        return True
 
     def _content(self, file: StoredFile) -> bytes:
         is_open = file.path.endswith(OPEN)
@@ -124,8 +152,7 @@ class Verifier:
         return self._formats[file.extension]
 
     @staticmethod
-    def _is_same(format_: Format, data: bytes, values: list[bytes]) -> bool:
-        expected = bytes(format_.encode([as_line(value) for value in values])) if values else format_.nothing
+    def _is_same(format_: Format, data: bytes, expected: bytes | None) -> bool:
         if format_.nothing is not None and expected is not None:  # lines are compared as they are, with less memory
             found, wanted = Tally(), Tally()
             format_.tally(data, found)
@@ -136,6 +163,21 @@ class Verifier:
 
     def _gap(self, missing: list[int]) -> Finding:
         return Finding(self._partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
+
+
+class _Seen:
+    """Counts Kafka's records of the offsets of each file, whatever folder they belong into."""
+
+    def __init__(self, files: Iterable[StoredFile]) -> None:
+        self._borders = sorted({border for file in files for border in (file.first, file.last + 1)})
+        self._counts: Counter[int] = Counter()
+
+    def add(self, offset: int) -> None:
+        self._counts[bisect_right(self._borders, offset)] += 1
+
+    def count(self, file: StoredFile) -> int:
+        places = range(bisect_right(self._borders, file.first), bisect_right(self._borders, file.last) + 1)
+        return sum(self._counts[place] for place in places)
 
 
 @dataclass

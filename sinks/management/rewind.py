@@ -6,6 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
+from sinks.errors import Retriable
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
@@ -40,12 +41,12 @@ class RewindCommand(FilesCommand):
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
         partition = _partition(reader, sink, options["partition"])
         first, end = reader.bounds(partition)
-        reader.close()
         layout = Layout(sink.target.path, sink.name, partition)
         rewind = Rewind(store, layout, layout_of(sink), _layouts_of_others(sink, kind))
         plan = rewind.plan(options["to"])
-        for line in _told(partition, options["to"], plan):
+        for line in [*_told(partition, options["to"], plan), *_lost(reader, partition, plan)]:
             self.stdout.write(line)
+        reader.close()
         if not first <= plan.to <= end:
             raise CommandError(f"{plan.to} can't be read: Kafka has offsets {first} to {end} (excluded) of {partition}")
         if plan.to > (plan.now or 0) and not options["skip"]:
@@ -72,6 +73,22 @@ def _layouts_of_others(sink: SinkConfig, kind: FileKind) -> list[FileLayout]:
         layout_of(other)
         for other in sinks().values()
         if other.name != sink.name and other.kind == sink.kind and kind.shares_folder(sink, other)
+    ]
+
+
+def _lost(reader: LogReader, partition: Partition, plan: Plan) -> list[str]:
+    """What to know of files whose records Kafka has compacted since they were written."""
+    if not plan.replaced:
+        return []
+    try:
+        is_compacted = reader.is_compacted(partition.topic)
+    except Retriable as error:
+        return [f"whether Kafka compacts {partition.topic} is not known: {error}"]
+    if not is_compacted:
+        return []
+    return [
+        f"{partition.topic} is compacted: records of these files that Kafka has removed since, for newer ones of their "
+        "keys, are not stored again"
     ]
 
 

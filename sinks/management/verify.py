@@ -61,7 +61,9 @@ class VerifyCommand(ReportingCommand):
         for place in places:
             if place.is_empty:
                 self.stdout.write(f"{place}; nothing to verify")
-                sound = sound and not place.is_unread
+                # Offsets without records are nothing that the sink has missed: compaction and transactions leave some.
+                if place.is_unread and any(reader.read(place.partition, place.first, place.high)):
+                    sound = False
                 continue
             comparison = verification(place.partition, place.first, place.end)
             for note in comparison.notes:
@@ -116,4 +118,4 @@ class _Range:
     def __str__(self) -> str:
         committed = "nothing was committed" if self.committed is None else f"committed {self.committed}"
         lag = self.high - max(self.low, self.committed or 0)
-        return f"{self.partition}: {committed}, end {self.high}, lag {lag}"
+        return f"{self.partition}: {committed}, end {self.high}, lag {lag} offsets"

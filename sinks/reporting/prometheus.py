@@ -24,7 +24,9 @@ class StateCollector(Collector):
             labels=("sink", "topic", "partition", "state"),
         )
         lags = GaugeMetricFamily(
-            "sink_lag_records", "Records in Kafka that are not stored yet.", labels=("sink", "topic", "partition")
+            "sink_lag_records",
+            "Offsets from what is stored to the end in Kafka; there may be fewer records.",
+            labels=("sink", "topic", "partition"),
         )
         for partition in report.partitions:
             labels = (report.sink, partition.topic, str(partition.partition))

@@ -307,7 +307,7 @@ def test_verify_es_counts_what_was_a_dead_letter_whatever_became_of_it(
         reader.close()
     assert run_command("verify_es", sink) == 0
     told = capsys.readouterr().out
-    assert f"{topic}-0: nothing was committed, end 4, lag 4; nothing to verify" in told
+    assert f"{topic}-0: nothing was committed, end 4, lag 4 offsets; nothing to verify" in told
     assert sum(map(int, re.findall(r"(\d+) events", told))) == 1
     assert sum(map(int, re.findall(r"(\d+) dead letters; each is stored once", told))) == 4
 

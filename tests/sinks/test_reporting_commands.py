@@ -83,9 +83,13 @@ def test_wrong_settings_and_a_server_that_is_away_end_with_2(
 
 
 class Kafka:
-    """A LogReader. places: by partition, the first offset, the one after the last, and the committed one."""
+    """A LogReader. places: by partition, the first offset, the one after the last, and the committed one.
+
+    has_gaps: offsets are left that are no records.
+    """
 
     places: dict[int, tuple[int, int, int | None]]
+    has_gaps = False
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -100,7 +104,7 @@ class Kafka:
         return self.places[partition.number][2]
 
     def read(self, partition: Partition, first: int, end: int) -> Iterator[Record]:
-        return (Record(offset, b"{}", 0) for offset in range(first, end))
+        return (Record(offset, b"{}", 0) for offset in range(first, end) if not self.has_gaps)
 
     def close(self) -> None:
         pass
@@ -144,8 +148,8 @@ def verify(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
 def test_each_partition_is_told_with_what_was_committed_and_what_waits(verify: Callable[..., tuple[int, str]]) -> None:
     assert verify(p0=(0, 10, 8), p1=(0, 0, None)) == (
         0,
-        "t-0: committed 8, end 10, lag 2; offsets 0 to 8 (excluded): 8 events; each is stored once\n"
-        "t-1: nothing was committed, end 0, lag 0; nothing to verify\n",
+        "t-0: committed 8, end 10, lag 2 offsets; offsets 0 to 8 (excluded): 8 events; each is stored once\n"
+        "t-1: nothing was committed, end 0, lag 0 offsets; nothing to verify\n",
     )
     code, told = verify(p0=(5, 20, 20))
     assert (code, "13-13: it is not there" in told, "15 events; 1 findings" in told) == (1, True, True)
@@ -153,9 +157,16 @@ def test_each_partition_is_told_with_what_was_committed_and_what_waits(verify: C
 
 def test_a_sink_that_has_committed_nothing_is_not_well(verify: Callable[..., tuple[int, str]]) -> None:
     code, told = verify(p0=(0, 10, 10), p1=(3, 10, None))
-    assert (code, told.splitlines()[1]) == (1, "t-1: nothing was committed, end 10, lag 7; nothing to verify")
+    assert (code, told.splitlines()[1]) == (1, "t-1: nothing was committed, end 10, lag 7 offsets; nothing to verify")
     assert verify(p0=(50, 90, 40))[0] == 1, "what it has committed has expired, what it has not waits"
     assert verify("--from", "5", p0=(0, 10, 3))[0] == 1
+
+
+def test_a_sink_has_missed_nothing_where_kafka_has_offsets_without_records(
+    verify: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Kafka, "has_gaps", True)
+    assert verify(p0=(0, 10, None))[0] == 0
 
 
 def test_a_range_that_was_asked_for_is_looked_at_whatever_was_committed(

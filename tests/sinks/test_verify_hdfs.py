@@ -25,7 +25,14 @@ from tests.support import Process, event, hdfs_files, produce, wait_until
 PARTITION = Partition("t", 0)
 
 
-def findings(files: dict[tuple[int, int], list[int]], offsets: list[int], first: int = 0, end: int = 100) -> list[str]:
+def findings(
+    files: dict[tuple[int, int], list[int]],
+    offsets: list[int],
+    first: int = 0,
+    end: int = 100,
+    *,
+    is_compacted: bool = False,
+) -> list[str]:
     """What is found when files hold the events of some offsets, and Kafka's log has the events of others."""
     client = MemoryHdfs()
     for (a, b), content in files.items():
@@ -35,7 +42,16 @@ def findings(files: dict[tuple[int, int], list[int]], offsets: list[int], first:
     records = [record for record in records if first <= record.offset < end]
     layout = HdfsTarget(path="/data").layout("select-color")
     check = check_for("select-color")
-    verifier = Verifier(client, layout, "select-color", check, partition=PARTITION, first=first, end=end)
+    verifier = Verifier(
+        client,
+        layout,
+        "select-color",
+        check,
+        partition=PARTITION,
+        first=first,
+        end=end,
+        is_compacted=lambda: is_compacted,
+    )
     found = verifier.findings(stored_files(client, "/data", layout), records)
     return [f"{finding.kind} {finding.first}-{finding.last}" for finding in found]
 
@@ -50,6 +66,34 @@ def test_dead_letters_and_gaps_of_the_log_belong_in_no_file() -> None:
 
 def test_a_missing_file_is_a_gap() -> None:
     assert findings({(0, 1): [0, 1], (4, 5): [4, 5]}, list(range(8))) == ["gap 2-3", "gap 6-7"]
+
+
+def test_records_that_follow_each_other_in_a_compacted_log_are_one_gap() -> None:
+    assert findings({(0, 1): [0, 1], (50, 51): [50, 51]}, [0, 1, 11, 20, 40, 50, 51], is_compacted=True) == [
+        "gap 11-40"
+    ]
+
+
+def test_a_file_may_hold_records_that_kafka_has_compacted_since() -> None:
+    files = {(0, 8): list(range(9)), (10, 18): list(range(10, 19)), (20, 22): [20, 21, 22]}
+    assert findings(files, [3, 7, 20, 21, 22], is_compacted=True) == []
+
+
+def test_what_no_newer_record_has_replaced_is_not_taken_for_compacted() -> None:
+    assert findings({(0, 8): list(range(9))}, [3, 7]) == ["difference 0-8"]
+
+
+@pytest.mark.parametrize(
+    ("held", "in_kafka"),
+    [
+        ([0, 1, 2, 2], [0, 1, 2]),  # without a gap nothing can have been removed
+        ([0, 1, 1, 2], [0, 2, 3]),  # 3 is missing
+        ([2, 0, 1], [0, 2]),  # in another order
+        ([0, 1, 1, 1, 1, 2], [0, 2]),  # more than there are offsets
+    ],
+)
+def test_a_wrong_file_of_a_compacted_topic_is_a_difference(held: list[int], in_kafka: list[int]) -> None:
+    assert findings({(0, max(in_kafka)): held}, in_kafka, is_compacted=True) == [f"difference 0-{max(in_kafka)}"]
 
 
 def test_an_overlap_is_a_repeat() -> None:
@@ -75,7 +119,16 @@ def open_file(client: MemoryHdfs, committed: int, last: int) -> None:
 
 def verify_open(client: MemoryHdfs, files: list[StoredFile]) -> list[str]:
     layout = HdfsTarget(path="/data", mode="append").layout("select-color")
-    verifier = Verifier(client, layout, "select-color", check_for("select-color"), partition=PARTITION, first=0, end=8)
+    verifier = Verifier(
+        client,
+        layout,
+        "select-color",
+        check_for("select-color"),
+        partition=PARTITION,
+        first=0,
+        end=8,
+        is_compacted=lambda: False,
+    )
     return [str(finding) for finding in verifier.findings(files, [Record(n, event(n), 0) for n in range(8)])]
 
 
@@ -120,7 +173,16 @@ def test_files_of_earlier_formats_and_their_merges_are_read_as_what_they_are() -
     check = check_for("select-color")
     for format_name in FORMATS:
         layout = HdfsTarget(path="/data", format=format_name).layout("select-color")
-        verifier = Verifier(client, layout, "select-color", check, partition=PARTITION, first=0, end=100)
+        verifier = Verifier(
+            client,
+            layout,
+            "select-color",
+            check,
+            partition=PARTITION,
+            first=0,
+            end=100,
+            is_compacted=lambda: False,
+        )
         found = verifier.findings(settled_files(client, now, layout), records)
         assert [str(finding) for finding in found] == [f"t-0: gap: offsets {last}-{last}: 1 records are in no file"]
 

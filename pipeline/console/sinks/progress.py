@@ -19,7 +19,7 @@ from sinks.reporting.reports import PartitionReport
 
 @dataclass(frozen=True)
 class PartitionProgress:
-    """A partition. report: of its owner, None when nobody owns it; lag: records, never negative, None when not known.
+    """A partition. report: of its owner, None when nobody owns it; lag: offsets, never negative, None when not known.
 
     lag_state: "none" without a commit; delay: how long it is behind, None when it is not or nothing is known.
     """
@@ -63,7 +63,7 @@ def partition_progress(sink: HeardSink, offsets: ClusterOffsets | None) -> list[
 
 @dataclass(frozen=True)
 class SinkProgress:
-    """A sink over all partitions. lag: records, None when not known; uncommitted: partitions without a commit;
+    """A sink over all partitions. lag: offsets, None when not known; uncommitted: partitions without a commit;
     delay: of the partition that is behind for the longest time, None when none is or nothing is known.
     """
 

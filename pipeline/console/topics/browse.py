@@ -46,8 +46,9 @@ class Query:
 class Found:
     """A page of records.
 
-    ends: where newer ones begin; following: the cursor of the query's next page, if any; held: offsets that the
-    partitions hold in all.
+    ends: where newer ones begin. following: the cursor of the query's next page, if any. held: how many offsets lie
+    between the first and the end of the partitions. Compaction and transactions leave gaps, so there may be fewer
+    records. is_whole: whether these are all records of the partitions.
     """
 
     messages: list[TopicMessage]
@@ -56,14 +57,17 @@ class Found:
     reading: Reading
     errors: list[str]
     held: int = 0
+    is_whole: bool = False
 
     @property
     def bytes_held(self) -> int | None:
-        """About how many bytes of keys and values the partitions hold, by the mean of the records that were read.
+        """About how many bytes of keys and values the partitions hold at most, by the mean of the records read.
 
-        None without any. Compression, headers, indexes and further replicas are not counted: Kafka's client has no
-        way to ask for what a broker has on disk.
+        Exact when all were read, None without any. Compression, headers, indexes and further replicas are not counted:
+        Kafka's client has no way to ask for what a broker has on disk.
         """
+        if self.is_whole:
+            return self.reading.bytes
         return self.held * self.reading.bytes // self.reading.records if self.reading.records else None
 
 
@@ -129,19 +133,18 @@ def browse(cluster: str, topic: str, query: Query) -> Found:
             following = _after(messages, starts, reading, is_cut=len(reading.messages) > len(messages))
             has_more = any(following[n] < ends[n] for n in ends)
     held = sum(ends[n] - firsts[n] for n in ends)
-    return Found(messages, ends, following if has_more else None, reading, errors, held)
+    is_whole = query.start in ("newest", "oldest") and not (has_more or query.text or query.cursor)
+    return Found(messages, ends, following if has_more else None, reading, errors, held, is_whole)
 
 
 def _forwards(cluster: str, topic: str, text: str, starts: Mapping[int, int], ends: Mapping[int, int]) -> Reading:
     conf = console_settings()
+    ranges = {n: (starts[n], end) for n, end in ends.items()}
     if text:
         bounds = Bounds(conf.search_records, conf.search_bytes, conf.search_seconds)
-        ranges = {n: (starts[n], end) for n, end in ends.items()}
         return read_messages(cluster, topic, ranges, bounds=bounds, keep=conf.records, wanted=_contains(text))
-    each = _each(len(ends))
-    ranges = {n: (starts[n], min(end, starts[n] + each)) for n, end in ends.items()}
     bounds = Bounds(_MOST_OF_ALL, conf.search_bytes, conf.search_seconds)
-    return read_messages(cluster, topic, ranges, bounds=bounds, keep=_MOST_OF_ALL)
+    return read_messages(cluster, topic, ranges, bounds=bounds, keep=_MOST_OF_ALL, each=_each(len(ends)))
 
 
 def _backwards(
@@ -150,7 +153,8 @@ def _backwards(
     """Reads windows of offsets below `tops`, the highest first; also gives where the last window began."""
     conf = console_settings()
     wanted = _contains(text) if text else None
-    each = max(1, _WINDOW // len(tops)) if text else _each(len(tops))
+    window = max(1, _WINDOW // len(tops))
+    each = window if text else _each(len(tops))
     deadline = time.monotonic() + conf.search_seconds
     left = Bounds(conf.search_records if text else _MOST_OF_ALL, conf.search_bytes, conf.search_seconds)
     messages: list[TopicMessage] = []
@@ -168,10 +172,11 @@ def _backwards(
             highs = lows
             if all(lows[n] <= firsts[n] for n in lows):
                 break
-            if len(messages) >= conf.records or not text:
+            if len(messages) >= conf.records:
                 stopped_by = "found"
             elif left.seconds <= 0:
                 stopped_by = "seconds"
+            each = min(4 * each, window)  # few records in many offsets: compaction and transactions leave gaps
         if stopped_by != "end":
             break
     return Reading(messages, {}, records, size, stopped_by), highs

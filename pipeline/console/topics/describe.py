@@ -21,22 +21,22 @@ from sinks.config import SinkConfig
 from sinks.registry import sinks
 
 _MAX_PARTITIONS = 2000
-"""Of one page: beyond, topics are listed without their records."""
+"""Of one page: beyond, topics are listed without their offsets."""
 
 
 @dataclass(frozen=True)
 class TopicSummary:
     """A topic in the list.
 
-    replicas: of each partition, the fewest; lacking: partitions with a replica that is not in sync; records: between
-    first and end offsets, None when not known; used_by: what the pipeline does with it.
+    replicas: of each partition, the fewest. lacking: partitions with a replica that is not in sync. offsets: how many
+    lie between the first and the end, None when not known; there may be fewer records.
     """
 
     name: str
     partitions: int
     replicas: int
     lacking: int
-    records: int | None
+    offsets: int | None
     is_internal: bool
     sinks: tuple[str, ...]
     is_events: bool
@@ -53,9 +53,9 @@ class PartitionState:
     in_sync: tuple[int, ...]
 
     @property
-    def records(self) -> int | None:
-        """Offsets that it holds."""
-        return records_of(self.offsets)
+    def held(self) -> int | None:
+        """How many offsets lie between its first and its end; there may be fewer records."""
+        return held_of(self.offsets)
 
     @property
     def lacking(self) -> tuple[int, ...]:
@@ -105,7 +105,7 @@ def list_topics(cluster: str) -> list[TopicSummary]:
             partitions=len(topic.partitions),
             replicas=min((len(part.replicas) for part in topic.partitions.values()), default=0),
             lacking=sum(len(part.isrs) < len(part.replicas) for part in topic.partitions.values()),
-            records=_sum(records_of(part) for part in offsets[name]) if name in offsets else None,
+            offsets=_sum(held_of(part) for part in offsets[name]) if name in offsets else None,
             is_internal=name.startswith("__"),
             sinks=tuple(sink.name for sink in readers if name in sink.topics),
             is_events=(cluster, name) == (events.kafka, events.topic),
@@ -184,8 +184,8 @@ def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:
     return sorted(found, key=lambda setting: (not setting.is_own, setting.name))
 
 
-def records_of(part: PartitionOffsets) -> int | None:
-    """How many offsets a partition holds, None when not known."""
+def held_of(part: PartitionOffsets) -> int | None:
+    """How many offsets lie between the first and the end of a partition, None when not known."""
     return None if part.first is None or part.end is None else part.end - part.first
 
 

@@ -1,6 +1,7 @@
 """Bounded reads of a topic's records for operators: they join no consumer group and commit nothing."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -58,7 +59,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read. following: partition -> the offset after the last record that was looked at."""
+    """What was read. following: partition -> the offset up to which (excluded) all was looked at, gaps included."""
 
     messages: list[TopicMessage]
     following: dict[int, int]
@@ -74,16 +75,19 @@ def read_messages(
     *,
     bounds: Bounds,
     keep: int,
+    each: int | None = None,
     wanted: Callable[[TopicMessage], bool] | None = None,
 ) -> Reading:
     """Reads partitions, each from an offset up to another (excluded), and keeps the first records that are wanted.
 
-    ranges: partition -> (first, end); keep: how many records; wanted: takes all when missing.
+    ranges: partition -> (first, end); keep: how many records; each: how many records of one partition are looked at,
+    all when missing; wanted: takes all when missing.
     Raises ServerError: ServerAway when Kafka gives nothing at all in time, so all partitions must be there.
     """
     left = {number: end for number, (first, end) in ranges.items() if first < end}
     following = {number: first for number, (first, _) in ranges.items()}
     found: list[TopicMessage] = []
+    counts: Counter[int] = Counter()
     records = size = 0
     stopped_by: StoppedBy = "end"
     deadline = time.monotonic() + bounds.seconds
@@ -101,18 +105,21 @@ def read_messages(
                 if message.error() is not None:
                     if message.error().code() != KafkaError._PARTITION_EOF:
                         raise KafkaException(message.error())
-                    left.pop(number, None)
+                    if number in left:
+                        # Before the range's end, where an open transaction hides what comes.
+                        following[number] = min(message.offset(), left.pop(number))
                     continue
                 if number not in left:
                     continue
+                following[number] = min(message.offset() + 1, left[number])
                 if message.offset() < left[number]:
-                    following[number] = message.offset() + 1
                     records += 1
+                    counts[number] += 1
                     taken = _message(message)
                     size += taken.size
                     if wanted is None or wanted(taken):
                         found.append(taken)
-                if message.offset() + 1 >= left[number]:
+                if message.offset() + 1 >= left[number] or counts[number] == each:
                     del left[number]
                 if stop := _bound(bounds, records, size, len(found) >= keep):
                     stopped_by = stop if left else "end"

@@ -146,14 +146,14 @@ def partitions_panel(request: HttpRequest, cluster: str, name: str) -> JsonRespo
 
     def read() -> Mapping[str, Any]:
         states = describe.partition_states(cluster, name)
-        counts = [state.records for state in states if state.records is not None]
+        counts = [state.held for state in states if state.held is not None]
         return {
             "cluster": cluster,
             "topic": name,
             "partitions": states[:limit],
             "count": len(states),
             "left": max(0, len(states) - limit),
-            "records": sum(counts) if counts else None,
+            "offsets": sum(counts) if counts else None,
         }
 
     return panel_response(request, "topics/partitions.html", read)
@@ -202,7 +202,8 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> JsonRespons
             "cursor": write_cursor(chosen),
             "most": _MOST_ROWS,
             "can_tail": query.start == "newest" and not query.text and not query.cursor,
-            "held": found.held,
+            "held": found.reading.records if found.is_whole else found.held,
+            "is_whole": found.is_whole,
             "bytes_held": found.bytes_held,
         }
 

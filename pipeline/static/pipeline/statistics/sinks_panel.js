@@ -26,7 +26,7 @@ export function sinksPanel(part, data) {
         { label: text("threads"), isNumber: true },
         { label: text("partitions"), isNumber: true },
         { label: text("recordsPerSecond"), isNumber: true },
-        { label: text("lag"), isNumber: true },
+        { label: text("lag"), title: text("lagHelp"), isNumber: true },
         { label: text("behind"), isNumber: true },
         { label: text("lastWrite") },
         { label: text("lastError") },

@@ -14,7 +14,7 @@ export function topicsPanel(part, data) {
 // Two columns for each sink, under its name.
 function head(sinks) {
     const column = (key, kind) => el("th", { scope: "col", rowspan: 2, class: kind }, label(text(key)));
-    const under = (key, kind) => el("th", { scope: "col", class: `stats-number ${kind}` }, label(text(key)));
+    const under = (key, kind, title) => el("th", { scope: "col", class: `stats-number ${kind}`, title }, label(text(key)));
     return el(
         "thead",
         {},
@@ -23,7 +23,7 @@ function head(sinks) {
             { scope: "colgroup", colspan: 2, class: "stats-sink stats-edge", title: text("group", { group }) },
             label(el("bdi", { class: "stats-as-is" }, name)),
         ))),
-        el("tr", {}, ...sinks.flatMap(() => [under("committed", "stats-edge"), under("lag", "")])),
+        el("tr", {}, ...sinks.flatMap(() => [under("committed", "stats-edge"), under("lag", "", text("lagHelp"))])),
     );
 }
 
