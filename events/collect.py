@@ -81,10 +81,7 @@ IGNORED = Answer(202, {"status": "ignored", "detail": "The browser asks not to b
 
 @dataclass(frozen=True)
 class Limits:
-    """How large a request may be.
-
-    max_body_bytes: a body of /api/select; max_batch_bytes: a body of /api/events, before and after inflating.
-    """
+    """Bounds of a request. max_batch_bytes: of a body of /api/events, before and after inflating."""
 
     max_body_bytes: int
     max_batch_bytes: int

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -41,9 +42,13 @@ class Spool:
         self.folder, self._lock_fd = make_folder(root)
         if fsync != "never":
             _sync_folder(root)
-        self._root = root
-        self._fsync_seconds = fsync_seconds
-        self._max_bytes = max_bytes
+        self.another = partial(
+            Spool, root, max_bytes=max_bytes, segment_bytes=segment_bytes, fsync=fsync, fsync_seconds=fsync_seconds
+        )
+        """Makes a second spool of this process, with the same settings."""
+        self.max_bytes = max_bytes
+        self.used = 0
+        """Bytes on disk, those of adopted spools included."""
         # Space is freed by whole segments: with a few of them, a full spool soon has room again.
         self._segment_bytes = min(segment_bytes, max_bytes // 4)
         self._fsync = fsync
@@ -51,7 +56,6 @@ class Spool:
         # alone, so threads append while another waits for its fsync. Who needs both takes _sync_lock first.
         self._sync_lock = threading.Lock()
         self._lock = threading.Lock()
-        self._used = 0
         self._segment = _Segment(0)
         self._is_closed = False
         self._is_full = False
@@ -65,31 +69,11 @@ class Spool:
             self._syncer.start()
 
     @property
-    def used(self) -> int:
-        """Bytes on disk, those of adopted spools included."""
-        return self._used
-
-    @property
-    def max_bytes(self) -> int:
-        """The bound of `used`."""
-        return self._max_bytes
-
-    @property
     def end(self) -> Position:
         """The position up to which records may be delivered. Records whose `append` may still fail lie behind it."""
         with self._lock:
             segment = self._segment
             return segment.number, segment.synced if self._fsync == "always" else segment.written
-
-    def another(self) -> "Spool":
-        """A second spool of this process, with the same settings. Raises OSError."""
-        return Spool(
-            self._root,
-            max_bytes=self._max_bytes,
-            segment_bytes=self._segment_bytes,
-            fsync=self._fsync,
-            fsync_seconds=self._fsync_seconds,
-        )
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Appends all of these records. Raises SpoolFull: then none of them will ever be read."""
@@ -107,7 +91,7 @@ class Spool:
     def adopt(self, size: int) -> None:
         """Counts `size` bytes of other folders to `used`; a negative size says that bytes were freed."""
         with self._lock:
-            self._used += size
+            self.used += size
 
     def close(self) -> None:
         """Refuses further records, and leaves the undelivered ones to the next process."""
@@ -142,10 +126,10 @@ class Spool:
     def _check_room(self, size: int) -> None:
         if self._is_closed:
             raise SpoolFull("the spool is closed")
-        if self._used + size > self._max_bytes:
+        if self.used + size > self.max_bytes:
             if not self._is_full:
                 self._is_full = True
-                logger.error("the spool is full: %d of %d bytes; events are refused", self._used, self._max_bytes)
+                logger.error("the spool is full: %d of %d bytes; events are refused", self.used, self.max_bytes)
             raise SpoolFull("the spool is full")
 
     def _append_to(self, segment: "_Segment", data: bytes) -> None:
@@ -158,7 +142,7 @@ class Spool:
             self._undo(segment)
             raise SpoolFull("the spool can't be written: the disk is full")
         segment.written += written
-        self._used += written
+        self.used += written
         if self._is_full:
             self._is_full = False
             logger.info("the spool takes events again")
@@ -219,7 +203,7 @@ class Spool:
                 segment_path(self.folder, segment.number).unlink()
         except OSError:
             logger.exception("events that were refused could not be removed from the spool: they may arrive")
-        self._used -= segment.written - segment.synced
+        self.used -= segment.written - segment.synced
         segment.written = segment.synced
         segment.end()
 

@@ -17,9 +17,7 @@ DAMAGED = "damaged"
 _MAX_RECORD = 64 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 
-_CURSOR = "cursor"
-_POSITION = struct.Struct("<QQ")
-_CHECKSUM = struct.Struct("<I")
+_CURSOR = struct.Struct("<QQI")  # segment, bytes, CRC-32 of both
 
 
 class SpoolReader:
@@ -73,7 +71,8 @@ class SpoolReader:
                 path.unlink()
         self._cursor = self._position
         try:
-            _write_cursor(self.folder, self._cursor)
+            data = struct.pack("<QQ", *self._cursor)
+            _replace(self.folder / "cursor", data + struct.pack("<I", zlib.crc32(data)))
         except OSError:
             logger.exception("the cursor of %s can't be written: what follows it may be delivered twice", self.folder)
         return freed
@@ -116,17 +115,11 @@ def _read_bytes(path: Path, start: int, max_bytes: int, limit: int | None) -> tu
 def _read_cursor(folder: Path) -> Position:
     """The position that was committed last; (0, 0), the beginning of all, when it can't be read."""
     try:
-        data = (folder / _CURSOR).read_bytes()
-        number, position = _POSITION.unpack(data[: _POSITION.size])
-        (checksum,) = _CHECKSUM.unpack(data[_POSITION.size :])
+        data = (folder / "cursor").read_bytes()
+        number, position, checksum = _CURSOR.unpack(data)
     except (FileNotFoundError, struct.error):
         return 0, 0
-    return (number, position) if zlib.crc32(data[: _POSITION.size]) == checksum else (0, 0)
-
-
-def _write_cursor(folder: Path, position: Position) -> None:
-    data = _POSITION.pack(*position)
-    _replace(folder / _CURSOR, data + _CHECKSUM.pack(zlib.crc32(data)))
+    return (number, position) if zlib.crc32(data[:16]) == checksum else (0, 0)
 
 
 def _replace(path: Path, data: bytes) -> None:
