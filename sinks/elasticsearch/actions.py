@@ -11,6 +11,7 @@ from sinks.elasticsearch.fields import FieldReader
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.records import Partition, Record, Run
+from sinks.times import Unread, no_unread
 
 MAX_ID_BYTES = 512
 """Elasticsearch's own bound: a longer id would have the whole request refused."""
@@ -53,30 +54,34 @@ class Actions:
         if delete_tombstones and not self.by_key:
             raise ValueError("tombstones 'delete' needs id 'key', which says what is deleted")
 
-    def body(self, partition: Partition, record: Record, version: int = 0) -> bytes | None:
+    def body(self, partition: Partition, record: Record, version: int = 0, unread: Unread = no_unread) -> bytes | None:
         """The lines of a record; None when nothing is to be done. Raises InvalidRecord when it can't be stored.
 
-        version: of the record, where documents have versions by time.
+        version: of the record, where documents have versions by time; unread: is told a time that can't be read.
         """
         value = record.value
         if value is None:
-            return b'{"delete":{%b}}\n' % self._place(partition, record, version) if self._delete_tombstones else None
+            place = self._place(partition, record, version, unread) if self._delete_tombstones else None
+            return b'{"delete":{%b}}\n' % place if place is not None else None
         if self._enrich is not None:
             value = self._enrich(value)
         if b"\n" in value:
             value = value.replace(b"\n", b" ")  # between the parts of the JSON: inside its strings there can be none
         if self.by_place:
-            return b'%b%d"}}\n%b\n' % (self._head(self.names.of(record), partition), record.offset, value)
-        return b'{"index":{%b}}\n%b\n' % (self._place(partition, record, version), value)
+            return b'%b%d"}}\n%b\n' % (self._head(self.names.of(record, unread), partition), record.offset, value)
+        return b'{"index":{%b}}\n%b\n' % (self._place(partition, record, version, unread), value)
 
-    def lines(self, partition: Partition, run: Run) -> bytes | None:
-        """The lines of all records of a run, made much quicker than one by one; None where each needs a look."""
+    def lines(self, partition: Partition, run: Run, unread: Unread = no_unread) -> bytes | None:
+        """The lines of all records of a run, made much quicker than one by one; None where each needs a look.
+
+        unread: is told times that can't be read.
+        """
         if not self.by_place or run.lines is None:
             return None
         values: Sequence[bytes | None]
         try:
             values = self._enrich.all(run.lines) if self._enrich is not None else run.values
-            indices = self.names.all(run)
+            indices = self.names.all(run, unread)
         except InvalidRecord:
             return None
         heads = [self._head(index, partition) for index in indices]
@@ -92,9 +97,9 @@ class Actions:
         where = "" if index == self.names.fixed else f'"_index":"{index}",'
         return f'{{"index":{{{where}"_id":"{partition.topic}-{partition.number}-'.encode()
 
-    def _place(self, partition: Partition, record: Record, version: int) -> bytes:
+    def _place(self, partition: Partition, record: Record, version: int, unread: Unread) -> bytes:
         id = msgspec.json.encode(self._id(partition, record))
-        place = b'"_index":"%b","_id":%b' % (self.names.of(record).encode(), id)
+        place = b'"_index":"%b","_id":%b' % (self.names.of(record, unread).encode(), id)
         if self.by_key:
             return place + b',"version":%d,"version_type":"external"' % record.offset
         # Equal versions are one record: read again, it is stored again, for settings may have changed.

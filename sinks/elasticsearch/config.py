@@ -32,8 +32,20 @@ class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         ),
     ] = ""
     time: Annotated[
-        str, Meta(description="The field with the time for `index`, or `kafka` for the time of the Kafka record.")
+        str,
+        Meta(
+            description="The field with the time for `index`, or `kafka` for the time of the Kafka record "
+            "([notations](configuration.md#times))."
+        ),
     ] = "timestamp"
+    time_format: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="How the index reads the field `time`, as a date format of Elasticsearch: write `epoch_second` "
+            "for `epoch_millis` where its numbers are seconds. An index that has the field keeps its format.",
+        ),
+    ] = "strict_date_optional_time||epoch_millis"
     id: Annotated[
         str,
         Meta(

@@ -12,6 +12,7 @@ from events.event import parse_timestamp
 from events.schema import InvalidRecord
 from sinks.elasticsearch.fields import FieldReader
 from sinks.records import Record, Run
+from sinks.times import Unread, moment_of, no_unread
 
 _CODES = {"Y": r"(?P<Y>\d{4})", "m": r"(?P<m>\d\d)", "d": r"(?P<d>\d\d)", "H": r"(?P<H>\d\d)"}
 
@@ -43,49 +44,58 @@ class IndexNames:
         self._regex = re.compile(
             "".join(_CODES[part] if number % 2 else re.escape(part) for number, part in enumerate(parts))
         )
+        self.time = time
         self._read_time = FieldReader(time) if time != "kafka" else None
-        self._of_minute = lru_cache(4096)(self._name_of)
+        self._of_minute = lru_cache(4096)(self._name_of_minute)
+        self._of_hour = lru_cache(4096)(self._name_of_hour)
 
     @property
     def prefix(self) -> str:
         """What all names begin with, without a separator at its end."""
         return self.pattern.partition("%")[0].rstrip("-._")
 
-    def of(self, record: Record) -> str:
-        """The index of a record that is a valid event, or has no value.
+    def of(self, record: Record, unread: Unread = no_unread) -> str:
+        """The index of a record that is a valid event, or has no value. unread: is told a time that can't be read.
 
         Raises InvalidRecord as FieldReader, and when Kafka's time is no date.
         """
         if self.fixed is not None:
             return self.fixed
-        text = self._read_time(record.value) if self._read_time is not None and record.value is not None else None
-        return self._of_time(text, record.timestamp)
+        value = self._read_time(record.value) if self._read_time is not None and record.value is not None else None
+        return self._of_time(value, record.timestamp, unread)
 
-    def all(self, run: Run) -> Sequence[str]:
+    def all(self, run: Run, unread: Unread = no_unread) -> Sequence[str]:
         """The index of each record of a run that has lines. Raises as `of`."""
         if self.fixed is not None:
             return [self.fixed] * len(run.offsets)
-        texts = self._read_time.all(run.lines or b"") if self._read_time is not None else repeat(None)
-        return [self._of_time(text, timestamp) for text, timestamp in zip(texts, run.timestamps, strict=False)]
+        values = self._read_time.all(run.lines or b"") if self._read_time is not None else repeat(None)
+        return [
+            self._of_time(value, timestamp, unread) for value, timestamp in zip(values, run.timestamps, strict=False)
+        ]
 
-    def _of_time(self, text: Any, timestamp: int) -> str:
-        if isinstance(text, str):
-            if len(text) == _OWN_LENGTH:
-                try:
-                    return self._of_minute(text[_MINUTE] + text[_ZONE])
-                except ValueError:
-                    pass  # another format of this length
+    def _of_time(self, value: Any, timestamp: int, unread: Unread) -> str:
+        if isinstance(value, str) and len(value) == _OWN_LENGTH:
             try:
-                return self._name_of(text)
+                return self._of_minute(value[_MINUTE] + value[_ZONE])
             except ValueError:
-                pass  # not a time: Kafka's is taken
+                pass  # another format of this length
+        if (moment := moment_of(value)) is not None:
+            return self._of_moment(moment.astimezone(UTC))
+        if value is not None:
+            unread(value)
         try:
-            return datetime.fromtimestamp(timestamp / 1000, UTC).strftime(self.pattern)
+            return self._of_moment(datetime.fromtimestamp(timestamp / 1000, UTC))
         except (ValueError, OverflowError, OSError) as error:
             raise InvalidRecord(f"its Kafka time {timestamp} names no index: {error}") from error
 
-    def _name_of(self, text: str) -> str:
-        return parse_timestamp(text).astimezone(UTC).strftime(self.pattern)
+    def _name_of_minute(self, text: str) -> str:
+        return self._of_moment(parse_timestamp(text).astimezone(UTC))
+
+    def _of_moment(self, moment: datetime) -> str:
+        return self._of_hour(moment.year, moment.month, moment.day, moment.hour)
+
+    def _name_of_hour(self, year: int, month: int, day: int, hour: int) -> str:
+        return datetime(year, month, day, hour, tzinfo=UTC).strftime(self.pattern)
 
     def end(self, name: str) -> datetime | None:
         """When the time of an index ends (aware); None for a name that the pattern does not give, or a fixed one."""

@@ -32,7 +32,10 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
     else:
         client.indices.put_mapping(index=NOTES_INDEX, properties=NOTES_FIELDS)
     names = target.names()
-    body = _template(target, event)
+    document = document_of(event)
+    declared: dict[str, Any] = document._index.to_dict() if document is not None else {}
+    time = _time_field(target, declared)
+    body = _template(target, declared, time)
     client.indices.put_index_template(
         name=names.template,
         index_patterns=[names.wildcard],
@@ -46,13 +49,19 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
         client.indices.create(index=names.fixed)
         return [*done, f"index {names.fixed}: made"]
     for index in indices(client, names):
-        if body.get("mappings"):
-            client.indices.put_mapping(index=index, body=body["mappings"])
+        there = client.indices.get_mapping(index=index)[index]["mappings"].get("properties", {})
+        # What type of field it is, and how it reads times, can't be changed.
+        kept = {name: there[name] for name in time if name in there}
+        properties = {name: field for name, field in body["mappings"]["properties"].items() if name not in kept}
+        client.indices.put_mapping(index=index, body={**body["mappings"], "properties": properties})
         changeable = {key: value for key, value in body["settings"].items() if key != "number_of_shards"}
         client.indices.put_settings(index=index, settings=changeable)
         for alias in body["aliases"]:
             client.indices.put_alias(index=index, name=alias)
         done.append(f"index {index}: there already, mapping up to date")
+        for name, field in kept.items():
+            if field.get("type") != "date":
+                done.append(f"index {index}: field {name} is no date there, so the console can't search it by time")
     return done
 
 
@@ -62,11 +71,19 @@ def indices(client: Elasticsearch, names: IndexNames) -> list[str]:
     return sorted(index for index in found if names.gives(index))
 
 
-def _template(target: ElasticsearchTarget, event: str) -> dict[str, Any]:
-    document = document_of(event)
-    body: dict[str, Any] = document._index.to_dict() if document is not None else {}
+def _time_field(target: ElasticsearchTarget, declared: dict[str, Any]) -> dict[str, Any]:
+    """The field with the documents' time, where their Document does not make it a date. declared: by the Document."""
+    field = declared.get("mappings", {}).get("properties", {}).get(target.time, {})
+    if target.time == "kafka" or field.get("type") == "date":
+        return {}
+    # A document whose field is no time is stored by Kafka's time, not refused.
+    return {target.time: {"type": "date", "format": target.time_format, "ignore_malformed": True}}
+
+
+def _template(target: ElasticsearchTarget, declared: dict[str, Any], time: dict[str, Any]) -> dict[str, Any]:
+    mappings = declared.get("mappings", {})
     settings = {
-        **body.get("settings", {}),
+        **declared.get("settings", {}),
         "number_of_shards": target.shards,
         "number_of_replicas": target.replicas,
     }
@@ -75,4 +92,9 @@ def _template(target: ElasticsearchTarget, event: str) -> dict[str, Any]:
     if target.tombstones == "delete":
         settings["gc_deletes"] = _GC_DELETES
     aliases: dict[str, Any] = {} if target.readers == target.index else {target.readers: {}}
-    return {**body, "settings": settings, "aliases": aliases}
+    return {
+        **declared,
+        "mappings": {**mappings, "properties": {**mappings.get("properties", {}), **time}},
+        "settings": settings,
+        "aliases": aliases,
+    }

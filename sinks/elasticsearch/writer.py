@@ -1,6 +1,7 @@
 """Stores batches by bulk requests; a document's id depends on its record alone, so a repeat overwrites itself."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import elasticsearch
 from elasticsearch import Elasticsearch
@@ -17,6 +18,7 @@ from sinks.errors import Retriable
 from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected, Run
 from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.unread_times import UnreadTimes
 
 
 class ElasticsearchWriter:
@@ -46,6 +48,7 @@ class ElasticsearchWriter:
         self._actions = actions
         self._topics = topics
         self._metrics = metrics or SinkMetrics()
+        self._unread = UnreadTimes(actions.names.time, self._metrics).note
         self._refusals = refusals
         self._latest_time = latest_time
 
@@ -64,6 +67,7 @@ class ElasticsearchWriter:
             committed,
             check_topic=lambda: self._topics.check(partition.topic, topic_id),
             refusals=self._refusals,
+            unread=self._unread,
             metrics=self._metrics,
         )
 
@@ -89,7 +93,7 @@ class ElasticsearchPartition:
     """A partition on its way into the index; several may own it at a time, for a repeat overwrites itself.
 
     versions: of its records from `resume_at` on; check_topic: raises Fatal when the topic is not the one that was
-    opened.
+    opened; refusals: of all partitions; unread: is told times that can't be read.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class ElasticsearchPartition:
         *,
         check_topic: Callable[[], None],
         refusals: FirstRefusals,
+        unread: Callable[[Partition, Sequence[Any]], None],
         metrics: SinkMetrics,
     ) -> None:
         self._client = client
@@ -109,6 +114,7 @@ class ElasticsearchPartition:
         self._versions = versions
         self._check_topic = check_topic
         self._refusals = refusals
+        self._unread = unread
         self._caution = Caution()
         self.resume_at = resume_at
 
@@ -135,7 +141,8 @@ class ElasticsearchPartition:
         size = 0
         for run in read:
             most = self._caution.most_bytes
-            body = self._actions.lines(partition, run) if run.size <= most else None
+            unread: list[Any] = []
+            body = self._actions.lines(partition, run, unread.append) if run.size <= most else None
             if body is not None and len(body) > most:
                 body = None
             if runs and (body is None or size + len(body) > most):
@@ -145,6 +152,7 @@ class ElasticsearchPartition:
             if body is None:
                 yield from self._pieces(partition, run, rejected)
             else:
+                self._unread(partition, unread)
                 runs.append(run)
                 bodies.append(body)
                 size += len(body)
@@ -162,9 +170,10 @@ class ElasticsearchPartition:
     def _pieces(self, partition: Partition, run: Run, rejected: list[Rejected]) -> Iterator[Chunk]:
         items: list[Item] = []
         size = 0
+        unread: list[Any] = []
         for record in run:
             try:
-                body = self._actions.body(partition, record, self._versions.of(record))
+                body = self._actions.body(partition, record, self._versions.of(record), unread.append)
             except InvalidRecord as error:
                 rejected.append(Rejected(record, str(error)))
                 continue
@@ -175,5 +184,6 @@ class ElasticsearchPartition:
                 items, size = [], 0
             items.append(Item(record, body))
             size += len(body)
+        self._unread(partition, unread)
         if items:
             yield piece(items)

@@ -55,7 +55,11 @@ class FilesTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         ),
     ] = ""
     time: Annotated[
-        str, Meta(description="The field with the time for `folders`, or `kafka` for the time of the Kafka record.")
+        str,
+        Meta(
+            description="The field with the time for `folders`, or `kafka` for the time of the Kafka record "
+            "([notations](configuration.md#times))."
+        ),
     ] = "timestamp"
     time_zone: Annotated[str, Meta(description="The IANA time zone of `folders`.")] = "UTC"
     file_name: Annotated[

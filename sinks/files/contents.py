@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sinks.files.formats import Format, as_line
 from sinks.files.layout import OpenFile
@@ -34,11 +34,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class FileLayout:
-    """What the files of a sink look like."""
+    """What the files of a sink look like. unread: is told the time of a record that can't be read."""
 
     folders: Folders
     names: FileNames
     format: Format
+    unread: Callable[[Partition, Sequence[Any]], None] = lambda partition, values: None
 
     def check_length(self, topic: str) -> None:
         """Raises ValueError when a store might not take the names of the topic's files."""
@@ -61,8 +62,10 @@ class FileLayout:
                 yield Part("", batch.runs[0].offsets[0], batch.runs[-1].offsets[-1], count, lines)
             return
         by_folder: dict[str, list[Record]] = {}
+        unread: list[Any] = []
         for record in batch.records:
-            by_folder.setdefault(self.folders.of(record), []).append(record)
+            by_folder.setdefault(self.folders.of(record, unread.append), []).append(record)
+        self.unread(batch.partition, unread)
         for folder, records in by_folder.items():
             lines = [as_line(record.value or b"") for record in records]
             yield Part(f"{folder}/", records[0].offset, records[-1].offset, len(records), lines)

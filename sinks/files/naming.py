@@ -5,13 +5,14 @@ import unicodedata
 from datetime import UTC, datetime
 from hashlib import blake2b
 from string import Formatter
+from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from events.event import parse_timestamp
 from sinks.files.layout import OPEN, flat
 from sinks.records import Partition, Record
+from sinks.times import Unread, moment_of, no_unread
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What Hive calls the folder of rows without a value."""
@@ -49,7 +50,7 @@ class Folders:
             raise ValueError(f"folders {template!r} must be a relative path without empty parts")
         self._parts = [_parse("folders", part) for part in template.split("/") if part]
         self._has_time = "%" in template
-        self._time = time
+        self.time = time
         try:
             self._zone = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -67,12 +68,12 @@ class Folders:
         """Whether all records go into the data folder itself."""
         return not self._parts
 
-    def of(self, record: Record) -> str:
-        """The folder of a record that is a valid event; empty for none."""
+    def of(self, record: Record, unread: Unread = no_unread) -> str:
+        """The folder of a record that is a valid event; empty for none. unread: is told a time that can't be read."""
         if self.is_flat:
             return ""
         event = msgspec.json.decode(record.value or b"{}", type=dict[str, msgspec.Raw])
-        moment = self._moment(record, event) if self._has_time else None
+        moment = self._moment(record, event, unread) if self._has_time else None
         return "/".join(
             _visible("".join(self._text(text, moment) + self._value(field, event) for text, field in part))
             for part in self._parts
@@ -87,12 +88,12 @@ class Folders:
             for part in self._parts
         )
 
-    def _moment(self, record: Record, event: dict[str, msgspec.Raw]) -> datetime:
-        if self._time != "kafka" and self._time in event:
-            try:
-                return parse_timestamp(msgspec.json.decode(event[self._time], type=str)).astimezone(self._zone)
-            except ValueError:
-                pass  # not a time: Kafka's is taken
+    def _moment(self, record: Record, event: dict[str, msgspec.Raw], unread: Unread) -> datetime:
+        value = _decoded(event.get(self.time)) if self.time != "kafka" else None
+        if (moment := moment_of(value)) is not None:
+            return moment.astimezone(self._zone)
+        if value is not None:
+            unread(value)
         try:
             return datetime.fromtimestamp(record.timestamp / 1000, UTC).astimezone(self._zone)
         except (ValueError, OverflowError, OSError):  # a time that no calendar has: as good as none
@@ -106,14 +107,18 @@ class Folders:
     def _value(field: str | None, event: dict[str, msgspec.Raw]) -> str:
         if field is None:
             return ""
-        try:
-            value = msgspec.json.decode(event[field]) if field in event else None
-        except ValueError:  # a number that Python can't hold stands as it is written
-            value = bytes(event[field]).decode()
+        value = _decoded(event.get(field))
         if value is None or value == "":
             return NO_VALUE
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         return _name_of(text)
+
+
+def _decoded(raw: msgspec.Raw | None) -> Any:
+    try:
+        return msgspec.json.decode(raw) if raw is not None else None
+    except ValueError:  # a number that Python can't hold stands as it is written
+        return bytes(raw or b"").decode()
 
 
 def _visible(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from sinks.errors import Fatal
@@ -16,6 +17,7 @@ from sinks.loop.retry import attempt
 from sinks.loop.writer import PartitionWriter
 from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.unread_times import UnreadTimes
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +52,9 @@ class FilesWriter:
         self._path = path
         self._sink = sink
         self._group = group
-        self._files = files
-        self._topic_id = topic_id
         self._metrics = metrics or SinkMetrics()
+        self._files = replace(files, unread=UnreadTimes(files.folders.time, self._metrics).note)
+        self._topic_id = topic_id
         self._roll = roll
 
     async def open(self, partition: Partition, committed: int | None) -> PartitionWriter:

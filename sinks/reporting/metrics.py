@@ -38,6 +38,9 @@ class SinkMetrics:
         self._dead_letters = self._counter(
             "sink_dead_letters_total", "Dead letters that Kafka has acknowledged.", (*_PARTITION, "reason")
         )
+        self._unread_times = self._counter(
+            "sink_unread_times_total", "Records stored by Kafka's time, for their own field is no time.", _PARTITION
+        )
         self._retries = self._counter(
             "sink_retries_total", "Steps that failed and are repeated.", (*_PARTITION, "reason")
         )
@@ -60,7 +63,7 @@ class SinkMetrics:
     def add_partition(self, partition: Partition) -> None:
         """Shows a partition's counters at 0 from its beginning, so that a first increase is seen as one."""
         labels = self._labels(partition)
-        for counter in (self._records, self._bytes, self._pauses, self._fenced):
+        for counter in (self._records, self._bytes, self._unread_times, self._pauses, self._fenced):
             counter.labels(*labels)
         for kind in REJECTIONS:
             self._dead_letters.labels(*labels, kind)
@@ -74,6 +77,10 @@ class SinkMetrics:
     def dead_letter(self, partition: Partition, kind: str) -> None:
         """A dead letter arrived; kind: one of REJECTIONS."""
         self._dead_letters.labels(*self._labels(partition), kind).inc()
+
+    def unread_times(self, partition: Partition, records: int) -> None:
+        """So many records are stored by Kafka's time, for their own field is no time."""
+        self._unread_times.labels(*self._labels(partition)).inc(records)
 
     def retried(self, partition: Partition, reason: str) -> None:
         """A step failed and is repeated; reason: as Retriable's."""

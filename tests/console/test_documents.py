@@ -4,12 +4,15 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError
+from elasticsearch.dsl.connections import connections
 from pytest_django import Settings
 
 from devstack.stack import Stack
@@ -18,6 +21,8 @@ from pipeline.console.documents import search
 from pipeline.console.documents.query import narrowed, parse_query
 from pipeline.errors import ServerError
 from sinks import registry as sinks_registry
+from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.setup import prepare
 from tests.console.support import shown
 from tests.pipeline.conftest import index_events
 
@@ -63,6 +68,27 @@ def test_documents_are_counted_listed_and_paged(stored: str, operator: Operator)
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize(("unit", "format"), [(1000, "epoch_millis"), (1, "epoch_second")])
+def test_documents_with_numbers_as_times_are_found_by_time(
+    console: Stack, topic: str, operator: Operator, settings: Settings, unit: int, format: str
+) -> None:
+    target = {"index": topic, "time": "ts", "time_format": f"strict_date_optional_time||{format}"}
+    entry = settings.SINKS["elasticsearch"]
+    settings.SINKS = {**settings.SINKS, "elasticsearch": {**entry, "event": "json", "target": target}}
+    sinks_registry.sinks.cache_clear()
+    elasticsearch = connections.get_connection("default")
+    prepare(elasticsearch, ElasticsearchTarget(**target), event="json")
+    now = datetime.now(UTC).replace(microsecond=0)
+    for age in (60, 120, 86400 * 400):
+        elasticsearch.index(index=topic, document={"ts": (int(now.timestamp()) - age) * unit}, refresh=True)
+    client = operator()
+    assert "2 documents" in shown(client, f"{DOCUMENTS}histogram/")
+    assert "3 documents" in shown(client, f"{DOCUMENTS}histogram/?range=all")
+    newest = timezone.localtime(now - timedelta(seconds=60))
+    assert f"{newest:%Y-%m-%d %H:%M:%S}" in shown(client, f"{DOCUMENTS}hits/")
+
+
+@pytest.mark.integration
 def test_a_value_of_a_field_narrows_the_query_whatever_it_holds(stored: str, operator: Operator) -> None:
     client = operator()
     text = shown(client, f"{DOCUMENTS}fields/")
@@ -96,8 +122,6 @@ def test_a_query_that_can_not_be_read_is_told_at_its_field_in_elasticsearchs_wor
 def test_a_document_leads_to_its_record_and_its_file(
     stored: str, operator: Operator, topic: str, settings: Settings
 ) -> None:
-    from elasticsearch.dsl.connections import connections
-
     connections.get_connection().index(index=stored, id=f"{topic}-2-7", document={"a": {"b": 1}}, refresh=True)
     client = operator()
     page = client.get(f"{DOCUMENTS}source/?index={stored}&id={topic}-2-7").json()["html"]

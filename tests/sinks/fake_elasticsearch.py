@@ -86,6 +86,7 @@ def partition_of(client: FakeElasticsearch, *, stop_after: int = 0) -> Elasticse
         None,
         check_topic=lambda: None,
         refusals=FirstRefusals(stop_after),
+        unread=lambda partition, values: None,
         metrics=SinkMetrics(),
     )
 

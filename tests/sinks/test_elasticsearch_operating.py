@@ -115,6 +115,48 @@ def test_events_lie_in_the_index_of_their_own_day_and_readers_find_all_by_one_na
     assert f"{topic}-0: gap: offsets 2-2" in capsys.readouterr().out
 
 
+def test_a_time_may_be_a_number_and_what_is_none_is_stored_by_kafkas_time_and_told(
+    servers: Stack, topic: str, client: Elasticsearch, run_sink: RunSink
+) -> None:
+    sink = entry(topic, f"{topic}-%Y.%m", target={"time": "ts"}, event="json")
+    set_up(client, sink)
+    milliseconds, seconds, text, bad = 1700000000000, 1711000000, "2024-05-06T07:08:09Z", "soon"
+    values = [json.dumps({"ts": value}).encode() for value in (milliseconds, seconds, text, bad)]
+    produce(servers, topic, values, partition=0)
+    process = run_sink(sink)
+    wait_until(lambda: committed_count(servers, f"g-{topic}", topic) == 4, what="all committed")
+    assert process.stop() == 0
+    now = f"{datetime.now(UTC):%Y.%m}"
+    client.indices.refresh(index=topic)
+    found = {hit["_index"]: hit["_source"]["ts"] for hit in client.search(index=topic)["hits"]["hits"]}
+    assert found == {
+        f"{topic}-2023.11": milliseconds,
+        f"{topic}-2024.03": seconds,
+        f"{topic}-2024.05": text,
+        f"{topic}-{now}": bad,
+    }
+    assert "the field ts of 1 records is no time, as 'soon'" in process.text
+    assert run_command("verify_es", sink) == 0
+    in_2023 = {"range": {"ts": {"gte": "2023-11-01", "lt": "2023-12-01"}}}
+    assert client.count(index=topic, query=in_2023)["count"] == 1
+    # As setup_pipeline is run again, the indices keep what they have.
+    set_up(client, sink)
+    assert client.indices.get_mapping(index=f"{topic}-{now}")[f"{topic}-{now}"]["mappings"]["properties"]["ts"] == {
+        "type": "date",
+        "ignore_malformed": True,
+    }
+
+
+def test_an_index_whose_time_is_a_number_for_elasticsearch_is_kept_and_told(
+    servers: Stack, topic: str, client: Elasticsearch
+) -> None:
+    client.index(index=topic, document={"ts": 1700000000000})
+    target = ElasticsearchTarget(index=topic, time="ts")
+    assert f"index {topic}: field ts is no date there, so the console can't search it by time" in prepare(
+        client, target, event="json"
+    )
+
+
 def test_retention_deletes_whole_indices_that_are_old_and_no_others(
     servers: Stack, topic: str, client: Elasticsearch, capsys: Any
 ) -> None:

@@ -29,6 +29,7 @@ def partition_of(
         None,
         check_topic=lambda: None,
         refusals=FirstRefusals(0),
+        unread=lambda partition, values: None,
         metrics=SinkMetrics(),
     )
 

@@ -319,6 +319,7 @@ def test_bulk_requests_count_documents_and_retries_by_status(sink: Sink, busy: B
         None,
         check_topic=lambda: None,
         refusals=FirstRefusals(0),
+        unread=lambda partition, values: None,
         metrics=sink.metrics,
     )
     with sink.metrics.flush():

@@ -1,0 +1,15 @@
+"""Shortens texts for people: a text that is cut says so. No Django here."""
+
+import re
+
+_LAST_WORD = re.compile(r"\s+\S*\Z")
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or as many of its first words as fit into `most` characters, with an ellipsis at the end."""
+    if len(text) <= most:
+        return text
+    words = _LAST_WORD.sub("", text[:most])
+    if len(words) in (0, most):  # one long word
+        words = text[: most - 1]
+    return f"{words}…"
