@@ -116,7 +116,7 @@ def test_an_upload_that_was_cut_but_reported_as_whole_is_sent_again(bench: Bench
     bench.stream.produce(20)
     sink = bench.start(bench.store(), fault={"do": "tear", "step": "upload", "number": 1})
     bench.finish(bench.store(), sink)
-    assert "HDFS stored {" in sink.text
+    assert "the store has stored {" in sink.text
 
 
 def test_uploads_whose_connection_breaks_midway_are_sent_again(stack: Stack, bench: Bench) -> None:
