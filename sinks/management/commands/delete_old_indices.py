@@ -1,15 +1,17 @@
 """`manage.py delete_old_indices`: retention of an Elasticsearch sink with one index a period."""
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import elasticsearch
 from django.core.management.base import CommandError, CommandParser
 
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import elasticsearch_cluster
-from sinks.elasticsearch.retention import RetentionNote
+from sinks.elasticsearch.notes import RetentionNote
+from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import indices
+from sinks.errors import Fatal, Retriable
 from sinks.management.arguments import whole
 from sinks.management.base import SinkCommand
 
@@ -40,18 +42,16 @@ class Command(SinkCommand):
         if names.fixed is not None:
             raise CommandError(f"{names.fixed} is one index for all time, not one a period such as {names.fixed}-%Y.%m")
         before = datetime.now(UTC) - timedelta(days=options["days"])
-        client = connect(elasticsearch_cluster(sink.target.cluster), connections=1)
         try:
-            if options["delete"]:
-                RetentionNote(client, names.pattern).note(before)
-            for index in indices(client, names):
-                end = names.end(index)
-                if end is None or end > before:
-                    continue
+            with closing(connect(elasticsearch_cluster(sink.target.cluster), connections=1)) as client, translated():
                 if options["delete"]:
-                    client.indices.delete(index=index)
-                self.stdout.write(f"{index}: {'deleted' if options['delete'] else 'would be deleted'}")
-        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-            raise CommandError(f"Elasticsearch ({sink.target.cluster}): {error}") from error
-        finally:
-            client.close()
+                    RetentionNote(client, names.pattern).note(before)
+                for index in indices(client, names):
+                    end = names.end(index)
+                    if end is None or end > before:
+                        continue
+                    if options["delete"]:
+                        client.indices.delete(index=index)
+                    self.stdout.write(f"{index}: {'deleted' if options['delete'] else 'would be deleted'}")
+        except (Retriable, Fatal) as error:
+            raise CommandError(f"{sink.target}: {error}") from error
