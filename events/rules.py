@@ -5,17 +5,18 @@ No Django here.
 
 import math
 import unicodedata
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, get_args, get_origin
+from typing import Any, get_args
 
 MAX_TEXT = 256
 """The longest text of a field whose kind says nothing else, in characters."""
 
-# What JavaScript, and an Elasticsearch long, tell exactly.
+# JavaScript holds every whole number up to it exactly, and so does a long of Elasticsearch.
 _MAX_INTEGER = 2**53 - 1
 
-# What decoding puts in the place of bytes that are not UTF-8.
+# Decoding puts this character in the place of bytes that are not UTF-8.
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 # No control character, and not blank.
@@ -24,31 +25,34 @@ _PRINTABLE = r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f\ufffd]*$"
 REQUIRED = "This field is required."
 
 
-class Rule(Protocol):
+class Rule(ABC):
     """The rule of one field."""
 
+    @abstractmethod
     def error(self, value: object) -> str | None:
         """What is wrong with a value, None when nothing is."""
 
     def allows_all(self, values: Sequence[object]) -> bool:
-        """Whether nothing is wrong with any of some values; False may also say that each takes a look of its own."""
+        """Whether nothing is wrong with any of the values. May be False, too, where only `error` can tell."""
+        return not any(map(self.error, values))
 
+    @abstractmethod
     def schema(self) -> dict[str, object]:
         """The rule as JSON Schema."""
 
+    @abstractmethod
     def example(self) -> object:
         """A value that the rule allows."""
 
 
 @dataclass(frozen=True)
-class Text:
-    """One text without control characters that is not blank; max_length in characters."""
+class Text(Rule):
+    """A text that is not blank and has no control characters. max_length: in characters."""
 
     max_length: int = MAX_TEXT
 
     def error(self, value: object) -> str | None:
-        """See Rule."""
-        # Nearly every text passes here; what does not is looked at closely.
+        # Nearly every text passes this quick test. Only for the others the exact error is looked for.
         if (
             type(value) is str
             and value.isprintable()
@@ -60,9 +64,8 @@ class Text:
         return _text_error(value, self.max_length)
 
     def allows_all(self, values: Sequence[object]) -> bool:
-        """See Rule."""
         if type(self) is not Text:  # it may have an `error` of its own
-            return not any(map(self.error, values))
+            return super().allows_all(values)
         try:
             text = "".join(values)  # type: ignore[arg-type]
         except TypeError:
@@ -74,49 +77,39 @@ class Text:
         return max(map(len, values)) <= self.max_length  # type: ignore[arg-type]
 
     def schema(self) -> dict[str, object]:
-        """See Rule."""
         return {"type": "string", "minLength": 1, "maxLength": self.max_length, "pattern": _PRINTABLE}
 
     def example(self) -> object:
-        """See Rule."""
         return "text"[: self.max_length]
 
 
 @dataclass(frozen=True)
-class Integer:
+class Integer(Rule):
     """A whole number, bounds included."""
 
     minimum: int = -_MAX_INTEGER
     maximum: int = _MAX_INTEGER
 
     def error(self, value: object) -> str | None:
-        """See Rule."""
         if not isinstance(value, int) or isinstance(value, bool):
             return "Must be a whole number."
         return _bounds_error(value, self.minimum, self.maximum)
 
-    def allows_all(self, values: Sequence[object]) -> bool:
-        """See Rule."""
-        return not any(map(self.error, values))
-
     def schema(self) -> dict[str, object]:
-        """See Rule."""
         return {"type": "integer", "minimum": self.minimum, "maximum": self.maximum}
 
     def example(self) -> object:
-        """See Rule."""
         return min(max(1, self.minimum), self.maximum)
 
 
 @dataclass(frozen=True)
-class Number:
+class Number(Rule):
     """A number, bounds included."""
 
     minimum: float = -math.inf
     maximum: float = math.inf
 
     def error(self, value: object) -> str | None:
-        """See Rule."""
         if not isinstance(value, int | float) or isinstance(value, bool):
             return "Must be a number."
         try:
@@ -127,38 +120,25 @@ class Number:
             return "Must be a number that a computer can hold."
         return _bounds_error(number, self.minimum, self.maximum)
 
-    def allows_all(self, values: Sequence[object]) -> bool:
-        """See Rule."""
-        return not any(map(self.error, values))
-
     def schema(self) -> dict[str, object]:
-        """See Rule."""
         bounds = {"minimum": self.minimum, "maximum": self.maximum}
         return {"type": "number", **{name: bound for name, bound in bounds.items() if math.isfinite(bound)}}
 
     def example(self) -> object:
-        """See Rule."""
         return min(max(0.5, self.minimum), self.maximum)
 
 
 @dataclass(frozen=True)
-class Flag:
+class Flag(Rule):
     """True or false."""
 
     def error(self, value: object) -> str | None:
-        """See Rule."""
         return None if isinstance(value, bool) else "Must be true or false."
 
-    def allows_all(self, values: Sequence[object]) -> bool:
-        """See Rule."""
-        return not any(map(self.error, values))
-
     def schema(self) -> dict[str, object]:
-        """See Rule."""
         return {"type": "boolean"}
 
     def example(self) -> object:
-        """See Rule."""
         return True
 
 
@@ -167,10 +147,10 @@ _DEFAULTS: dict[Any, Rule] = {str: Text(), int: Integer(), float: Number(), bool
 
 def rule_of(annotation: Any) -> Rule:
     """The rule that a field's type names, else that of its plain type. Raises TypeError for a type that has none."""
-    if get_origin(annotation) is Annotated or hasattr(annotation, "__metadata__"):
+    if hasattr(annotation, "__metadata__"):
         annotation, *metadata = get_args(annotation)
         for given in metadata:
-            if isinstance(given, Text | Integer | Number | Flag):
+            if isinstance(given, Rule):
                 return given
     try:
         return _DEFAULTS[annotation]

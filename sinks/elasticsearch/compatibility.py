@@ -3,28 +3,25 @@
 import elasticsearch
 from elasticsearch import Elasticsearch
 
-from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.outcomes import classified, translated
 from sinks.errors import Fatal
 
 CLIENT_MAJOR = elasticsearch.__version__[0]
 
 
+@translated()
 def check_server(client: Elasticsearch) -> None:
     """Raises Fatal, with what to do, when the server is another product or version; Retriable when it is away."""
     try:
-        version = _version(client)
+        version = min(node_versions(client), key=_major)
     except (elasticsearch.NotFoundError, elasticsearch.UnsupportedProductError) as error:
         raise Fatal("the server is not Elasticsearch, by its answer to GET /_nodes") from error
     except elasticsearch.BadRequestError as error:
-        failed = classified(error)
-        if "media_type_header_exception" not in str(failed):
-            raise failed from error
+        if "media_type_header_exception" not in str(classified(error)):
+            raise
         version = "older"  # it does not know the format of this client's requests
-    except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-        raise classified(error) from error
-    major = version.partition(".")[0]
     # A server also speaks to clients of the major version before its own.
-    if major not in (str(CLIENT_MAJOR), str(CLIENT_MAJOR + 1)):
+    if _major(version) not in (CLIENT_MAJOR, CLIENT_MAJOR + 1):
         own = ".".join(map(str, elasticsearch.__version__))
         raise Fatal(
             f"Elasticsearch is {version}, but this client ({own}) needs a server of version {CLIENT_MAJOR} or "
@@ -32,7 +29,12 @@ def check_server(client: Elasticsearch) -> None:
         )
 
 
-def _version(client: Elasticsearch) -> str:
-    """The oldest version among the nodes."""
+def node_versions(client: Elasticsearch) -> list[str]:
+    """The version of each node. Raises the client's exceptions."""
     nodes = client.nodes.info(node_id="_all", metric="_none", filter_path="nodes.*.version")["nodes"]
-    return min((str(node["version"]) for node in nodes.values()), key=lambda version: int(version.partition(".")[0]))
+    return [str(node["version"]) for node in nodes.values()]
+
+
+def _major(version: str) -> int:
+    number = version.partition(".")[0]
+    return int(number) if number.isdecimal() else 0

@@ -1,10 +1,10 @@
 """The kind of sink that stores documents in Elasticsearch."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import partial
 from typing import Any
 
-import elasticsearch
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import ngettext
 from elasticsearch.dsl.connections import connections as dsl_connections
@@ -14,12 +14,12 @@ from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect
+from sinks.elasticsearch.compatibility import node_versions
 from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster
-from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.notes import RetentionNote, TopicNotes
+from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.refusals import FirstRefusals
-from sinks.elasticsearch.retention import RetentionNote
 from sinks.elasticsearch.setup import prepare
-from sinks.elasticsearch.topics import TopicNotes
 from sinks.elasticsearch.verify import Verifier
 from sinks.elasticsearch.writer import ElasticsearchWriter
 from sinks.kind import Comparison, Health, Kind, Server, TopicId, Verification
@@ -66,24 +66,16 @@ class ElasticsearchKind(Kind):
 
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
         """Makes template and index, or puts their mapping right."""
-        client = connect(elasticsearch_cluster(sink.target.cluster), connections=1)
-        try:
+        with closing(connect(elasticsearch_cluster(sink.target.cluster), connections=1)) as client:
             for line in prepare(client, sink.target, event=sink.event):
                 yield f"Elasticsearch {line}"
-        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-            raise classified(error) from error
-        finally:
-            client.close()
 
     def verification(self, sink: SinkConfig, reader: LogReader) -> Verification:
         """Reads the dead letters: what Elasticsearch has refused is known from them alone."""
         target: ElasticsearchTarget = sink.target
         client = connect(elasticsearch_cluster(target.cluster), connections=1)
         actions, check = target.actions(), self.record_check(sink)
-        try:
-            deleted_before = RetentionNote(client, actions.names.pattern).deleted_before()
-        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-            raise classified(error) from error
+        deleted_before = RetentionNote(client, actions.names.pattern).deleted_before()
         dead = letter_log(sink, reader).origins
 
         def compare(partition: Partition, first: int, end: int) -> Comparison:
@@ -136,14 +128,11 @@ def _server_name(alias: str) -> str:
     return f"Elasticsearch ({hosts if isinstance(hosts, str) else ', '.join(map(str, hosts))})"
 
 
+@translated()
 def _health(alias: str, timeout: float) -> Health:
     client: Any = dsl_connections.get_connection(alias).options(request_timeout=timeout, max_retries=0)
-    try:
-        found = client.nodes.info(node_id="_all", metric="_none", filter_path="nodes.*.version")
-        health = client.cluster.health(filter_path="status", timeout="1s")
-    except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-        raise classified(error) from error
-    versions = sorted({node["version"] for node in found["nodes"].values()})
-    count = len(found["nodes"])
-    detail = ngettext("{n} node, {status}", "{n} nodes, {status}", count).format(n=count, status=health["status"])
-    return Health(", ".join(versions), detail)
+    versions = node_versions(client)
+    status = client.cluster.health(filter_path="status", timeout="1s")["status"]
+    count = len(versions)
+    detail = ngettext("{n} node, {status}", "{n} nodes, {status}", count).format(n=count, status=status)
+    return Health(", ".join(sorted(set(versions))), detail)

@@ -1,6 +1,95 @@
 """The hidden index in which sinks and their commands note what they must not forget."""
 
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import elasticsearch
+from elasticsearch import Elasticsearch
+
+from sinks.elasticsearch.outcomes import translated
+from sinks.errors import Fatal, Retriable
+
 NOTES_INDEX = "sink-topics"
-"""A document for each topic and index pattern (`topics`), and one for each pattern with retention (`retention`)."""
+"""A document for each topic and index pattern (TopicNotes), and one for each pattern with retention (RetentionNote)."""
 
 NOTES_FIELDS = {**{name: {"type": "keyword"} for name in ("index", "topic", "id")}, "before": {"type": "date"}}
+
+
+@translated()
+def _read(client: Elasticsearch, id: str) -> dict[str, Any] | None:
+    try:
+        note: dict[str, Any] = client.get(index=NOTES_INDEX, id=id)["_source"]
+    except elasticsearch.NotFoundError:
+        return None
+    return note
+
+
+class TopicNotes:
+    """Notes which topic an index was filled from: a topic that is made again begins anew with the same offsets.
+
+    index: the pattern of the indices that are filled; topic_id: gives Kafka's identity of a topic, raises Retriable.
+    """
+
+    def __init__(self, client: Elasticsearch, *, index: str, topic_id: Callable[[str], str]) -> None:
+        self._client = client
+        self._index = index
+        self._topic_id = topic_id
+
+    def note(self, topic: str) -> str:
+        """The topic's id, compared with the noted one, or noted. Raises Fatal when they differ, and Retriable."""
+        id = self._document(topic)
+        note = _read(self._client, id)
+        if note is None:
+            self._write(id, topic)
+            note = _read(self._client, id)  # when two note at the same time, the first one's note stays
+        if note is None:
+            raise Retriable(f"Elasticsearch has lost what was noted of topic {topic} in {NOTES_INDEX}")
+        known = str(note["id"])
+        self.check(topic, known)
+        return known
+
+    def check(self, topic: str, known: str) -> None:
+        """Raises Fatal when the topic is not the one with this id now, and Retriable."""
+        topic_id = self._topic_id(topic)
+        if topic_id != known:
+            raise Fatal(
+                f"the topic {topic} is not the one that {self._index} was filled from (its id was {known}, now it is "
+                f"{topic_id}): it was deleted and made again, or is of another Kafka cluster, so its documents would "
+                f"overwrite those of the first; give this sink another index, or delete the old one and the document "
+                f"{self._document(topic)} of {NOTES_INDEX}"
+            )
+
+    def _document(self, topic: str) -> str:
+        return quote(f"{self._index}:{topic}", safe=":")
+
+    @translated()
+    def _write(self, id: str, topic: str) -> None:
+        note = {"index": self._index, "topic": topic, "id": self._topic_id(topic)}
+        with suppress(elasticsearch.ConflictError):  # another task was first
+            self._client.create(index=NOTES_INDEX, id=id, document=note)
+
+
+class RetentionNote:
+    """Notes up to when retention has deleted the indices of a pattern: what was deleted on purpose is not missing."""
+
+    def __init__(self, client: Elasticsearch, pattern: str) -> None:
+        self._client = client
+        self._pattern = pattern
+        # No topic's note, `<pattern>:<topic>`, has such an id: this pattern has a %, and no topic has.
+        self._id = f"retention:{quote(pattern)}"
+
+    def deleted_before(self) -> datetime | None:
+        """Every index that ended by then was deleted on purpose; None when none was. Raises Retriable and Fatal."""
+        note = _read(self._client, self._id)
+        return datetime.fromisoformat(note["before"]) if note is not None else None
+
+    @translated()
+    def note(self, before: datetime) -> None:
+        """Notes that the indices that ended by then are deleted; to be called before they are. Raises as above."""
+        known = self.deleted_before()
+        if known is None or known < before:
+            document = {"index": self._pattern, "before": before.isoformat()}
+            self._client.index(index=NOTES_INDEX, id=self._id, document=document)

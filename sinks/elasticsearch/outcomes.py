@@ -2,6 +2,8 @@
 
 import enum
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import elastic_transport
@@ -80,6 +82,15 @@ def classified(error: elasticsearch.ApiError | elasticsearch.TransportError) -> 
     if isinstance(error, elastic_transport.TlsError) and "CERTIFICATE_VERIFY_FAILED" in error.message:
         return Fatal(f"Elasticsearch's certificate is not trusted (is ca_certs right?): {error.message}")
     return Retriable(f"Elasticsearch: {error.message}", reason="unreachable")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Around requests, or as a decorator: raises Retriable and Fatal instead of the exceptions of the client."""
+    try:
+        yield
+    except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
+        raise classified(error) from error
 
 
 def _request_reason(error: elasticsearch.ApiError) -> str:

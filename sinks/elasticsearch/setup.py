@@ -9,7 +9,7 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import document_of
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.notes import NOTES_FIELDS, NOTES_INDEX
-from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.outcomes import classified, translated
 from sinks.errors import Fatal
 
 _PRIORITY = 200
@@ -17,11 +17,12 @@ _GC_DELETES = "1h"
 """How long the version of a deleted document is known, so that an older one, sent again, does not bring it back."""
 
 
+@translated()
 def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -> list[str]:
     """Makes or updates what is missing or differs; returns a line on each thing done. Repeating it does no harm.
 
     event: the kind of event, whose Document gives mapping and settings; "json" has none, Elasticsearch guesses then.
-    Raises elasticsearch.ApiError and TransportError, Fatal and Retriable.
+    Raises Fatal and Retriable.
     """
     check_server(client)
     done = []

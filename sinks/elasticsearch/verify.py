@@ -5,13 +5,12 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
 
-import elasticsearch
 import msgspec
 from elasticsearch import Elasticsearch
 
 from events.schema import Check, InvalidRecord
 from sinks.elasticsearch.actions import Actions
-from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import indices
 from sinks.elasticsearch.user_agents import FIELD
 from sinks.elasticsearch.versions import FIRST, Versions
@@ -71,8 +70,9 @@ class Verifier:
 
     def findings(self, records: Iterable[Record]) -> Iterator[Finding]:
         """What is wrong; records: Kafka's of the range, in order. Raises Retriable and Fatal."""
-        self._call(lambda: self._client.indices.refresh(index=self._actions.names.wildcard))
-        self._indices = set(self._call(lambda: indices(self._client, self._actions.names)))
+        with translated():
+            self._client.indices.refresh(index=self._actions.names.wildcard)
+            self._indices = set(indices(self._client, self._actions.names))
         missing: list[int] = []
         documents = self._documents(records)
         expected = self._newest(documents) if self._actions.by_key else documents
@@ -137,28 +137,21 @@ class Verifier:
             return "is older than what Kafka has" if version >= FIRST else ""
         return "is not what Kafka has"
 
+    @translated()
     def _found(self, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
         """The documents with these ids, in whatever index of the sink."""
-        answer = self._call(
-            lambda: self._client.search(
-                index=self._actions.names.wildcard,
-                query={"ids": {"values": sorted(ids)}},
-                size=_HITS,
-                version=True,
-                filter_path="hits.hits._id,hits.hits._index,hits.hits._version,hits.hits._source",
-            )
+        answer = self._client.search(
+            index=self._actions.names.wildcard,
+            query={"ids": {"values": sorted(ids)}},
+            size=_HITS,
+            version=True,
+            filter_path="hits.hits._id,hits.hits._index,hits.hits._version,hits.hits._source",
         )
         found: dict[str, list[dict[str, Any]]] = {}
         for hit in answer.get("hits", {}).get("hits", ()):
             if self._actions.names.gives(hit["_index"]):
                 found.setdefault(hit["_id"], []).append(hit)
         return found
-
-    def _call(self, request: Any) -> Any:
-        try:
-            return request()
-        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-            raise classified(error) from error
 
     def _gaps(self, missing: list[int]) -> Iterator[Finding]:
         begin = 0

@@ -3,16 +3,15 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import elasticsearch
 from elasticsearch import Elasticsearch
 
 from events.schema import InvalidRecord
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.bulk import Bulk, Caution, Chunk, Item, piece
 from sinks.elasticsearch.compatibility import check_server
-from sinks.elasticsearch.outcomes import classified
+from sinks.elasticsearch.notes import TopicNotes
+from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.refusals import FirstRefusals
-from sinks.elasticsearch.topics import TopicNotes
 from sinks.elasticsearch.versions import Versions
 from sinks.errors import Retriable
 from sinks.loop.retry import attempt
@@ -75,17 +74,15 @@ class ElasticsearchWriter:
         """Closes the connections."""
         self._client.close()
 
+    @translated()
     def _check_index(self) -> None:
         names = self._actions.names
-        try:
-            if names.fixed is not None:
-                exists = self._client.indices.exists(index=names.fixed)
-            else:
-                exists = self._client.indices.exists_index_template(name=names.template)
-        except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
-            raise classified(error) from error
+        if names.fixed is not None:
+            what, exists = f"index {names.fixed}", self._client.indices.exists(index=names.fixed)
+        else:
+            what = f"index template {names.template}"
+            exists = self._client.indices.exists_index_template(name=names.template)
         if not exists:
-            what = f"index {names.fixed}" if names.fixed is not None else f"index template {names.template}"
             raise Retriable(f"Elasticsearch has no {what}: run `manage.py setup_pipeline`", reason="404")
 
 

@@ -3,12 +3,6 @@
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
-from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import CommandError, CommandParser
-
-from sinks.config import SinkConfig
-from sinks.registry import sinks
-
 _MOST = 2**63 - 1
 """The highest offset."""
 
@@ -37,21 +31,3 @@ def whole(least: int, most: int = _MOST) -> Callable[[str], int]:
         return number
 
     return read
-
-
-def add_sink_argument(parser: CommandParser, default: str = "") -> None:
-    """--sink NAME, needed where there is no default."""
-    text = f"the entry of SINKS (default: {default})" if default else "the entry of SINKS"
-    parser.add_argument("--sink", default=default or None, required=not default, help=text)
-
-
-def find_sink(name: str, kind: str = "") -> SinkConfig:
-    """The entry of SINKS of this name. kind: the kind that it must be of, empty for any. Raises CommandError."""
-    try:
-        known = {entry.name: entry for entry in sinks().values() if kind in ("", entry.kind)}
-    except ImproperlyConfigured as error:
-        raise CommandError(str(error)) from error
-    if name not in known:
-        what = f"{kind} sink" if kind else "entry"
-        raise CommandError(f"SINKS has no {what} {name!r}; it has {', '.join(known) or 'none'}")
-    return known[name]

@@ -20,8 +20,8 @@ from confluent_kafka.admin import AdminClient
 
 from devstack.stack import Stack
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.notes import NOTES_INDEX
 from sinks.elasticsearch.setup import prepare
-from sinks.elasticsearch.topics import NOTES_INDEX
 from tests.proxy import HttpProxy, Rule
 from tests.sinks.counting import Documents, Stream
 from tests.sinks.sink_processes import Nursery, SinkProcess

@@ -32,7 +32,7 @@ from sinks.files.writer import FilesWriter
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.kind import HdfsKind
 from sinks.loop.retry import Backoff, Retry
-from sinks.management.rewind import _layouts_of_others, _told
+from sinks.management.commands.rewind import _layouts_of_others, _told
 from sinks.records import Batch, Columns, Partition
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (

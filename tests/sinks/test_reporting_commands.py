@@ -12,7 +12,7 @@ from django.test import override_settings
 from sinks.findings import Finding
 from sinks.hdfs.kind import HdfsKind
 from sinks.kind import Comparison, Verification
-from sinks.management.verify import VerifyCommand
+from sinks.management.commands.verify import Command as VerifyCommand
 from sinks.records import Partition, Record
 
 ENTRY = {"kind": "hdfs", "topics": ["t"], "target": {"path": "/data/t"}}
@@ -134,7 +134,7 @@ def all_but_13(*_: Any) -> Verification:
 @pytest.fixture
 def verify(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[int, str]]:
     def run(*arguments: str, **places: tuple[int, int, int | None]) -> tuple[int, str]:
-        monkeypatch.setattr("sinks.management.verify.LogReader", Kafka)
+        monkeypatch.setattr("sinks.management.commands.verify.LogReader", Kafka)
         monkeypatch.setattr(HdfsKind, "verification", all_but_13)
         Kafka.places = {int(name[1:]): place for name, place in places.items()}
         told = StringIO()

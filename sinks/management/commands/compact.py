@@ -1,7 +1,74 @@
-"""`manage.py compact`: for sinks of every kind that stores files."""
+"""`manage.py compact`: merges the small files of a sink of any kind that stores files into large ones."""
 
-from sinks.management.compact import CompactCommand
+import time
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from sinks.config import SinkConfig
+from sinks.file_kind import FileKind, layout_of
+from sinks.files.compaction import Compaction
+from sinks.files.store import FileStore
+from sinks.management.arguments import folder, whole
+from sinks.management.base import FilesCommand, patient
 
 
-class Command(CompactCommand):
-    """Takes any entry of SINKS that stores files."""
+class Command(FilesCommand):
+    """Compacts what no longer changes; the sink may run."""
+
+    help = (
+        "Merges small files of a sink into large ones, while the sink runs or not. Killed at any time, it loses "
+        "and repeats nothing; the next run finishes what it has begun."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--sink, --folder, --older-than, --target-bytes."""
+        super().add_arguments(parser)
+        which = parser.add_mutually_exclusive_group()
+        which.add_argument(
+            "--folder",
+            type=folder,
+            action="append",
+            dest="folders",
+            help="a closed folder below the sink's path, with all below it; may be given again",
+        )
+        which.add_argument(
+            "--older-than",
+            type=float,
+            default=24.0,
+            metavar="HOURS",
+            help="all folders in which nothing was written for so long; without folders, files that are so old "
+            "(default: 24)",
+        )
+        parser.add_argument(
+            "--target-bytes",
+            type=whole(1),
+            default=128 * 1024 * 1024,
+            help="the size of merged files; a file of half of it is left alone (default: 134217728)",
+        )
+
+    def work(self, sink: SinkConfig, kind: FileKind, store: FileStore, options: dict[str, Any]) -> None:
+        """Merges, and tells each merged file."""
+        if not options["older_than"] >= 0:
+            raise CommandError(f"--older-than is {options['older_than']:g}; it must be at least 0")
+        folders = options["folders"] or []
+        files = layout_of(sink)
+        if folders and files.folders.is_flat:
+            raise CommandError(f"{sink.name} has no folders; --older-than chooses the files")
+        compaction = Compaction(
+            store,
+            path=sink.target.path,
+            sink=sink.name,
+            files=files,
+            target=options["target_bytes"],
+            retry=patient(sink),
+        )
+        before = time.time() - (0 if folders else options["older_than"] * 3600)
+        lines = 0
+        for topic in sink.topics:
+            for line in compaction.run(topic, folders=folders or [""], before=before):
+                self.stdout.write(line)
+                lines += 1
+        if not lines:
+            age = "" if folders else f" that have not changed for {options['older_than']:g} hours"
+            self.stdout.write(f"{sink.name}: no neighbouring small files{age}; nothing to merge")

@@ -1,10 +1,9 @@
 """`manage.py compact_hdfs`: `compact` for sinks of the kind hdfs."""
 
-from sinks.management.compact import CompactCommand
+from sinks.management.commands import compact
 
 
-class Command(CompactCommand):
+class Command(compact.Command):
     """Takes the entry hdfs where none is named."""
 
     kind = "hdfs"
-    default = "hdfs"

@@ -18,8 +18,8 @@ from sinks.dead_letters.replay import NewestOfKeys, Replayer, parts, store
 from sinks.errors import Cancelled
 from sinks.log_reader import LogReader
 from sinks.loop.retry import Backoff, Retry
-from sinks.management.arguments import add_sink_argument, find_sink, whole
-from sinks.management.exit_codes import CARRIED_OUT_OR_NOT, ReportingCommand
+from sinks.management.arguments import whole
+from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand
 from sinks.registry import kind_of
 
 _REASON = 120
@@ -52,7 +52,7 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """--sink, --to, --keyed, --reason, --topic, --limit, --dry-run."""
-        add_sink_argument(parser)
+        super().add_arguments(parser)
         parser.add_argument(
             "--to",
             choices=("topic", "sink"),
@@ -71,7 +71,7 @@ class Command(ReportingCommand):
 
     def report(self, options: dict[str, Any]) -> bool:
         """Whether all letters that were chosen were replayed, or would be."""
-        sink = find_sink(options["sink"])
+        sink = self.sink(options)
         if options["to"] == "sink" and not kind_of(sink).stores_letters:
             raise CommandError(
                 f"a sink of the kind {sink.kind} stores each offset once and in order; replay its dead letters --to "

@@ -1,7 +1,121 @@
-"""`manage.py rewind`: for sinks of every kind that stores files."""
+"""`manage.py rewind`: moves the offset at which a sink of any kind that stores files reads a partition on."""
 
-from sinks.management.rewind import RewindCommand
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from kafka_client.clusters import kafka_cluster
+from sinks.config import SinkConfig
+from sinks.errors import Retriable
+from sinks.file_kind import FileKind, layout_of
+from sinks.files.contents import FileLayout
+from sinks.files.layout import Layout
+from sinks.files.rewind import Plan, Rewind
+from sinks.files.store import FileStore
+from sinks.log_reader import LogReader
+from sinks.management.arguments import whole
+from sinks.management.base import FilesCommand, patient
+from sinks.records import Partition
+from sinks.registry import sinks
 
 
-class Command(RewindCommand):
-    """Takes any entry of SINKS that stores files."""
+class Command(FilesCommand):
+    """Lets records be stored again, or leaves some out."""
+
+    help = (
+        "Moves the offset at which a sink reads a partition on. Back: the files from there on are moved out of "
+        "sight, and their records are stored again. Forward (--skip): the records up to there will be in no file. "
+        "Without --yes it only tells what it would do."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """--sink, --partition, --to, --skip, --yes."""
+        super().add_arguments(parser)
+        parser.add_argument("--partition", required=True, help="topic and number, for example select-color-0")
+        parser.add_argument("--to", type=whole(0), required=True, metavar="OFFSET", help="where to go on")
+        parser.add_argument("--skip", action="store_true", help="go forward, leaving records out")
+        parser.add_argument("--yes", action="store_true", help="do it")
+
+    def work(self, sink: SinkConfig, kind: FileKind, store: FileStore, options: dict[str, Any]) -> None:
+        """Tells what it would do, and does it with --yes."""
+        reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
+        partition = _partition(reader, sink, options["partition"])
+        first, end = reader.bounds(partition)
+        layout = Layout(sink.target.path, sink.name, partition)
+        rewind = Rewind(store, layout, layout_of(sink), _layouts_of_others(sink, kind))
+        plan = rewind.plan(options["to"])
+        for line in [*_told(partition, options["to"], plan), *_lost(reader, partition, plan)]:
+            self.stdout.write(line)
+        reader.close()
+        if not first <= plan.to <= end:
+            raise CommandError(f"{plan.to} can't be read: Kafka has offsets {first} to {end} (excluded) of {partition}")
+        if plan.to > (plan.now or 0) and not options["skip"]:
+            raise CommandError("to leave records out is what --skip is for; nothing was changed")
+        if not options["yes"]:
+            self.stdout.write("Nothing was changed; --yes does it.")
+            return
+        replaced = rewind.carry_out(plan, patient(sink), skip=options["skip"])
+        self.stdout.write(f"{partition}: goes on at offset {plan.to}; files that were replaced lie in {replaced}")
+        self.stdout.write("A sink that is running notices with its next file, or is restarted to begin there at once.")
+
+
+def _partition(reader: LogReader, sink: SinkConfig, name: str) -> Partition:
+    for topic in sink.topics:
+        for partition in reader.partitions(topic):
+            if str(partition) == name:
+                return partition
+    raise CommandError(f"{sink.name} reads no partition {name!r}")
+
+
+def _layouts_of_others(sink: SinkConfig, kind: FileKind) -> list[FileLayout]:
+    """What the files of other sinks in the same folder look like."""
+    return [
+        layout_of(other)
+        for other in sinks().values()
+        if other.name != sink.name and other.kind == sink.kind and kind.shares_folder(sink, other)
+    ]
+
+
+def _lost(reader: LogReader, partition: Partition, plan: Plan) -> list[str]:
+    """What to know of files whose records Kafka has compacted since they were written."""
+    if not plan.replaced:
+        return []
+    try:
+        is_compacted = reader.is_compacted(partition.topic)
+    except Retriable as error:
+        return [f"whether Kafka compacts {partition.topic} is not known: {error}"]
+    if not is_compacted:
+        return []
+    return [
+        f"{partition.topic} is compacted: records of these files that Kafka has removed since, for newer ones of their "
+        "keys, are not stored again"
+    ]
+
+
+def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
+    lines = [
+        f"{partition}: up to now the sink goes on at {'the beginning' if plan.now is None else f'offset {plan.now}'}"
+    ]
+    if plan.to < asked:
+        lines.append(f"offset {asked} is in the middle of a file, which is replaced as a whole: from offset {plan.to}")
+    if plan.replaced:
+        count, last = len(plan.replaced), max(file.last for file in plan.replaced)
+        lines.append(
+            f"files that would be moved out of sight, {count} with offsets {plan.to} to {last}; what Kafka has of them "
+            "is stored again:"
+        )
+        lines += [f"  {file.path}" for file in plan.replaced]
+    if plan.growing:
+        lines.append("files that are still open, which are closed first and replaced when they hold such records:")
+        lines += [f"  {path}" for path in plan.growing]
+    if plan.replaced and plan.unknown:
+        lines.append(
+            f"files with names that no sink of this folder gives, {len(plan.unknown)}, stay; if they hold such "
+            f"records, move them away, or these will be there twice: {plan.unknown[0]}"
+        )
+    if plan.to > (plan.now or 0):
+        lines.append(
+            f"offsets {plan.now or 0} to {plan.to - 1} would be left out: in no file, a gap that `manage.py verify` "
+            "reports as long as Kafka has them"
+        )
+    return lines

@@ -1,10 +1,9 @@
 """`manage.py rewind_hdfs`: `rewind` for sinks of the kind hdfs."""
 
-from sinks.management.rewind import RewindCommand
+from sinks.management.commands import rewind
 
 
-class Command(RewindCommand):
+class Command(rewind.Command):
     """Takes the entry hdfs where none is named."""
 
     kind = "hdfs"
-    default = "hdfs"

@@ -1,11 +1,9 @@
 """`manage.py run_es_sink`: `run_sink` for sinks of the kind elasticsearch."""
 
-from sinks.management.run import SinkCommand
+from sinks.management.commands import run_sink
 
 
-class Command(SinkCommand):
-    """Runs an entry of SINKS of the kind elasticsearch."""
+class Command(run_sink.Command):
+    """Takes the entry elasticsearch where none is named."""
 
-    help = "Stores the records of Kafka topics in Elasticsearch, as an entry of SINKS says, until SIGTERM or SIGINT."
     kind = "elasticsearch"
-    default = "elasticsearch"

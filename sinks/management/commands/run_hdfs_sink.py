@@ -1,11 +1,9 @@
 """`manage.py run_hdfs_sink`: `run_sink` for sinks of the kind hdfs."""
 
-from sinks.management.run import SinkCommand
+from sinks.management.commands import run_sink
 
 
-class Command(SinkCommand):
-    """Runs an entry of SINKS of the kind hdfs."""
+class Command(run_sink.Command):
+    """Takes the entry hdfs where none is named."""
 
-    help = "Stores the records of Kafka topics in HDFS, as an entry of SINKS says, until SIGTERM or SIGINT."
     kind = "hdfs"
-    default = "hdfs"

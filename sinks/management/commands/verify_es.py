@@ -1,10 +1,9 @@
 """`manage.py verify_es`: `verify` for sinks of the kind elasticsearch."""
 
-from sinks.management.verify import VerifyCommand
+from sinks.management.commands import verify
 
 
-class Command(VerifyCommand):
-    """Compares a sink's documents with what Kafka still has."""
+class Command(verify.Command):
+    """Takes the entry elasticsearch where none is named."""
 
     kind = "elasticsearch"
-    default = "elasticsearch"

@@ -1,10 +1,9 @@
 """`manage.py verify_hdfs`: `verify` for sinks of the kind hdfs."""
 
-from sinks.management.verify import VerifyCommand
+from sinks.management.commands import verify
 
 
-class Command(VerifyCommand):
-    """Compares a sink's HDFS files with what Kafka still has."""
+class Command(verify.Command):
+    """Takes the entry hdfs where none is named."""
 
     kind = "hdfs"
-    default = "hdfs"
