@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from events.spool.ownership import PRIVATE, make_folder, release
-from events.spool.segments import Position, pack, segment_path
+from events.spool.ownership import make_folder, release
+from events.spool.segments import PRIVATE, Position, pack, segment_path
+from kafka_client.log import repeating_logger
 
 logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
 Fsync = Literal["never", "interval", "always"]
 
@@ -82,10 +85,10 @@ class Spool:
             return segment.number, segment.synced if self._fsync == "always" else segment.written
 
     def another(self) -> "Spool":
-        """A second spool of this process, with the same settings. Raises OSError."""
+        """A second spool of this process, for records that one has taken already: without a bound. Raises OSError."""
         return Spool(
             self._root,
-            max_bytes=self._max_bytes,
+            max_bytes=sys.maxsize,
             segment_bytes=self._segment_bytes,
             fsync=self._fsync,
             fsync_seconds=self._fsync_seconds,
@@ -256,7 +259,7 @@ class Spool:
                 try:
                     os.fsync(self._segment.fd)
                 except OSError:
-                    logger.exception(_NOT_FORCED)
+                    loop_logger.exception(_NOT_FORCED)
 
 
 @dataclass
