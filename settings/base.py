@@ -143,6 +143,7 @@ if LOG_LEVEL not in logging.getLevelNamesMapping():
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"repeats": {"()": "kafka_client.log.Repeats"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
@@ -151,6 +152,8 @@ LOGGING = {
         "kafka_client": {"level": LOG_LEVEL},
         "sinks": {"level": LOG_LEVEL},
         "pipeline": {"level": LOG_LEVEL},
+        # While something is away, Django has a line for each request that is answered 503, those of probes included.
+        "django.request": {"filters": ["repeats"]},
         # The hdfs client reports an error that it also raises; the sink logs it once, with partition and offsets.
         "hdfs": {"level": "CRITICAL"},
     },
