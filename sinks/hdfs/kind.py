@@ -18,6 +18,7 @@ from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.kind import BrowsedFiles, Health, Server
 from sinks.reporting.metrics import SinkMetrics
+from sinks.urls import without_password
 
 
 class HdfsKind(FileKind):
@@ -42,7 +43,7 @@ class HdfsKind(FileKind):
 
     def places(self, sink: SinkConfig) -> set[str]:
         """The NameNodes."""
-        return {url.rstrip("/").lower() for url in hdfs_cluster(sink.target.cluster).url.split(";")}
+        return {url.rstrip("/").lower() for url in hdfs_cluster(sink.target.cluster).urls}
 
     def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
         """A NameNode for each cluster."""
@@ -60,7 +61,7 @@ class HdfsKind(FileKind):
 
 
 def _server_name(cluster: HdfsCluster) -> str:
-    return f"HDFS ({cluster.url})"
+    return f"HDFS ({';'.join(map(without_password, cluster.urls))})"
 
 
 def _hasty(cluster: HdfsCluster, seconds: float) -> HdfsCluster:
