@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from events.counters import Counters
 from events.metrics import BAD_EVENTS
+from events.shortening import shortened
 from kafka_client.producer import Record
 
 logger = logging.getLogger(__name__)
@@ -16,7 +17,8 @@ PREFIX = "bad."
 """What the headers that tell of a bad event begin with."""
 
 _LOG_SECONDS = 60.0
-_MAX_REASON_BYTES = 1000
+_MAX_REASON = 1000
+_MAX_AGENT_BYTES = 1000
 
 
 class BadEvents:
@@ -63,10 +65,10 @@ class BadEvents:
             self._drop()
             return
         headers = [
-            ("bad.reason", reason.encode("utf-8", "replace")[:_MAX_REASON_BYTES]),
+            ("bad.reason", shortened(reason, _MAX_REASON).encode("utf-8", "replace")),
             ("bad.path", path.encode()),
             ("bad.timestamp", timestamp.encode()),
-            ("bad.user_agent", user_agent.encode("utf-8", "replace")[:_MAX_REASON_BYTES]),
+            ("bad.user_agent", user_agent.encode("utf-8", "replace")[:_MAX_AGENT_BYTES]),
         ]
         if len(value) > self._max_bytes:
             headers.append(("bad.size", b"%d" % len(value)))

@@ -26,6 +26,8 @@ from events.http import Environ, Refused
 from events.kinds import Kind
 from events.metrics import ACCEPTED as EVENTS_ACCEPTED
 from events.metrics import REJECTED, UNAVAILABLE
+from events.schema import explained
+from events.shortening import shortened
 from kafka_client.log import repeating_logger
 from kafka_client.producer import Headers, Record
 
@@ -365,7 +367,7 @@ def _posted_select(environ: Environ, collector: Collector) -> dict[str, Any]:
     try:
         return _decode_event(body)
     except (ValueError, RecursionError) as error:
-        detail = f"The body must be a JSON object with the fields color and user ({_short(error)})."
+        detail = f"The body must be a JSON object with the fields color and user ({explained(body, error)})."
         collector.note_bad(body, detail, path=SELECT_PATH, user_agent=http.user_agent(environ))
         raise Refused(400, detail) from error
 
@@ -382,4 +384,4 @@ def _unavailable(body: dict[str, Any]) -> Answer:
 
 
 def _short(error: Exception) -> str:
-    return str(error)[:_MAX_REASON]
+    return shortened(str(error), _MAX_REASON)

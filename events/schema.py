@@ -1,5 +1,7 @@
 """Checks the bytes of a Kafka record against a kind of event, for sinks. No Django here."""
 
+import codecs
+import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -7,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 
 from events.event import EVENT_TYPES, YEARS, Event, field_types, parse_timestamp
+from events.shortening import shortened
 
 ANY_JSON = "json"
 """The kind of event that stands for any JSON object."""
@@ -22,9 +25,50 @@ _SPARE_FRAMES = 100
 # A reason may quote the record, which may be large.
 _MAX_REASON = 300
 
+_BEGINNINGS = {
+    codecs.BOM_UTF8: "begins with a byte order mark, which JSON does not allow",
+    **dict.fromkeys(
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"{\0", b"\0{", b"\0\0\0{"), "is UTF-16 or UTF-32, not UTF-8"
+    ),
+    b"\0": "begins with a byte 0, as the values of a schema registry's serializers do: it is no plain JSON",
+}
+"""What a text is that begins in a way that no JSON does."""
+
 
 class InvalidRecord(ValueError):
     """A Kafka record that is not an event of the expected kind; the text says why."""
+
+
+def explained(value: bytes, error: Exception) -> str:
+    """Why a text can't be used, where what decoding it has raised does not say so. error: what it has raised."""
+    if not value.strip():
+        return "the text is empty"
+    for beginning, meaning in _BEGINNINGS.items():
+        if value.startswith(beginning):
+            return f"the text {meaning}"
+    if isinstance(error, RecursionError):
+        return "JSON is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8: {error}"
+    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
+        try:
+            # Python reads what JSON does not allow: NaN, and halves of characters.
+            json.loads(value, parse_constant=_refuse_constant)
+        except _Constant as constant:
+            return f"{constant} is no JSON: a number is needed, or null"
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return "JSON has half of a character: an escape of \\ud800 to \\udfff without its other half"
+    return shortened(str(error), _MAX_REASON)
+
+
+class _Constant(Exception):
+    """NaN, Infinity or -Infinity."""
+
+
+def _refuse_constant(name: str) -> None:
+    raise _Constant(name)
 
 
 class Check:
@@ -57,10 +101,8 @@ class Check:
             event = _deeper(_SPARE_FRAMES, self._one.decode, value)
             if self._has_timestamp:
                 parse_timestamp(event.timestamp)
-        except UnicodeDecodeError as error:
-            raise InvalidRecord(f"not UTF-8: {error}") from error
-        except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
-            raise InvalidRecord(str(error)[:_MAX_REASON]) from error
+        except (ValueError, RecursionError) as error:  # also those of msgspec and of Unicode
+            raise InvalidRecord(explained(value, error)) from error
 
     def refusals(self, values: Sequence[bytes | None], lines: bytes | None) -> dict[int, str]:
         """Which of the values can't be used: place -> why. Much quicker than one by one where all can.

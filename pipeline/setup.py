@@ -1,9 +1,10 @@
 """Makes what the pipeline needs on its servers: topics, index templates and indices, HDFS folders."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
 
 from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds, largest_batch
 from kafka_client.clusters import kafka_cluster
@@ -19,21 +20,28 @@ class SetupError(Exception):
     """A server is away, refuses, or would not take what it is going to get; the text names it."""
 
 
-def set_up() -> Iterator[str]:
-    """Makes what is missing and yields a line on each thing; repeating it does no harm. Raises SetupError."""
+def set_up(*, add_partitions: bool = False) -> Iterator[str]:
+    """Makes what is missing and yields a line on each thing; repeating it does no harm. Raises SetupError.
+
+    add_partitions: whether topics of events get further partitions where they have fewer than the settings say.
+    """
     events = events_settings()
     collected = {kind.topic for kind in kinds().values()} | {events.bad_events.topic} - {""}
     topics: dict[str, set[str]] = {events.kafka: set(collected)}
     for sink in sinks().values():
         topics.setdefault(sink.kafka, set()).update(sink.topics, sink.dead_letter_topics)
     for cluster, names in topics.items():
-        yield from _make_topics(cluster, sorted(names), events)
+        own = collected if cluster == events.kafka else set()
+        yield from _make_topics(cluster, sorted(names), events, collected=own, add_partitions=add_partitions)
     for sink in sinks().values():
         yield from _prepare_target(sink)
     yield from _check_sizes(sorted(collected), events)
 
 
-def _make_topics(cluster: str, names: list[str], events: EventsSettings) -> Iterator[str]:
+def _make_topics(
+    cluster: str, names: list[str], events: EventsSettings, *, collected: set[str], add_partitions: bool
+) -> Iterator[str]:
+    """collected: topics of events, whose records have no keys."""
     admin = AdminClient(kafka_cluster(cluster), logger=client_logger("pipeline.librdkafka"))
     new = [
         NewTopic(name, num_partitions=events.topic_partitions, replication_factor=events.topic_replication)
@@ -41,14 +49,48 @@ def _make_topics(cluster: str, names: list[str], events: EventsSettings) -> Iter
     ]
     for name, future in admin.create_topics(new, request_timeout=KAFKA_SECONDS).items():
         try:
-            future.result()
+            outcome = f"made, {events.topic_partitions} partitions"
+            if not _was_made(future):
+                outcome = _compare(admin, name, events, may_grow=name in collected, add_partitions=add_partitions)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                brokers = kafka_cluster(cluster)["bootstrap.servers"]
-                raise SetupError(f"Kafka ({cluster}, {brokers}): topic {name}: {error.args[0].str()}") from error
-            yield f"Kafka topic {name}: there already"
-        else:
-            yield f"Kafka topic {name}: made, {events.topic_partitions} partitions"
+            brokers = kafka_cluster(cluster)["bootstrap.servers"]
+            raise SetupError(f"Kafka ({cluster}, {brokers}): topic {name}: {error.args[0].str()}") from error
+        yield f"Kafka topic {name}: {outcome}"
+
+
+def _was_made(answer: Future[None]) -> bool:
+    """Whether a topic was made, and was not there before. Raises KafkaException."""
+    try:
+        answer.result()
+    except KafkaException as error:
+        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+            raise
+        return False
+    return True
+
+
+def _compare(admin: AdminClient, name: str, events: EventsSettings, *, may_grow: bool, add_partitions: bool) -> str:
+    """Tells where a topic that is there differs from the settings. Raises KafkaException.
+
+    may_grow: whether partitions may be added. Where records have keys, those of one key would go to another partition.
+    """
+    parts = admin.list_topics(name, timeout=KAFKA_SECONDS).topics[name].partitions.values()
+    count, wanted = len(parts), events.topic_partitions
+    found = f"there already, {count} partitions"
+    if count < wanted and may_grow and add_partitions:
+        (added,) = admin.create_partitions([NewPartitions(name, wanted)], request_timeout=KAFKA_SECONDS).values()
+        added.result()
+        found += f" made {wanted}"
+    elif count != wanted:
+        found += f" where EVENTS_TOPIC_PARTITIONS is {wanted}"
+        if count > wanted:
+            found += " (Kafka takes none away)"
+        elif may_grow:
+            found += " (setup_pipeline --add-partitions adds the others)"
+    replicas = min(len(part.replicas) for part in parts)
+    if replicas != events.topic_replication:
+        found += f", {replicas} replicas of each where EVENTS_TOPIC_REPLICATION is {events.topic_replication}"
+    return found
 
 
 def _check_sizes(topics: list[str], events: EventsSettings) -> Iterator[str]:

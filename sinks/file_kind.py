@@ -40,6 +40,10 @@ class FileKind(Kind):
         for topic in sink.topics:
             layout.check_length(topic)
 
+    def warnings(self, sink: SinkConfig) -> Iterable[str]:
+        """Folders that hide a column."""
+        return layout_of(sink).warnings()
+
     def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
         """The exactly-once protocol over the store."""
         target: FilesTarget = sink.target

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from events.shortening import shortened
 from sinks.config import TOPIC, SinkConfig
 from sinks.dead_letters.producing import ORIGIN
 from sinks.log_reader import LogReader
@@ -126,7 +127,7 @@ def reason_kind(reason: str) -> str:
 
 def example_of(reason: str) -> str:
     """A reason that stands for all of its kind, for people: in one line, as forms and addresses give it back."""
-    return " ".join(reason.replace("\0", "\ufffd").split())[:_EXAMPLE].rstrip()
+    return shortened(" ".join(reason.replace("\0", "\ufffd").split()), _EXAMPLE)
 
 
 def _origin(headers: dict[str, bytes]) -> Place:

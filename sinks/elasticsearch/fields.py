@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from events.schema import InvalidRecord
+from events.schema import InvalidRecord, explained
 
 
 class FieldReader:
@@ -23,7 +23,7 @@ class FieldReader:
         try:
             return self._decoder.decode(data).value
         except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
-            raise InvalidRecord(f"its field {self._name}: {error}") from error
+            raise InvalidRecord(f"its field {self._name}: {explained(data, error)}") from error
 
     def all(self, lines: bytes) -> list[Any]:
         """Of the object of each line."""

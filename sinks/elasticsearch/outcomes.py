@@ -9,6 +9,7 @@ from typing import Any
 import elastic_transport
 import elasticsearch
 
+from events.shortening import shortened
 from sinks.errors import Fatal, Retriable
 
 TOO_LARGE = 413
@@ -64,14 +65,9 @@ def reason_of(error: dict[str, Any] | None) -> str:
     """Elasticsearch's own words; empty for no error."""
     if not error:
         return ""
-    reason = f"{error.get('type', '')}: {_cut(error.get('reason', ''))}"
+    reason = f"{error.get('type', '')}: {shortened(str(error.get('reason', '')), _MAX_WORDS)}"
     cause = (error.get("caused_by") or {}).get("reason")
-    return f"{reason} ({_cut(cause)})" if cause else reason
-
-
-def _cut(text: object) -> str:
-    text = str(text)
-    return text if len(text) <= _MAX_WORDS else f"{text[:_MAX_WORDS]}..."
+    return f"{reason} ({shortened(str(cause), _MAX_WORDS)})" if cause else reason
 
 
 def classified(error: elasticsearch.ApiError | elasticsearch.TransportError) -> Retriable | Fatal:

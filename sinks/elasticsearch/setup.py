@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from elasticsearch import Elasticsearch
+from elasticsearch import BadRequestError, Elasticsearch
 
 from sinks.elasticsearch.compatibility import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import document_of
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.notes import NOTES_FIELDS, NOTES_INDEX
-from sinks.elasticsearch.outcomes import translated
+from sinks.elasticsearch.outcomes import classified, translated
+from sinks.errors import Fatal
 
 _PRIORITY = 200
 _GC_DELETES = "1h"
@@ -55,16 +56,33 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
         # What type of field it is, and how it reads times, can't be changed.
         kept = {name: there[name] for name in time if name in there}
         properties = {name: field for name, field in body["mappings"]["properties"].items() if name not in kept}
-        client.indices.put_mapping(index=index, body={**body["mappings"], "properties": properties})
+        _put_mapping(client, index, {**body["mappings"], "properties": properties})
         changeable = {key: value for key, value in body["settings"].items() if key != "number_of_shards"}
         client.indices.put_settings(index=index, settings=changeable)
         for alias in body["aliases"]:
             client.indices.put_alias(index=index, name=alias)
-        done.append(f"index {index}: there already, mapping up to date")
+        shards = _shards(client, index)
+        fixed = f"; it keeps its {shards} shards where `shards` is {target.shards}" if shards != target.shards else ""
+        done.append(f"index {index}: there already, mapping and settings up to date{fixed}")
         for name, field in kept.items():
             if field.get("type") != "date":
                 done.append(f"index {index}: field {name} is no date there, so the console can't search it by time")
     return done
+
+
+def _put_mapping(client: Elasticsearch, index: str, mapping: dict[str, Any]) -> None:
+    try:
+        client.indices.put_mapping(index=index, body=mapping)
+    except BadRequestError as error:
+        raise Fatal(
+            f"the index {index} has another mapping than its event's, which can't be changed "
+            f"(docs/elasticsearch.md, Another mapping): {classified(error)}"
+        ) from error
+
+
+def _shards(client: Elasticsearch, index: str) -> int:
+    found = client.indices.get_settings(index=index, name="index.number_of_shards")
+    return int(found[index]["settings"]["index"]["number_of_shards"])
 
 
 def indices(client: Elasticsearch, names: IndexNames) -> list[str]:

@@ -53,6 +53,17 @@ class FileLayout:
                 f"stores take {MAX_NAME}"
             )
 
+    def warnings(self) -> Iterator[str]:
+        """What readers may see otherwise than it is meant."""
+        columns = {column.lower() for column in self.format.columns}
+        for key in self.folders.keys:
+            if key.lower() in columns:  # readers do not tell capitals from small letters
+                yield (
+                    f"folders has the key {key}, which is a column of the files, too: readers such as DuckDB and Spark "
+                    "show the folder's name in place of the field, and that is shortened and escaped; give the key "
+                    f"another name, for example {key}_folder"
+                )
+
     def parts(self, batch: Batch) -> Iterator[Part]:
         """The records of a batch that can be stored, by folder."""
         if self.folders.is_flat:

@@ -43,11 +43,13 @@ class Tally:
 class Format(Protocol):
     """A format of files.
 
-    extension: of file names, without a dot; nothing: a file without records that becomes a larger one when files of the
-    format are appended to it, None where such a file can't be read.
+    extension: of file names, without a dot; columns: the fields that are columns of its files, empty for a format
+    without columns; nothing: a file without records that becomes a larger one when files of the format are appended to
+    it, None where such a file can't be read.
     """
 
     extension: str
+    columns: tuple[str, ...]
     nothing: bytes | None
 
     def encode(self, lines: Sequence[bytes]) -> Content:
@@ -76,6 +78,7 @@ class JsonLines:
     """JSON lines."""
 
     extension = "log"
+    columns: tuple[str, ...] = ()
     nothing: bytes | None = b""
 
     def encode(self, lines: Sequence[bytes]) -> Content:
@@ -103,6 +106,7 @@ class CompressedJsonLines:
 
     def __init__(self, suffix: str, codec: Any) -> None:
         self.extension = f"log.{suffix}"
+        self.columns: tuple[str, ...] = ()
         self.nothing: bytes | None = bytes(codec.compress(b""))
         self._codec = codec
 
@@ -149,7 +153,7 @@ class Parquet:
 
         self._arrow = pyarrow
         self._decoder = msgspec.json.Decoder(event_type)
-        self._names = event_type.__struct_fields__
+        self.columns = event_type.__struct_fields__
         types = {str: pyarrow.string(), int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
         columns = {name: types[kind] for name, kind in field_types(event_type).items()}
         self._schema = pyarrow.schema({**columns, "timestamp": pyarrow.timestamp("ms", tz="UTC")})
@@ -157,7 +161,7 @@ class Parquet:
     def encode(self, lines: Sequence[bytes]) -> Content:
         """One row group, compressed with zstd."""
         events = [event for text in lines for event in self._decoder.decode_lines(text)]
-        columns = {name: [_typed(name, getattr(event, name)) for event in events] for name in self._names}
+        columns = {name: [_typed(name, getattr(event, name)) for event in events] for name in self.columns}
         sink = io.BytesIO()
         table = self._arrow.table(columns, schema=self._schema)
         self._arrow.parquet.write_table(table, sink, compression="zstd")
@@ -201,7 +205,7 @@ class Avro:
 
         self._fastavro = fastavro
         self._decoder = msgspec.json.Decoder(event_type)
-        self._names = event_type.__struct_fields__
+        self.columns = event_type.__struct_fields__
         types = {str: "string", int: "long", float: "double", bool: "boolean"}
         fields: dict[str, Any] = {field: types[kind] for field, kind in field_types(event_type).items()}
         fields["timestamp"] = {"type": "long", "logicalType": "timestamp-millis"}
@@ -217,7 +221,7 @@ class Avro:
         """Blocks compressed with deflate, which every Avro reader knows."""
         sink = io.BytesIO()
         events = (event for text in lines for event in self._decoder.decode_lines(text))
-        rows = ({name: _typed(name, getattr(event, name)) for name in self._names} for event in events)
+        rows = ({name: _typed(name, getattr(event, name)) for name in self.columns} for event in events)
         self._fastavro.writer(sink, self._schema, rows, codec="deflate")
         return sink.getvalue()
 

@@ -68,6 +68,12 @@ class Folders:
         """Whether all records go into the data folder itself."""
         return not self._parts
 
+    @property
+    def keys(self) -> list[str]:
+        """The names before an equals sign, which readers of Hive's layout take for columns."""
+        texts = [part[0][0] for part in self._parts]
+        return [text.partition("=")[0] for text in texts if "=" in text]
+
     def of(self, record: Record, unread: Unread = no_unread) -> str:
         """The folder of a record that is a valid event; empty for none. unread: is told a time that can't be read."""
         if self.is_flat:

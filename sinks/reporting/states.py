@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from events.shortening import shortened
 from sinks.errors import Retriable
 from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
@@ -91,7 +92,7 @@ class _History:
 
     def add_error(self, where: str, text: str) -> None:
         moment = datetime.fromtimestamp(self._wall_clock(), UTC)
-        self.errors.append(RecentError(moment=moment, where=where, text=text[:_ERROR_LENGTH]))
+        self.errors.append(RecentError(moment=moment, where=where, text=shortened(text, _ERROR_LENGTH)))
 
     def add_batch(self, batch: Batch) -> None:
         self.records += batch.count

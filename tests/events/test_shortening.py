@@ -17,6 +17,7 @@ from events.shortening import shortened
         ("one\n\ntwo\n\nthree", "one\n\ntwo…"),
         ("onetwothreefour", "onetwothr…"),
         (" netwothreefour", " netwothr…"),
+        ("one twothreefour", "one twoth…"),
     ],
 )
 def test_a_text_that_is_cut_ends_with_a_whole_word_and_an_ellipsis(text: str, shown: str) -> None:

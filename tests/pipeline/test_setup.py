@@ -1,6 +1,7 @@
-"""What `manage.py setup_pipeline` tells of topics that would not take what the collector sends."""
+"""What `manage.py setup_pipeline` tells of topics that are there and differ from the settings, and what it changes."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from devstack.stack import Stack
 from events import conf
 from events.conf import events_settings, largest_batch
 from kafka_client.producer import EventProducer
-from tests.support import set_topic, wait_until
+from sinks.registry import sinks
+from tests.support import Process, committed_offsets, event, produce, set_topic, wait_assigned, wait_until
 
 
 @pytest.mark.parametrize(
@@ -30,17 +32,72 @@ def test_what_is_sent_at_once_is_as_large_as_the_options_and_the_largest_event_a
     assert largest_batch(events_settings()) == largest
 
 
-@pytest.mark.integration
-def test_a_topic_that_takes_too_little_at_once_is_named_and_what_is_advised_works(
-    servers: Stack, topic: str, settings: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def set_up(**events: Any) -> None:
-        settings.SINKS = {}
+@pytest.fixture
+def set_up(servers: Stack, topic: str, settings: Any) -> Callable[..., None]:
+    """Runs `setup_pipeline` with some keys of EVENTS and arguments, for a topic of 3 partitions."""
+
+    def run(*arguments: str, **events: Any) -> None:
         settings.EVENTS = {**settings.EVENTS, "topic": topic, **events}
         conf.events_settings.cache_clear()
         conf.kinds.cache_clear()
-        call_command("setup_pipeline", skip_checks=True)
+        call_command("setup_pipeline", *arguments, skip_checks=True)
 
+    settings.SINKS = {}
+    return run
+
+
+@pytest.mark.integration
+def test_partitions_are_added_when_asked_for_and_a_running_sink_reads_them(
+    servers: Stack,
+    topic: str,
+    index: str,
+    set_up: Callable[..., None],
+    run_sink: Callable[..., Process],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    target = {"index": index, "replicas": 0}
+    sink = run_sink({"kind": "elasticsearch", "topics": [topic], "group": f"{topic}-group", "target": target})
+    wait_assigned(sink)
+    set_up(topic_partitions=5)
+    told = capsys.readouterr().out
+    assert f"Kafka topic {topic}: there already, 3 partitions where EVENTS_TOPIC_PARTITIONS is 5 (setup_pip" in told
+    set_up("--add-partitions", topic_partitions=5)
+    assert f"Kafka topic {topic}: there already, 3 partitions made 5\n" in capsys.readouterr().out
+    set_up(topic_partitions=5)
+    assert f"Kafka topic {topic}: there already, 5 partitions\n" in capsys.readouterr().out
+    produce(servers, topic, [event(0), event(1)], partition=4)
+    wait_until(lambda: committed_offsets(servers, f"{topic}-group", topic, 5)[4] == 2, what="the new partition")
+    assert sink.stop() == 0
+
+
+@pytest.mark.integration
+def test_what_can_not_be_changed_here_is_told(
+    servers: Stack, topic: str, set_up: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    set_up("--add-partitions", topic_partitions=2, topic_replication=3)
+    assert (
+        f"Kafka topic {topic}: there already, 3 partitions where EVENTS_TOPIC_PARTITIONS is 2 (Kafka takes none away), "
+        "1 replicas of each where EVENTS_TOPIC_REPLICATION is 3"
+    ) in capsys.readouterr().out
+
+
+@pytest.mark.integration
+def test_topics_of_others_keep_their_partitions(
+    servers: Stack, topic: str, set_up: Callable[..., None], settings: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.SINKS = {"hdfs": {"kind": "hdfs", "topics": [topic], "target": {"path": f"/{topic}"}}}
+    sinks.cache_clear()
+    events = f"{topic}-events"
+    set_up("--add-partitions", topic=events, topic_partitions=5)
+    told = capsys.readouterr().out
+    assert f"Kafka topic {events}: made, 5 partitions\n" in told
+    assert f"Kafka topic {topic}: there already, 3 partitions where EVENTS_TOPIC_PARTITIONS is 5\n" in told
+
+
+@pytest.mark.integration
+def test_a_topic_that_takes_too_little_at_once_is_named_and_what_is_advised_works(
+    servers: Stack, topic: str, set_up: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     set_up()
     set_topic(servers, topic, **{"max.message.bytes": "20000"})
     with pytest.raises(CommandError, match=f"topic {topic} has a max.message.bytes of 20000, .* up to 1000000") as told:

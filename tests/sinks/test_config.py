@@ -107,6 +107,37 @@ def test_sinks_that_are_in_each_others_way_are_named() -> None:
     assert "both store t in target.path /data/t: their files would have the same names" in messages[1].msg
 
 
+def warnings(**target: str) -> list[str]:
+    with override_settings(SINKS={"lake": {**HDFS, "target": {"path": "/data/t", **target}}}):
+        messages = check_sinks()
+    assert {message.id for message in messages} <= {"sinks.W001"}
+    return [message.msg for message in messages]
+
+
+@pytest.mark.parametrize("format", ["parquet", "avro"])
+@pytest.mark.parametrize(
+    ("folders", "key"),
+    [
+        ("colorName={colorName}", "colorName"),
+        ("dt=%Y-%m-%d/COLORNAME=x-{colorName}", "COLORNAME"),
+        ("timestamp=%Y", "timestamp"),
+    ],
+)
+def test_a_folders_key_that_hides_a_column_is_warned_of(format: str, folders: str, key: str) -> None:
+    (message,) = warnings(format=format, folders=folders)
+    assert message.startswith(f"SINKS['lake']: folders has the key {key}, which is a column of the files, too")
+    assert f"for example {key}_folder" in message
+
+
+@pytest.mark.parametrize("folders", ["", "dt=%Y-%m-%d/color={colorName}", "{colorName}", "{colorName}=x", "colorName"])
+def test_other_folders_hide_no_column(folders: str) -> None:
+    assert warnings(format="parquet", folders=folders) == []
+
+
+def test_a_format_without_columns_has_none_to_hide() -> None:
+    assert warnings(format="gzip", folders="colorName={colorName}") == []
+
+
 def conflicts(**others: dict[str, Any]) -> list[str]:
     """What is told of an HDFS sink that stores t in /data/t of HDFS a, beside others."""
     nodes = {"default": "http://a:9870", "again": "http://b:9870;http://A:9870/", "far": "http://c:9870"}

@@ -138,7 +138,7 @@ def test_a_transaction_is_bounded_in_letters_and_bytes() -> None:
     "reason", ["bad at byte 17", "x" * 119 + "1234", "9" * 400 + "a", f"field '{'7' * 3000}'", "7" * 990 + "ab" * 100]
 )
 def test_a_reason_that_stands_for_others_is_of_their_kind(reason: str) -> None:
-    assert reason.startswith(example_of(reason))
+    assert reason.startswith(example_of(reason).removesuffix("…"))
     assert reason_kind(reason) == reason_kind(example_of(reason)) == reason_kind(reason_kind(reason))
 
 

@@ -20,6 +20,7 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.versions import Versions
+from sinks.errors import Fatal
 from sinks.log_reader import LogReader
 from sinks.records import Partition, Record
 from sinks.registry import sinks
@@ -191,6 +192,22 @@ def test_a_new_field_is_searchable_in_old_and_new_indices_after_setup(
     for year in (2025, 2026):
         client.index(index=f"{topic}-{year}", id="2", document={"userName": "b", "page": "/a b"}, refresh=True)
     assert client.count(index=topic, query={"term": {"page": "/a b"}})["count"] == 2
+
+
+def test_shards_that_differ_are_told_and_replicas_change(servers: Stack, topic: str, client: Elasticsearch) -> None:
+    prepare(client, ElasticsearchTarget(index=topic, shards=1, replicas=0), event="select-color")
+    *_, told = prepare(client, ElasticsearchTarget(index=topic, shards=2, replicas=1), event="select-color")
+    assert told == (
+        f"index {topic}: there already, mapping and settings up to date; it keeps its 1 shards where `shards` is 2"
+    )
+    settings = client.indices.get_settings(index=topic)[topic]["settings"]["index"]
+    assert (settings["number_of_shards"], settings["number_of_replicas"]) == ("1", "1")
+
+
+def test_an_index_with_another_mapping_is_named(servers: Stack, topic: str, client: Elasticsearch) -> None:
+    client.indices.create(index=topic, mappings={"properties": {"colorName": {"type": "long"}}})
+    with pytest.raises(Fatal, match=rf"the index {topic} has another mapping .* mapper \[colorName\] cannot be"):
+        prepare(client, ElasticsearchTarget(index=topic, replicas=0), event="select-color")
 
 
 def test_one_topic_to_two_indices_and_two_topics_to_one_by_entries_alone(

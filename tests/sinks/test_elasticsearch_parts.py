@@ -252,7 +252,7 @@ def test_of_a_reason_that_quotes_the_document_the_beginning_is_kept() -> None:
     words, cause = "field [a] " + "x" * 600_000, {"reason": "y" * 600_000}
     reason = reason_of({"type": "document_parsing_exception", "reason": words, "caused_by": cause})
     assert reason.startswith("document_parsing_exception: field [a] xxx")
-    assert "... (yyy" in reason
+    assert "… (yyy" in reason
     assert len(reason) < 1_100
 
 

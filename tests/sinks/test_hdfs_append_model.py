@@ -24,6 +24,7 @@ from sinks.files.writer import FlushPartition
 from sinks.hdfs.config import HdfsTarget
 from sinks.loop.retry import attempt
 from sinks.records import Batch, Columns, Record
+from sinks.times import Unread, no_unread
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
     LAYOUT,
@@ -46,7 +47,7 @@ class TwoFolders(Folders):
     def __init__(self) -> None:
         super().__init__("{folder}", time="kafka", zone="UTC")
 
-    def of(self, record: Record) -> str:
+    def of(self, record: Record, unread: Unread = no_unread) -> str:
         return f"folder={record.offset // 3 % 2}"
 
 

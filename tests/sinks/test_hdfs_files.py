@@ -89,6 +89,20 @@ def test_avro_carries_its_schema() -> None:
     assert fields["userName"] == "string"
 
 
+@pytest.mark.parametrize(("key", "is_hidden"), [("colorName", True), ("colorName_folder", False)])
+def test_a_folder_with_a_columns_name_hides_that_column_from_duckdb(tmp_path: Path, key: str, is_hidden: bool) -> None:
+    color = "a long name of a colour " * 5
+    layout = HdfsTarget(path="/data", format="parquet", folders=f"{key}={{colorName}}").layout("select-color")
+    assert bool(list(layout.warnings())) == is_hidden
+    batch = Batch(Partition("t", 0), 0, 0, opened_at=0.0)
+    batch.add(Columns([0], [event(0, colorName=color)], [0]), {})
+    ((path, content),) = layout.of(batch)
+    (tmp_path / path).parent.mkdir()
+    (tmp_path / path).write_bytes(bytes(content()))
+    ((read,),) = duckdb.sql(f"select colorName from read_parquet('{tmp_path}/*/*', hive_partitioning=true)").fetchall()
+    assert (read == color) != is_hidden
+
+
 def test_json_files_are_read_by_duckdb(tmp_path: Path) -> None:
     for format_, suffix in (("json", "json"), ("gzip", "json.gz"), ("zstd", "json.zst")):
         path = tmp_path / f"a.{suffix}"

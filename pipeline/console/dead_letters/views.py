@@ -8,11 +8,11 @@ from django.contrib import messages as notes
 from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
+from events.shortening import shortened
 from pipeline.conf import console_settings
 from pipeline.console.access import REPLAY
 from pipeline.console.audit import audited
@@ -66,7 +66,7 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
     config = _sink(sink)
     topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
     query = {**_which(topic, reason), "page": request.GET.get("page", "")}
-    title = _("All dead letters") if reason is None else Truncator(reason).chars(_IN_TITLE)
+    title = _("All dead letters") if reason is None else shortened(reason, _IN_TITLE)
     return page_response(
         request,
         "dead_letters/reason.html",
@@ -234,7 +234,7 @@ def _do(
                 notes.warning(request, text.format(n=replayed.foreign))
             if replayed.refused:
                 text = ngettext("{n} is still refused: {reason}", "{n} are still refused: {reason}", replayed.refused)
-                notes.warning(request, text.format(n=replayed.refused, reason=replayed.reason[:_IN_LIST]))
+                notes.warning(request, text.format(n=replayed.refused, reason=shortened(replayed.reason, _IN_LIST)))
         else:
             done = letters.discard(config, topic=topic, reason=reason, origins=origins)
             text = ngettext("{n} dead letter was discarded.", "{n} dead letters were discarded.", done)

@@ -17,12 +17,15 @@ from typing import Any
 
 import msgspec
 
+from events.shortening import shortened
+
 LINES = 20
 """Of the beginning, and of the end."""
 
 MOST_SHOWN = 64 * 1024
 """Characters of a record that are shown."""
 
+_MAX_REASON = 500
 _SECONDS = 10.0
 _UNDECODABLE, _NO_MEMORY = 1, 3
 """Exit codes: Python's own for an error that nobody caught, and ours."""
@@ -67,7 +70,7 @@ def decode_apart(format_name: str, content: bytes, *, memory_bytes: int) -> Prev
     if done.returncode == 0:
         return msgspec.json.decode(done.stdout, type=Preview)
     if done.returncode == _UNDECODABLE:
-        raise Undecodable(done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:500])
+        raise Undecodable(shortened(done.stderr.decode(errors="replace").strip().rpartition("\n")[2], _MAX_REASON))
     raise TooLarge  # out of memory, whichever library noticed it
 
 

@@ -7,6 +7,7 @@ from django import template
 from django.urls import reverse
 from django.utils import timezone
 
+from events.shortening import shortened
 from pipeline.console.pages import PAGES
 
 register = template.Library()
@@ -18,6 +19,9 @@ def console_navigation(context: dict[str, Any], current: str) -> dict[str, Any]:
     return {
         "pages": [{"url": reverse(page.url), "title": page.title, "is_current": page.url == current} for page in PAGES]
     }
+
+
+register.filter("shortened", shortened)
 
 
 @register.filter

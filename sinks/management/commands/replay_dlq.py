@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from events.shortening import shortened
 from kafka_client.clusters import kafka_cluster
 from sinks.build import build_letters_writer
 from sinks.config import SinkConfig
@@ -110,7 +111,7 @@ class Command(ReportingCommand):
                 refused += len(part) - len(stored)
         reader.close()
         for (topic, kind), count in choice.reasons.most_common():
-            self.stdout.write(f"{topic}: {count} x {choice.examples[topic, kind][:_REASON]}")
+            self.stdout.write(f"{topic}: {count} x {shortened(choice.examples[topic, kind], _REASON)}")
         for why, count in choice.left_out.items():
             self.stdout.write(f"{count} left out: they {why}")
         left = refused + choice.left_out.total()
@@ -144,7 +145,7 @@ class Command(ReportingCommand):
             patience.cancel()
             writer.close()
         for (partition, offset), reason in refused.items():
-            self.stdout.write(f"{partition} offset {offset} is still refused: {reason[:_REASON]}")
+            self.stdout.write(f"{partition} offset {offset} is still refused: {shortened(reason, _REASON)}")
         return [letter for letter in letters if letter.origin not in refused]
 
 
