@@ -84,8 +84,9 @@ class FilesWriter:
             if is_agreed:
                 raise Fatal(
                     f"{partition}: Kafka says that group {self.consumer_group} has stored everything below offset "
-                    f"{committed}, but what lies in {self.path} ends at {stored}. Was the store put back to an earlier state, "
-                    "or do two deployments share the group? To store what Kafka still has from there on: manage.py rewind "
+                    f"{committed}, but what lies in {self.path} ends at {stored}. Was the store put back to an earlier "
+                    "state, or do two deployments share the group? To store what Kafka still has from there on: "
+                    "manage.py rewind "
                     f"--sink {self.sink} --partition {partition} --to {stored}; to leave it out: the same with "
                     f"--to {committed} --skip"
                 )
