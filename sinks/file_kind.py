@@ -51,7 +51,7 @@ class FileKind(Kind):
             self.store(sink, connections=connections, metrics=metrics),
             path=target.path,
             sink=sink.name,
-            group=sink.group,
+            consumer_group=sink.group,
             files=layout_of(sink),
             topic_id=topic_id,
             metrics=metrics,

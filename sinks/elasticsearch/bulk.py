@@ -1,6 +1,7 @@
 """Bulk requests: records on their way into the index, until each is stored or refused."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import elasticsearch
@@ -42,9 +43,9 @@ def piece(items: list[Item]) -> Chunk:
 
 
 class Caution:
-    """What a partition's next requests do otherwise since one had trouble.
+    """What a partition's requests do differently for a while after one of them had trouble.
 
-    Several threads may use it: what one notes too late for another costs a request more.
+    Several threads may use it without a lock: a note that another thread sees too late costs one request more.
 
     most_bytes: the largest body that is tried. A proxy in between may take much less than Elasticsearch.
     """
@@ -76,6 +77,7 @@ class Caution:
             self.most_bytes = min(BULK_BYTES, self.most_bytes * 2)
 
 
+@dataclass(eq=False)
 class Bulk:
     """Records on their way into the index; each try sends those that are neither stored nor rejected.
 
@@ -83,38 +85,28 @@ class Bulk:
     for what the index is; stored: how many documents are in the index.
     """
 
-    def __init__(
-        self,
-        client: Elasticsearch,
-        chunk: Chunk,
-        partition: Partition,
-        actions: Actions,
-        caution: Caution,
-        metrics: SinkMetrics,
-    ) -> None:
-        self._client = client
-        self._partition = partition
-        self._caution = caution
-        self._metrics = metrics
-        self._versioned = not actions.by_place
-        self._index = actions.names.fixed
-        self._chunk: Chunk | None = chunk
-        self._open: list[Item] = []
-        self.rejected: list[Rejected] = []
-        self.refusals: list[str] = []
-        self.stored = 0
+    client: Elasticsearch
+    chunk: Chunk | None
+    partition: Partition
+    actions: Actions
+    caution: Caution
+    metrics: SinkMetrics
+    rejected: list[Rejected] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
+    stored: int = 0
+    _open: list[Item] = field(default_factory=list)
 
     def send(self) -> None:
         """Raises Retriable while some remain, Fatal when the sink must stop."""
-        if self._chunk is not None:
-            if not self._caution.asks_for_each() and self._is_stored(self._chunk):
+        if self.chunk is not None:
+            if not self.caution.asks_for_each() and self._is_stored(self.chunk):
                 return
-            self._open, self._chunk = self._chunk.items(), None
+            self._open, self.chunk = self.chunk.items(), None
         remaining: list[Item] = []
         rejected: list[Rejected] = []
         troubles: list[tuple[int, str]] = []
         for item, status, reason in self._answers(self._open):
-            match outcome_of(status, reason, versioned=self._versioned):
+            match outcome_of(status, reason, versioned=not self.actions.by_place):
                 case Outcome.AGAIN:
                     remaining.append(item)
                     troubles.append((status, reason))
@@ -123,7 +115,7 @@ class Bulk:
                     rejected.append(Rejected(item.record, f"Elasticsearch: {reason}", kind))
                     self.refusals += [reason] if kind == "refused" else []
                 case Outcome.FATAL:
-                    place = f"{self._partition} offset {item.record.offset}"
+                    place = f"{self.partition} offset {item.record.offset}"
                     raise Fatal(f"Elasticsearch answers {status} for {place}: {reason}")
         self._note_stored(len(self._open) - len(remaining) - len(rejected))
         self._open = remaining
@@ -140,18 +132,18 @@ class Bulk:
         except _TooLarge:
             has_errors = True
         if has_errors:
-            self._caution.note_errors()
+            self.caution.note_errors()
         else:
             self._note_stored(chunk.records)
         return not has_errors
 
     def _note_stored(self, documents: int) -> None:
-        self._metrics.indexed(self._partition, documents)
+        self.metrics.indexed(self.partition, documents)
         self.stored += documents
 
     def _answers(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
         """Status and reason of each item that is not simply stored."""
-        if len(items) > 1 and sum(len(item.body) for item in items) > self._caution.most_bytes:
+        if len(items) > 1 and sum(len(item.body) for item in items) > self.caution.most_bytes:
             yield from self._answers_of_halves(items)
             return
         try:
@@ -169,7 +161,7 @@ class Bulk:
                 (result,) = outcome.values()
                 yield item, result["status"], reason_of(result.get("error"))
                 if result["status"] >= 300:
-                    self._caution.note_errors()
+                    self.caution.note_errors()
 
     def _answers_of_halves(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
         middle = len(items) // 2
@@ -182,16 +174,16 @@ class Bulk:
         body: bytes, which the client sends as they are, though its types do not say so.
         """
         try:
-            with self._metrics.bulk():
-                answer = self._client.bulk(index=self._index, operations=body, filter_path=filter_path)
+            with self.metrics.bulk():
+                answer = self.client.bulk(index=self.actions.names.fixed, operations=body, filter_path=filter_path)
         except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
             failed = classified(error)
             if isinstance(error, elasticsearch.ApiError) and error.status_code == TOO_LARGE:
-                self._caution.note_too_large(len(body))
+                self.caution.note_too_large(len(body))
             elif "action_request_validation_exception" not in str(failed):
                 raise failed from error
             raise _TooLarge(str(failed)) from error
-        self._caution.note_taken()
+        self.caution.note_taken()
         return answer
 
 

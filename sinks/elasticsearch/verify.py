@@ -1,6 +1,7 @@
 """Proves that every record of a range of offsets is a document once: documents are compared with Kafka."""
 
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from typing import Any, NamedTuple
@@ -31,6 +32,7 @@ class _Document(NamedTuple):
     record: Record
 
 
+@dataclass(eq=False)
 class Verifier:
     """Compares records of one partition with their documents.
 
@@ -41,26 +43,16 @@ class Verifier:
     `findings` has come to its end.
     """
 
-    def __init__(
-        self,
-        client: Elasticsearch,
-        actions: Actions,
-        check: Check,
-        *,
-        partition: Partition,
-        dead_letters: Container[int],
-        deleted_before: datetime | None = None,
-    ) -> None:
-        self._client = client
-        self._actions = actions
-        self._check = check
-        self._partition = partition
-        self._dead_letters = dead_letters
-        self._deleted_before = deleted_before
-        self._indices: set[str] = set()
-        self.valid = 0
-        self.refused = 0
-        self.deleted = 0
+    client: Elasticsearch
+    actions: Actions
+    check: Check
+    partition: Partition
+    dead_letters: Container[int]
+    deleted_before: datetime | None
+    valid: int = 0
+    refused: int = 0
+    deleted: int = 0
+    _indices: set[str] = field(default_factory=set)
 
     @property
     def counted(self) -> str:
@@ -71,17 +63,17 @@ class Verifier:
     def findings(self, records: Iterable[Record]) -> Iterator[Finding]:
         """What is wrong; records: Kafka's of the range, in order. Raises Retriable and Fatal."""
         with translated():
-            self._client.indices.refresh(index=self._actions.names.wildcard)
-            self._indices = set(indices(self._client, self._actions.names))
+            self.client.indices.refresh(index=self.actions.names.wildcard)
+            self._indices = set(indices(self.client, self.actions.names))
         missing: list[int] = []
         documents = self._documents(records)
-        expected = self._newest(documents) if self._actions.by_key else documents
+        expected = self._newest(documents) if self.actions.by_key else documents
         while chunk := list(islice(expected, _CHUNK)):
             found = self._found({document.id for document in chunk})
             for document in chunk:
                 record = document.record
                 hits = found.get(document.id, [])
-                if not self._actions.by_place:  # in another index it is the document of another record
+                if not self.actions.by_place:  # in another index it is the document of another record
                     hits = [hit for hit in hits if hit["_index"] == document.place]
                 if len(hits) > 1:
                     places = ", ".join(sorted(hit["_index"] for hit in hits))
@@ -98,18 +90,18 @@ class Verifier:
 
     def _documents(self, records: Iterable[Record]) -> Iterator[_Document]:
         """The document of each record that must be one."""
-        versions = Versions(self._partition)
+        versions = Versions(self.partition)
         for record in records:
             try:
-                self._check(record.value)
-                version = versions.of(record) if self._actions.by_time else record.offset
-                index, id = self._actions.document(self._partition, record)
+                self.check(record.value)
+                version = versions.of(record) if self.actions.by_time else record.offset
+                index, id = self.actions.document(self.partition, record)
             except InvalidRecord:
                 self.refused += 1
                 continue
-            if record.offset in self._dead_letters:
+            if record.offset in self.dead_letters:
                 self.refused += 1
-            elif record.value is not None or self._actions.by_key:
+            elif record.value is not None or self.actions.by_key:
                 yield _Document(index, id, version, record)
 
     def _newest(self, documents: Iterable[_Document]) -> Iterator[_Document]:
@@ -118,21 +110,21 @@ class Verifier:
 
     def _was_deleted(self, record: Record) -> bool:
         """Whether retention has deleted the index of a record that is in none."""
-        if self._deleted_before is None or record.value is None:
+        if self.deleted_before is None or record.value is None:
             return False
-        index = self._actions.names.of(record)
-        end = self._actions.names.end(index)
-        return end is not None and end <= self._deleted_before and index not in self._indices
+        index = self.actions.names.of(record)
+        end = self.actions.names.end(index)
+        return end is not None and end <= self.deleted_before and index not in self._indices
 
     def _difference(self, document: _Document, hit: dict[str, Any]) -> str:
         """What is wrong with a document that was found; empty for nothing."""
         version: int = hit["_version"]
-        is_newer = not self._actions.by_place and version > document.version
+        is_newer = not self.actions.by_place and version > document.version
         if is_newer or _is_same(document.record, hit["_source"]):
             return ""
         if document.record.value is None:
             return "should have been deleted"
-        if self._actions.by_time and version < document.version:
+        if self.actions.by_time and version < document.version:
             # A document from before there were versions by time does not tell how old it is.
             return "is older than what Kafka has" if version >= FIRST else ""
         return "is not what Kafka has"
@@ -140,8 +132,8 @@ class Verifier:
     @translated()
     def _found(self, ids: set[str]) -> dict[str, list[dict[str, Any]]]:
         """The documents with these ids, in whatever index of the sink."""
-        answer = self._client.search(
-            index=self._actions.names.wildcard,
+        answer = self.client.search(
+            index=self.actions.names.wildcard,
             query={"ids": {"values": sorted(ids)}},
             size=_HITS,
             version=True,
@@ -149,7 +141,7 @@ class Verifier:
         )
         found: dict[str, list[dict[str, Any]]] = {}
         for hit in answer.get("hits", {}).get("hits", ()):
-            if self._actions.names.gives(hit["_index"]):
+            if self.actions.names.gives(hit["_index"]):
                 found.setdefault(hit["_id"], []).append(hit)
         return found
 
@@ -158,11 +150,11 @@ class Verifier:
         for place in range(1, len(missing) + 1):
             if place == len(missing) or missing[place] != missing[place - 1] + 1:
                 detail = f"{place - begin} records are in no document"
-                yield Finding(self._partition, "gap", missing[begin], missing[place - 1], detail)
+                yield Finding(self.partition, "gap", missing[begin], missing[place - 1], detail)
                 begin = place
 
     def _finding(self, kind: str, offset: int, detail: str) -> Finding:
-        return Finding(self._partition, kind, offset, offset, detail)
+        return Finding(self.partition, kind, offset, offset, detail)
 
 
 def _is_same(record: Record, stored: dict[str, Any]) -> bool:

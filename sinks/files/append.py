@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from sinks.files.contents import FileLayout, Part
@@ -41,6 +41,7 @@ class _Growing:
         )
 
 
+@dataclass(eq=False)
 class AppendPartition:
     """A partition that this process owns, whose files grow.
 
@@ -48,49 +49,37 @@ class AppendPartition:
     their final names; clock: monotonic seconds.
     """
 
-    def __init__(
-        self,
-        partition: Partition,
-        ownership: Ownership,
-        resume_at: int | None,
-        files: FileLayout,
-        limits: RollLimits,
-        *,
-        check_identity: Callable[[], None],
-        published: Callable[[int], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._partition = partition
-        self._ownership = ownership
-        self._files = files
-        self._check_identity = check_identity
-        self._published = published
-        self._limits = limits
-        self._clock = clock
-        self._open: dict[str, _Growing] = {}  # by folder, the one written last at the end
-        self.resume_at = resume_at
+    partition: Partition
+    ownership: Ownership
+    resume_at: int | None
+    files: FileLayout
+    limits: RollLimits
+    check_identity: Callable[[], None]
+    published: Callable[[int], None]
+    clock: Callable[[], float] = time.monotonic
+    _open: dict[str, _Growing] = field(default_factory=dict)  # by folder, the one written last at the end
 
     async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         """Appends to the open file of each folder, or begins one; then commits all of it or nothing."""
         parts: dict[str, list[Part]] = {}
         for batch in batches:
-            for part in self._files.parts(batch):
+            for part in self.files.parts(batch):
                 parts.setdefault(part.folder, []).append(part)
         # Asked after the records were read: they are those of the topic that has this id even now.
-        await attempt("checking the topic's identity", self._check_identity)
+        await attempt("checking the topic's identity", self.check_identity)
         # Unless all of this works there is no open file that may be closed as it is: the next take-over cuts them.
         growing, self._open = self._open, {}
         new: dict[str, Callable[[], Content]] = {}
         for folder, of_folder in parts.items():
-            content = partial(self._files.format.encode, [line for part in of_folder for line in part.lines])
+            content = partial(self.files.format.encode, [line for part in of_folder for line in part.lines])
             before = growing.pop(folder, None)
             after = growing[folder] = self._grown(before, of_folder, len(content()))
             if before is None:
                 new[after.file.path] = content
             else:
-                await self._ownership.append(before.file, content())
+                await self.ownership.append(before.file, content())
         open_files = [each.file for each in growing.values()]
-        await self._ownership.store(new, batches[0].first_offset, batches[-1].last_offset, open_files)
+        await self.ownership.store(new, batches[0].first_offset, batches[-1].last_offset, open_files)
         self._open = growing
         await self._close_due()
         return []
@@ -103,18 +92,18 @@ class AppendPartition:
         folder, last = parts[-1].folder, parts[-1].last
         start = before.start if before else parts[0].first
         file = OpenFile(
-            path=folder + self._files.names.make_open(self._partition, start, self._ownership.generation),
-            final=folder + self._files.names.make(self._partition, start, last),
+            path=folder + self.files.names.make_open(self.partition, start, self.ownership.generation),
+            final=folder + self.files.names.make(self.partition, start, last),
             length=(before.file.length if before else 0) + added,
         )
         records = (before.records if before else 0) + sum(part.records for part in parts)
-        return _Growing(file, start, records, before.opened_at if before else self._clock())
+        return _Growing(file, start, records, before.opened_at if before else self.clock())
 
     async def _close_due(self, *, everything: bool = False) -> None:
-        now = self._clock()
-        surplus = len(self._open) - self._limits.files
+        now = self.clock()
+        surplus = len(self._open) - self.limits.files
         for place, (folder, growing) in enumerate(list(self._open.items())):
-            if everything or place < surplus or growing.is_due(self._limits, now):
-                await self._ownership.close(growing.file)
+            if everything or place < surplus or growing.is_due(self.limits, now):
+                await self.ownership.close(growing.file)
                 del self._open[folder]
-                self._published(1)
+                self.published(1)

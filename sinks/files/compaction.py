@@ -1,6 +1,7 @@
 """Merges the small files of a sink into large ones."""
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
@@ -17,21 +18,19 @@ from sinks.loop.retry import Retry
 from sinks.records import Partition
 
 
+@dataclass(frozen=True)
 class Compaction:
     """Compacts the files of one sink.
 
     path: its data folder; target: about how many bytes a merged file has; files of half as many are large enough.
     """
 
-    def __init__(
-        self, client: FileStore, *, path: str, sink: str, files: FileLayout, target: int, retry: Retry
-    ) -> None:
-        self._client = client
-        self._path = path
-        self._sink = sink
-        self._files = files
-        self._target = target
-        self._retry = retry
+    client: FileStore
+    path: str
+    sink: str
+    files: FileLayout
+    target: int
+    retry: Retry
 
     def run(self, topic: str, *, folders: Iterable[str] = ("",), before: float) -> Iterator[str]:
         """Merges the files of a topic and yields a line on each merged file.
@@ -42,42 +41,42 @@ class Compaction:
         """
         folders = list(folders)
         for folder in filter(None, folders):
-            self._retry("looking for folders", partial(self._check_folder, f"{self._path}/{folder}"))
-        merges = Merges(self._client, self._layout(Partition(topic, 0)))
-        self._retry.run(merges.take_over())
-        flat = self._files.folders.is_flat
+            self.retry("looking for folders", partial(self._check_folder, f"{self.path}/{folder}"))
+        merges = Merges(self.client, self._layout(Partition(topic, 0)))
+        self.retry.run(merges.take_over())
+        flat = self.files.folders.is_flat
         for folder in folders:
             found = [file for file in self._list(folder) if file.partition.topic == topic]
             closed = found if flat else _in_closed_folders(found, before)
             for partition, files in groupby(closed, key=lambda file: file.partition):
-                small = partial(groups, list(files), target=self._target, before=before, flat=flat)
+                small = partial(groups, list(files), target=self.target, before=before, flat=flat)
                 if not any(small()):
                     continue
                 layout = self._layout(partition)
                 # Looked for after the take-over: a rewind that begins later fences this compaction.
-                if self._retry("looking for rewinds", RewindMarks(self._client, layout).under_way):
+                if self.retry("looking for rewinds", RewindMarks(self.client, layout).under_way):
                     yield f"{partition}: a rewind is under way; left as it is"
                     continue
                 # And this after the listing: what is there by its final name will not be told of again.
-                told = self._retry("looking for open files", partial(told_of, self._client, layout))
-                for group in small(left_alone={f"{self._path}/{path}" for path in told}):
+                told = self.retry("looking for open files", partial(told_of, self.client, layout))
+                for group in small(left_alone={f"{self.path}/{path}" for path in told}):
                     yield self._merge(merges, group)
-        self._retry.run(merges.leave())
+        self.retry.run(merges.leave())
 
     def _layout(self, partition: Partition) -> Layout:
-        return Layout(self._path, self._sink, partition)
+        return Layout(self.path, self.sink, partition)
 
     def _check_folder(self, path: str) -> None:
         parent, _, name = path.rpartition("/")
-        if name not in self._client.names(parent) or name in self._client.lengths(parent):
+        if name not in self.client.names(parent) or name in self.client.lengths(parent):
             raise Fatal(f"there is no folder {path}")
 
     def _list(self, below: str) -> list[StoredFile]:
-        return self._retry("listing files", lambda: stored_files(self._client, self._path, self._files, below=below))
+        return self.retry("listing files", lambda: stored_files(self.client, self.path, self.files, below=below))
 
     def _merge(self, merges: Merges, group: list[StoredFile]) -> str:
-        format_ = self._files.format
-        name = self._files.names.make(group[0].partition, group[0].first, group[-1].last)
+        format_ = self.files.format
+        name = self.files.names.make(group[0].partition, group[0].first, group[-1].last)
         folder = group[0].path.rpartition("/")[0]
         before, after = Tally(), Tally()
         try:
@@ -91,7 +90,7 @@ class Compaction:
         content = b"".join(pieces)
         joins = format_.nothing is not None
         merge = Merge(folder=folder, name=name, originals=tuple(file.name for file in group), joins=joins)
-        self._retry.run(merges.replace(merge, content, nothing=format_.nothing))
+        self.retry.run(merges.replace(merge, content, nothing=format_.nothing))
         return (
             f"{folder}/{name}: {after.records} records of {len(group)} files, "
             f"{sum(file.length for file in group)} bytes before, {len(content)} now"
@@ -99,12 +98,12 @@ class Compaction:
 
     def _contents(self, group: list[StoredFile], tally: Tally) -> Iterator[bytes]:
         for file in group:
-            data = self._retry(f"reading {file.path}", partial(self._read, file))
-            self._files.format.tally(data, tally)
+            data = self.retry(f"reading {file.path}", partial(self._read, file))
+            self.files.format.tally(data, tally)
             yield data
 
     def _read(self, file: StoredFile) -> bytes:
-        data = self._client.read(file.path)
+        data = self.client.read(file.path)
         if len(data) != file.length:  # a connection that breaks looks like the end
             raise Retriable(f"{file.path} has {file.length} bytes, {len(data)} were read")
         return data

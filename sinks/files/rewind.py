@@ -37,18 +37,21 @@ class Plan:
     growing: list[str]
 
 
+@dataclass(frozen=True)
 class Rewind:
     """Moves the offset of one partition.
 
     others: what the files of other sinks in the data folder look like.
     """
 
-    def __init__(self, client: FileStore, layout: Layout, files: FileLayout, others: Sequence[FileLayout] = ()) -> None:
-        self._client = client
-        self._layout = layout
-        self._files = files
-        self._others = others
-        self._marks = RewindMarks(client, layout)
+    client: FileStore
+    layout: Layout
+    files: FileLayout
+    others: Sequence[FileLayout] = ()
+
+    @property
+    def _marks(self) -> RewindMarks:
+        return RewindMarks(self.client, self.layout)
 
     def plan(self, to: int) -> Plan:
         """What moving to an offset would do; changes nothing.
@@ -61,7 +64,7 @@ class Rewind:
         while not unfinished and (beginnings := [file.first for file in files if file.first < to <= file.last]):
             to = min(beginnings)
         replaced = [file for file in files if file.last >= to]
-        growing = [f"{self._layout.data}/{file.path}" for file in newest_open_files(self._client, self._layout)]
+        growing = [f"{self.layout.data}/{file.path}" for file in newest_open_files(self.client, self.layout)]
         return Plan(self._now(), to, replaced, unknown, growing)
 
     def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
@@ -73,7 +76,7 @@ class Rewind:
         under_way = retry("looking for rewinds", self._marks.under_way)
         mark = self._unfinished(under_way, plan.to) or new_mark(plan.to)
         retry("marking the rewind", lambda: self._marks.begin(mark))
-        replaced = f"{self._layout.replaced}/{mark}"
+        replaced = f"{self.layout.replaced}/{mark}"
         while True:
             try:
                 self._move(mark, plan, replaced, retry, skip=skip)
@@ -86,8 +89,8 @@ class Rewind:
 
     def _finish_merges(self, retry: Retry) -> None:
         """Before the mark is made, for which the sink waits: a merge may be one that can't be finished."""
-        merges = Merges(self._client, self._layout)
-        while retry("looking for merges", lambda: any(entries(self._client, self._layout))):
+        merges = Merges(self.client, self.layout)
+        while retry("looking for merges", lambda: any(entries(self.client, self.layout))):
             try:
                 retry.run(merges.take_over())
             except Fenced as fenced:
@@ -106,13 +109,13 @@ class Rewind:
 
     def _move(self, mark: str, plan: Plan, replaced: str, retry: Retry, *, skip: bool) -> None:
         # No compaction can join files any more: those that begin later see the mark.
-        merges = Merges(self._client, self._layout)
+        merges = Merges(self.client, self.layout)
         retry.run(merges.take_over())
-        ownership = Ownership(self._client, self._layout)
+        ownership = Ownership(self.client, self.layout)
         now = retry.run(ownership.take_over()) or 0
         files = [file for file in retry("listing files", self._stored)[0] if file.last >= plan.to]
         for folder in {self._target(file, replaced).rpartition("/")[0] for file in files}:
-            retry("making folders", partial(self._client.make_folders, folder))
+            retry("making folders", partial(self.client.make_folders, folder))
         # These were there while nobody could store any: only they are moved, whatever happens from here on.
         self._prove(mark, ownership, retry)
         # Neither can be so when a command before this one has moved anything.
@@ -123,7 +126,7 @@ class Rewind:
             wrong = f"the sink goes on at offset {now} now: records would be left out"
         if wrong:
             retry("removing the mark", lambda: self._marks.drop(mark))
-            raise Fatal(f"{self._layout.partition}: {wrong}; nothing was done")
+            raise Fatal(f"{self.layout.partition}: {wrong}; nothing was done")
         for file in files:
             retry(f"moving {file.path}", partial(self._put_aside, file, self._target(file, replaced)))
         retry.run(ownership.move_to(plan.to))
@@ -132,22 +135,22 @@ class Rewind:
     def _prove(self, mark: str, ownership: Ownership, retry: Retry) -> None:
         retry.run(ownership.prove())
         if mark not in retry("looking for rewinds", self._marks.under_way):
-            raise Fatal(f"{self._layout.partition}: another command has finished this rewind")
+            raise Fatal(f"{self.layout.partition}: another command has finished this rewind")
 
     def _put_aside(self, file: StoredFile, target: str) -> None:
-        if self._client.rename(file.path, target) or not self._client.exists(file.path):
+        if self.client.rename(file.path, target) or not self.client.exists(file.path):
             return
         # Another one of that name, stored after this rewind was finished by another command, is left alone.
-        if not self._client.exists(target):
+        if not self.client.exists(target):
             raise Retriable(f"the store refuses to move {file.path}")
 
     def _target(self, file: StoredFile, replaced: str) -> str:
-        return replaced + file.path.removeprefix(self._layout.data)
+        return replaced + file.path.removeprefix(self.layout.data)
 
     def _stored(self) -> tuple[list[StoredFile], list[str]]:
-        return files_of_any_format(self._client, self._layout, self._files, self._others)
+        return files_of_any_format(self.client, self.layout, self.files, self.others)
 
     def _now(self) -> int | None:
-        committed = self._layout.committed
-        records = [r for epoch in self._client.names(committed) for r in self._client.names(f"{committed}/{epoch}")]
+        committed = self.layout.committed
+        records = [r for epoch in self.client.names(committed) for r in self.client.names(f"{committed}/{epoch}")]
         return record_end(max(records)) + 1 if records else None

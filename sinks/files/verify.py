@@ -16,6 +16,7 @@ from sinks.findings import Finding
 from sinks.records import Partition, Record
 
 
+@dataclass(eq=False)
 class Verifier:
     """Compares the offsets from `first` up to `end` (excluded) of one partition.
 
@@ -27,32 +28,22 @@ class Verifier:
     further records the files hold that Kafka has removed since. They are complete once `findings` has ended.
     """
 
-    def __init__(
-        self,
-        client: FileStore,
-        layout: FileLayout,
-        event: str,
-        check: Check,
-        *,
-        partition: Partition,
-        first: int,
-        end: int,
-        is_compacted: Callable[[], bool],
-    ) -> None:
-        self._client = client
-        self._layout = layout
-        self._event = event
-        self._formats = {layout.format.extension: layout.format}
-        self._check = check
-        self._partition = partition
-        self._first = first
-        self._end = end
-        self._is_compacted = is_compacted
+    client: FileStore
+    layout: FileLayout
+    event: str
+    check: Check
+    partition: Partition
+    first: int
+    end: int
+    is_compacted: Callable[[], bool]
+    valid: int = 0
+    refused: int = 0
+    compacted: int = 0
+
+    def __post_init__(self) -> None:
+        self._formats = {self.layout.format.extension: self.layout.format}
         self._folders: dict[str, _Folder] = {}
         self._seen = _Seen([])
-        self.valid = 0
-        self.refused = 0
-        self.compacted = 0
 
     @property
     def counted(self) -> str:
@@ -65,7 +56,7 @@ class Verifier:
 
         files: of any partition, in order; records: Kafka's of this range, in order.
         """
-        own = [f for f in files if f.partition == self._partition and f.last >= self._first and f.first < self._end]
+        own = [f for f in files if f.partition == self.partition and f.last >= self.first and f.first < self.end]
         self._seen = _Seen(own)
         for file in own:
             yield from self._add(file)
@@ -73,12 +64,12 @@ class Verifier:
         for record in records:
             self._seen.add(record.offset)
             try:
-                self._check(record.value)
+                self.check(record.value)
             except InvalidRecord:
                 self.refused += 1
                 continue
             self.valid += 1
-            folder = self._folders.setdefault(self._layout.folders.of(record), _Folder())
+            folder = self._folders.setdefault(self.layout.folders.of(record), _Folder())
             while folder.files and folder.files[0].last < record.offset:
                 yield from self._compare(folder)
             if folder.files and folder.files[0].first <= record.offset:
@@ -98,25 +89,25 @@ class Verifier:
         files = self._folders.setdefault(file.folder, _Folder()).files
         if files and file.first <= files[-1].last:
             last = min(files[-1].last, file.last)
-            yield Finding(self._partition, "repeat", file.first, last, f"in {files[-1].path} and in {file.path}")
+            yield Finding(self.partition, "repeat", file.first, last, f"in {files[-1].path} and in {file.path}")
         else:
             files.append(file)
 
     def _compare(self, folder: "_Folder") -> Iterator[Finding]:
         file, values = folder.files.popleft(), folder.values
         folder.values = []
-        if file.first < self._first or file.last >= self._end:
+        if file.first < self.first or file.last >= self.end:
             return  # not all of its records were read
         format_, data = self._format_of(file), self._content(file)
         expected = bytes(format_.encode([as_line(value) for value in values])) if values else format_.nothing
         if self._is_same(format_, data, expected) or self._was_compacted(format_, data, expected, file):
             return
-        yield Finding(self._partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
+        yield Finding(self.partition, "difference", file.first, file.last, f"{file.path} is not what Kafka has")
 
     def _was_compacted(self, format_: Format, data: bytes, expected: bytes | None, file: StoredFile) -> bool:
         """Whether a file has all records that Kafka still has of its offsets, and others in the gaps between them."""
         gaps = file.last - file.first + 1 - self._seen.count(file)
-        if not gaps or not self._is_compacted():
+        if not gaps or not self.is_compacted():
             return False
         found, wanted = format_.decode(data), format_.decode(expected) if expected else []
         further = len(found) - len(wanted)
@@ -129,24 +120,24 @@ class Verifier:
     def _content(self, file: StoredFile) -> bytes:
         is_open = file.path.endswith(OPEN)
         try:
-            data = self._client.read(file.path)
+            data = self.client.read(file.path)
             return data[: file.length] if is_open else data
         except NotFound as error:
             if not is_open:
                 raise Retriable(f"{file.path} was merged or moved meanwhile; run it again") from error
         # It was closed meanwhile, perhaps after it had grown.
-        folder, names = file.path.rpartition("/")[0], self._layout.names.of(file.extension)
-        for name in self._client.names(folder):
+        folder, names = file.path.rpartition("/")[0], self.layout.names.of(file.extension)
+        for name in self.client.names(folder):
             known = names.read(name)
             if known is not None and known[:2] == (file.partition, file.first):
-                return self._client.read(f"{folder}/{name}")[: file.length]
+                return self.client.read(f"{folder}/{name}")[: file.length]
         return b""
 
     def _format_of(self, file: StoredFile) -> Format:
         """That in which it was stored, which may have been another one than the sink's is now."""
         if file.extension not in self._formats:
             try:
-                self._formats[file.extension] = make_format(EXTENSIONS[file.extension], self._event)
+                self._formats[file.extension] = make_format(EXTENSIONS[file.extension], self.event)
             except ValueError as error:
                 raise Fatal(f"{file.path} can't be read: {error}") from error
         return self._formats[file.extension]
@@ -162,7 +153,7 @@ class Verifier:
         return format_.decode(data) == (format_.decode(expected) if expected else [])
 
     def _gap(self, missing: list[int]) -> Finding:
-        return Finding(self._partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
+        return Finding(self.partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
 
 
 class _Seen:

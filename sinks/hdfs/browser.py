@@ -18,25 +18,21 @@ class HdfsBrowser(FileBrowser):
 
     @translated
     def status(self, path: str) -> FileStatus:
-        """A file or folder."""
         return _file_status(posixpath.basename(path), self._client.status(path))
 
     @translated
     def listing(self, path: str, *, after: str = "") -> tuple[list[FileStatus], int]:
-        """The entries of a folder by name after `after`, as many as the NameNode gives at once, and how many follow."""
         answer = self._client.list_batch(path, after)
         found = answer["partialListing"]["FileStatuses"]["FileStatus"]
         return [_file_status(one["pathSuffix"], one) for one in found], int(answer["remainingEntries"])
 
     @translated
     def summary(self, path: str) -> tuple[int, int, int]:
-        """Files, folders (itself is one) and bytes below a folder."""
         summary = self._client.content(path)
         return summary["fileCount"], summary["directoryCount"], summary["length"]
 
     @translated
     def part(self, path: str, offset: int, length: int) -> bytes:
-        """Up to `length` bytes of a file from `offset` on."""
         if not length:
             return b""
         with self._client.read(path, offset=offset, length=length) as reader:
@@ -45,7 +41,6 @@ class HdfsBrowser(FileBrowser):
 
     @translated
     def open(self, path: str) -> Download:
-        """The content of a file, part by part."""
         answer = self._client.open_response(path)
         # A gateway may compress on the way, then its length is another one.
         length = None if "Content-Encoding" in answer.headers else answer.headers.get("Content-Length")

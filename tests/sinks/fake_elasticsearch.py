@@ -11,7 +11,7 @@ from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.versions import Versions
-from sinks.elasticsearch.writer import ElasticsearchPartition
+from sinks.elasticsearch.writer import ElasticsearchPartition, ElasticsearchWriter
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.schedules import hasty_retry
@@ -77,18 +77,24 @@ class FakeElasticsearch:
         return False
 
 
-def partition_of(client: FakeElasticsearch, *, stop_after: int = 0) -> ElasticsearchPartition:
+def partition_of(
+    client: Any,
+    *,
+    actions: Actions | None = None,
+    versions: Versions | None = None,
+    metrics: SinkMetrics | None = None,
+    stop_after: int = 0,
+) -> ElasticsearchPartition:
     """stop_after: so many first refusals stop the sink."""
-    return ElasticsearchPartition(
-        client,  # type: ignore[arg-type]
-        Actions(IndexNames("i", time="timestamp")),
-        Versions(PARTITION),
-        None,
-        check_topic=lambda: None,
+    writer = ElasticsearchWriter(
+        client,
+        actions or Actions(IndexNames("i", time="timestamp")),
+        topics=None,  # type: ignore[arg-type]
+        metrics=metrics or SinkMetrics(),
         refusals=FirstRefusals(stop_after),
-        unread=lambda partition, values: None,
-        metrics=SinkMetrics(),
+        latest_time=lambda partition, offset: 0,
     )
+    return ElasticsearchPartition(writer, versions or Versions(PARTITION), None, check_topic=lambda: None)
 
 
 def batches_of(*batches: list[bytes]) -> list[Batch]:

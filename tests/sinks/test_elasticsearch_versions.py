@@ -7,11 +7,10 @@ import pytest
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.versions import FIRST, Versions
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.records import Batch, Columns, Partition, Record
-from sinks.reporting.metrics import SinkMetrics
+from tests.sinks import fake_elasticsearch
 from tests.sinks.fake_elasticsearch import FakeElasticsearch
 from tests.sinks.schedules import hasty_retry
 
@@ -22,15 +21,9 @@ IDS = {"field:id": None, "header:id": [("id", b"x")]}
 def partition_of(
     client: FakeElasticsearch, id: str = "field:id", *, number: int = 0, latest: int = 0
 ) -> ElasticsearchPartition:
-    return ElasticsearchPartition(
-        client,  # type: ignore[arg-type]
-        Actions(IndexNames("i", time="kafka"), id=id),
-        Versions(Partition("t", number), latest=latest),
-        None,
-        check_topic=lambda: None,
-        refusals=FirstRefusals(0),
-        unread=lambda partition, values: None,
-        metrics=SinkMetrics(),
+    actions = Actions(IndexNames("i", time="kafka"), id=id)
+    return fake_elasticsearch.partition_of(
+        client, actions=actions, versions=Versions(Partition("t", number), latest=latest)
     )
 
 

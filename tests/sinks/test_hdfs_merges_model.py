@@ -34,6 +34,7 @@ from sinks.hdfs.kind import HdfsKind
 from sinks.loop.retry import Backoff, Retry
 from sinks.management.commands.rewind import _layouts_of_others, _told
 from sinks.records import Batch, Columns, Partition
+from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import (
     LAYOUT,
@@ -86,7 +87,14 @@ def batch(first: int, end: int) -> Batch:
 
 def writer(hdfs: MemoryHdfs, roll: RollLimits | None = None) -> FilesWriter:
     return FilesWriter(
-        hdfs, path="/data", sink="sink", group="group", files=FILES, topic_id=lambda topic: "id", roll=roll
+        hdfs,
+        path="/data",
+        sink="sink",
+        consumer_group="group",
+        files=FILES,
+        topic_id=lambda topic: "id",
+        metrics=SinkMetrics(),
+        roll=roll,
     )
 
 

@@ -12,9 +12,7 @@ from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.versions import Versions
-from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.errors import Cancelled, Retriable
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
@@ -22,6 +20,7 @@ from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.monitor import monitor_app
 from sinks.reporting.prometheus import StateCollector
 from sinks.reporting.states import MEMORY, OPERATOR, PartitionStatus, SinkStatus, TaskStatus
+from tests.sinks.fake_elasticsearch import partition_of
 from tests.support import event
 
 PARTITION = Partition("clicks", 1)
@@ -312,16 +311,7 @@ def test_bulk_requests_count_documents_and_retries_by_status(sink: Sink, busy: B
     actions = Actions(IndexNames("clicks", time="timestamp"))
     status = PartitionStatus(PARTITION, sink.metrics)
     retry = Retry("task", Backoff(0.001, 0.001), threading.Event(), status)
-    partition = ElasticsearchPartition(
-        client,
-        actions,
-        Versions(PARTITION),
-        None,
-        check_topic=lambda: None,
-        refusals=FirstRefusals(0),
-        unread=lambda partition, values: None,
-        metrics=sink.metrics,
-    )
+    partition = partition_of(client, actions=actions, versions=Versions(PARTITION), metrics=sink.metrics)
     with sink.metrics.flush():
         rejected = retry.run(partition.store([batch(4)]))
     client.close()

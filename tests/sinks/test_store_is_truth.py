@@ -11,6 +11,7 @@ from sinks.files.naming import FileNames, Folders
 from sinks.files.rewind import Rewind
 from sinks.files.writer import FilesWriter
 from sinks.records import Batch, Columns, Partition
+from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 
@@ -38,9 +39,10 @@ class Sink:
             self.store,
             path="/data",
             sink="sink",
-            group="group",
+            consumer_group="group",
             files=FILES,
             topic_id=lambda topic: "id",
+            metrics=SinkMetrics(),
             roll=self._roll,
         )
         self._partition = hasty_retry().run(writer.open(PARTITION, committed))
