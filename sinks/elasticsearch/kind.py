@@ -22,7 +22,7 @@ from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.verify import Verifier
 from sinks.elasticsearch.writer import ElasticsearchWriter
-from sinks.kind import Comparison, Health, Kind, Server, TopicId, Verification
+from sinks.kind import Comparison, Documents, Health, Kind, Server, TopicId, Verification
 from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
@@ -117,10 +117,10 @@ class ElasticsearchKind(Kind):
         """With keys as ids."""
         return bool(sink.target.actions().by_key)
 
-    def documents(self, sink: SinkConfig) -> ElasticsearchTarget:
-        """The target tells where they are."""
+    def documents(self, sink: SinkConfig) -> Documents:
+        """Those of the sink's index, or of all of its indices."""
         target: ElasticsearchTarget = sink.target
-        return target
+        return Documents(target.cluster, target.readers, target.id, target.time, target.user_agent_field)
 
 
 def _server_name(alias: str) -> str:

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import groupby
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,13 +17,11 @@ from events.schema import Check
 from kafka_client.log import Outage
 from sinks.control import Control, Outcome, Restart
 from sinks.errors import Fatal, Fenced
-from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.pump import Pump, Storing
-from sinks.loop.retry import Backoff
+from sinks.loop.pump import Pump, Storing, TaskSettings
 from sinks.loop.workers import Workers
 from sinks.loop.writer import Letters, PartitionWriter, Writer
-from sinks.records import BatchLimits, Columns, Partition, readable_headers
+from sinks.records import Columns, Partition, readable_headers
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import MEMORY, OPERATOR, TaskStatus
 
@@ -74,24 +71,6 @@ STORY_SECONDS = 10.0
 """How often a busy task logs what it has done."""
 
 
-@dataclass(frozen=True)
-class TaskSettings:
-    """What a task needs to know of its sink.
-
-    in_flight: groups of batches that are stored at a time; drain_seconds: how long storing may take when partitions
-    are revoked or the sink stops, before what is unfinished is given up to be read again; is_static_member: the
-    consumer has a group.instance.id, by which Kafka keeps its partitions for it while the process restarts.
-    """
-
-    topics: tuple[str, ...]
-    limits: BatchLimits
-    in_flight: int
-    drain_seconds: float
-    backoff: Backoff
-    letter_bound: LetterBound
-    is_static_member: bool = False
-
-
 OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
 """Is told the outcome of a commit, on the thread that polls."""
 
@@ -115,19 +94,18 @@ class SinkTask:
         dead_letters: Letters,
         budget: MemoryBudget,
         settings: TaskSettings,
-        metrics: SinkMetrics | None = None,
-        control: Control | None = None,
-        outage: Outage | None = None,
+        metrics: SinkMetrics,
+        control: Control,
+        outage: Outage,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        metrics = metrics or SinkMetrics()
         self.name = name
         self._consumer = make_consumer(self._note_commit)
         self._budget = budget
         self._settings = settings
-        self._control = control or Control()
-        self._outage = outage or Outage(logger, "the sink waits for it")
+        self._control = control
+        self._outage = outage
         self.status = TaskStatus(name, metrics, wall_clock)
         self._clock = clock
         self._wall_clock = wall_clock
@@ -137,10 +115,7 @@ class SinkTask:
             writer=writer,
             check=check,
             letters=dead_letters,
-            letter_bound=settings.letter_bound,
-            limits=settings.limits,
-            in_flight=settings.in_flight,
-            backoff=settings.backoff,
+            settings=settings,
             metrics=metrics,
             storers=Workers(settings.in_flight, f"{name}-store"),
             openers=Workers(_OPENERS, f"{name}-open"),
@@ -554,20 +529,20 @@ class SinkTask:
             self._consumer.list_topics(self._settings.topics[0], timeout=_LOOK_TIMEOUT)
         except KafkaException as error:
             self._looks_in_vain += 1
-            self.status.kafka_away(f"Kafka is away: {error.args[0].str()}", self._looks_in_vain)
+            self.status.backing_off("kafka", f"Kafka is away: {error.args[0].str()}", self._looks_in_vain)
         else:
             self._looks_in_vain = 0
-            self.status.kafka_back()
+            self.status.goes_on("kafka")
             self._outage.over("the sink reads on")
 
     def _miss_topic(self, topic: str) -> None:
         """Kafka has no such topic: told until it is there, for librdkafka tells it once."""
         tries = self._missing_topics[topic] = self._missing_topics.get(topic, 0) + 1
-        self.status.topic_missing(topic, f"Kafka has no topic {topic}: run `manage.py setup_pipeline`", tries)
+        self.status.backing_off(("topic", topic), f"Kafka has no topic {topic}: run `manage.py setup_pipeline`", tries)
 
     def _find_topic(self, topic: str) -> None:
         if self._missing_topics.pop(topic, None):
-            self.status.topic_found(topic)
+            self.status.goes_on(("topic", topic))
 
     def _look_for_topic(self, topic: str) -> None:
         try:
