@@ -72,7 +72,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     for number in range(sink.tasks):
         outage = Outage(logger, "the sink waits for it")
         task = SinkTask(
-            f"{sink.name}/{number}",
+            name=f"{sink.name}/{number}",
             make_consumer=partial(_consumer, consumer_config(sink, cluster, task=number), outage),
             writer=writer,
             check=check,

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import groupby
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -75,6 +76,7 @@ OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
 """Is told the outcome of a commit, on the thread that polls."""
 
 
+@dataclass(eq=False, kw_only=True)
 class SinkTask:
     """Moves records of the topics to the writer until it is stopped.
 
@@ -84,52 +86,43 @@ class SinkTask:
     monotonic seconds; wall_clock: seconds since 1970. `status` tells what the task is doing.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        make_consumer: Callable[[OnCommit], Consumer],
-        writer: Writer,
-        check: Check,
-        dead_letters: Letters,
-        budget: MemoryBudget,
-        settings: TaskSettings,
-        metrics: SinkMetrics,
-        control: Control,
-        outage: Outage,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.name = name
-        self._consumer = make_consumer(self._note_commit)
-        self._budget = budget
-        self._settings = settings
-        self._control = control
-        self._outage = outage
-        self.status = TaskStatus(name, metrics, wall_clock)
-        self._clock = clock
-        self._wall_clock = wall_clock
+    name: str
+    make_consumer: Callable[[OnCommit], Consumer]
+    writer: Writer
+    check: Check
+    dead_letters: Letters
+    budget: MemoryBudget
+    settings: TaskSettings
+    metrics: SinkMetrics
+    control: Control
+    outage: Outage
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self._consumer = self.make_consumer(self._note_commit)
+        self.status = TaskStatus(self.name, self.metrics, self.wall_clock)
         self._pumps: dict[Partition, Pump] = {}
         self._storing = Storing(
-            who=name,
-            writer=writer,
-            check=check,
-            letters=dead_letters,
-            settings=settings,
-            metrics=metrics,
-            storers=Workers(settings.in_flight, f"{name}-store"),
-            openers=Workers(_OPENERS, f"{name}-open"),
+            who=self.name,
+            writer=self.writer,
+            check=self.check,
+            letters=self.dead_letters,
+            settings=self.settings,
+            metrics=self.metrics,
+            storers=Workers(self.settings.in_flight, f"{self.name}-store"),
+            openers=Workers(_OPENERS, f"{self.name}-open"),
         )
         # A small budget is not overshot by one reading of many records.
-        self._consume_records = max(100, min(_CONSUME_RECORDS, budget.limit // _RECORD_BYTES))
+        self._consume_records = max(100, min(_CONSUME_RECORDS, self.budget.limit // _RECORD_BYTES))
         self._is_leaving = False
         self._pressed_since: dict[Partition, float] = {}
         self._missing_topics: dict[str, int] = {}
         self._records = self._batches = self._rejected = 0
-        self._told = (clock(), 0)
-        self._looked_at = clock()
+        self._told = (self.clock(), 0)
+        self._looked_at = self.clock()
         self._looks_in_vain = 0
-        self._rested = clock()
+        self._rested = self.clock()
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set; then stores what was read, commits and leaves the group.
@@ -137,12 +130,12 @@ class SinkTask:
         Raises Fatal or KafkaException when it can't go on; nothing unfinished is committed then.
         """
         self._consumer.subscribe(
-            list(self._settings.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+            list(self.settings.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
         )
         try:
             while not stop.is_set():
                 self.run_once()
-            if self._outage.is_away:
+            if self.outage.is_away:
                 self._ask_kafka()  # it may be back by now
             self._drain(self._pumps.values())
         except BaseException as error:
@@ -153,7 +146,7 @@ class SinkTask:
             self._give_up(self._pumps.values())
             self._storing.storers.close()
             self._storing.openers.close()
-            if not (self._outage.is_away or self._settings.is_static_member):
+            if not (self.outage.is_away or self.settings.is_static_member):
                 self._leave_group()
 
     def run_once(self) -> None:
@@ -178,7 +171,7 @@ class SinkTask:
 
     def _take(self, partition: Partition) -> None:
         self._pumps[partition] = Pump(
-            partition, self._storing, self._budget.join(), self.status.assign(partition), self._clock
+            partition, self._storing, self.budget.join(), self.status.assign(partition), self.clock
         )
         self._find_topic(partition.topic)
 
@@ -299,7 +292,7 @@ class SinkTask:
 
     def _waits_for_room(self) -> bool:
         """Whether a partition that holds too much is to be waited for, before it is paused."""
-        now, rest_used = self._clock(), self._budget.rest_used
+        now, rest_used = self.clock(), self.budget.rest_used
         read = [pump for pump in self._pumps.values() if pump.is_open and not pump.paused]
         pressed = [pump for pump in self._pumps.values() if pump.memory.press(rest_used)]
         since = self._pressed_since
@@ -359,7 +352,7 @@ class SinkTask:
             self._miss_topic(message.topic())
 
     def _period(self) -> int:
-        return self._settings.limits.period(self._wall_clock())
+        return self.settings.limits.period(self.wall_clock())
 
     # Pausing, for want of memory or because an operator asks for it
 
@@ -368,7 +361,7 @@ class SinkTask:
         for pump in self._pumps.values():
             if pump.is_open:
                 is_pressed = pump.memory.is_pressed
-                why = OPERATOR if self._control.is_paused(pump.partition) else MEMORY if is_pressed else ""
+                why = OPERATOR if self.control.is_paused(pump.partition) else MEMORY if is_pressed else ""
                 if why != pump.paused:
                     changes.setdefault(why, []).append(pump)
         for why, pumps in changes.items():
@@ -402,8 +395,8 @@ class SinkTask:
 
     def _rest(self) -> None:
         """Now and then lets the writer see to the partitions for which there is nothing to store."""
-        if self._clock() - self._rested >= _REST_SECONDS:
-            self._rested = self._clock()
+        if self.clock() - self._rested >= _REST_SECONDS:
+            self._rested = self.clock()
             for pump in self._pumps.values():
                 pump.pass_marks()
                 pump.rest()
@@ -429,10 +422,10 @@ class SinkTask:
         for pump in leaving:
             pump.submit()
             pump.rest(leaving=True)
-        seconds = self._settings.drain_seconds
-        deadline = self._clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self._outage.is_away else seconds)
+        seconds = self.settings.drain_seconds
+        deadline = self.clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self.outage.is_away else seconds)
         for pump in leaving:
-            pump.wait(max(0.0, deadline - self._clock()))
+            pump.wait(max(0.0, deadline - self.clock()))
             try:
                 self._collect_stored(pump)
                 self._collect_stored(pump)  # an error comes after what was stored before it
@@ -462,7 +455,7 @@ class SinkTask:
         """Commits and waits for the answer; a rebalance under way may refuse it for a moment."""
         # Also what seems to be committed: the answer to the commit before may still be on its way.
         offsets = [TopicPartition(*pump.partition, pump.stored) for pump in leaving if pump.stored is not None]
-        if offsets and self._outage.is_away:
+        if offsets and self.outage.is_away:
             logger.warning("%s: Kafka is away: what was stored last is not committed", self.name)
             return
         while offsets:
@@ -470,7 +463,7 @@ class SinkTask:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
                 return
             except KafkaException as error:
-                if error.args[0].code() not in _REBALANCING or self._clock() >= deadline:
+                if error.args[0].code() not in _REBALANCING or self.clock() >= deadline:
                     # Stored but not committed: never lost; read again unless the store itself knows better.
                     logger.warning("%s: last commit: %s", self.name, error.args[0].str())
                     return
@@ -480,8 +473,8 @@ class SinkTask:
 
     def _restart_asked(self) -> None:
         for pump in list(self._pumps.values()):
-            if pump.is_open and (wish := self._control.take_restart(pump.partition)) is not None:
-                self._control.done(Outcome(wish.number, self._restart(pump, wish)))
+            if pump.is_open and (wish := self.control.take_restart(pump.partition)) is not None:
+                self.control.done(Outcome(wish.number, self._restart(pump, wish)))
 
     def _restart(self, pump: Pump, wish: Restart) -> str:
         """Stores what was read, commits the earlier offset and opens the partition anew; says why not, if not."""
@@ -508,15 +501,15 @@ class SinkTask:
 
     def _look_around(self) -> None:
         """Notes now and then how far each partition is, and while Kafka is away, whether it is back."""
-        now = self._clock()
+        now = self.clock()
         if now - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = now
-        if self._outage.is_away:
+        if self.outage.is_away:
             self._ask_kafka()
         for topic in list(self._missing_topics):
             self._look_for_topic(topic)
-        is_answering = not self._outage.is_away
+        is_answering = not self.outage.is_away
         for pump in self._pumps.values():
             end = self._end(pump) if is_answering else None
             is_answering = is_answering and end is not None  # one that hangs is not asked for each partition
@@ -526,14 +519,14 @@ class SinkTask:
 
     def _ask_kafka(self) -> None:
         try:
-            self._consumer.list_topics(self._settings.topics[0], timeout=_LOOK_TIMEOUT)
+            self._consumer.list_topics(self.settings.topics[0], timeout=_LOOK_TIMEOUT)
         except KafkaException as error:
             self._looks_in_vain += 1
             self.status.backing_off("kafka", f"Kafka is away: {error.args[0].str()}", self._looks_in_vain)
         else:
             self._looks_in_vain = 0
             self.status.goes_on("kafka")
-            self._outage.over("the sink reads on")
+            self.outage.over("the sink reads on")
 
     def _miss_topic(self, topic: str) -> None:
         """Kafka has no such topic: told until it is there, for librdkafka tells it once."""
@@ -571,7 +564,7 @@ class SinkTask:
 
     def _tell_story(self) -> None:
         told_at, told_records = self._told
-        now = self._clock()
+        now = self.clock()
         if now - told_at < STORY_SECONDS or self._records == told_records:
             return
         self._told = (now, self._records)

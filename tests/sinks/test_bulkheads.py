@@ -164,7 +164,7 @@ def sink(
     budget = MemoryBudget(400_000)
     made = [
         SinkTask(
-            f"task-{number}",
+            name=f"task-{number}",
             make_consumer=lambda _, partitions=partitions: Endless(partitions, values or {}),
             writer=writer,
             check=check_for("select-color"),
@@ -276,7 +276,7 @@ def test_a_missing_topic_is_told_by_the_task_until_it_is_there() -> None:
     consumer, writer = Missing(), Counting()
     seconds = iter(range(10**9))
     task = SinkTask(
-        "task",
+        name="task",
         make_consumer=lambda _: consumer,
         writer=writer,
         check=check_for("select-color"),

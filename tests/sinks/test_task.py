@@ -151,7 +151,7 @@ def unwatched() -> dict[str, Any]:
 
 def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> SinkTask:
     return SinkTask(
-        "task",
+        name="task",
         make_consumer=lambda on_commit: consumer,
         writer=writer,
         check=check_for("select-color"),
