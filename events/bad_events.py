@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from events.counters import Counters
 from events.metrics import BAD_EVENTS
@@ -21,36 +22,30 @@ _MAX_REASON = 1000
 _MAX_AGENT_BYTES = 1000
 
 
+@dataclass(eq=False)
 class BadEvents:
     """Sends bad events.
 
-    topic: theirs; per_second: how many at most; max_bytes: of one, what is longer is cut off there; send: hands records
-    to Kafka at once, or returns that it did not; counters: of this process.
+    topic: the topic of bad events; per_second: the most copies that are sent in a second; max_bytes: a longer copy is
+    cut off there; send: hands records to Kafka at once, and returns how many Kafka's client took; counters: of this
+    process.
 
-    A record's value is what came: the event as JSON, or a body that is none. Its headers are bad.reason, bad.path,
-    bad.timestamp and bad.user_agent, and bad.size, in bytes, where it was cut off.
+    The value of a copy is the rejected event as JSON, or the body where it is no JSON. The headers of a copy are
+    bad.reason, bad.path, bad.timestamp and bad.user_agent, and where the value was cut off, bad.size: its full length
+    in bytes.
     """
 
-    def __init__(
-        self,
-        topic: str,
-        *,
-        per_second: float,
-        max_bytes: int,
-        send: Callable[[Sequence[Record]], int],
-        counters: Counters,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._topic = topic
-        self._per_second = per_second
-        self._max_bytes = max_bytes
-        self._send = send
-        self._counters = counters
-        self._clock = clock
+    topic: str
+    per_second: float
+    max_bytes: int
+    send: Callable[[Sequence[Record]], int]
+    counters: Counters
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
-        self._burst = max(1.0, per_second)
-        self._tokens = self._burst
-        self._filled_at = clock()
+        self._burst = self._tokens = max(1.0, self.per_second)
+        self._filled_at = self.clock()
         self._dropped = 0
         self._told_at = -_LOG_SECONDS
 
@@ -70,16 +65,16 @@ class BadEvents:
             ("bad.timestamp", timestamp.encode()),
             ("bad.user_agent", user_agent.encode("utf-8", "replace")[:_MAX_AGENT_BYTES]),
         ]
-        if len(value) > self._max_bytes:
+        if len(value) > self.max_bytes:
             headers.append(("bad.size", b"%d" % len(value)))
-        if not self._send([(self._topic, value[: self._max_bytes], headers)]):
+        if not self.send([(self.topic, value[: self.max_bytes], headers)]):
             self._drop()
 
     def _may_send(self) -> bool:
         """A bucket of tokens."""
         with self._lock:
-            now = self._clock()
-            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._per_second)
+            now = self.clock()
+            self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self.per_second)
             self._filled_at = now
             if self._tokens < 1:
                 return False
@@ -87,10 +82,10 @@ class BadEvents:
             return True
 
     def _drop(self) -> None:
-        self._counters.add((BAD_EVENTS, "dropped"))
+        self.counters.add((BAD_EVENTS, "dropped"))
         with self._lock:
             self._dropped += 1
-            if (now := self._clock()) - self._told_at < _LOG_SECONDS:
+            if (now := self.clock()) - self._told_at < _LOG_SECONDS:
                 return
             self._told_at = now
-        logger.warning("bad events were left out of %s, %d so far", self._topic, self._dropped)
+        logger.warning("bad events were left out of %s, %d so far", self.topic, self._dropped)

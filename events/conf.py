@@ -14,7 +14,7 @@ from events.kinds import Kind
 from kafka_client.clusters import kafka_cluster
 from kafka_client.producer import DURABLE
 
-Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of its events.")]
+Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Name = Annotated[str, Meta(min_length=1)]
 
 RECORD_OVERHEAD = 1024
@@ -26,92 +26,92 @@ _BATCH_BYTES = 1_000_000
 
 
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where events wait on disk."""
+    """Where events wait on disk while Kafka does not take them."""
 
-    path: Annotated[str, Meta(min_length=1, description="The folder of the spools of all processes of this machine.")]
-    max_bytes: Annotated[
-        int,
-        Meta(
-            ge=1024 * 1024,
-            description="Bytes that one process keeps at most; beside it, a quarter for each topic that Kafka lacks.",
-        ),
-    ] = 1024**3
-    segment_bytes: Annotated[int, Meta(ge=64 * 1024, description="Bytes of one of its files.")] = 16 * 1024 * 1024
-    fsync: Annotated[
-        Literal["never", "interval", "always"],
-        Meta(description="When events are forced to the disk: never, each fsync_seconds, or before each answer."),
-    ] = "interval"
-    fsync_seconds: Annotated[float, Meta(gt=0, description="Seconds between two fsyncs.")] = 1.0
+    path: Annotated[str, Meta(min_length=1)]
+    """The folder of the spools of all processes of this machine."""
+    max_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 1024**3
+    """The most bytes that the spool of one process may have. When they are used up, events are refused (503). Each topic
+    that Kafka does not have gets a quarter of it beside, for its own events."""
+    segment_bytes: Annotated[int, Meta(ge=64 * 1024)] = 16 * 1024 * 1024
+    """A file of the spool ends at this size. Space is freed by whole files."""
+    fsync: Literal["never", "interval", "always"] = "interval"
+    """When events are forced to the disk: never, each `fsync_seconds`, or before each answer (slowest, and safe when
+    the machine dies)."""
+    fsync_seconds: Annotated[float, Meta(gt=0)] = 1.0
+    """Seconds between two fsyncs. A machine that dies loses at most the events of this time."""
 
 
 class BadEventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where copies of rejected events go."""
 
-    topic: Annotated[
-        str, Meta(pattern=r"^[a-zA-Z0-9._-]{0,249}$", description="Their topic; empty: they go nowhere.")
-    ] = ""
-    per_second: Annotated[float, Meta(gt=0, description="Copies that one process sends a second at most.")] = 10.0
-    max_bytes: Annotated[
-        int, Meta(ge=1, le=900_000, description="Bytes of a copy; what is longer is cut off there.")
-    ] = 8 * 1024
+    topic: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{0,249}$")] = ""
+    """The topic of the copies; empty: no copies are kept."""
+    per_second: Annotated[float, Meta(gt=0)] = 10.0
+    """The most copies that one process sends in a second. Further ones are only counted."""
+    max_bytes: Annotated[int, Meta(ge=1, le=900_000)] = 8 * 1024
+    """A copy is cut off at this many bytes."""
 
 
 class KindSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of EVENTS["kinds"]: a kind of event beside select-color."""
 
-    type: Annotated[str, Meta(min_length=1, description="The dotted path of its class, a subclass of Event.")]
+    type: Annotated[str, Meta(min_length=1)]
+    """The dotted path of the class of these events, a subclass of Event."""
     topic: Topic
+    """The topic of the events of this kind."""
 
 
 class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How events are collected."""
 
-    kafka: Annotated[str, Meta(description="The cluster of settings.KAFKA that events are produced to.")] = "default"
-    topic: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of select-color.")]
-    kinds: Annotated[dict[Name, KindSettings], Meta(description="Further kinds of events, by name.")] = {}
-    topic_partitions: Annotated[int, Meta(ge=1, description="Partitions of a topic that setup_pipeline creates.")] = 3
-    topic_replication: Annotated[int, Meta(ge=1, description="Replicas of a topic that setup_pipeline creates.")] = 1
-    colors: Annotated[list[Name], Meta(min_length=1, description="The colours that the page offers.")]
-    max_body_bytes: Annotated[int, Meta(ge=1024, description="The largest body of /api/select, in bytes.")] = 64 * 1024
-    max_batch_bytes: Annotated[
-        int, Meta(ge=1024, description="The largest body of /api/events, in bytes, also after inflating.")
-    ] = 1024 * 1024
-    max_batch_events: Annotated[int, Meta(ge=1, description="Events of one request at most.")] = 1000
-    max_event_bytes: Annotated[
-        int, Meta(ge=256, le=900_000, description="Bytes of one event at most, as it goes to Kafka.")
-    ] = 32 * 1024
-    mode: Annotated[
-        Literal["accepted", "spooled", "acknowledged"],
-        Meta(description="What an answer promises where a request names no mode; see docs/collecting.md."),
-    ] = "accepted"
-    acknowledge_seconds: Annotated[
-        float, Meta(ge=2, le=60, description="Seconds that a caller waits at most in the mode acknowledged.")
-    ] = 5.0
-    lane: Annotated[
-        bool, Meta(description="Answer the hot addresses in front of Django, which is several times as fast.")
-    ] = True
-    privacy_signals: Annotated[bool, Meta(description="Store nothing of browsers that send Sec-GPC: 1 or DNT: 1.")] = (
-        False
-    )
-    durable: Annotated[bool, Meta(description="Wait for all replicas in sync (acks=all), with idempotence.")] = False
-    spool: Annotated[SpoolSettings, Meta(description="Where events wait on disk.")]
-    bad_events: Annotated[BadEventsSettings, Meta(description="Where copies of rejected events go.")] = (
-        BadEventsSettings()
-    )
-    metrics_path: Annotated[
-        str,
-        Meta(description="The folder in which the processes of this machine count; empty: there is no /metrics."),
-    ] = ""
-    drain_seconds: Annotated[
-        float, Meta(ge=0, description="Seconds that `manage.py drain` waits while /readyz answers 503.")
-    ] = 5.0
-    producer: Annotated[dict[str, Any], Meta(description="librdkafka options of the producer, for example acks.")] = {}
-    kafka_away_seconds: Annotated[
-        float, Meta(gt=0, description="Seconds without a delivery, while events wait, after which events go to disk.")
-    ] = 3.0
-    flush_seconds: Annotated[
-        float, Meta(ge=0, description="Seconds that a stopping server waits until its events are delivered.")
-    ] = 10.0
+    kafka: str = "default"
+    """The cluster of settings.KAFKA that events are produced to."""
+    topic: Topic
+    """The topic of select-color."""
+    kinds: dict[Name, KindSettings] = {}
+    """Further kinds of events, by name."""
+    topic_partitions: Annotated[int, Meta(ge=1)] = 3
+    """Partitions of a topic that setup_pipeline creates."""
+    topic_replication: Annotated[int, Meta(ge=1)] = 1
+    """Replicas of a topic that setup_pipeline creates."""
+    colors: Annotated[list[Name], Meta(min_length=1)]
+    """The colours that the page offers."""
+    max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024
+    """The largest body of /api/select, in bytes."""
+    max_batch_bytes: Annotated[int, Meta(ge=1024)] = 1024 * 1024
+    """The largest body of /api/events, in bytes, also after inflating."""
+    max_batch_events: Annotated[int, Meta(ge=1)] = 1000
+    """The most events of one request. A larger request is refused (413)."""
+    max_event_bytes: Annotated[int, Meta(ge=256, le=900_000)] = 32 * 1024
+    """The most bytes of one event as it goes to Kafka. A larger event is rejected."""
+    mode: Literal["accepted", "spooled", "acknowledged"] = "accepted"
+    """What an answer promises where a request names no mode; see docs/collecting.md."""
+    acknowledge_seconds: Annotated[float, Meta(ge=2, le=60)] = 5.0
+    """In the mode acknowledged a caller waits at most this many seconds for Kafka, then gets 503."""
+    lane: bool = True
+    """Answer /api/select and /api/events in front of Django, which is several times as fast."""
+    privacy_signals: bool = False
+    """Store nothing of browsers that send Sec-GPC: 1 or DNT: 1."""
+    durable: bool = False
+    """Kafka acknowledges an event only when all replicas in sync have it (acks=all), and the producer is idempotent.
+    Slower; an event that was acknowledged survives the loss of a broker."""
+    spool: SpoolSettings
+    """Where events wait on disk."""
+    bad_events: BadEventsSettings = BadEventsSettings()
+    """Where copies of rejected events go."""
+    metrics_path: str = ""
+    """The folder in which the web processes of this machine keep their counters; empty: there is no /metrics."""
+    drain_seconds: Annotated[float, Meta(ge=0)] = 5.0
+    """Seconds that `manage.py drain` waits while /readyz answers 503."""
+    producer: dict[str, Any] = {}
+    """librdkafka options of the producer, for example acks."""
+    kafka_away_seconds: Annotated[float, Meta(gt=0)] = 3.0
+    """When events wait and Kafka has taken none for this many seconds, events go to disk. A small value sends them to
+    disk at each short pause of Kafka."""
+    flush_seconds: Annotated[float, Meta(ge=0)] = 10.0
+    """A server that stops waits at most this many seconds until its events are delivered; the next process delivers the
+    others from the disk."""
 
 
 @cache

@@ -56,7 +56,6 @@ class Lane:
         self._envelopes: dict[Told, Envelope] = {}
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """WSGI's."""
         told = tuple(map(environ.get, self._told_by))
         envelope = self._envelopes.get(told, _NOT_ASKED)
         if envelope is _NOT_ASKED:

@@ -104,28 +104,21 @@ class KafkaDoor:
         return waiting + self._delivery.counts().failed - self._failed_before
 
 
+@dataclass(eq=False)
 class Schedule:
     """Deals out clicks, one at a time, when they are due. Safe for threads.
 
     count, seconds: the end, whichever comes first; rate: clicks per second, without one as fast as they are taken.
     """
 
-    def __init__(
-        self,
-        clicks: Iterator[Click],
-        *,
-        count: int | None = None,
-        seconds: float | None = None,
-        rate: float | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = time.sleep,
-    ) -> None:
-        self._clicks = clicks
-        self._count = count
-        self._seconds = seconds
-        self._rate = rate
-        self._clock = clock
-        self._sleep = sleep
+    clicks: Iterator[Click]
+    count: int | None = None
+    seconds: float | None = None
+    rate: float | None = None
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], object] = time.sleep
+
+    def __post_init__(self) -> None:
         self._lock = threading.Lock()
         self._started_at: float | None = None
         self._dealt = 0
@@ -138,18 +131,18 @@ class Schedule:
     def next_click(self) -> Click | None:
         """Waits until the next click is due; None at the end."""
         with self._lock:
-            now = self._clock()
+            now = self.clock()
             if self._started_at is None:
                 self._started_at = now
-            due = self._started_at + self._dealt / self._rate if self._rate else now
-            if self._is_stopped or (self._count is not None and self._dealt >= self._count):
+            due = self._started_at + self._dealt / self.rate if self.rate else now
+            if self._is_stopped or (self.count is not None and self._dealt >= self.count):
                 return None
-            if self._seconds is not None and max(due, now) >= self._started_at + self._seconds:
+            if self.seconds is not None and max(due, now) >= self._started_at + self.seconds:
                 return None
             self._dealt += 1
-            click = next(self._clicks)
+            click = next(self.clicks)
         if due > now:
-            self._sleep(due - now)
+            self.sleep(due - now)
         return click
 
 

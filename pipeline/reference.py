@@ -1,7 +1,10 @@
 """The reference of all settings, written from the types that check them, so that it can't go stale."""
 
+import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -49,11 +52,28 @@ def _other_defaults() -> Iterator[str]:
 def _section(title: str, kind: type[msgspec.Struct]) -> Iterator[str]:
     yield f"\n## `{title}`\n\n{inspect.getdoc(kind)}\n\n"
     yield "| key | default | bounds | what it is |\n| --- | --- | --- | --- |\n"
+    texts = _texts(kind)
     for field in msgspec.structs.fields(kind):
         meta = _meta(field.type)
-        yield f"| `{field.encode_name}` | {_default(field)} | {_bounds(meta)} | {meta.description or ''} |\n"
+        text = meta.description or texts.get(field.name, "")
+        yield f"| `{field.encode_name}` | {_default(field)} | {_bounds(meta)} | {text} |\n"
     if kind is SinkOptions:
         yield from _other_defaults()
+
+
+def _texts(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """What stands below each field of a type, and of the types that it inherits from, in triple quotes."""
+    texts: dict[str, str] = {}
+    for base in kind.__mro__[::-1]:
+        if not issubclass(base, msgspec.Struct) or base is msgspec.Struct:
+            continue
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(body, ast.ClassDef)
+        for field, text in pairwise(body.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(written))):
+                    texts[name] = " ".join(written.split())
+    return texts
 
 
 def _meta(annotation: Any) -> Meta:

@@ -18,8 +18,9 @@ from sinks.control import Control
 from sinks.dead_letters.producing import PRODUCER_OPTIONS, DeadLetters
 from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
+from sinks.loop.pump import TaskSettings
 from sinks.loop.retry import Backoff
-from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask, TaskSettings
+from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask
 from sinks.loop.writer import Writer
 from sinks.registry import kind_of
 from sinks.reporting.metrics import SinkMetrics
@@ -71,7 +72,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     for number in range(sink.tasks):
         outage = Outage(logger, "the sink waits for it")
         task = SinkTask(
-            f"{sink.name}/{number}",
+            name=f"{sink.name}/{number}",
             make_consumer=partial(_consumer, consumer_config(sink, cluster, task=number), outage),
             writer=writer,
             check=check,

@@ -78,28 +78,19 @@ class BrowsedFiles(NamedTuple):
     browser: Callable[[float, int], FileBrowser]
 
 
-class Documents(Protocol):
-    """The documents of a sink in Elasticsearch, for people."""
+class Documents(NamedTuple):
+    """The documents of a sink in Elasticsearch, for people.
 
-    @property
-    def cluster(self) -> str:
-        """The cluster of settings.ELASTICSEARCH_DSL."""
+    cluster: an entry of settings.ELASTICSEARCH_DSL; readers: the index or alias that is searched; id: what their ids
+    are made of; time: the field with their time, or `kafka`; user_agent_field: the field whose browser and system are
+    stored with each, empty for none.
+    """
 
-    @property
-    def time(self) -> str:
-        """The field with their time, or `kafka`."""
-
-    @property
-    def user_agent_field(self) -> str:
-        """The field whose browser and system are stored with each; empty for none."""
-
-    @property
-    def id(self) -> str:
-        """What their ids are made of."""
-
-    @property
-    def readers(self) -> str:
-        """The index or alias that is searched."""
+    cluster: str
+    readers: str
+    id: str
+    time: str
+    user_agent_field: str
 
 
 class Kind(ABC):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -38,20 +39,16 @@ class LogReader:
 
     def partitions(self, topic: str) -> list[Partition]:
         """The partitions of a topic. Raises Retriable when Kafka does not answer or has no such topic."""
-        try:
+        with _answering(f"topic {topic}"):
             metadata = self._consumer.list_topics(topic, timeout=_STALLED_SECONDS).topics[topic]
-        except KafkaException as error:
-            raise Retriable(f"Kafka: {error.args[0].str()}", reason="kafka") from error
         if metadata.error is not None:
-            raise Retriable(f"Kafka: topic {topic}: {metadata.error.str()}", reason="kafka")
+            raise _retriable(f"topic {topic}", metadata.error.str())
         return [Partition(topic, number) for number in sorted(metadata.partitions)]
 
     def bounds(self, partition: Partition) -> tuple[int, int]:
         """The first offset that Kafka still has, and the one after the last. Raises Retriable."""
-        try:
+        with _answering(str(partition)):
             first, end = self._asking.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
-        except KafkaException as error:
-            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return first, end
 
     def is_compacted(self, topic: str) -> bool:
@@ -60,18 +57,14 @@ class LogReader:
         asked = admin.describe_configs(
             [ConfigResource(ConfigResource.Type.TOPIC, topic)], request_timeout=_STALLED_SECONDS
         )
-        try:
+        with _answering(f"settings of {topic}"):
             (found,) = (future.result() for future in asked.values())
-        except KafkaException as error:
-            raise Retriable(f"Kafka: settings of {topic}: {error.args[0].str()}", reason="kafka") from error
         return "compact" in found["cleanup.policy"].value.split(",")
 
     def committed(self, partition: Partition) -> int | None:
         """The group's committed offset, None when it has none. Raises Retriable."""
-        try:
+        with _answering(str(partition)):
             (tp,) = self._consumer.committed([TopicPartition(*partition)], timeout=_STALLED_SECONDS)
-        except KafkaException as error:
-            raise Retriable(f"Kafka: {partition}: {error.args[0].str()}", reason="kafka") from error
         return int(tp.offset) if tp.offset >= 0 else None
 
     def read(self, partition: Partition, first: int, end: int) -> Iterator[Record]:
@@ -80,7 +73,7 @@ class LogReader:
         Raises Retriable when Kafka stalls, and when an open transaction hides some of them.
         """
         self._consumer.assign([TopicPartition(*partition, first)])
-        heard_at = time.monotonic()
+        answered_at = time.monotonic()
         position = first
         while position < end:
             messages = self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS)
@@ -89,10 +82,9 @@ class LogReader:
                 if error is not None:
                     if error.code() == KafkaError._PARTITION_EOF:
                         if message.offset() < end:
-                            text = f"Kafka: {partition}: a transaction is still open at offset {message.offset()}"
-                            raise Retriable(text, reason="kafka")
+                            raise _retriable(partition, f"a transaction is still open at offset {message.offset()}")
                         return  # what is missing up to `end` are gaps of the log
-                    raise Retriable(f"Kafka: {partition}: {error.str()}", reason="kafka")
+                    raise _retriable(partition, error.str())
                 position = message.offset() + 1
                 if position > end:
                     return
@@ -104,11 +96,23 @@ class LogReader:
                     readable_headers(message),
                 )
             if messages:
-                heard_at = time.monotonic()  # after the reader's own work on them, which may have taken long
-            elif time.monotonic() - heard_at > _STALLED_SECONDS:
-                raise Retriable(f"Kafka: {partition}: no record for {_STALLED_SECONDS:g} s", reason="kafka")
+                answered_at = time.monotonic()  # after the reader's own work on them, which may have taken long
+            elif time.monotonic() - answered_at > _STALLED_SECONDS:
+                raise _retriable(partition, f"no record for {_STALLED_SECONDS:g} s")
 
     def close(self) -> None:
         """Closes its connections."""
         self._consumer.close()
         self._asking.close()
+
+
+def _retriable(what: object, why: str) -> Retriable:
+    return Retriable(f"Kafka: {what}: {why}", reason="kafka")
+
+
+@contextmanager
+def _answering(what: str) -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise _retriable(what, error.args[0].str()) from error

@@ -9,7 +9,7 @@ from msgspec import Meta
 from sinks.config import cluster_entry
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.user_agents import FIELD, AddingAgent
+from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.urls import check_url
 
 
@@ -17,64 +17,34 @@ class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
     """The `target` of an Elasticsearch sink."""
 
     # Elasticsearch's own rule for names: https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-indices-create
-    index: Annotated[
-        str,
-        Meta(
-            pattern=r"^[a-z0-9](?:[a-z0-9._-]|%[YmdH]){0,200}$",
-            description="The index of its documents, or one a period of the record's time (UTC), for example "
-            "`select-color-%Y.%m.%d`.",
-        ),
-    ]
-    alias: Annotated[
-        str,
-        Meta(
-            pattern=r"^([a-z0-9][a-z0-9._-]{0,200})?$",
-            description="The name under which readers find all of its indices (default: `index` up to its first %).",
-        ),
-    ] = ""
-    time: Annotated[
-        str,
-        Meta(
-            description="The field with the time for `index`, or `kafka` for the time of the Kafka record "
-            "([notations](configuration.md#times))."
-        ),
-    ] = "timestamp"
-    time_format: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            description="How the index reads the field `time`, as a date format of Elasticsearch: write `epoch_second` "
-            "for `epoch_millis` where its numbers are seconds. An index that has the field keeps its format.",
-        ),
-    ] = "strict_date_optional_time||epoch_millis"
-    id: Annotated[
-        str,
-        Meta(
-            description="What a document's id is made of: `offset` (topic-partition-offset), `key` (the record's key; "
-            "the highest offset stays), `header:NAME` or `field:NAME` (the newest record stays; where missing, "
-            "topic-partition-offset)."
-        ),
-    ] = "offset"
-    tombstones: Annotated[
-        Literal["dead-letter", "ignore", "delete"],
-        Meta(description="What becomes of records without a value; delete needs `id` key."),
-    ] = "dead-letter"
-    user_agent_field: Annotated[
-        str,
-        Meta(description=f"The field whose browser, os, device and bot are stored in `{FIELD}`; none by default."),
-    ] = ""
-    shards: Annotated[int, Meta(ge=1, le=1024, description="Shards of an index.")] = 1
-    replicas: Annotated[
-        int, Meta(ge=0, le=10, description="Copies of each shard; with 0, a lost node loses documents.")
-    ] = 1
-    refresh_interval: Annotated[
-        str,
-        Meta(
-            pattern=r"^(-1|[0-9]+(ms|s|m))?$",
-            description="How soon documents are found, for example 5s (default: as the Document says).",
-        ),
-    ] = ""
-    cluster: Annotated[str, Meta(description="The cluster of settings.ELASTICSEARCH_DSL.")] = "default"
+    index: Annotated[str, Meta(pattern=r"^[a-z0-9](?:[a-z0-9._-]|%[YmdH]){0,200}$")]
+    """The index of the documents. With strftime codes, there is one for each period of the record's time (UTC), for
+    example `select-color-%Y.%m.%d`."""
+    alias: Annotated[str, Meta(pattern=r"^([a-z0-9][a-z0-9._-]{0,200})?$")] = ""
+    """The name under which readers find all indices of the sink (default: `index` up to its first %)."""
+    time: str = "timestamp"
+    """The field with the time for `index`, or `kafka` for the time of the Kafka record
+    ([notations](configuration.md#times))."""
+    time_format: Annotated[str, Meta(min_length=1)] = "strict_date_optional_time||epoch_millis"
+    """How the index reads the field `time`, as a date format of Elasticsearch: write `epoch_second` for `epoch_millis`
+    where its numbers are seconds. An index that has the field keeps its format."""
+    id: str = "offset"
+    """What a document's id is made of: `offset` (topic-partition-offset), `key` (the record's key; the highest offset
+    stays), `header:NAME` or `field:NAME` (the newest record stays; where missing, topic-partition-offset)."""
+    tombstones: Literal["dead-letter", "ignore", "delete"] = "dead-letter"
+    """What the sink does with a record that has no value: it becomes a dead letter, is ignored, or deletes the document
+    of its key (needs `id` key)."""
+    user_agent_field: str = ""
+    """The field with a User-Agent. Its browser, os, device and bot are stored in `agent`; none by default."""
+    shards: Annotated[int, Meta(ge=1, le=1024)] = 1
+    """Shards of a new index. More spread a large index over more nodes."""
+    replicas: Annotated[int, Meta(ge=0, le=10)] = 1
+    """Copies of each shard; with 0, a lost node loses documents."""
+    refresh_interval: Annotated[str, Meta(pattern=r"^(-1|[0-9]+(ms|s|m))?$")] = ""
+    """How soon a stored document is found, for example 5s (default: as the Document says). A longer interval costs the
+    cluster less."""
+    cluster: str = "default"
+    """The cluster of settings.ELASTICSEARCH_DSL."""
 
     def names(self) -> IndexNames:
         """Its indices. Raises ValueError naming the key that is wrong."""

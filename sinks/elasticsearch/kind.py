@@ -22,7 +22,7 @@ from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.verify import Verifier
 from sinks.elasticsearch.writer import ElasticsearchWriter
-from sinks.kind import Comparison, Health, Kind, Server, TopicId, Verification
+from sinks.kind import Comparison, Documents, Health, Kind, Server, TopicId, Verification
 from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
@@ -52,7 +52,6 @@ class ElasticsearchKind(Kind):
             raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
 
     def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
-        """Bulk requests."""
         target: ElasticsearchTarget = sink.target
         client = connect(elasticsearch_cluster(target.cluster), connections=connections)
         topics = TopicNotes(client, index=target.index, topic_id=topic_id)
@@ -93,7 +92,6 @@ class ElasticsearchKind(Kind):
         return compare
 
     def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
-        """One for each cluster."""
         aliases = dict.fromkeys(sink.target.cluster for sink in sinks)
         return [Server(_server_name(alias), partial(_health, alias)) for alias in aliases]
 
@@ -111,17 +109,17 @@ class ElasticsearchKind(Kind):
                 yield (f"the alias {this.target.readers} of SINKS[{this.name!r}] is the index of SINKS[{that.name!r}]")
 
     def record_check(self, sink: SinkConfig) -> Check:
-        """Tombstones are records to it, where its settings say so."""
+        """A record without a value can be stored, too, unless `tombstones` makes it a dead letter."""
         return check_for(sink.event, tombstones=sink.target.tombstones != "dead-letter")
 
     def keeps_newest(self, sink: SinkConfig) -> bool:
-        """With keys as ids."""
+        """Where keys are the ids."""
         return bool(sink.target.actions().by_key)
 
-    def documents(self, sink: SinkConfig) -> ElasticsearchTarget:
-        """The target tells where they are."""
+    def documents(self, sink: SinkConfig) -> Documents:
+        """Those of the sink's index, or of all of its indices."""
         target: ElasticsearchTarget = sink.target
-        return target
+        return Documents(target.cluster, target.readers, target.id, target.time, target.user_agent_field)
 
 
 def _server_name(alias: str) -> str:

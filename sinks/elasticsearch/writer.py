@@ -58,7 +58,6 @@ class ElasticsearchWriter:
         return ElasticsearchPartition(self, Versions(partition, latest=latest), committed, check_topic)
 
     def close(self) -> None:
-        """Closes the connections."""
         self.client.close()
 
     @translated()

@@ -9,65 +9,42 @@ from msgspec import Meta
 
 from sinks.files.append import RollLimits
 from sinks.files.contents import FileLayout
-from sinks.files.formats import FORMATS, make_format
+from sinks.files.formats import make_format
 from sinks.files.naming import FileNames, Folders
 
 
 class FilesTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the targets of all sinks that store files have."""
 
-    path: Annotated[
-        str,
-        Meta(
-            pattern=r"^/.*[^/]$",
-            description="The folder of its files; absolute, no slash at the end, not within another sink's.",
-        ),
-    ]
-    mode: Annotated[
-        Literal["flush", "append"],
-        Meta(
-            description="flush: what is stored together (see `options`) becomes a file; append: it is added to a "
-            "growing file, whose name ends with `.open` until it is closed (see `roll_…`), JSON lines only."
-        ),
-    ] = "flush"
-    roll_records: Annotated[int, Meta(ge=1, description="Append mode: records of a file.")] = 1_000_000
-    roll_bytes: Annotated[int, Meta(ge=1024, description="Append mode: bytes of a file.")] = 128 * 1024 * 1024
-    roll_seconds: Annotated[
-        float, Meta(gt=0, description="Append mode: seconds that a file stays open, whether records come or not.")
-    ] = 3600.0
-    open_files: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=100,
-            description="Append mode: open files of a partition, each in another folder; the one written longest ago "
-            "is closed first.",
-        ),
-    ] = 4
-    format: Annotated[
-        str, Meta(description=f"{', '.join(FORMATS)}; gzip, zstd and snappy are JSON lines, compressed.")
-    ] = "json"
-    folders: Annotated[
-        str,
-        Meta(
-            description="Folders below `path` by the record's time (strftime codes) and fields, for example "
-            "`dt=%Y-%m-%d/hour=%H` or `color={colorName}`; none by default."
-        ),
-    ] = ""
-    time: Annotated[
-        str,
-        Meta(
-            description="The field with the time for `folders`, or `kafka` for the time of the Kafka record "
-            "([notations](configuration.md#times))."
-        ),
-    ] = "timestamp"
-    time_zone: Annotated[str, Meta(description="The IANA time zone of `folders`.")] = "UTC"
-    file_name: Annotated[
-        str, Meta(description="Names of files; `{topic}`, `{partition}`, `{start}` and `{end}` are needed.")
-    ] = "{topic}-{partition}-{start}-{end}.{ext}"
+    path: Annotated[str, Meta(pattern=r"^/.*[^/]$")]
+    """The folder of the files: absolute, without a slash at its end, and not below the folder of another sink."""
+    mode: Literal["flush", "append"] = "flush"
+    """flush: each batch (see `options`) becomes one file in each folder. append: batches are added to a growing file,
+    whose name ends with `.open` until the file is closed (see `roll_…`); JSON lines only."""
+    roll_records: Annotated[int, Meta(ge=1)] = 1_000_000
+    """Append mode: a file is closed when it has this many records."""
+    roll_bytes: Annotated[int, Meta(ge=1024)] = 128 * 1024 * 1024
+    """Append mode: a file is closed when it has this many bytes."""
+    roll_seconds: Annotated[float, Meta(gt=0)] = 3600.0
+    """Append mode: a file is closed this many seconds after its first record, whether more records come or not."""
+    open_files: Annotated[int, Meta(ge=1, le=100)] = 4
+    """Append mode: the most open files of a partition, each in another folder. With more, the file that was written
+    longest ago is closed. Raise it where records go into many folders at the same time."""
+    format: str = "json"
+    """json, gzip, zstd, snappy, parquet or avro; gzip, zstd and snappy are JSON lines, compressed."""
+    folders: str = ""
+    """Folders below `path` by the record's time (strftime codes) and fields, for example `dt=%Y-%m-%d/hour=%H` or
+    `color={colorName}`; none by default."""
+    time: str = "timestamp"
+    """The field with the time for `folders`, or `kafka` for the time of the Kafka record
+    ([notations](configuration.md#times))."""
+    time_zone: str = "UTC"
+    """The IANA time zone of `folders`."""
+    file_name: str = "{topic}-{partition}-{start}-{end}.{ext}"
+    """The names of files. `{topic}`, `{partition}`, `{start}` and `{end}` (offsets) are needed."""
 
     def __post_init__(self) -> None:
-        # A store names one folder by several paths, or takes none of them; by one it is known whose folder it is.
+        # Two paths for one folder, such as /a/b and /a//b, would hide that two sinks share it.
         if self.path.startswith("//") or posixpath.normpath(self.path) != self.path:
             raise ValueError(f"path {self.path!r} must be written without //, /./ and /../")
         if re.search(r"[\x00-\x1f\x7f:]", self.path):

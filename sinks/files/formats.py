@@ -82,23 +82,19 @@ class JsonLines:
     nothing: bytes | None = b""
 
     def encode(self, lines: Sequence[bytes]) -> Content:
-        """The lines themselves."""
         return Chunks(lines)
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
-        """The object of each line."""
         return _LINES.decode_lines(data)
 
     def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
-        """The same lines."""
         return _gathered(files)
 
     def tally(self, data: bytes, into: Tally) -> None:
-        """Lines and their content."""
         into.add(data.count(b"\n"), data)
 
 
-class CompressedJsonLines:
+class CompressedJsonLines(JsonLines):
     """JSON lines, compressed as a whole.
 
     suffix: of file names; codec: compresses and decompresses.
@@ -106,27 +102,25 @@ class CompressedJsonLines:
 
     def __init__(self, suffix: str, codec: Any) -> None:
         self.extension = f"log.{suffix}"
-        self.columns: tuple[str, ...] = ()
-        self.nothing: bytes | None = bytes(codec.compress(b""))
+        self.nothing = bytes(codec.compress(b""))
         self._codec = codec
 
     def encode(self, lines: Sequence[bytes]) -> Content:
-        """The compressed lines."""
         return bytes(self._codec.compress(b"".join(lines)))
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
-        """The object of each line."""
-        return _LINES.decode_lines(bytes(self._codec.decompress(data)))
+        return super().decode(self._plain(data))
 
     def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
         """The same lines, compressed many together."""
-        for lines in _gathered(bytes(self._codec.decompress(data)) for data in files):
+        for lines in super().merge(map(self._plain, files)):
             yield bytes(self._codec.compress(lines))
 
     def tally(self, data: bytes, into: Tally) -> None:
-        """Lines and their content."""
-        lines = bytes(self._codec.decompress(data))
-        into.add(lines.count(b"\n"), lines)
+        super().tally(self._plain(data), into)
+
+    def _plain(self, data: bytes) -> bytes:
+        return bytes(self._codec.decompress(data))
 
 
 def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
@@ -168,7 +162,6 @@ class Parquet:
         return sink.getvalue()
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
-        """The rows."""
         rows: list[dict[str, Any]] = self._arrow.parquet.read_table(io.BytesIO(data)).to_pylist()
         return rows
 
@@ -190,7 +183,6 @@ class Parquet:
         yield sink.getvalue()
 
     def tally(self, data: bytes, into: Tally) -> None:
-        """Rows."""
         into.add(self._arrow.parquet.read_metadata(io.BytesIO(data)).num_rows)
 
 
@@ -226,7 +218,6 @@ class Avro:
         return sink.getvalue()
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
-        """The rows."""
         rows: Any = self._fastavro.reader(io.BytesIO(data))
         return list(rows)
 
@@ -237,7 +228,6 @@ class Avro:
         yield sink.getvalue()
 
     def tally(self, data: bytes, into: Tally) -> None:
-        """Rows."""
         into.add(sum(block.num_records for block in self._fastavro.block_reader(io.BytesIO(data))))
 
     def _rows(self, files: Iterable[bytes]) -> Iterator[Any]:

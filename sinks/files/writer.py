@@ -98,7 +98,6 @@ class FilesWriter:
         return committed if stored is None else stored
 
     def close(self) -> None:
-        """Closes the connections."""
         self.client.close()
 
     def _identify(self, layout: Layout) -> str:

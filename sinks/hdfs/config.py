@@ -1,10 +1,7 @@
 """Where an HDFS sink stores."""
 
-from typing import Annotated
-
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
-from msgspec import Meta
 
 from sinks.config import cluster_entry
 from sinks.files.config import FilesTarget
@@ -15,7 +12,8 @@ from sinks.urls import check_url
 class HdfsTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `target` of an HDFS sink."""
 
-    cluster: Annotated[str, Meta(description="The cluster of settings.HDFS.")] = "default"
+    cluster: str = "default"
+    """The cluster of settings.HDFS."""
 
     def __str__(self) -> str:
         return f"HDFS ({self.cluster}) {self.path}"

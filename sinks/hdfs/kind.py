@@ -38,20 +38,16 @@ class HdfsKind(FileKind):
         super().check(sink)
 
     def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:
-        """WebHDFS."""
         return HdfsStore(hdfs_cluster(sink.target.cluster), connections=connections, metrics=metrics)
 
     def places(self, sink: SinkConfig) -> set[str]:
-        """The NameNodes."""
         return {url.rstrip("/").lower() for url in hdfs_cluster(sink.target.cluster).urls}
 
     def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
-        """A NameNode for each cluster."""
         clusters = [hdfs_cluster(alias) for alias in dict.fromkeys(sink.target.cluster for sink in sinks)]
         return [Server(_server_name(cluster), partial(_health, cluster)) for cluster in clusters]
 
     def files(self, sink: SinkConfig) -> BrowsedFiles:
-        """By WebHDFS, too."""
         cluster = hdfs_cluster(sink.target.cluster)
 
         def browser(timeout: float, connections: int) -> FileBrowser:

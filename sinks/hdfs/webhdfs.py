@@ -80,23 +80,19 @@ def _short(error: BaseException) -> str:
 class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An entry of settings.HDFS."""
 
-    url: Annotated[
-        str,
-        Meta(
-            pattern=r"^https?://[^;]+(;https?://[^;]+)*$",
-            description="WebHDFS of the NameNode; several, for high availability, are separated by semicolons.",
-        ),
-    ]
-    user: Annotated[str, Meta(min_length=1, description="The user that writes, where nobody checks.")] = "hdfs"
-    timeout_seconds: Annotated[
-        float, Meta(gt=0, description="For connecting, and for each wait for an answer, in seconds.")
-    ] = 30.0
-    auth: Annotated[
-        Literal["insecure", "token", "kerberos"],
-        Meta(description="By user name, by `token`, or by Kerberos (needs the package requests-kerberos)."),
-    ] = "insecure"
-    token: Annotated[str | None, Meta(description="A delegation token of Hadoop.")] = None
-    ca_certs: Annotated[str | None, Meta(description="Path of the CA for https.")] = None
+    url: Annotated[str, Meta(pattern=r"^https?://[^;]+(;https?://[^;]+)*$")]
+    """WebHDFS of the NameNode; several, for high availability, are separated by semicolons."""
+    user: Annotated[str, Meta(min_length=1)] = "hdfs"
+    """The user that writes, with `auth` insecure."""
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """Seconds that the sink waits for a connection, and for each answer, before it tries again. Raise it for a slow
+    network."""
+    auth: Literal["insecure", "token", "kerberos"] = "insecure"
+    """How HDFS knows the user: by the name `user`, by `token`, or by Kerberos (needs the package requests-kerberos)."""
+    token: str | None = None
+    """A delegation token of Hadoop."""
+    ca_certs: str | None = None
+    """The path of the CA certificates for https."""
 
     @property
     def urls(self) -> list[str]:

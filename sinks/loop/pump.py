@@ -24,21 +24,37 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class TaskSettings:
+    """What a task needs to know of its sink.
+
+    in_flight: groups of batches that are stored at a time, those of one partition only where their order does not
+    matter; drain_seconds: how long storing may take when partitions are revoked or the sink stops, before what is
+    unfinished is given up to be read again; is_static_member: the consumer has a group.instance.id, by which Kafka
+    keeps its partitions for it while the process restarts.
+    """
+
+    topics: tuple[str, ...]
+    limits: BatchLimits
+    in_flight: int
+    drain_seconds: float
+    backoff: Backoff
+    letter_bound: LetterBound
+    is_static_member: bool = False
+
+
+@dataclass(frozen=True)
 class Storing:
     """What the pumps of a task share.
 
-    who: the task, for the log; in_flight: groups of batches of a partition that are stored at a time, where their order
-    does not matter; storers: store; openers: take partitions over, which does not wait behind storing.
+    who: the task, for the log; storers: the threads that store; openers: those that take partitions over, so that this
+    does not wait behind storing.
     """
 
     who: str
     writer: Writer
     check: Check
     letters: Letters
-    letter_bound: LetterBound
-    limits: BatchLimits
-    in_flight: int
-    backoff: Backoff
+    settings: TaskSettings
     metrics: SinkMetrics
     storers: Workers
     openers: Workers
@@ -76,7 +92,7 @@ class Pump:
         """Dead letters that were delivered."""
         self._storing = storing
         self._clock = clock
-        self._limit = LetterLimit(storing.letter_bound, clock)
+        self._limit = LetterLimit(storing.settings.letter_bound, clock)
         self._cancelled = threading.Event()
         self._batch: Batch | None = None
         self._queue: StoreQueue | None = None
@@ -121,7 +137,7 @@ class Pump:
             storing.storers,
             lambda batches: self._steps(self._store(writer, batches)),
             lambda leaving: self._steps(writer.rest(leaving=leaving)),
-            at_once=1 if storing.writer.ordered else storing.in_flight,
+            at_once=1 if storing.writer.ordered else storing.settings.in_flight,
             group=storing.writer.group,
         )
         self.stored = writer.resume_at
@@ -136,9 +152,9 @@ class Pump:
         return Steps(
             work,
             who=f"{self._storing.who} {self.partition}",
-            backoff=self._storing.backoff,
+            backoff=self._storing.settings.backoff,
             cancelled=self._cancelled,
-            watcher=self.status,
+            status=self.status,
         )
 
     # Records in
@@ -151,7 +167,7 @@ class Pump:
         if not columns.offsets:
             return
         self.position = columns.offsets[-1] + 1
-        limits, now = self._storing.limits, self._clock()
+        limits, now = self._storing.settings.limits, self._clock()
         refused = self._storing.check.refusals(columns.values, columns.lines)
         begin, count = 0, len(columns.offsets)
         while begin < count:
@@ -175,7 +191,7 @@ class Pump:
             return
         # For want of memory what has been read is stored at once, or nothing would ever make room.
         makes_room = self.memory.is_pressed and self._queue.is_idle
-        if makes_room or batch.is_due(self._storing.limits, self._clock(), period):
+        if makes_room or batch.is_due(self._storing.settings.limits, self._clock(), period):
             self.submit()
 
     def submit(self) -> None:

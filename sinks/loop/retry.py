@@ -10,16 +10,17 @@ import threading
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from sinks.errors import Cancelled, Pending, Retriable
+from sinks.reporting.states import PartitionStatus
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 _PENDING_SECONDS = 0.5
-"""The longest wait before a server that is at it is asked again."""
+"""The longest wait before a server that is still working on a request (Pending) is asked again."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,11 @@ def attempt(what: str, action: Callable[[], T]) -> Attempt[T]:
     return Attempt(what, action)
 
 
-class Watcher(Protocol):
-    """Is told how steps fare; work: tells one piece of work from others that go on at the same time."""
-
-    def backing_off(self, work: object, what: str, error: Retriable, tries: int) -> None:
-        """A step has failed for the `tries`-th time and will be tried again."""
-
-    def goes_on(self, work: object) -> None:
-        """The step has ended, well or not."""
-
-
 class Steps(Generic[T]):
     """Work on its way: runs from one wait to the next.
 
-    who: does the work, for the log; cancelled: set when the partition is given up. `result` is there at the end.
+    who: does the work, for the log; cancelled: set when the partition is given up; status: is told when a step fails
+    and when it goes on, None for a command. `result` is there at the end.
     """
 
     result: T
@@ -84,12 +76,12 @@ class Steps(Generic[T]):
         who: str,
         backoff: Backoff,
         cancelled: threading.Event,
-        watcher: Watcher | None = None,
+        status: PartitionStatus | None = None,
     ) -> None:
         self._who = who
         self._backoff = backoff
         self._cancelled = cancelled
-        self._watcher = watcher
+        self._status = status
         self._work = work
         self._go_on: Callable[[], Attempt[Any]] = partial(work.send, None)
         self._attempt: Attempt[Any] | None = None
@@ -131,8 +123,8 @@ class Steps(Generic[T]):
             logger.warning(
                 "%s: %s failed (try %d, next in %.1f s): %s", self._who, step.what, self._tries, delay, error
             )
-            if self._watcher is not None:
-                self._watcher.backing_off(self, step.what, error, self._tries)
+            if self._status is not None:
+                self._status.backing_off(self, step.what, error, self._tries)
             return delay
         except BaseException as error:  # noqa: BLE001 - raised where the work awaits the step
             self._go_on = partial(self._work.throw, error)
@@ -140,22 +132,22 @@ class Steps(Generic[T]):
             if self._has_failed:
                 logger.info("%s: %s worked at try %d", self._who, step.what, self._tries)
             self._go_on = partial(self._work.send, result)
-        if self._has_failed and self._watcher is not None:
-            self._watcher.goes_on(self)
+        if self._has_failed and self._status is not None:
+            self._status.goes_on(self)
         return None
 
 
+@dataclass(frozen=True)
 class Retry:
     """Runs work in the thread that calls it, which sleeps between two tries: for commands.
 
     who: does the work, for the log; cancelled: set when nobody waits for it any more.
     """
 
-    def __init__(self, who: str, backoff: Backoff, cancelled: threading.Event, watcher: Watcher | None = None) -> None:
-        self._who = who
-        self._backoff = backoff
-        self._cancelled = cancelled
-        self._watcher = watcher
+    who: str
+    backoff: Backoff
+    cancelled: threading.Event
+    status: PartitionStatus | None = None
 
     def __call__(self, what: str, action: Callable[[], T]) -> T:
         """Runs one step. Raises Cancelled, and whatever else `action` raises."""
@@ -168,7 +160,7 @@ class Retry:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Runs work of many steps to its end. Raises what the work raises."""
-        steps = Steps(work, who=self._who, backoff=self._backoff, cancelled=self._cancelled, watcher=self._watcher)
+        steps = Steps(work, who=self.who, backoff=self.backoff, cancelled=self.cancelled, status=self.status)
         while (delay := steps.run()) is not None:
-            self._cancelled.wait(delay)
+            self.cancelled.wait(delay)
         return steps.result

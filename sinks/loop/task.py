@@ -18,13 +18,11 @@ from events.schema import Check
 from kafka_client.log import Outage
 from sinks.control import Control, Outcome, Restart
 from sinks.errors import Fatal, Fenced
-from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.pump import Pump, Storing
-from sinks.loop.retry import Backoff
+from sinks.loop.pump import Pump, Storing, TaskSettings
 from sinks.loop.workers import Workers
 from sinks.loop.writer import Letters, PartitionWriter, Writer
-from sinks.records import BatchLimits, Columns, Partition, readable_headers
+from sinks.records import Columns, Partition, readable_headers
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import MEMORY, OPERATOR, TaskStatus
 
@@ -74,28 +72,11 @@ STORY_SECONDS = 10.0
 """How often a busy task logs what it has done."""
 
 
-@dataclass(frozen=True)
-class TaskSettings:
-    """What a task needs to know of its sink.
-
-    in_flight: groups of batches that are stored at a time; drain_seconds: how long storing may take when partitions
-    are revoked or the sink stops, before what is unfinished is given up to be read again; is_static_member: the
-    consumer has a group.instance.id, by which Kafka keeps its partitions for it while the process restarts.
-    """
-
-    topics: tuple[str, ...]
-    limits: BatchLimits
-    in_flight: int
-    drain_seconds: float
-    backoff: Backoff
-    letter_bound: LetterBound
-    is_static_member: bool = False
-
-
 OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
 """Is told the outcome of a commit, on the thread that polls."""
 
 
+@dataclass(eq=False, kw_only=True)
 class SinkTask:
     """Moves records of the topics to the writer until it is stopped.
 
@@ -105,56 +86,43 @@ class SinkTask:
     monotonic seconds; wall_clock: seconds since 1970. `status` tells what the task is doing.
     """
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        make_consumer: Callable[[OnCommit], Consumer],
-        writer: Writer,
-        check: Check,
-        dead_letters: Letters,
-        budget: MemoryBudget,
-        settings: TaskSettings,
-        metrics: SinkMetrics | None = None,
-        control: Control | None = None,
-        outage: Outage | None = None,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
-    ) -> None:
-        metrics = metrics or SinkMetrics()
-        self.name = name
-        self._consumer = make_consumer(self._note_commit)
-        self._budget = budget
-        self._settings = settings
-        self._control = control or Control()
-        self._outage = outage or Outage(logger, "the sink waits for it")
-        self.status = TaskStatus(name, metrics, wall_clock)
-        self._clock = clock
-        self._wall_clock = wall_clock
+    name: str
+    make_consumer: Callable[[OnCommit], Consumer]
+    writer: Writer
+    check: Check
+    dead_letters: Letters
+    budget: MemoryBudget
+    settings: TaskSettings
+    metrics: SinkMetrics
+    control: Control
+    outage: Outage
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+
+    def __post_init__(self) -> None:
+        self._consumer = self.make_consumer(self._note_commit)
+        self.status = TaskStatus(self.name, self.metrics, self.wall_clock)
         self._pumps: dict[Partition, Pump] = {}
         self._storing = Storing(
-            who=name,
-            writer=writer,
-            check=check,
-            letters=dead_letters,
-            letter_bound=settings.letter_bound,
-            limits=settings.limits,
-            in_flight=settings.in_flight,
-            backoff=settings.backoff,
-            metrics=metrics,
-            storers=Workers(settings.in_flight, f"{name}-store"),
-            openers=Workers(_OPENERS, f"{name}-open"),
+            who=self.name,
+            writer=self.writer,
+            check=self.check,
+            letters=self.dead_letters,
+            settings=self.settings,
+            metrics=self.metrics,
+            storers=Workers(self.settings.in_flight, f"{self.name}-store"),
+            openers=Workers(_OPENERS, f"{self.name}-open"),
         )
         # A small budget is not overshot by one reading of many records.
-        self._consume_records = max(100, min(_CONSUME_RECORDS, budget.limit // _RECORD_BYTES))
+        self._consume_records = max(100, min(_CONSUME_RECORDS, self.budget.limit // _RECORD_BYTES))
         self._is_leaving = False
         self._pressed_since: dict[Partition, float] = {}
         self._missing_topics: dict[str, int] = {}
         self._records = self._batches = self._rejected = 0
-        self._told = (clock(), 0)
-        self._looked_at = clock()
+        self._told = (self.clock(), 0)
+        self._looked_at = self.clock()
         self._looks_in_vain = 0
-        self._rested = clock()
+        self._rested = self.clock()
 
     def run(self, stop: threading.Event) -> None:
         """Works until `stop` is set; then stores what was read, commits and leaves the group.
@@ -162,12 +130,12 @@ class SinkTask:
         Raises Fatal or KafkaException when it can't go on; nothing unfinished is committed then.
         """
         self._consumer.subscribe(
-            list(self._settings.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
+            list(self.settings.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
         )
         try:
             while not stop.is_set():
                 self.run_once()
-            if self._outage.is_away:
+            if self.outage.is_away:
                 self._ask_kafka()  # it may be back by now
             self._drain(self._pumps.values())
         except BaseException as error:
@@ -178,7 +146,7 @@ class SinkTask:
             self._give_up(self._pumps.values())
             self._storing.storers.close()
             self._storing.openers.close()
-            if not (self._outage.is_away or self._settings.is_static_member):
+            if not (self.outage.is_away or self.settings.is_static_member):
                 self._leave_group()
 
     def run_once(self) -> None:
@@ -203,7 +171,7 @@ class SinkTask:
 
     def _take(self, partition: Partition) -> None:
         self._pumps[partition] = Pump(
-            partition, self._storing, self._budget.join(), self.status.assign(partition), self._clock
+            partition, self._storing, self.budget.join(), self.status.assign(partition), self.clock
         )
         self._find_topic(partition.topic)
 
@@ -324,7 +292,7 @@ class SinkTask:
 
     def _waits_for_room(self) -> bool:
         """Whether a partition that holds too much is to be waited for, before it is paused."""
-        now, rest_used = self._clock(), self._budget.rest_used
+        now, rest_used = self.clock(), self.budget.rest_used
         read = [pump for pump in self._pumps.values() if pump.is_open and not pump.paused]
         pressed = [pump for pump in self._pumps.values() if pump.memory.press(rest_used)]
         since = self._pressed_since
@@ -384,7 +352,7 @@ class SinkTask:
             self._miss_topic(message.topic())
 
     def _period(self) -> int:
-        return self._settings.limits.period(self._wall_clock())
+        return self.settings.limits.period(self.wall_clock())
 
     # Pausing, for want of memory or because an operator asks for it
 
@@ -393,7 +361,7 @@ class SinkTask:
         for pump in self._pumps.values():
             if pump.is_open:
                 is_pressed = pump.memory.is_pressed
-                why = OPERATOR if self._control.is_paused(pump.partition) else MEMORY if is_pressed else ""
+                why = OPERATOR if self.control.is_paused(pump.partition) else MEMORY if is_pressed else ""
                 if why != pump.paused:
                     changes.setdefault(why, []).append(pump)
         for why, pumps in changes.items():
@@ -427,8 +395,8 @@ class SinkTask:
 
     def _rest(self) -> None:
         """Now and then lets the writer see to the partitions for which there is nothing to store."""
-        if self._clock() - self._rested >= _REST_SECONDS:
-            self._rested = self._clock()
+        if self.clock() - self._rested >= _REST_SECONDS:
+            self._rested = self.clock()
             for pump in self._pumps.values():
                 pump.pass_marks()
                 pump.rest()
@@ -454,10 +422,10 @@ class SinkTask:
         for pump in leaving:
             pump.submit()
             pump.rest(leaving=True)
-        seconds = self._settings.drain_seconds
-        deadline = self._clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self._outage.is_away else seconds)
+        seconds = self.settings.drain_seconds
+        deadline = self.clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self.outage.is_away else seconds)
         for pump in leaving:
-            pump.wait(max(0.0, deadline - self._clock()))
+            pump.wait(max(0.0, deadline - self.clock()))
             try:
                 self._collect_stored(pump)
                 self._collect_stored(pump)  # an error comes after what was stored before it
@@ -487,7 +455,7 @@ class SinkTask:
         """Commits and waits for the answer; a rebalance under way may refuse it for a moment."""
         # Also what seems to be committed: the answer to the commit before may still be on its way.
         offsets = [TopicPartition(*pump.partition, pump.stored) for pump in leaving if pump.stored is not None]
-        if offsets and self._outage.is_away:
+        if offsets and self.outage.is_away:
             logger.warning("%s: Kafka is away: what was stored last is not committed", self.name)
             return
         while offsets:
@@ -495,7 +463,7 @@ class SinkTask:
                 self._consumer.commit(offsets=offsets, asynchronous=False)
                 return
             except KafkaException as error:
-                if error.args[0].code() not in _REBALANCING or self._clock() >= deadline:
+                if error.args[0].code() not in _REBALANCING or self.clock() >= deadline:
                     # Stored but not committed: never lost; read again unless the store itself knows better.
                     logger.warning("%s: last commit: %s", self.name, error.args[0].str())
                     return
@@ -505,8 +473,8 @@ class SinkTask:
 
     def _restart_asked(self) -> None:
         for pump in list(self._pumps.values()):
-            if pump.is_open and (wish := self._control.take_restart(pump.partition)) is not None:
-                self._control.done(Outcome(wish.number, self._restart(pump, wish)))
+            if pump.is_open and (wish := self.control.take_restart(pump.partition)) is not None:
+                self.control.done(Outcome(wish.number, self._restart(pump, wish)))
 
     def _restart(self, pump: Pump, wish: Restart) -> str:
         """Stores what was read, commits the earlier offset and opens the partition anew; says why not, if not."""
@@ -533,15 +501,15 @@ class SinkTask:
 
     def _look_around(self) -> None:
         """Notes now and then how far each partition is, and while Kafka is away, whether it is back."""
-        now = self._clock()
+        now = self.clock()
         if now - self._looked_at < _LOOK_SECONDS:
             return
         self._looked_at = now
-        if self._outage.is_away:
+        if self.outage.is_away:
             self._ask_kafka()
         for topic in list(self._missing_topics):
             self._look_for_topic(topic)
-        is_answering = not self._outage.is_away
+        is_answering = not self.outage.is_away
         for pump in self._pumps.values():
             end = self._end(pump) if is_answering else None
             is_answering = is_answering and end is not None  # one that hangs is not asked for each partition
@@ -551,23 +519,23 @@ class SinkTask:
 
     def _ask_kafka(self) -> None:
         try:
-            self._consumer.list_topics(self._settings.topics[0], timeout=_LOOK_TIMEOUT)
+            self._consumer.list_topics(self.settings.topics[0], timeout=_LOOK_TIMEOUT)
         except KafkaException as error:
             self._looks_in_vain += 1
-            self.status.kafka_away(f"Kafka is away: {error.args[0].str()}", self._looks_in_vain)
+            self.status.backing_off("kafka", f"Kafka is away: {error.args[0].str()}", self._looks_in_vain)
         else:
             self._looks_in_vain = 0
-            self.status.kafka_back()
-            self._outage.over("the sink reads on")
+            self.status.goes_on("kafka")
+            self.outage.over("the sink reads on")
 
     def _miss_topic(self, topic: str) -> None:
         """Kafka has no such topic: told until it is there, for librdkafka tells it once."""
         tries = self._missing_topics[topic] = self._missing_topics.get(topic, 0) + 1
-        self.status.topic_missing(topic, f"Kafka has no topic {topic}: run `manage.py setup_pipeline`", tries)
+        self.status.backing_off(("topic", topic), f"Kafka has no topic {topic}: run `manage.py setup_pipeline`", tries)
 
     def _find_topic(self, topic: str) -> None:
         if self._missing_topics.pop(topic, None):
-            self.status.topic_found(topic)
+            self.status.goes_on(("topic", topic))
 
     def _look_for_topic(self, topic: str) -> None:
         try:
@@ -596,7 +564,7 @@ class SinkTask:
 
     def _tell_story(self) -> None:
         told_at, told_records = self._told
-        now = self._clock()
+        now = self.clock()
         if now - told_at < STORY_SECONDS or self._records == told_records:
             return
         self._told = (now, self._records)

@@ -106,15 +106,11 @@ class PartitionStatus:
     """
 
     def __init__(
-        self,
-        partition: Partition,
-        metrics: SinkMetrics,
-        wall_clock: Callable[[], float] = time.time,
-        history: _History | None = None,
+        self, partition: Partition, metrics: SinkMetrics, wall_clock: Callable[[], float], history: _History
     ) -> None:
         self._partition = partition
         self._metrics = metrics
-        self._history = history or _History(wall_clock)
+        self._history = history
         self._state = _WorstState("opening", wall_clock)
         self._offsets = _Offsets()
         self._held = False
@@ -208,25 +204,15 @@ class TaskStatus:
         if not self._has_failed:
             self._partitions.pop(partition, None)
 
-    def kafka_away(self, why: str, tries: int) -> None:
-        """Kafka has not answered for the `tries`-th time."""
+    def backing_off(self, what: object, why: str, tries: int) -> None:
+        """The task waits for `what` (Kafka, or a topic), which was not there for the `tries`-th time."""
         if tries == 1:
             self._history.add_error(self._name, why)
-        self._state.back_off("kafka", why, tries)
+        self._state.back_off(what, why, tries)
 
-    def kafka_back(self) -> None:
-        """Kafka has answered."""
-        self._state.go_on("kafka")
-
-    def topic_missing(self, topic: str, why: str, tries: int) -> None:
-        """Kafka has said for the `tries`-th time that it has no such topic."""
-        if tries == 1:
-            self._history.add_error(self._name, why)
-        self._state.back_off(("topic", topic), why, tries)
-
-    def topic_found(self, topic: str) -> None:
-        """Kafka has the topic now."""
-        self._state.go_on(("topic", topic))
+    def goes_on(self, what: object) -> None:
+        """What the task was waiting for is there."""
+        self._state.go_on(what)
 
     def failed(self, error: BaseException) -> None:
         """The task has ended by an error, and its partitions with it."""

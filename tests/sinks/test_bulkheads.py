@@ -12,10 +12,11 @@ from events.schema import check_for
 from sinks.errors import Retriable
 from sinks.loop.letter_limit import LetterBound, LetterLimit
 from sinks.loop.memory import MemoryBudget
+from sinks.loop.pump import TaskSettings
 from sinks.loop.retry import Backoff, attempt
-from sinks.loop.task import SinkTask, TaskSettings
+from sinks.loop.task import SinkTask
 from sinks.records import Batch, BatchLimits, Partition, Rejected
-from tests.sinks.test_task import FakeMessage, running
+from tests.sinks.test_task import FakeMessage, running, unwatched
 from tests.support import event, wait_until
 
 STUCK, *OTHERS = PARTITIONS = [Partition("topic", number) for number in range(4)]
@@ -163,7 +164,7 @@ def sink(
     budget = MemoryBudget(400_000)
     made = [
         SinkTask(
-            f"task-{number}",
+            name=f"task-{number}",
             make_consumer=lambda _, partitions=partitions: Endless(partitions, values or {}),
             writer=writer,
             check=check_for("select-color"),
@@ -177,6 +178,7 @@ def sink(
                 backoff=Backoff(),
                 letter_bound=LetterBound(1_000_000, 1.0),
             ),
+            **unwatched(),
         )
         for number, partitions in enumerate(tasks)
     ]
@@ -274,7 +276,7 @@ def test_a_missing_topic_is_told_by_the_task_until_it_is_there() -> None:
     consumer, writer = Missing(), Counting()
     seconds = iter(range(10**9))
     task = SinkTask(
-        "task",
+        name="task",
         make_consumer=lambda _: consumer,
         writer=writer,
         check=check_for("select-color"),
@@ -282,6 +284,7 @@ def test_a_missing_topic_is_told_by_the_task_until_it_is_there() -> None:
         budget=MemoryBudget(400_000),
         settings=TaskSettings(("topic", "absent"), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), LetterBound(1, 1.0)),
         clock=lambda: float(next(seconds)),
+        **unwatched(),
     )
     with running(task):
         wait_until(lambda: task.status.report().tries > 1, what="the topic is looked for again")

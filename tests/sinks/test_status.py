@@ -19,7 +19,7 @@ from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.monitor import monitor_app
 from sinks.reporting.prometheus import StateCollector
-from sinks.reporting.states import MEMORY, OPERATOR, PartitionStatus, SinkStatus, TaskStatus
+from sinks.reporting.states import MEMORY, OPERATOR, SinkStatus, TaskStatus
 from tests.sinks.fake_elasticsearch import partition_of
 from tests.support import event
 
@@ -201,13 +201,13 @@ def test_a_failed_task_is_shown_until_the_process_ends(sink: Sink) -> None:
 
 def test_kafka_away_is_unhealthy_even_when_no_partition_is_left(sink: Sink) -> None:
     sink.task.leave(PARTITION)
-    sink.task.kafka_away("Kafka is away: timed out", 1)
+    sink.task.backing_off("kafka", "Kafka is away: timed out", 1)
     sink.clock.now += 5
     status, body = sink.get("/healthz")
     assert status.startswith("503")
     (task,) = json.loads(body)["tasks"]
     assert (task["task"], task["state"], task["reason"]) == ("hdfs/0", "backing off", "Kafka is away: timed out")
-    sink.task.kafka_back()
+    sink.task.goes_on("kafka")
     assert sink.get("/healthz")[0] == "200 OK"
 
 
@@ -309,8 +309,7 @@ def busy() -> Iterator[BusyElasticsearch]:
 def test_bulk_requests_count_documents_and_retries_by_status(sink: Sink, busy: BusyElasticsearch) -> None:
     client = Elasticsearch(busy.url, max_retries=0)
     actions = Actions(IndexNames("clicks", time="timestamp"))
-    status = PartitionStatus(PARTITION, sink.metrics)
-    retry = Retry("task", Backoff(0.001, 0.001), threading.Event(), status)
+    retry = Retry("task", Backoff(0.001, 0.001), threading.Event(), sink.partition)
     partition = partition_of(client, actions=actions, versions=Versions(PARTITION), metrics=sink.metrics)
     with sink.metrics.flush():
         rejected = retry.run(partition.store([batch(4)]))

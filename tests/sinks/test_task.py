@@ -17,11 +17,13 @@ from sinks.dead_letters.producing import DeadLetters
 from sinks.errors import Fatal
 from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
+from sinks.loop.pump import TaskSettings
 from sinks.loop.retry import Backoff, Steps, attempt
 from sinks.loop.storing import StoreQueue
-from sinks.loop.task import SinkTask, TaskSettings
+from sinks.loop.task import SinkTask
 from sinks.loop.workers import Workers
 from sinks.records import Batch, BatchLimits, Partition, Rejected
+from sinks.reporting.metrics import SinkMetrics
 from tests.support import event, wait_until
 
 PARTITION = Partition("topic", 0)
@@ -142,9 +144,14 @@ class ListWriter:
     def close(self) -> None: ...
 
 
+def unwatched() -> dict[str, Any]:
+    """What a task needs besides, where a test does not look at it."""
+    return {"metrics": SinkMetrics(), "control": Control(), "outage": Outage(logging.getLogger(), "the test waits")}
+
+
 def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> SinkTask:
     return SinkTask(
-        "task",
+        name="task",
         make_consumer=lambda on_commit: consumer,
         writer=writer,
         check=check_for("select-color"),
@@ -158,7 +165,7 @@ def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> Sin
             backoff=Backoff(),
             letter_bound=LetterBound(1_000, 0.5),
         ),
-        **options,
+        **{**unwatched(), **options},
     )
 
 

@@ -22,7 +22,6 @@ class Command(FilesCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink, --folder, --older-than, --target-bytes."""
         super().add_arguments(parser)
         which = parser.add_mutually_exclusive_group()
         which.add_argument(

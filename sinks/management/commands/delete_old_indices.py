@@ -28,7 +28,6 @@ class Command(SinkCommand):
     kind = "elasticsearch"
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink, --days, --delete."""
         super().add_arguments(parser)
         parser.add_argument(
             "--days", type=whole(0, _MOST_DAYS), required=True, help="so many days of events are kept, in full"

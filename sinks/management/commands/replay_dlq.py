@@ -51,7 +51,6 @@ class Command(ReportingCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink, --to, --keyed, --reason, --topic, --limit, --dry-run."""
         super().add_arguments(parser)
         parser.add_argument(
             "--to",

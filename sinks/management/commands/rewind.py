@@ -29,7 +29,6 @@ class Command(FilesCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink, --partition, --to, --skip, --yes."""
         super().add_arguments(parser)
         parser.add_argument("--partition", required=True, help="topic and number, for example select-color-0")
         parser.add_argument("--to", type=whole(0), required=True, metavar="OFFSET", help="where to go on")

@@ -38,7 +38,6 @@ class Command(SinkCommand):
     help = "Stores the records of Kafka topics as an entry of SINKS says, until SIGTERM or SIGINT."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink NAME, --metrics-port PORT."""
         super().add_arguments(parser)
         parser.add_argument(
             "--metrics-port",

@@ -23,7 +23,6 @@ class Command(ReportingCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """--sink, --from, --to, --partition."""
         super().add_arguments(parser)
         parser.add_argument("--partition", type=whole(0), help="only this partition (default: all)")
         parser.add_argument(
