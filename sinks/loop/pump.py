@@ -117,8 +117,9 @@ class Pump:
         self.committed = committed
         self._is_opening = True
         self._opened = self._opening_failed = None
-        work = self._storing.writer.open(self.partition, committed)
-        self._storing.openers.start(self._steps(work), self._note_opened)
+        self._storing.openers.start(
+            lambda: self._steps(self._storing.writer.open(self.partition, committed)), self._note_opened
+        )
 
     def opened(self) -> PartitionWriter | None:
         """The writer of the partition once it is taken over, None until then. Raises what taking over raised.
@@ -251,11 +252,12 @@ class Pump:
         with self._storing.metrics.flush():
             # Before the writer commits: what it has committed is never read again.
             await self._deliver([refused for batch in batches for refused in batch.rejected], records)
-            await self._deliver(await writer.store(batches), records)
+            await self._deliver(await writer.store(batches), 0)
 
     async def _deliver(self, rejected: list[Rejected], records: int) -> None:
+        """records: how many the limit of dead letters is told of now, for the first time."""
+        await attempt("delivering dead letters", lambda: self._limit.admit(len(rejected), records))
         if rejected:
-            await attempt("delivering dead letters", lambda: self._limit.admit(len(rejected), records))
             deliver = self._storing.letters.round(self.partition, rejected)
             await attempt("delivering dead letters", deliver)
             self.status.dead_letters(rejected)
