@@ -35,7 +35,7 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
     where = f"SINKS[{name!r}]"
     if not isinstance(entry, dict):
         raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
-    if entry.get("kind") not in KINDS:
+    if not isinstance(entry.get("kind"), str) or entry["kind"] not in KINDS:
         raise ImproperlyConfigured(f"{where}: kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
     kind = KINDS[entry["kind"]]
     if not isinstance(entry.get("target"), dict):

@@ -38,6 +38,7 @@ class StoreQueue:
         self._unfinished: deque[Batch] = deque()  # waiting, being stored, or stored after one that is not yet
         self._stored: set[int] = set()  # first offsets of batches in _unfinished that are stored
         self._working = 0
+        self._is_resting = False
         self._is_leaving = False
         self._error: BaseException | None = None
         self._changed = threading.Condition()
@@ -47,7 +48,7 @@ class StoreQueue:
         with self._changed:
             self._waiting.append(batch)
             self._unfinished.append(batch)
-            if self._working < self._at_once:
+            if self._working < self._at_once and not self._is_resting:
                 self._working += 1
                 self._workers.submit(self._work)
 
@@ -98,12 +99,13 @@ class StoreQueue:
         return group
 
     def _work(self) -> None:
-        """Stores one group, or rests when there is none."""
+        """Stores one group, or rests when there is none and nothing is being stored."""
         with self._changed:
             group = self._next_group()
-            leaves = self._is_leaving and not group
             has_failed = self._error is not None
-        if has_failed:
+            self._is_resting = not group and not has_failed and self._working == 1
+            leaves = self._is_leaving and self._is_resting
+        if has_failed or not (group or self._is_resting):
             self._end(group, None, leaves=leaves)
             return
         steps = self._store(group) if group else self._rest(leaves)
@@ -113,6 +115,7 @@ class StoreQueue:
         """A group is stored, or could not be. The next one has another turn at the workers, behind other partitions."""
         with self._changed:
             self._error = self._error or error
+            self._is_resting = False
             if self._error is None:
                 self._stored.update(batch.first_offset for batch in group)
             is_last = self._working == 1

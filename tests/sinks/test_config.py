@@ -66,6 +66,7 @@ def test_another_sink_is_an_entry() -> None:
         ({**INDEX, "target": {"index": "t-%d"}}, "must have %Y alone"),
         ({**INDEX, "target": {"index": "t", "tombstones": "delete"}}, "needs id 'key'"),
         ({**INDEX, "topics": ["t", "u"], "target": {"index": "t", "id": "key"}}, "id 'key' needs one topic"),
+        ({"kind": ["hdfs"]}, "kind is ['hdfs']; it must be one of"),
         ({"kafka": "elsewhere"}, "kafka is 'elsewhere': KAFKA has no cluster 'elsewhere'; it has default"),
         ({"target": {"path": "/x", "cluster": "c"}}, "target.cluster is 'c': HDFS has no cluster 'c'; it has default"),
         (

@@ -433,6 +433,32 @@ def test_a_partition_is_left_once_what_waits_is_stored() -> None:
     workers.close()
 
 
+def test_a_partition_is_not_left_while_a_group_of_it_is_being_stored() -> None:
+    """Where the order does not matter, another thread may find nothing to store, for one group took everything."""
+    is_free, goes_on = threading.Event(), threading.Event()
+    rests: list[bool] = []
+
+    async def store(batches: list[Batch]) -> None:
+        await attempt("waiting", lambda: goes_on.wait(10))
+
+    async def rest(leaving: bool) -> None:
+        rests.append(goes_on.is_set())
+
+    workers = Workers(2, "test")
+    for _ in range(2):
+        workers.submit(lambda: is_free.wait(10) and None)
+    queue = StoreQueue(workers, lambda b: steps(store(b)), lambda leaving: steps(rest(leaving)), at_once=2, group=2)
+    queue.add(Batch(PARTITION, 10, 0, opened_at=0.0))
+    queue.add(Batch(PARTITION, 20, 0, opened_at=0.0))
+    queue.rest(leaving=True)
+    is_free.set()
+    queue.wait(0.3)
+    goes_on.set()
+    queue.wait(10)
+    workers.close()
+    assert rests == [True]
+
+
 def steps(work: Coroutine[Any, Any, None]) -> Steps[None]:
     """Work of a partition that is not given up."""
     return Steps(work, who="test", backoff=Backoff(), cancelled=threading.Event())
