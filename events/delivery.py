@@ -18,6 +18,7 @@ BREAK_SECONDS = 1.0
 """How long the callers of a topic are told 503 at once after Kafka has not acknowledged it, before one tries again."""
 
 _BROKEN = "Kafka does not acknowledge these events at present"
+_NO_ROOM = "Kafka does not take these events at present, and too many of them wait"
 
 
 class Mode(StrEnum):
@@ -58,11 +59,24 @@ def from_payload(payload: bytes) -> Record:
     return record
 
 
+class Asides(Protocol):
+    """What delivery needs to know of the events that are set aside, because Kafka does not take their topics."""
+
+    @property
+    def aside_topics(self) -> frozenset[str]:
+        """Their topics."""
+
+    @property
+    def full_topics(self) -> frozenset[str]:
+        """Those of the topics of which no more events can be set aside."""
+
+
 class Delivery:
     """Takes records in each mode.
 
-    producer: of the modes accepted and spooled; make_acknowledging: makes another one when it is first needed, that
-    gives a record up before `acknowledge_seconds`, the longest that a caller waits.
+    producer: of the mode accepted; make_acknowledging: makes that of the mode acknowledged when it is first needed,
+    which gives a record up before `acknowledge_seconds`, the longest that a caller waits; spool: of the mode spooled,
+    and for what the mode accepted can't give to the producer.
     """
 
     def __init__(
@@ -70,6 +84,7 @@ class Delivery:
         producer: EventProducer,
         make_acknowledging: Callable[[], EventProducer],
         spool: Spool,
+        asides: Asides,
         *,
         acknowledge_seconds: float,
     ) -> None:
@@ -78,13 +93,17 @@ class Delivery:
         self.acknowledging: EventProducer | None = None
         """The producer of the mode acknowledged, once it was needed."""
         self._spool = spool
+        self._asides = asides
         self._acknowledge_seconds = acknowledge_seconds
         self._breaker = _Breaker(acknowledge_seconds)
         self._lock = threading.Lock()
 
     def take(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
         """See Delivers."""
-        shut = self._breaker.shut({topic for topic, _, _ in records}) if mode is Mode.ACKNOWLEDGED else set()
+        if mode is Mode.ACKNOWLEDGED:
+            shut, reason = frozenset(self._breaker.shut({topic for topic, _, _ in records})), _BROKEN
+        else:
+            shut, reason = self._asides.full_topics, _NO_ROOM
         if not shut:
             return self._deliver(records, mode)
         taken = [index for index, (topic, _, _) in enumerate(records) if topic not in shut]
@@ -92,7 +111,8 @@ class Delivery:
         refusal = self._deliver([records[index] for index in taken], mode) if taken else None
         if refusal is not None:
             refused.update(taken[index] for index in refusal.indexes)
-        return Refusal(sorted(refused), _BROKEN if refusal is None else refusal.reason)
+            reason = refusal.reason
+        return Refusal(sorted(refused), reason) if refused else None
 
     def close(self, timeout: float) -> None:
         """Waits up to `timeout` seconds for the acknowledgements that callers wait for."""
@@ -106,12 +126,14 @@ class Delivery:
             return self.acknowledging
 
     def _deliver(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
-        if mode is Mode.ACCEPTED:
-            left = self._producer.produce_all(records)
-            return self._append(records, left) if left else None
-        if mode is Mode.SPOOLED:
+        if mode is Mode.ACKNOWLEDGED:
+            return self._acknowledge(records)
+        aside = self._asides.aside_topics
+        # What Kafka does not take would wait in the producer's memory, and use up the room of others.
+        if mode is Mode.SPOOLED or (aside and any(topic in aside for topic, _, _ in records)):
             return self._append(records, range(len(records)))
-        return self._acknowledge(records)
+        left = self._producer.produce_all(records)
+        return self._append(records, left) if left else None
 
     def _append(self, records: Sequence[Record], indexes: Sequence[int]) -> Refusal | None:
         try:

@@ -1,27 +1,34 @@
-"""Feeds what lies in the spool to Kafka, in order; adopts the spools of processes that are gone. No Django here.
+"""Feeds what lies in the spools to Kafka, each spool in its order; adopts those of processes that are gone. No Django.
 
-Records of a topic that Kafka does not have (or forbids) are set aside, in a spool of their own, so that they hold up no
-others. That spool is tried now and then; until it is empty, all further records of its topic go to its end.
+No spool waits for another: one thread goes round, hands the next batch of each to Kafka's client, and comes back to it
+when its reports are there. A spool that fails is tried again a little later.
+
+Records of a topic that Kafka does not take (it is missing, forbidden, or has no leader) are set aside, in a spool of
+their own, so that they hold up no others. Now and then the first of them is tried; until that spool is empty, all
+further records of its topic go to its end.
 """
 
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from confluent_kafka import KafkaError, KafkaException, Message
+import msgspec
+from confluent_kafka import KafkaException
 
+from events.batch import Batch
 from events.delivery import from_payload, to_payload
 from events.spool.log import Spool, SpoolFull
 from events.spool.ownership import orphans, release
-from events.spool.reader import SpoolReader
-from kafka_client.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
+from events.spool.reader import SpoolReader, keep_records
+from kafka_client.log import repeating_logger
+from kafka_client.producer import EventProducer, KafkaUnavailable, Record, TopicUnavailable
 
 logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
 BATCH_RECORDS = 2000
 BATCH_BYTES = 1024 * 1024
@@ -29,33 +36,106 @@ ADOPT_SECONDS = 5.0
 """How often it looks for spools of processes that are gone."""
 
 ASIDE_SECONDS = 5.0
-"""How often it tries a topic that Kafka does not have."""
+"""How often it tries a topic that Kafka does not take."""
+
+ASIDE_SHARE = 0.25
+"""Once the events of a topic that are set aside take this part of `max_bytes`, beside the spool, no more are taken."""
 
 _RETRY_SECONDS = 0.5
 _LOOK_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
 
 
-@dataclass
 class _Source:
-    """A spool that is being fed. lock_fd: of an adopted one; batch: what is on its way."""
+    """A spool that is being fed, here that of this process. spool: answers for its bytes."""
 
-    reader: SpoolReader
-    lock_fd: int | None = None
-    batch: "_Batch | None" = None
+    is_probing = False
+    """Whether only the first of its records is tried."""
+
+    def __init__(self, reader: SpoolReader, spool: Spool) -> None:
+        self.reader = reader
+        self.spool = spool
+        self.batch: Batch | None = None
+        """What is on its way."""
+        self.next_look = 0.0
+        """It is left alone until then."""
+
+    def commit(self) -> None:
+        """All that was read is delivered, or kept elsewhere."""
+        self.free(self.reader.commit())
+
+    def free(self, size: int) -> None:
+        """So many bytes are gone."""
+        self.spool.adopt(-size)
+
+    def fail(self) -> None:
+        """Begins again where all was delivered, so that nothing which was read is passed over."""
+        self.batch = None
+        self.reader.rewind()
+        self.next_look = time.monotonic() + _RETRY_SECONDS
+
+    def close(self) -> None:
+        """Ends it; what is not delivered stays for the next process."""
+        if self.batch is not None and not self.batch.undelivered():
+            self.reader.commit()
+
+    def abandon(self) -> None:
+        """In a forked child: lets go of the parent's files."""
+
+
+class _Adopted(_Source):
+    """The spool of a process that is gone. lock_fd: of its folder; spool: that of this process."""
+
+    def __init__(self, folder: Path, lock_fd: int, spool: Spool) -> None:
+        super().__init__(SpoolReader(folder), spool)
+        self._lock_fd = lock_fd
+        self.counted = self.reader.size()
+        """The bytes that count as those of this process."""
+        spool.adopt(self.counted)
+
+    def free(self, size: int) -> None:
+        """See _Source."""
+        size = min(size, self.counted)
+        self.counted -= size
+        super().free(size)
+
+    def fail(self) -> None:
+        """See _Source. It may stay as it is for long, and must not take the room of events that come in."""
+        super().fail()
+        self.free(self.counted)
+
+    def close(self) -> None:
+        """See _Source."""
+        super().close()
+        self.free(self.counted)
+        release(self.reader.folder, self._lock_fd)
+
+    def abandon(self) -> None:
+        """See _Source."""
+        os.close(self._lock_fd)
 
 
 class _Aside(_Source):
-    """Records of a topic that Kafka does not have."""
+    """Records of a topic that Kafka does not take, in a spool of their own."""
 
-    def __init__(self, spool: Spool) -> None:
-        super().__init__(SpoolReader(spool.folder, lambda: spool.end))
-        self.spool = spool
-        self.next_try = time.monotonic() + ASIDE_SECONDS
+    def __init__(self, topic: str, spool: Spool) -> None:
+        super().__init__(SpoolReader(spool.folder, lambda: spool.end), spool)
+        self.topic = topic
+        self.is_probing = True
+        self.next_look = time.monotonic() + ASIDE_SECONDS
+
+    def close(self) -> None:
+        """See _Source."""
+        super().close()
+        self.spool.close()
+
+    def abandon(self) -> None:
+        """See _Source."""
+        self.spool.abandon()
 
 
 class Feeder:
-    """One thread that delivers a batch of records, waits for all reports, and goes on: so their order stays.
+    """One thread that feeds all spools. A batch of a spool is delivered as a whole before its next: so its order stays.
 
     root: the folder of the spools of all processes; spool: that of this one; make_producer: makes a producer with
     reports, for the feeder alone, when there is something to feed.
@@ -67,264 +147,214 @@ class Feeder:
         self._make_producer = make_producer
         self.producer: EventProducer | None = None
         """Its producer, once it was needed."""
-        self._sources = [_Source(SpoolReader(spool.folder, lambda: spool.end))]
+        self._own = _Source(SpoolReader(spool.folder, lambda: spool.end), spool)
+        self._adopted: list[_Adopted] = []
         self._asides: dict[str, _Aside] = {}
         self.fed = 0
         """Records of this process's spool that were delivered, or set aside."""
         self.aside = 0
         """Records that are set aside now."""
+        self.aside_bytes = 0
+        """Bytes on the disk of what is set aside."""
+        self.aside_topics: frozenset[str] = frozenset()
+        """Topics whose records are set aside."""
+        self.full_topics: frozenset[str] = frozenset()
+        """Those of them of which no more can be set aside."""
         self.dropped = 0
-        """Records that were given up, because Kafka will never take them."""
+        """Records that were given up: Kafka will never take them, or they can't be decoded."""
         self._looked_at = 0.0
         self._stopping = threading.Event()
+        self._ended = threading.Event()  # a round of some batch, or the work of the feeder
         self._thread = threading.Thread(target=self._run, name="spool-feeder", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stops feeding."""
         self._stopping.set()
-        self._spool.news.set()
+        self._wake()
         self._thread.join()
 
     def close(self, timeout: float) -> None:
         """After `stop`: waits up to `timeout` seconds for what is on its way, and lets all spools go but its own."""
         if self.producer is not None:
             self.producer.close(0 if self.producer.is_away else timeout)
-        for source in [*self._sources, *self._asides.values()]:
-            if source.batch is not None and not source.batch.undelivered():
-                source.reader.commit()
-        for source in self._sources:
-            if source.lock_fd is not None:
-                release(source.reader.folder, source.lock_fd)
-        for aside in self._asides.values():
-            aside.spool.close()
+        for source in self._sources():
+            try:
+                source.close()
+            except OSError:
+                logger.exception("the spool %s is left as it is, for the next process", source.reader.folder)
 
     def abandon(self) -> None:
         """In a forked child: lets go of the parent's files."""
-        for source in self._sources:
-            if source.lock_fd is not None:
-                os.close(source.lock_fd)
-        for aside in self._asides.values():
-            aside.spool.abandon()
+        for source in self._sources():
+            source.abandon()
+
+    def _sources(self) -> list[_Source]:
+        return [self._own, *self._adopted, *self._asides.values()]
+
+    def _wake(self) -> None:
+        self._ended.set()
+        self._spool.news.set()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self._adopt()
-                self._spool.news.clear()
-                fed = [self._feed(source) for source in list(self._sources)]
-                fed += [self._try(topic, aside) for topic, aside in list(self._asides.items())]
-                if not any(fed):
-                    self._spool.news.wait(_IDLE_SECONDS)
-            except Exception:
-                logger.exception("the spool could not be fed; it is tried again")
-                for source in [*self._sources, *self._asides.values()]:
-                    source.batch = None
-                    source.reader.rewind()  # nothing that was read is passed over
-                self._stopping.wait(_RETRY_SECONDS)
+        while True:
+            self._ended.clear()
+            self._spool.news.clear()
+            if self._stopping.is_set():
+                return
+            self._adopt()
+            for source in self._sources():
+                if time.monotonic() >= source.next_look:
+                    self._feed(source)
+            self._measure_asides()
+            now = time.monotonic()
+            pauses = [source.next_look - now for source in self._sources() if source.next_look > now]
+            # While a batch of the own spool is on its way, new records in it are no reason to wake.
+            event = self._spool.news if self._own.batch is None else self._ended
+            event.wait(min([_IDLE_SECONDS, *pauses]))
 
     def _adopt(self) -> None:
         if time.monotonic() - self._looked_at < ADOPT_SECONDS and self._looked_at:
             return
         self._looked_at = time.monotonic()
-        own = {source.reader.folder for source in [*self._sources, *self._asides.values()]}
-        for folder, lock_fd in orphans(self._root, own):
-            reader = SpoolReader(folder)
-            self._spool.adopt(reader.size())
-            self._sources.append(_Source(reader, lock_fd))
-            logger.info("adopts the spool %s of a process that is gone, %d bytes", folder, reader.size())
+        own = {source.reader.folder for source in self._sources()}
+        try:
+            for folder, lock_fd in orphans(self._root, own):
+                self._adopt_one(folder, lock_fd)
+        except OSError:
+            loop_logger.exception("the spools of processes that are gone can't be looked for in %s", self._root)
 
-    def _feed(self, source: _Source) -> bool:
-        """Delivers one batch; whether there was one."""
+    def _adopt_one(self, folder: Path, lock_fd: int) -> None:
+        try:
+            adopted = _Adopted(folder, lock_fd, self._spool)
+        except OSError:
+            os.close(lock_fd)
+            loop_logger.exception("the spool %s of a process that is gone can't be adopted; it is tried again", folder)
+            return
+        self._adopted.append(adopted)
+        logger.info("adopts the spool %s of a process that is gone, %d bytes", folder, adopted.counted)
+
+    def _feed(self, source: _Source) -> None:
+        """Feeds a spool as far as that goes without waiting."""
+        try:
+            batch = source.batch or self._next_batch(source)
+            if batch is not None and self._send(source, batch) and batch.has_ended:
+                self._end_round(source, batch)
+        except Exception:
+            loop_logger.exception("the spool %s can't be fed; it is tried again", source.reader.folder)
+            source.fail()
+
+    def _next_batch(self, source: _Source) -> Batch | None:
         payloads = source.reader.read(BATCH_RECORDS, BATCH_BYTES)
-        if payloads:
-            batch = source.batch = _Batch([from_payload(payload) for payload in payloads])
-            if not self._deliver(source, batch):
+        if not payloads:
+            source.commit()
+            if source is not self._own:
+                self._end(source)
+            return None
+        batch = source.batch = Batch(self._decode(source, payloads), len(payloads), self._wake)
+        self._set_aside(source, batch, dict.fromkeys(self._asides, ""))
+        batch.begin(only_first=source.is_probing)
+        return batch
+
+    def _decode(self, source: _Source, payloads: Sequence[bytes]) -> list[Record]:
+        """The records of payloads. What can't be decoded is kept in a file for people, and given up."""
+        records: list[Record] = []
+        damaged: list[bytes] = []
+        reason = ""
+        for payload in payloads:
+            try:
+                records.append(from_payload(payload))
+            except msgspec.DecodeError as error:
+                damaged.append(payload)
+                reason = str(error)
+        if damaged:
+            kept = keep_records(source.reader.folder, damaged)
+            self.dropped += len(damaged)
+            logger.error("%d events can't be decoded (%s): not delivered, kept as %s", len(damaged), reason, kept)
+        return records
+
+    def _send(self, source: _Source, batch: Batch) -> bool:
+        """Hands the rest of a round to Kafka's client; False when the client takes no more at present."""
+        if self.producer is None:
+            self.producer = self._make_producer()
+        while batch.unsent and not self._stopping.is_set():
+            index = batch.unsent[0]
+            topic, value, headers = batch.records[index]
+            try:
+                self.producer.produce(topic, value, headers=headers, on_delivery=partial(batch.note, index))
+            except TopicUnavailable as error:
+                batch.fail(index, str(error), is_of_topic=True)
+            except KafkaUnavailable:
+                source.next_look = time.monotonic() + _LOOK_SECONDS
                 return False
+            except KafkaException as error:
+                batch.drop(index, error.args[0])
+            batch.unsent.popleft()
+        return not batch.unsent
+
+    def _end_round(self, source: _Source, batch: Batch) -> None:
+        """Goes on with what the round did not deliver, or says that the batch is delivered."""
+        has_failed = bool(batch.missing or batch.failed)
+        stuck = batch.missing
+        if self.producer is not None and self.producer.is_reached:
+            stuck = batch.failed | stuck  # Kafka is there, so it is these topics that it does not take
+        self._set_aside(source, batch, stuck)
+        if batch.undelivered():
+            if isinstance(source, _Aside):
+                source.is_probing = has_failed
+            if has_failed:
+                source.next_look = time.monotonic() + (ASIDE_SECONDS if source.is_probing else _RETRY_SECONDS)
+            batch.begin(only_first=source.is_probing)
+        else:
             source.batch = None
             self.dropped += batch.dropped
             if isinstance(source, _Aside):
-                self.aside -= len(payloads)
-            elif source.lock_fd is None:
-                self.fed += len(payloads)
-        self._commit(source)
-        if not payloads and source.lock_fd is not None:
-            self._sources.remove(source)
-            self._spool.adopt(-source.reader.size())
-            release(source.reader.folder, source.lock_fd)
-            logger.info("the adopted spool %s is delivered", source.reader.folder)
-        return bool(payloads)
+                source.is_probing = False
+                self.aside -= batch.count
+            elif source is self._own:
+                self.fed += batch.count
+            source.commit()
+        self._wake()  # there is more to send, or to read
 
-    def _commit(self, source: _Source) -> None:
-        freed = source.reader.commit()
-        self._spool.adopt(-freed)
-        if isinstance(source, _Aside):
-            source.spool.adopt(-freed)
+    def _set_aside(self, source: _Source, batch: Batch, topics: Mapping[str, str]) -> None:
+        """Moves the undelivered records of these topics out of a batch; they stay in it when the disk is full.
 
-    def _deliver(self, source: _Source, batch: "_Batch") -> bool:
-        """Tries until all records of a batch are delivered or set aside; False when it ended before."""
-        self._set_aside(source, batch, self._asides.keys() & batch.topics())
-        while undelivered := batch.undelivered():
-            batch.begin(undelivered)
-            for index in undelivered:
-                if not self._produce(batch, index):
-                    return False
-            while not batch.wait(_LOOK_SECONDS):
-                if self._stopping.is_set():
-                    return False
-            if batch.missing and isinstance(source, _Aside):
-                return False
-            self._set_aside(source, batch, batch.missing)
-            if batch.undelivered() and self._stopping.wait(_RETRY_SECONDS):
-                return False
-        return True
-
-    def _produce(self, batch: "_Batch", index: int) -> bool:
-        topic, value, headers = batch.records[index]
-        if self.producer is None:
-            self.producer = self._make_producer()
-        while not self._stopping.is_set():
-            try:
-                self.producer.produce(topic, value, headers=headers, on_delivery=partial(batch.note, index))
-                return True
-            except TopicUnavailable:
-                batch.note_missing(index)
-                return True
-            except KafkaUnavailable:
-                self._stopping.wait(_LOOK_SECONDS)
-            except KafkaException as error:
-                batch.drop(index, error.args[0])
-                return True
-        return False
-
-    def _set_aside(self, source: _Source, batch: "_Batch", topics: Iterable[str]) -> None:
-        """Takes the undelivered records of these topics out of a batch; they stay in it when the disk is full."""
+        topics: with the words in which Kafka refused each.
+        """
         if isinstance(source, _Aside):
             return
-        for topic in topics:
+        for topic, reason in topics.items():
             indexes = [index for index in batch.undelivered() if batch.records[index][0] == topic]
-            payloads = [to_payload(batch.records[index]) for index in indexes]
+            if not indexes:
+                continue
             try:
                 if topic not in self._asides:
-                    self._asides[topic] = _Aside(self._spool.another())
-                    logger.error("Kafka does not have the topic %s, or forbids it: its events are set aside", topic)
-                used = self._asides[topic].spool.used
-                self._asides[topic].spool.append(payloads)
+                    self._asides[topic] = _Aside(topic, self._spool.another())
+                    logger.error("Kafka does not take the events for %s (%s): they are set aside", topic, reason)
+                self._asides[topic].spool.append([to_payload(batch.records[index]) for index in indexes])
             except (SpoolFull, OSError):
-                if not batch.is_held:
-                    batch.is_held = True
-                    logger.exception("events for %s can't be set aside: all others wait for them", topic)
+                loop_logger.exception("events for %s can't be set aside: all others wait for them", topic)
                 continue
-            self._spool.adopt(self._asides[topic].spool.used - used)
             self.aside += len(indexes)
-            batch.end(indexes)
+            batch.hand_over(indexes)
 
-    def _try(self, topic: str, aside: _Aside) -> bool:
-        """Delivers what was set aside once Kafka takes the first record of it, for which nobody waits here."""
-        if aside.batch is None:
-            if time.monotonic() < aside.next_try:
-                return False
-            aside.next_try = time.monotonic() + ASIDE_SECONDS
-            payloads = aside.reader.read(1, BATCH_BYTES)
-            if not payloads:
-                self._let_go(topic, aside)
-                return False
-            aside.batch = _Batch([from_payload(payload) for payload in payloads])
-            aside.batch.begin([0])
-            if not self._produce(aside.batch, 0):
-                return False
-        if not aside.batch.wait(0):
-            return False
-        is_delivered = not aside.batch.undelivered()
-        self.dropped += aside.batch.dropped
-        aside.batch = None
-        if is_delivered:
-            self.aside -= 1
-            self._commit(aside)
-            # All of it before anything else of its topic.
-            while self._feed(aside):
-                pass
-            if not self._stopping.is_set() and aside.batch is None:
-                self._let_go(topic, aside)
-                return True
-        if not self._stopping.is_set():
-            aside.batch = None
-            aside.reader.rewind()
-        return is_delivered
+    def _measure_asides(self) -> None:
+        used = {topic: aside.spool.used for topic, aside in self._asides.items()}
+        self.aside_bytes = sum(used.values())
+        self.aside_topics = frozenset(used)
+        full = frozenset(topic for topic in used if used[topic] >= ASIDE_SHARE * self._spool.max_bytes)
+        for topic in full - self.full_topics:
+            logger.error("events for %s are refused: %d bytes of them are set aside", topic, used[topic])
+        for topic in self.full_topics - full:
+            logger.info("events for %s are taken again", topic)
+        self.full_topics = full
 
-    def _let_go(self, topic: str, aside: _Aside) -> None:
-        del self._asides[topic]
-        self._spool.adopt(-aside.reader.size())
-        aside.spool.close()
-        logger.info("Kafka has the topic %s: what was set aside is delivered", topic)
-
-
-class _Batch:
-    """Records on their way, and what became of each."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        self.records = records
-        self.missing: set[str] = set()
-        """Topics that Kafka does not have, or forbids, as far as was told since `begin`."""
-        self.dropped = 0
-        """How many of them were given up."""
-        self.is_held = False
-        """Whether it was told that it can't go on."""
-        self._is_done = [False] * len(records)
-        self._lock = threading.Lock()
-        self._waiting = 0
-        self._ended = threading.Event()
-
-    def topics(self) -> set[str]:
-        """Those of its records."""
-        return {topic for topic, _, _ in self.records}
-
-    def undelivered(self) -> list[int]:
-        """The records that Kafka has not acknowledged, in order."""
-        return [index for index, is_done in enumerate(self._is_done) if not is_done]
-
-    def begin(self, indexes: Sequence[int]) -> None:
-        """These records are about to be produced."""
-        self.missing = set()
-        self._waiting = len(indexes)
-        self._ended.clear()
-
-    def wait(self, seconds: float) -> bool:
-        """Waits until each record came to its end, either way; whether they did."""
-        return self._ended.wait(seconds)
-
-    def note(self, index: int, error: KafkaError | None, message: Message) -> None:
-        """The delivery report of a record."""
-        if error is None:
-            self._is_done[index] = True
-        elif error.code() in OF_TOPIC:
-            self.note_missing(index)
-            return
-        elif error.code() in HOPELESS:
-            self.drop(index, error)
-            return
-        self._end_one()
-
-    def note_missing(self, index: int) -> None:
-        """Kafka does not have the topic of this record, or forbids it."""
-        self.missing.add(self.records[index][0])
-        self._end_one()
-
-    def end(self, indexes: Sequence[int]) -> None:
-        """These records are somebody else's now."""
-        for index in indexes:
-            self._is_done[index] = True
-
-    def drop(self, index: int, error: KafkaError) -> None:
-        """Kafka will never take this record: better without it than stuck for ever."""
-        logger.error("event not delivered to %s: %s: %r", self.records[index][0], error.str(), self.records[index][1])
-        self._is_done[index] = True
-        with self._lock:
-            self.dropped += 1
-        self._end_one()
-
-    def _end_one(self) -> None:
-        with self._lock:
-            self._waiting -= 1
-            if not self._waiting:
-                self._ended.set()
+    def _end(self, source: _Source) -> None:
+        """An adopted spool, or what was set aside, is delivered."""
+        if isinstance(source, _Aside):
+            del self._asides[source.topic]
+            logger.info("Kafka takes the events for %s: what was set aside is delivered", source.topic)
+        elif isinstance(source, _Adopted):
+            self._adopted.remove(source)
+            logger.info("the adopted spool %s is delivered", source.reader.folder)
+        source.close()

@@ -24,6 +24,7 @@ FAILED = "collector_records_failed"
 KEPT = "collector_records_kept"
 QUEUE = "collector_queue_records"
 ASIDE = "collector_aside_records"
+ASIDE_BYTES = "collector_aside_bytes"
 SPOOL_BYTES = "collector_spool_bytes"
 SPOOL_MAX_BYTES = "collector_spool_max_bytes"
 KAFKA_AWAY = "collector_kafka_away"
@@ -63,7 +64,8 @@ COUNTERS = {
 }
 GAUGES = {
     QUEUE: _Measured("Records in librdkafka's queue."),
-    ASIDE: _Measured("Records in the spool whose topic Kafka does not have, or forbids."),
+    ASIDE: _Measured("Records that are set aside: Kafka does not take those of their topic."),
+    ASIDE_BYTES: _Measured("Bytes on the disk of what is set aside."),
     SPOOL_BYTES: _Measured("Bytes in the spool."),
     SPOOL_MAX_BYTES: _Measured("Bytes that the spool may have."),
     KAFKA_AWAY: _Measured("Processes for which Kafka is away."),

@@ -28,6 +28,10 @@ loop_logger = repeating_logger(__name__)
 # librdkafka looks once a second for records whose time is over; the rest is for their reports.
 TIMEOUT_LEEWAY_SECONDS = 1.5
 
+FEEDING = {**STATISTICS, "linger.ms": 5, "message.timeout.ms": 30_000}
+"""librdkafka options of the producer of the feeder: what a topic has not taken by then, though a broker was heard later
+than REACHED_SECONDS ago, holds up the others no longer."""
+
 BAD_EVENTS_OPTIONS = {"queue.buffering.max.kbytes": 16 * 1024, "message.timeout.ms": 30_000}
 """librdkafka options of the producer of bad events: a topic that is not there must not hold up anything else."""
 
@@ -68,7 +72,7 @@ class ProcessDelivery:
             root,
             self._spool,
             lambda: EventProducer(
-                options, away_seconds=conf.kafka_away_seconds, keep=_stays_in_the_spool, reports=True
+                {**options, **FEEDING}, away_seconds=math.inf, keep=_stays_in_the_spool, reports=True
             ),
         )
         timeout = conf.acknowledge_seconds - TIMEOUT_LEEWAY_SECONDS
@@ -78,6 +82,7 @@ class ProcessDelivery:
             # It never counts Kafka as away: a topic that is stuck must not have the records of all others refused.
             lambda: EventProducer(acknowledging_options, away_seconds=math.inf, reports=True),
             self._spool,
+            self._feeder,
             acknowledge_seconds=conf.acknowledge_seconds,
         )
         self.take = self._delivery.take
@@ -104,7 +109,7 @@ class ProcessDelivery:
         return State(
             is_closed=self.is_closed,
             is_draining=is_draining(self._root, self._started_at),
-            is_kafka_away=self._producer.is_away or not self._producer.is_reached,
+            is_kafka_away=not self._producer.is_reached,
             waiting=self.counts().waiting,
             aside=self._feeder.aside,
             spool_bytes=self._spool.used,
@@ -168,6 +173,7 @@ class ProcessDelivery:
             (metrics.KEPT, own.kept),
             (metrics.QUEUE, sum(count.waiting for count in counts)),
             (metrics.ASIDE, state.aside),
+            (metrics.ASIDE_BYTES, self._feeder.aside_bytes),
             (metrics.SPOOL_BYTES, state.spool_bytes),
             (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),
             (metrics.KAFKA_AWAY, int(state.is_kafka_away)),

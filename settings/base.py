@@ -12,31 +12,22 @@ from zoneinfo import available_timezones
 
 from django.utils.translation import gettext_lazy as _
 from corsheaders.defaults import default_headers
-from environs import Env, EnvError
+from environs import EnvError
+
+from settings.env import Variables
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-env = Env()
-
 VERSION: str = tomllib.loads((BASE_DIR / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
 
-
-def _json(name: str) -> dict[str, Any]:
-    """A variable that holds a JSON object; none is an empty one."""
-    value = env.json(name, {})
-    if not isinstance(value, dict):
-        raise EnvError(f'Environment variable "{name}" invalid: it must be a JSON object')
-    return value
-
-
-env.read_env(os.environ.get("ENV_FILE", str(BASE_DIR / ".env")), recurse=False)
+env = Variables(Path(os.environ.get("ENV_FILE", BASE_DIR / ".env")))
 
 # --- Django ---------------------------------------------------------------------------------------------
 
-SECRET_KEY: str = env.str("SECRET_KEY", "")
+SECRET_KEY: str = env.whole("SECRET_KEY") or ""
 DEBUG = False
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", [])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", [])
+ALLOWED_HOSTS: list[str] = env.texts("ALLOWED_HOSTS", [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.texts("CSRF_TRUSTED_ORIGINS", [])
 
 INSTALLED_APPS = [
     "events",
@@ -90,7 +81,7 @@ TEMPLATES = [
 ]
 
 # Users, sessions, permissions, and how the sinks are doing: events never reach SQL.
-DATABASES = {"default": env.dj_db_url("DATABASE_URL", f"sqlite:///{BASE_DIR / '.devstack' / 'admin.sqlite3'}")}
+DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / '.devstack' / 'admin.sqlite3'}")}
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # The web server and the sinks write to it: they wait for each other for a moment instead of failing.
     DATABASES["default"].setdefault("OPTIONS", {}).update(
@@ -143,6 +134,7 @@ if LOG_LEVEL not in logging.getLevelNamesMapping():
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"repeats": {"()": "kafka_client.log.Repeats"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s: %(message)s"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
@@ -151,6 +143,8 @@ LOGGING = {
         "kafka_client": {"level": LOG_LEVEL},
         "sinks": {"level": LOG_LEVEL},
         "pipeline": {"level": LOG_LEVEL},
+        # While something is away, Django has a line for each request that is answered 503, those of probes included.
+        "django.request": {"filters": ["repeats"]},
         # The hdfs client reports an error that it also raises; the sink logs it once, with partition and offsets.
         "hdfs": {"level": "CRITICAL"},
     },
@@ -163,31 +157,31 @@ LOGGING = {
 KAFKA: dict[str, dict[str, Any]] = {
     "default": {
         "bootstrap.servers": env.str("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092"),
-        **_json("KAFKA_OPTIONS"),
+        **env.json_object("KAFKA_OPTIONS"),
     },
 }
 
 HDFS: dict[str, dict[str, Any]] = {
     "default": {
         # Several NameNodes (high availability) are separated by semicolons.
-        "url": env.str("HDFS_URL", "http://localhost:9870"),
+        "url": env.whole("HDFS_URL", "http://localhost:9870"),
         "user": env.str("HDFS_USER", "hdfs"),
         "timeout_seconds": env.float("HDFS_TIMEOUT_SECONDS", 30.0),
         "auth": env.str("HDFS_AUTH", "insecure"),
-        "token": env.str("HDFS_TOKEN", None),
+        "token": env.whole("HDFS_TOKEN"),
         "ca_certs": env.str("HDFS_CA_CERTS", None),
     },
 }
 
 _elasticsearch_auth: dict[str, Any] = {
-    "api_key": env.str("ELASTICSEARCH_API_KEY", None),
-    "basic_auth": env.list("ELASTICSEARCH_BASIC_AUTH", None, delimiter=":"),
+    "api_key": env.whole("ELASTICSEARCH_API_KEY"),
+    "basic_auth": env.user_and_password("ELASTICSEARCH_BASIC_AUTH"),
     "ca_certs": env.str("ELASTICSEARCH_CA_CERTS", None),
 }
 # Passed to elasticsearch.Elasticsearch as they are.
 ELASTICSEARCH_DSL: dict[str, dict[str, Any]] = {
     "default": {
-        "hosts": env.list("ELASTICSEARCH_URL", ["http://localhost:9200"]),
+        "hosts": env.texts("ELASTICSEARCH_URL", ["http://localhost:9200"]),
         "request_timeout": env.float("ELASTICSEARCH_TIMEOUT_SECONDS", 30.0),
         **{key: value for key, value in _elasticsearch_auth.items() if value},
     },
@@ -203,7 +197,7 @@ EVENTS: dict[str, Any] = {
     "topic": env.str("EVENTS_TOPIC", "select-color"),
     "topic_partitions": env.int("EVENTS_TOPIC_PARTITIONS", 3),
     "topic_replication": env.int("EVENTS_TOPIC_REPLICATION", 1),
-    "colors": env.list("EVENTS_COLORS", ["red", "yellow", "green", "blue"]),
+    "colors": env.texts("EVENTS_COLORS", ["red", "yellow", "green", "blue"]),
     "max_body_bytes": env.int("EVENTS_MAX_BODY_BYTES", 64 * 1024),
     "max_batch_bytes": env.int("EVENTS_MAX_BATCH_BYTES", 1024 * 1024),
     "max_batch_events": env.int("EVENTS_MAX_BATCH_EVENTS", 1000),
@@ -229,23 +223,23 @@ EVENTS: dict[str, Any] = {
     "metrics_path": env.str("EVENTS_METRICS_PATH", str(BASE_DIR / ".devstack" / "metrics")),
     "drain_seconds": env.float("EVENTS_DRAIN_SECONDS", 5.0),
     # Further kinds of events, for example {"page-view": {"type": "shop.events.PageView", "topic": "page-view"}}.
-    "kinds": _json("EVENTS_KINDS"),
+    "kinds": env.json_object("EVENTS_KINDS"),
     # librdkafka options of the producer alone, for example {"acks": "all", "compression.type": "lz4"}.
-    "producer": _json("EVENTS_PRODUCER_OPTIONS"),
+    "producer": env.json_object("EVENTS_PRODUCER_OPTIONS"),
     "kafka_away_seconds": env.float("EVENTS_KAFKA_AWAY_SECONDS", 3.0),
     "flush_seconds": env.float("EVENTS_FLUSH_SECONDS", 10.0),
 }
 
 # The endpoint answers any origin unless origins are named.
 CORS_URLS_REGEX = r"^/api/"
-CORS_ALLOWED_ORIGINS: list[str] = env.list("EVENTS_CORS_ORIGINS", [])
+CORS_ALLOWED_ORIGINS: list[str] = env.texts("EVENTS_CORS_ORIGINS", [])
 CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
 CORS_ALLOW_METHODS = ["GET", "POST", "OPTIONS"]
 CORS_ALLOW_HEADERS = [*default_headers, "content-encoding"]
 CORS_EXPOSE_HEADERS = ["Retry-After"]  # for collect.js on other sites
 
 # What the admin's statistics read at most; docs/settings.md lists the keys.
-CONSOLE: dict[str, Any] = _json("CONSOLE")
+CONSOLE: dict[str, Any] = env.json_object("CONSOLE")
 
 # --- Sinks ------------------------------------------------------------------------------------------------
 
@@ -283,5 +277,5 @@ SINKS: dict[str, dict[str, Any]] = {
             "flush_seconds": env.float("ES_SINK_FLUSH_SECONDS", 1.0),
         },
     },
-    **_json("SINKS"),
+    **env.json_object("SINKS"),
 }

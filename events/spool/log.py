@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
@@ -10,10 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from events.spool.ownership import PRIVATE, make_folder, release
-from events.spool.segments import Position, pack, segment_path
+from events.spool.ownership import make_folder, release
+from events.spool.segments import PRIVATE, Position, pack, segment_path
+from kafka_client.log import repeating_logger
 
 logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
 Fsync = Literal["never", "interval", "always"]
 
@@ -43,9 +46,9 @@ class Spool:
         if fsync != "never":
             _sync_folder(root)
         self.another = partial(
-            Spool, root, max_bytes=max_bytes, segment_bytes=segment_bytes, fsync=fsync, fsync_seconds=fsync_seconds
+            Spool, root, max_bytes=sys.maxsize, segment_bytes=segment_bytes, fsync=fsync, fsync_seconds=fsync_seconds
         )
-        """Makes a second spool of this process, with the same settings."""
+        """Makes a second spool of this process, without a bound, for records that a spool has taken already."""
         self.max_bytes = max_bytes
         self.used = 0
         """Bytes on disk, those of adopted spools included."""
@@ -240,7 +243,7 @@ class Spool:
                 try:
                     os.fsync(self._segment.fd)
                 except OSError:
-                    logger.exception(_NOT_FORCED)
+                    loop_logger.exception(_NOT_FORCED)
 
 
 @dataclass

@@ -10,11 +10,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from events.spool.reader import DAMAGED, SpoolReader
+from events.spool.segments import PRIVATE
 
 logger = logging.getLogger(__name__)
-
-PRIVATE = 0o600
-"""The mode of the files: events may hold personal data."""
 
 _LOCK = "lock"
 _NEW = ".new-"
@@ -56,9 +54,13 @@ def orphans(root: Path, own: Collection[Path]) -> list[tuple[Path, int]]:
 
 def release(folder: Path, lock_fd: int) -> None:
     """Unlocks a folder, for another process to adopt. A folder whose records are all delivered is removed."""
-    if SpoolReader(folder).is_done():
-        shutil.rmtree(folder, ignore_errors=True)
-    os.close(lock_fd)
+    try:
+        if SpoolReader(folder).is_done():
+            shutil.rmtree(folder, ignore_errors=True)
+    except OSError:
+        logger.exception("the spool %s can't be read to its end; it is left to the next process", folder)
+    finally:
+        os.close(lock_fd)
 
 
 def _may_be_orphan(folder: Path) -> bool:

@@ -4,12 +4,14 @@ import logging
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from events.spool.segments import Position, segment_numbers, segment_path, unpack
+from events.spool.segments import PRIVATE, Position, pack, segment_numbers, segment_path, unpack
+from kafka_client.log import repeating_logger
 
 logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
 DAMAGED = "damaged"
 """The folder below the root of the spools that keeps segments in which damaged bytes were found."""
@@ -63,18 +65,22 @@ class SpoolReader:
 
         Returns how many bytes that frees.
         """
-        freed = 0
-        for number in range(self._cursor[0], self._position[0]):
-            path = segment_path(self.folder, number)
-            if path.exists():
-                freed += path.stat().st_size
-                path.unlink()
+        if self._position == self._cursor:
+            return 0
+        delivered = range(self._cursor[0], self._position[0])
+        # The cursor moves first: a segment that can't be removed must not be delivered again and again.
         self._cursor = self._position
         try:
             data = struct.pack("<QQ", *self._cursor)
             _replace(self.folder / "cursor", data + struct.pack("<I", zlib.crc32(data)))
         except OSError:
-            logger.exception("the cursor of %s can't be written: what follows it may be delivered twice", self.folder)
+            loop_logger.exception("the cursor of %s can't be written: records may be delivered twice", self.folder)
+        freed = 0
+        for number in delivered:
+            path = segment_path(self.folder, number)
+            if path.exists():
+                freed += path.stat().st_size
+                path.unlink()
         return freed
 
     def rewind(self) -> None:
@@ -100,6 +106,21 @@ class SpoolReader:
         target = kept / f"{self.folder.name}-{path.name}"
         logger.error("%s can't be read from byte %d on; it is kept as %s", path, start, target)
         _replace(target, path.read_bytes())
+
+
+def keep_records(folder: Path, records: Sequence[bytes]) -> Path:
+    """Appends records of a folder that nobody can decode to a file in DAMAGED, for people to look at; returns its path.
+
+    Raises OSError when they could not be written.
+    """
+    kept = folder.parent / DAMAGED
+    kept.mkdir(exist_ok=True)
+    path = kept / f"{folder.name}-records.log"
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, PRIVATE), "wb") as file:
+        file.write(pack(records))
+        file.flush()
+        os.fsync(file.fileno())
+    return path
 
 
 def _read_bytes(path: Path, start: int, max_bytes: int, limit: int | None) -> tuple[bytes, int]:

@@ -5,6 +5,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+PRIVATE = 0o600
+"""The mode of the files: events may hold personal data."""
+
 Position = tuple[int, int]
 """The number of a segment, and how many bytes from its beginning."""
 

@@ -10,6 +10,7 @@ from sinks.config import cluster_entry
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.user_agents import AddingAgent
+from sinks.urls import check_url
 
 
 class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,10 +74,23 @@ class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 def elasticsearch_cluster(alias: str) -> dict[str, Any]:
     """An entry of settings.ELASTICSEARCH_DSL. Raises ImproperlyConfigured."""
     cluster = cluster_entry("ELASTICSEARCH_DSL", alias)
-    hosts = cluster.get("hosts", [])
-    wrong = [host for host in ([hosts] if isinstance(hosts, str) else hosts) if not str(host).startswith("http")]
-    if wrong or not hosts:
-        raise ImproperlyConfigured(
-            f"ELASTICSEARCH_DSL[{alias!r}]: hosts are {hosts!r}; each must begin with http:// or https://"
-        )
+    where = f"ELASTICSEARCH_DSL[{alias!r}]"
+    hosts = hosts_of(cluster)
+    if not hosts:
+        raise ImproperlyConfigured(f"{where}: hosts are missing")
+    for number, host in enumerate(hosts, 1):
+        try:
+            check_url(host)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{where}: host {number} of {len(hosts)} {error}") from error
+    if not str(cluster.get("api_key") or "").isascii():
+        raise ImproperlyConfigured(f"{where}: api_key must be ASCII, as Elasticsearch encodes it")
+    if cluster.get("api_key") and cluster.get("basic_auth"):
+        raise ImproperlyConfigured(f"{where}: only one of api_key and basic_auth can be used")
     return cluster
+
+
+def hosts_of(cluster: dict[str, Any]) -> list[str]:
+    """The URLs of a cluster."""
+    hosts = cluster.get("hosts") or []
+    return [hosts] if isinstance(hosts, str) else [str(host) for host in hosts]

@@ -15,7 +15,7 @@ from sinks.config import SinkConfig
 from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.compatibility import node_versions
-from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster
+from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster, hosts_of
 from sinks.elasticsearch.notes import RetentionNote, TopicNotes
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.refusals import FirstRefusals
@@ -28,6 +28,7 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import LatestTimes
+from sinks.urls import without_password
 
 
 class ElasticsearchKind(Kind):
@@ -122,8 +123,8 @@ class ElasticsearchKind(Kind):
 
 
 def _server_name(alias: str) -> str:
-    hosts = elasticsearch_cluster(alias)["hosts"]
-    return f"Elasticsearch ({hosts if isinstance(hosts, str) else ', '.join(map(str, hosts))})"
+    hosts = hosts_of(elasticsearch_cluster(alias))
+    return f"Elasticsearch ({', '.join(map(without_password, hosts))})"
 
 
 @translated()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sinks.errors import Fatal, Fenced, Pending, Retriable
 from sinks.files.layout import Layout, OpenFile, flat, unflat
-from sinks.files.store import FileStore, Leased, NotFound
+from sinks.files.store import FileStore, Leased, NotAllowed, NotFound
 from sinks.loop.retry import attempt
 
 logger = logging.getLogger(__name__)
@@ -100,11 +100,10 @@ class LeftOpen:
         there = self._client.lengths(self._record)
         if flat(self._file.final) in there:
             return False
-        if flat(self._file.path) in there or self._client.rename(self._place, self._kept):
+        # Also when it is in the record already: a store without such a rename may have done one half of it.
+        if self._client.rename(self._place, self._kept) or self._client.exists(self._kept):
             return True
-        # Refused: done by an earlier try whose answer was lost, closed by its writer or an earlier owner, or fenced.
-        if self._client.exists(self._kept):
-            return True
+        # Refused: closed by its writer or an earlier owner, or fenced.
         if self._client.exists(self._place) and self._client.exists(self._record):
             raise Retriable(f"the store refuses to rename {self._place} to {self._kept}")
         if self._client.exists(self._final):
@@ -126,11 +125,13 @@ class LeftOpen:
         except Leased as error:
             if is_patient:
                 raise Pending(str(error)) from error
+            # HDFS misses a DataNode that is gone within a minute; a writer that is asleep holds on for ever.
+            logger.info("%s: copies %d bytes: its writer holds on to it", self._place, self._file.length)
+        except NotAllowed:
+            self._tell_cut()
         else:
             text = f"the store is cutting {self._kept} to {self._file.length} bytes"
             raise Pending(text) if is_patient else Retriable(text)
-        # HDFS misses a DataNode that is gone within a minute; a writer that is asleep holds on to the file for ever.
-        logger.info("%s: copies %d bytes: its writer holds on to it", self._place, self._file.length)
         return self._copy()
 
     def _tell_cut(self) -> None:

@@ -75,8 +75,8 @@ class FileStore(Protocol):
     def truncate(self, path: str, length: int) -> bool:
         """Cuts a file to a length in bytes; False while the store is still at it: ask again.
 
-        True says that nobody can write to it any more, too. Raises NotFound, Leased while someone may, Fatal when it is
-        shorter.
+        True says that nobody can write to it any more, too. Raises NotFound, Leased while someone may, NotAllowed where
+        the store can't know that (then a copy takes the file's place), Fatal when it is shorter.
         """
 
     def copy(self, source: str, length: int, destination: str) -> None:

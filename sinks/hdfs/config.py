@@ -6,6 +6,7 @@ from django.core.exceptions import ImproperlyConfigured
 from sinks.config import cluster_entry
 from sinks.files.config import FilesTarget
 from sinks.hdfs.webhdfs import HdfsCluster
+from sinks.urls import check_url
 
 
 class HdfsTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,6 +22,12 @@ class HdfsTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=T
 def hdfs_cluster(alias: str) -> HdfsCluster:
     """An entry of settings.HDFS. Raises ImproperlyConfigured naming what is wrong."""
     try:
-        return msgspec.convert(cluster_entry("HDFS", alias), HdfsCluster)
+        cluster = msgspec.convert(cluster_entry("HDFS", alias), HdfsCluster)
     except msgspec.ValidationError as error:
         raise ImproperlyConfigured(f"HDFS[{alias!r}]: {error}") from error
+    for number, url in enumerate(cluster.urls, 1):
+        try:
+            check_url(url)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"HDFS[{alias!r}]: url {number} of {len(cluster.urls)} {error}") from error
+    return cluster

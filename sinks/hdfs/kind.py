@@ -18,6 +18,7 @@ from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.kind import BrowsedFiles, Health, Server
 from sinks.reporting.metrics import SinkMetrics
+from sinks.urls import without_password
 
 
 class HdfsKind(FileKind):
@@ -40,7 +41,7 @@ class HdfsKind(FileKind):
         return HdfsStore(hdfs_cluster(sink.target.cluster), connections=connections, metrics=metrics)
 
     def places(self, sink: SinkConfig) -> set[str]:
-        return {url.rstrip("/").lower() for url in hdfs_cluster(sink.target.cluster).url.split(";")}
+        return {url.rstrip("/").lower() for url in hdfs_cluster(sink.target.cluster).urls}
 
     def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
         clusters = [hdfs_cluster(alias) for alias in dict.fromkeys(sink.target.cluster for sink in sinks)]
@@ -56,7 +57,7 @@ class HdfsKind(FileKind):
 
 
 def _server_name(cluster: HdfsCluster) -> str:
-    return f"HDFS ({cluster.url})"
+    return f"HDFS ({';'.join(map(without_password, cluster.urls))})"
 
 
 def _hasty(cluster: HdfsCluster, seconds: float) -> HdfsCluster:

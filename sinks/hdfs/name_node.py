@@ -25,7 +25,7 @@ def ask_name_node(cluster: HdfsCluster) -> NameNode:
     query = {"qry": "Hadoop:service=NameNode,name=NameNodeInfo"}
     _client, session = web_client(cluster, connections=1)
     with session:
-        answer = session.get(f"{cluster.url.partition(';')[0]}/jmx", params=query, timeout=cluster.timeout_seconds)
+        answer = session.get(f"{cluster.urls[0]}/jmx", params=query, timeout=cluster.timeout_seconds)
         answer.raise_for_status()
         beans = answer.json()["beans"]
     if not beans:

@@ -16,6 +16,7 @@ from requests.adapters import HTTPAdapter
 
 from sinks.errors import Fatal, Retriable
 from sinks.files.store import Leased, NoPath, NotEmpty, NotFound
+from sinks.urls import without_password
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,7 +74,7 @@ def _short(error: BaseException) -> str:
     """The innermost reason of a requests exception, without its object addresses."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
-    return f"{type(error).__name__}: {str(error).split('>: ')[-1]}"
+    return without_password(f"{type(error).__name__}: {str(error).split('>: ')[-1]}")
 
 
 class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -92,6 +93,11 @@ class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """A delegation token of Hadoop."""
     ca_certs: str | None = None
     """The path of the CA certificates for https."""
+
+    @property
+    def urls(self) -> list[str]:
+        """Those of all NameNodes."""
+        return self.url.split(";")
 
 
 class _Operations(hdfs.Client):  # type: ignore[misc]

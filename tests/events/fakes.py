@@ -1,12 +1,15 @@
-"""Stands in for Kafka in tests of the doors."""
+"""Stands in for Kafka: for what the doors collect, and as the producer of delivery and feeder."""
 
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
 
 from events.counters import Counters
 from events.delivery import Mode, Refusal
-from kafka_client.producer import DeliveryCounts, Record
+from kafka_client.producer import DeliveryCounts, Record, TopicUnavailable
 
 
 class FakeDelivery:
@@ -54,3 +57,55 @@ class FakeDelivery:
     @property
     def events(self) -> list[dict[str, Any]]:
         return [json.loads(value) for _, value, _ in self.taken]
+
+
+class FakeProducer:
+    """A producer that delivers at once.
+
+    missing: topics that Kafka does not have: it says so at once, or, with `code`, in the report. silent: topics whose
+    records have no report before `time_out`. A value longer than `largest` is never taken.
+    """
+
+    is_away = False
+    largest = 1000
+
+    def __init__(self, *missing: str, code: int | None = None) -> None:
+        self.missing = set(missing)
+        self.code = code
+        self.silent: set[str] = set()
+        self.is_reached = True
+        self.asked: list[str] = []
+        self.delivered: list[tuple[str, bytes]] = []
+        self._waiting: list[Callable[..., None]] = []
+        self._lock = threading.Lock()
+
+    def produce(self, topic: str, value: bytes, *, headers: Any, on_delivery: Callable[..., None]) -> None:
+        with self._lock:
+            self.asked.append(topic)
+            if len(value) > self.largest:
+                raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
+            if topic in self.missing and self.code is None:
+                raise TopicUnavailable("Unknown topic")
+            if topic in self.silent:
+                self._waiting.append(on_delivery)
+                return
+            if topic not in self.missing:
+                self.delivered.append((topic, value))
+        on_delivery(KafkaError(self.code) if topic in self.missing else None, None)
+
+    def produce_all(self, records: Sequence[Record]) -> list[int]:
+        with self._lock:
+            left = [index for index, (topic, _, _) in enumerate(records) if topic in self.missing]
+            self.delivered += [(topic, value) for topic, value, _ in records if topic not in self.missing]
+        return left
+
+    def time_out(self) -> int:
+        """Gives the records that wait back; returns how many."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        for on_delivery in waiting:
+            on_delivery(KafkaError(KafkaError._MSG_TIMED_OUT), None)
+        return len(waiting)
+
+    def close(self, timeout: float) -> None:
+        pass

@@ -1,52 +1,29 @@
 """The mode acknowledged: what one topic lacks is no matter of another."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
 
 from events import delivery as delivery_module
 from events.delivery import Delivery, Mode
 from events.spool.log import Spool
-from kafka_client.producer import TopicUnavailable
+from tests.events.fakes import FakeProducer
 from tests.support import wait_until
 
-LARGEST = 1000
 
-
-class Kafka:
-    """A producer that lacks some topics, gives no report for others, and takes no large record."""
-
-    def __init__(self) -> None:
-        self.missing: set[str] = set()
-        self.silent: set[str] = set()
-        self.asked: list[str] = []
-
-    def produce(self, topic: str, value: bytes, *, headers: Any, on_delivery: Callable[..., None]) -> None:
-        self.asked.append(topic)
-        if len(value) > LARGEST:
-            raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
-        if topic in self.missing:
-            raise TopicUnavailable("Unknown topic")
-        if topic not in self.silent:
-            on_delivery(None, None)
-
-    def close(self, timeout: float) -> None:
-        pass
+@pytest.fixture
+def kafka() -> FakeProducer:
+    return FakeProducer()
 
 
 @pytest.fixture
-def kafka() -> Kafka:
-    return Kafka()
-
-
-@pytest.fixture
-def delivery(kafka: Kafka, tmp_path: Path) -> Iterator[Delivery]:
+def delivery(kafka: FakeProducer, tmp_path: Path) -> Iterator[Delivery]:
     spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=4096, fsync="never")
-    yield Delivery(kafka, lambda: kafka, spool, acknowledge_seconds=0.3)  # type: ignore[arg-type, return-value]
+    asides = SimpleNamespace(aside_topics=frozenset(), full_topics=frozenset())
+    yield Delivery(kafka, lambda: kafka, spool, asides, acknowledge_seconds=0.3)  # type: ignore[arg-type, return-value]
     spool.close()
 
 
@@ -56,7 +33,7 @@ def refused(delivery: Delivery, *topics: str, value: bytes = b"{}") -> list[int]
 
 
 @pytest.mark.parametrize("fault", ["missing", "silent"])
-def test_a_topic_that_is_not_acknowledged_is_refused_alone(delivery: Delivery, kafka: Kafka, fault: str) -> None:
+def test_a_topic_that_is_not_acknowledged_is_refused_alone(delivery: Delivery, kafka: FakeProducer, fault: str) -> None:
     getattr(kafka, fault).add("stuck")
     assert refused(delivery, "stuck") == [0]
     assert refused(delivery, "other") == []
@@ -64,7 +41,7 @@ def test_a_topic_that_is_not_acknowledged_is_refused_alone(delivery: Delivery, k
 
 
 def test_while_a_topic_is_broken_its_callers_and_those_beside_them_do_not_wait(
-    delivery: Delivery, kafka: Kafka
+    delivery: Delivery, kafka: FakeProducer
 ) -> None:
     kafka.silent.add("stuck")
     assert refused(delivery, "stuck") == [0]
@@ -75,7 +52,7 @@ def test_while_a_topic_is_broken_its_callers_and_those_beside_them_do_not_wait(
 
 
 def test_a_topic_that_is_acknowledged_again_is_taken_again(
-    delivery: Delivery, kafka: Kafka, monkeypatch: pytest.MonkeyPatch
+    delivery: Delivery, kafka: FakeProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(delivery_module, "BREAK_SECONDS", 0.05)
     kafka.missing.add("stuck")
@@ -86,5 +63,5 @@ def test_a_topic_that_is_acknowledged_again_is_taken_again(
 
 
 def test_a_record_that_kafka_never_takes_is_refused_alone(delivery: Delivery) -> None:
-    assert refused(delivery, "t", value=b"x" * (LARGEST + 1)) == [0]
+    assert refused(delivery, "t", value=b"x" * (FakeProducer.largest + 1)) == [0]
     assert refused(delivery, "t") == []

@@ -1,7 +1,5 @@
 """The feeder passes nothing over, whatever goes wrong on the way."""
 
-import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,34 +10,22 @@ from events import feeder as feeder_module
 from events.delivery import to_payload
 from events.feeder import Feeder
 from events.spool.log import Spool
-from kafka_client.producer import TopicUnavailable
+from tests.events.fakes import FakeProducer
 from tests.support import wait_until
 
 
-class Fake:
-    """What all producers have."""
-
-    is_away = False
-
-    def close(self, timeout: float) -> None:
-        pass
-
-
-class Kafka(Fake):
-    """A producer that delivers at once, after as many unexpected errors as it is told."""
+class Kafka(FakeProducer):
+    """A producer that, after its first records, has as many unexpected errors as it is told."""
 
     def __init__(self, errors: int) -> None:
+        super().__init__()
         self.errors = errors
-        self.delivered: list[bytes] = []
-        self._lock = threading.Lock()
 
-    def produce(self, topic: str, value: bytes, *, headers: Any, on_delivery: Callable[..., None]) -> None:
-        with self._lock:
-            if len(self.delivered) >= 3 and self.errors:
-                self.errors -= 1
-                raise RuntimeError("unexpected")
-            self.delivered.append(value)
-        on_delivery(None, None)
+    def produce(self, topic: str, value: bytes, **options: Any) -> None:
+        if len(self.delivered) >= 3 and self.errors:
+            self.errors -= 1
+            raise RuntimeError("unexpected")
+        super().produce(topic, value, **options)
 
 
 def test_an_unexpected_error_costs_a_repeat_and_no_event(tmp_path: Path) -> None:
@@ -52,30 +38,12 @@ def test_an_unexpected_error_costs_a_repeat_and_no_event(tmp_path: Path) -> None
     feeder.stop()
     feeder.close(0)
     spool.close()
-    assert set(kafka.delivered) == set(values)
+    assert {value for _, value in kafka.delivered} == set(values)
     assert list(tmp_path.iterdir()) == []
 
 
-class Topics(Fake):
-    """A producer that lacks some topics: it says so at once or in the report, as Kafka's client does."""
-
-    def __init__(self, *missing: str, error: int | None = None) -> None:
-        self.missing = set(missing)
-        self.error = error
-        self.delivered: list[tuple[str, bytes]] = []
-
-    def produce(self, topic: str, value: bytes, *, headers: Any, on_delivery: Callable[..., None]) -> None:
-        if topic not in self.missing:
-            self.delivered.append((topic, value))
-            on_delivery(None, None)
-        elif self.error is None:
-            raise TopicUnavailable
-        else:
-            on_delivery(KafkaError(self.error), None)
-
-
 @pytest.mark.parametrize(
-    "error",
+    "code",
     [
         None,
         KafkaError._UNKNOWN_TOPIC,
@@ -84,13 +52,13 @@ class Topics(Fake):
     ],
 )
 def test_a_topic_that_kafka_does_not_have_holds_up_no_other_and_loses_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: int | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, code: int | None
 ) -> None:
     monkeypatch.setattr(feeder_module, "ASIDE_SECONDS", 0.05)
     spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=64 * 1024, fsync="never")
     records = [("missing" if number % 3 == 0 else "t", b"%d" % number) for number in range(60)]
     wanted = {name: [record for record in records if record[0] == name] for name in ("missing", "t")}
-    kafka = Topics("missing", error=error)
+    kafka = FakeProducer("missing", code=code)
     feeder = Feeder(tmp_path, spool, lambda: kafka)  # type: ignore[arg-type, return-value]
     for topic, value in records[:30]:
         spool.append([to_payload((topic, value, None))])
@@ -108,11 +76,11 @@ def test_a_topic_that_kafka_does_not_have_holds_up_no_other_and_loses_nothing(
     spool.close()
     assert kafka.delivered == wanted["t"] + wanted["missing"]
     assert list(tmp_path.iterdir()) == []
-    assert sum("does not have the topic missing" in message for message in caplog.messages) == 1
+    assert sum("does not take the events for missing" in message for message in caplog.messages) == 1
 
 
 def test_what_is_set_aside_is_fed_by_the_next_process(tmp_path: Path) -> None:
-    processes = [Topics("missing"), Topics("missing"), Topics()]
+    processes = [FakeProducer("missing"), FakeProducer("missing"), FakeProducer()]
     for kafka in processes:
         spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=4096, fsync="never")
         feeder = Feeder(tmp_path, spool, lambda kafka=kafka: kafka)  # type: ignore[arg-type, misc]

@@ -185,8 +185,8 @@ def statistics(silent_seconds: float, state: str = "UP") -> str:
     return json.dumps({"name": "x", "brokers": {"a": broker, "b": {"state": "DOWN", "rxidle": -1}}})
 
 
-def test_a_broker_that_was_heard_lately_is_reached_and_one_that_is_silent_is_not(make: Any) -> None:
-    producer = make()
+def test_a_broker_that_was_heard_lately_is_reached_and_one_that_is_silent_is_not(make: Any, silent: str) -> None:
+    producer = make(bootstrap_servers=silent)
     assert not producer.is_reached
     producer._note_statistics(statistics(REACHED_SECONDS + 1))
     assert not producer.is_reached
@@ -194,6 +194,23 @@ def test_a_broker_that_was_heard_lately_is_reached_and_one_that_is_silent_is_not
     assert producer.is_reached
     assert (producer.statistics.broker_microseconds, producer.statistics.queue_microseconds) == (7, 5)
     producer._note_statistics(statistics(0, state="TRY_CONNECT"))  # between two connections it is still "lately"
+    assert producer.is_reached
+
+
+def test_after_an_absence_a_broker_must_be_heard_again(make: Any) -> None:
+    producer = make()
+    wait_until(lambda: producer.is_away, seconds=10)
+    producer._note_statistics(statistics(REACHED_SECONDS - 5))
+    assert not producer.is_reached
+    producer._note_statistics(statistics(0))
+    assert producer.is_reached
+
+
+def test_a_topic_that_is_stuck_is_no_absence_of_kafka(make: Any, kept: Any, silent: str) -> None:
+    producer = make(keep=kept.keep, away_seconds=0.1, bootstrap_servers=silent)
+    producer.produce("t", b"{}")
+    wait_until(lambda: producer.is_away and kept.records, what="the spool")
+    producer._note_statistics(statistics(0))  # other topics have their answers
     assert producer.is_reached
 
 

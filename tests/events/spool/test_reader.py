@@ -53,6 +53,25 @@ def test_what_was_read_but_not_committed_is_read_again(make: Callable[..., Spool
     assert read_all(SpoolReader(spool.folder)) == written
 
 
+def test_a_segment_that_can_not_be_removed_is_not_read_again(
+    make: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make()
+    fill(spool, 500)
+    reader = own_reader(spool)
+    read_all(reader)
+
+    def fails(*_: Any) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", fails)
+        with pytest.raises(OSError, match="denied"):
+            reader.commit()
+    reader.rewind()
+    assert read_all(reader) == read_all(SpoolReader(spool.folder)) == []
+
+
 def test_a_cursor_that_can_not_be_written_costs_a_repeat_alone(
     make: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,10 @@
+"""Where a folder sink stores."""
+
+from sinks.files.config import FilesTarget
+
+
+class FolderTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `target` of a folder sink: a folder on a local disk or a mounted share."""
+
+    def __str__(self) -> str:
+        return f"folder {self.path}"

@@ -1,0 +1,74 @@
+"""The kind of sink that stores files in a folder of a local disk or a mounted share."""
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+
+from sinks.config import SinkConfig
+from sinks.errors import Retriable
+from sinks.file_kind import FileKind, layout_of
+from sinks.files.store import FileStore
+from sinks.folder.browser import FolderBrowser
+from sinks.folder.config import FolderTarget
+from sinks.folder.store import FolderStore
+from sinks.kind import BrowsedFiles, Health, Server
+from sinks.reporting.metrics import SinkMetrics
+
+
+class FolderKind(FileKind):
+    """Files in a folder."""
+
+    name = "folder"
+    title = "Folder"
+    target = FolderTarget
+
+    def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:
+        """The operating system's files."""
+        return FolderStore(sink.target.path, metrics)
+
+    def places(self, sink: SinkConfig) -> set[str]:
+        """The machine's folders, which are one place."""
+        return {"folders"}
+
+    def prepare(self, sink: SinkConfig) -> Iterator[str]:
+        """Makes the folder. Nothing else ever makes it: a share that is not mounted must not be written beneath."""
+        was_missing = FolderStore(sink.target.path).prepare()
+        yield f"Folder {sink.target.path}: {'made' if was_missing else 'there already'}"
+
+    def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
+        """A folder is asked like a server, for a share may be away."""
+        paths = dict.fromkeys(sink.target.path for sink in sinks)
+        return [Server(_server_name(path), partial(_health, path)) for path in paths]
+
+    def files(self, sink: SinkConfig) -> BrowsedFiles:
+        """The same folder."""
+        path = sink.target.path
+        return BrowsedFiles(_server_name(path), path, layout_of(sink), lambda timeout, connections: FolderBrowser(path))
+
+
+def _server_name(path: str) -> str:
+    return f"Folder ({path})"
+
+
+def _health(path: str, timeout: float) -> Health:
+    """How much room there is. A share that is away may never answer, so another thread asks. Raises Retriable."""
+    answer: list[os.statvfs_result | OSError] = []
+
+    def ask() -> None:
+        try:
+            answer.append(os.statvfs(path))
+        except OSError as error:
+            answer.append(error)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(timeout)
+    found = answer[0] if answer else TimeoutError(0, f"no answer within {timeout:g} s")
+    if isinstance(found, OSError):
+        raise Retriable(f"{path}: {found.strerror}", reason="unreachable")
+    free = found.f_bavail * found.f_frsize
+    return Health(None, _("{size} free").format(size=filesizeformat(free)))
