@@ -9,7 +9,6 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds, largest_batch
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import client_logger
-from sinks.config import SinkConfig
 from sinks.errors import Fatal, Retriable
 from sinks.registry import kind_of, sinks
 
@@ -33,9 +32,15 @@ def set_up(*, add_partitions: bool = False) -> Iterator[str]:
     for cluster, names in topics.items():
         own = collected if cluster == events.kafka else set()
         yield from _make_topics(cluster, sorted(names), events, collected=own, add_partitions=add_partitions)
+    failures = []
     for sink in sinks().values():
-        yield from _prepare_target(sink)
+        try:
+            yield from kind_of(sink).prepare(sink)
+        except (Fatal, Retriable) as error:
+            failures.append(f"SINKS[{sink.name!r}]: {error}")  # a store that is away keeps none of the others waiting
     yield from _check_sizes(sorted(collected), events)
+    if failures:
+        raise SetupError("\n".join(failures))
 
 
 def _make_topics(
@@ -112,10 +117,3 @@ def _check_sizes(topics: list[str], events: EventsSettings) -> Iterator[str]:
                 f"would refuse for good: raise it, or set message.max.bytes in EVENTS_PRODUCER_OPTIONS to {limit} and "
                 f"EVENTS_MAX_EVENT_BYTES to {limit - RECORD_OVERHEAD} at most"
             )
-
-
-def _prepare_target(sink: SinkConfig) -> Iterator[str]:
-    try:
-        yield from kind_of(sink).prepare(sink)
-    except (Fatal, Retriable) as error:
-        raise SetupError(f"SINKS[{sink.name!r}]: {error}") from error

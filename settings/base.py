@@ -244,7 +244,7 @@ CONSOLE: dict[str, Any] = env.json_object("CONSOLE")
 # --- Sinks ------------------------------------------------------------------------------------------------
 
 # A sink is an entry here; the keys are described in docs/settings.md. The variable SINKS (a JSON object)
-# adds entries or replaces one of these by its name.
+# adds entries, replaces one of these by its name, or removes one that it gives as null.
 SINKS: dict[str, dict[str, Any]] = {
     "hdfs": {
         "kind": "hdfs",
@@ -279,3 +279,4 @@ SINKS: dict[str, dict[str, Any]] = {
     },
     **env.json_object("SINKS"),
 }
+SINKS = {name: entry for name, entry in SINKS.items() if entry is not None}

@@ -30,7 +30,7 @@ DEVSTACK = {
     "elasticsearch_heap": env.str("DEVSTACK_ELASTICSEARCH_HEAP", "1g"),
 }
 
-if env.int("ES_SINK_REPLICAS", None) is None:
+if env.int("ES_SINK_REPLICAS", None) is None and "elasticsearch" in SINKS:
     SINKS["elasticsearch"]["target"]["replicas"] = 0  # devstack's Elasticsearch is one node
 
 # Unless told otherwise, use the servers that devstack runs.

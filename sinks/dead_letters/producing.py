@@ -23,9 +23,11 @@ PRODUCER_OPTIONS = {
 """librdkafka options of the producer of dead letters."""
 
 _ROUND_SECONDS = 10.0
-_ANSWER_SECONDS = 0.1  # an answer that takes longer is asked for again, without holding a thread
+# The first try waits so long for the answer, which takes some milliseconds as a rule. Later tries hold no thread: those
+# of many partitions whose dead letters are stuck would leave the others little of the threads that store.
+_ANSWER_SECONDS = 0.1
 ORIGIN = "dlq."
-"""What the headers that tell of a dead letter's origin begin with."""
+"""The prefix of the headers that say where a dead letter came from."""
 
 
 class DeadLetters:
@@ -91,18 +93,20 @@ class Round:
         self._topic = topic
         self._missing = list(letters)
         self._error = ""
+        self._answer_seconds = _ANSWER_SECONDS
         self._changed = threading.Condition()
         self._deadline = time.monotonic() + _ROUND_SECONDS
 
     def deliver(self) -> None:
         """Returns once Kafka has acknowledged every letter.
 
-        Raises Pending while Kafka is at it, Retriable when some have not arrived for long; to be called again.
+        Raises Pending while answers of Kafka are due, Retriable when some have not come for long; then call it again.
         """
         with self._changed:
             if self._missing:
                 self._send()
-                self._changed.wait_for(lambda: not self._missing, _ANSWER_SECONDS)
+                self._changed.wait_for(lambda: not self._missing, self._answer_seconds)
+                self._answer_seconds = 0.0
             if not self._missing:
                 return
             text = f"{len(self._missing)} dead letters to {self._topic}: {self._error or 'no answer'}"

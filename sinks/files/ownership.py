@@ -20,6 +20,9 @@ from sinks.loop.retry import attempt
 
 logger = logging.getLogger(__name__)
 
+_COMPLETE = "c-"
+"""The prefix of the epochs of owners that leave a record of every offset that they commit, as versions from 0.2 do."""
+
 _OLD_RECORDS = 8
 """So many records that are rolled forward are kept before they are removed together."""
 
@@ -139,7 +142,7 @@ class Ownership:
 
     def _begin(self) -> None:
         # A new name for each try: a request of an earlier one that is still under way can't bring a fenced one back.
-        self._epoch = uuid.uuid4().hex
+        self._epoch = _COMPLETE + uuid.uuid4().hex
         self._own = f"{self._layout.committed}/{self._epoch}"
         self._client.make_folders(self._own)
 
@@ -235,6 +238,9 @@ class Ownership:
     def _fence_others(self) -> list[str]:
         while True:
             for epoch in self._others():
+                if not epoch.startswith(_COMPLETE):
+                    # Before its records are taken: whoever takes over after a crash in between must know it, too.
+                    self._client.delete(self._layout.agreed)
                 self._absorb(f"{self._layout.committed}/{epoch}")
             records = sorted(self._client.names(self._own))
             # The second look proves that no later owner was taking records out of the own folder during the first.

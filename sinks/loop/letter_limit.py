@@ -19,6 +19,15 @@ class LetterBound:
     share: float
 
 
+@dataclass
+class _Second:
+    """What was admitted within a second from `begin` on."""
+
+    begin: float
+    records: int = 0
+    letters: int = 0
+
+
 class LetterLimit:
     """Holds the dead letters of one partition back while the last minute had too many. Several threads may use it."""
 
@@ -26,20 +35,20 @@ class LetterLimit:
         self._bound = bound
         self._clock = clock
         self._lock = threading.Lock()
-        self._last_minute: deque[tuple[float, int, int]] = deque()
+        self._last_minute: deque[_Second] = deque()
 
     def admit(self, letters: int, records: int) -> None:
         """Raises Retriable while these dead letters are too many. The first ones of a minute always pass.
 
-        letters: of so many records that are stored together.
+        To be told of every record once, also of those that are stored together without a dead letter among them.
         """
         with self._lock:
             now = self._clock()
-            while self._last_minute and now - self._last_minute[0][0] > _WINDOW_SECONDS:
+            while self._last_minute and now - self._last_minute[0].begin > _WINDOW_SECONDS:
                 self._last_minute.popleft()
-            letters_before = sum(entry[2] for entry in self._last_minute)
-            records_before = sum(entry[1] for entry in self._last_minute)
-            too_many = letters_before and letters_before + letters > self._bound.per_minute
+            letters_before = sum(second.letters for second in self._last_minute)
+            records_before = sum(second.records for second in self._last_minute)
+            too_many = letters and letters_before and letters_before + letters > self._bound.per_minute
             if too_many and letters_before + letters > self._bound.share * (records_before + records):
                 raise Retriable(
                     f"{letters_before} of {records_before} records of the last minute became dead letters, and "
@@ -47,4 +56,7 @@ class LetterLimit:
                     f"dead_letter_share {self._bound.share:g}): is the sink's `event` or the index's mapping wrong?",
                     reason="dead_letters",
                 )
-            self._last_minute.append((now, records, letters))
+            if not self._last_minute or now - self._last_minute[-1].begin >= 1:
+                self._last_minute.append(_Second(now))
+            self._last_minute[-1].records += records
+            self._last_minute[-1].letters += letters

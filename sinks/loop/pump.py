@@ -68,7 +68,7 @@ class Pump:
 
     paused: why the task does not read it now, or empty; position: records below this offset were read; fell_back: the
     consumer has given one of those again; end: the offset at which the consumer found no more to read; stored: every
-    record below this offset is stored; committed: what Kafka was told.
+    record below this offset is stored; committed: the offset that was last committed to Kafka.
     """
 
     def __init__(
@@ -117,8 +117,9 @@ class Pump:
         self.committed = committed
         self._is_opening = True
         self._opened = self._opening_failed = None
-        work = self._storing.writer.open(self.partition, committed)
-        self._storing.openers.start(self._steps(work), self._note_opened)
+        self._storing.openers.start(
+            lambda: self._steps(self._storing.writer.open(self.partition, committed)), self._note_opened
+        )
 
     def opened(self) -> PartitionWriter | None:
         """The writer of the partition once it is taken over, None until then. Raises what taking over raised.
@@ -201,11 +202,11 @@ class Pump:
             logger.debug("%s: stores %s", self._storing.who, batch)
             self._queue.add(batch)
 
-    def pass_marks(self) -> None:
-        """Behind the last record that was read only marks of transactions are left: nothing of them is to be stored.
+    def pass_markers(self) -> None:
+        """Goes on behind markers of transactions at the end of the partition, which are offsets without records.
 
-        They are stored as a batch without records, for the store must agree with Kafka on how far the sink is. The
-        position stays, should a record come up there all the same.
+        The offsets are stored as a batch without records, for the store must agree with Kafka on how far the sink is.
+        The position stays, in case a record comes there all the same.
         """
         is_all_stored = self._batch is None and self._queue is not None and self._queue.is_idle
         if is_all_stored and self.stored is not None and self.position <= self.stored < self.end:
@@ -251,11 +252,12 @@ class Pump:
         with self._storing.metrics.flush():
             # Before the writer commits: what it has committed is never read again.
             await self._deliver([refused for batch in batches for refused in batch.rejected], records)
-            await self._deliver(await writer.store(batches), records)
+            await self._deliver(await writer.store(batches), 0)
 
     async def _deliver(self, rejected: list[Rejected], records: int) -> None:
+        """records: how many the limit of dead letters is told of now, for the first time."""
+        await attempt("delivering dead letters", lambda: self._limit.admit(len(rejected), records))
         if rejected:
-            await attempt("delivering dead letters", lambda: self._limit.admit(len(rejected), records))
             deliver = self._storing.letters.round(self.partition, rejected)
             await attempt("delivering dead letters", deliver)
             self.status.dead_letters(rejected)

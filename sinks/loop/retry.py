@@ -86,8 +86,7 @@ class Steps(Generic[T]):
         self._go_on: Callable[[], Attempt[Any]] = partial(work.send, None)
         self._attempt: Attempt[Any] | None = None
         self._delays = backoff.delays()
-        self._tries = 0
-        self._has_failed = False
+        self._failures = 0
 
     def run(self) -> float | None:
         """Runs until a step is to be repeated, and returns after how many seconds; None at the end of the work.
@@ -101,14 +100,13 @@ class Steps(Generic[T]):
                 except StopIteration as end:
                     self.result = cast(T, end.value)
                     return None
-                self._delays, self._tries, self._has_failed = self._backoff.delays(), 0, False
+                self._delays, self._failures = self._backoff.delays(), 0
             if (delay := self._try(self._attempt)) is not None:
                 return delay
             self._attempt = None
 
     def _try(self, step: Attempt[Any]) -> float | None:
         """Tries a step once; returns how long to wait for the next try, None when the work goes on."""
-        self._tries += 1
         try:
             if self._cancelled.is_set():
                 raise Cancelled(step.what)
@@ -119,20 +117,20 @@ class Steps(Generic[T]):
             return delay
         except Retriable as error:
             delay = next(self._delays)
-            self._has_failed = True
+            self._failures += 1
             logger.warning(
-                "%s: %s failed (try %d, next in %.1f s): %s", self._who, step.what, self._tries, delay, error
+                "%s: %s failed (try %d, next in %.1f s): %s", self._who, step.what, self._failures, delay, error
             )
             if self._status is not None:
-                self._status.backing_off(self, step.what, error, self._tries)
+                self._status.backing_off(self, step.what, error, self._failures)
             return delay
         except BaseException as error:  # noqa: BLE001 - raised where the work awaits the step
             self._go_on = partial(self._work.throw, error)
         else:
-            if self._has_failed:
-                logger.info("%s: %s worked at try %d", self._who, step.what, self._tries)
+            if self._failures:
+                logger.info("%s: %s worked at try %d", self._who, step.what, self._failures + 1)
             self._go_on = partial(self._work.send, result)
-        if self._has_failed and self._status is not None:
+        if self._failures and self._status is not None:
             self._status.goes_on(self)
         return None
 

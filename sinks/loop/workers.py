@@ -12,7 +12,7 @@ from sinks.loop.retry import Steps
 T = TypeVar("T")
 
 Done = Callable[[T | None, BaseException | None], None]
-"""Is told the result of work, or what it raised."""
+"""Called with the result of the work, or with what the work raised."""
 
 
 class Workers:
@@ -27,18 +27,20 @@ class Workers:
         self._is_closed = False
         self._changed = threading.Condition()
         for number in range(threads):
-            # Daemons: a server that does not answer must not hold the process once it was told to stop.
+            # Daemons: a server that does not answer must not keep the process from ending.
             threading.Thread(target=self._run, name=f"{name}_{number}", daemon=True).start()
 
     def submit(self, job: Callable[[], None], *, after: float = 0.0) -> None:
-        """Has a job run, in so many seconds at the earliest. job: must not raise."""
+        """Has a job run, in so many seconds at the earliest; after `close` it is dropped. job: must not raise."""
         with self._changed:
+            if self._is_closed:
+                return
             heapq.heappush(self._jobs, (time.monotonic() + after, next(self._numbers), job))
             self._changed.notify()
 
-    def start(self, steps: Steps[T], done: Done[T]) -> None:
-        """Has work run to its end; `done` is called on the thread that ends it."""
-        self.submit(lambda: self.go_on(steps, done))
+    def start(self, begin: Callable[[], Steps[T]], done: Done[T]) -> None:
+        """Has work run to its end; `done` is called on the thread that ends it. begin: makes the work when due."""
+        self.submit(lambda: self.go_on(begin(), done))
 
     def go_on(self, steps: Steps[T], done: Done[T]) -> None:
         """Runs work on the calling thread up to its next wait, after which the workers go on with it."""
@@ -56,12 +58,17 @@ class Workers:
         """Drops the jobs that have not begun; the threads end with what they are doing."""
         with self._changed:
             self._is_closed = True
-            self._jobs.clear()
+            dropped, self._jobs = self._jobs, []
             self._changed.notify_all()
+        # Python ends the work that waited for its next try as soon as nobody holds it: its `finally` blocks run here.
+        del dropped
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
             job()
+            del (
+                job
+            )  # or a thread without work would keep what it has stored last, which the memory budget doesn't count
 
     def _next(self) -> Callable[[], None] | None:
         """Waits for a job that is due; None when there will be none any more."""

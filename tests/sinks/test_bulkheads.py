@@ -315,3 +315,35 @@ def test_many_dead_letters_among_many_more_good_records_pass() -> None:
     limit = LetterLimit(LetterBound(per_minute=100, share=0.5), clock=lambda: 0.0)
     for _ in range(100):
         limit.admit(400, 1_000)
+
+
+def test_good_records_between_bad_ones_count_though_they_are_stored_without_a_dead_letter() -> None:
+    """One group of records in twenty is bad throughout: a twentieth of all."""
+
+    class Grouping(Counting):
+        group = 1
+
+    class Mixed(Endless):
+        def consume(self, count: int, timeout: float) -> list[Record]:
+            found = super().consume(count, timeout)
+            for record in found:
+                if record.offset() // 100 % 20 == 0:
+                    record._value = BAD
+            return found
+
+    writer, letters = Grouping(), Letters()
+    consumer = Mixed([STUCK], {})
+    settings = TaskSettings(
+        ("topic",), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), LetterBound(per_minute=150, share=0.5)
+    )
+    task = SinkTask(
+        "task",
+        make_consumer=lambda _: consumer,
+        writer=writer,
+        check=check_for("select-color"),
+        dead_letters=letters,
+        budget=MemoryBudget(400_000),
+        settings=settings,
+    )
+    with running(task):
+        wait_until(lambda: letters.delivered[STUCK] >= 400, what="more dead letters than the limit")

@@ -1,5 +1,8 @@
 """A sink that stores files goes on where its store says; Kafka's committed offset must not be ahead of it."""
 
+from collections.abc import Callable
+from itertools import count
+
 import pytest
 
 from sinks.errors import Fatal, Retriable
@@ -13,7 +16,7 @@ from sinks.files.writer import FilesWriter
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.memory_hdfs import MemoryHdfs
-from tests.sinks.schedules import hasty_retry
+from tests.sinks.schedules import Killed, hasty_retry
 
 PARTITION = Partition("topic", 0)
 LAYOUT = Layout("/data", "sink", PARTITION)
@@ -55,6 +58,11 @@ class Sink:
         refused = dict.fromkeys(range(len(offsets)), "bad") if bad else {}
         batch.add(Columns(offsets, [b"{}" for _ in offsets], [0] * len(offsets)), refused)
         hasty_retry().run(self._partition.store([batch]))
+
+    def become_earlier_version(self) -> None:
+        """Has the records lie in an epoch as owners of earlier versions have."""
+        (epoch,) = self.store.names(LAYOUT.committed)
+        self.store.rename(f"{LAYOUT.committed}/{epoch}", f"{LAYOUT.committed}/{'0' * 32}")
 
     def rewind(self, to: int, *, skip: bool = False) -> None:
         """What the command does with --yes."""
@@ -128,6 +136,48 @@ def test_a_folder_of_an_earlier_version_is_taken_over_once_where_kafka_is(roll: 
     assert sink.open(committed=15) == 15
     sink.put(15, 20)
     assert sink.lines() == 15
+
+
+@MODES
+def test_a_partition_that_an_earlier_version_owned_again_is_taken_over_where_kafka_is(roll: RollLimits | None) -> None:
+    """After a return to the earlier version, say, which commits dead letters without a record in the store."""
+    sink = Sink(roll)
+    sink.open(None)
+    sink.put(0, 10)
+    sink.become_earlier_version()
+    assert sink.open(committed=15) == 15
+    with pytest.raises(Fatal, match="below offset 16"):
+        sink.open(committed=16)
+
+
+@MODES
+def test_that_an_earlier_version_owned_a_partition_is_known_after_a_death_at_any_step(roll: RollLimits | None) -> None:
+    has_died, steps = True, 0
+    while has_died:
+        sink = Sink(roll)
+        sink.open(None)
+        sink.put(0, 10)
+        sink.become_earlier_version()
+        sink.store.before = dies_at(steps)
+        try:
+            sink.open(committed=15)
+            has_died = False
+        except Killed:
+            steps += 1
+        sink.store.before = lambda _: None
+        assert sink.open(committed=15) == 15
+    assert steps > 10
+
+
+def dies_at(step: int) -> Callable[[str], None]:
+    """Kills before an operation on the store."""
+    number = count()
+
+    def before(operation: str) -> None:
+        if next(number) == step:
+            raise Killed
+
+    return before
 
 
 def test_a_store_without_any_record_begins_where_kafka_says() -> None:
