@@ -52,7 +52,7 @@ class ApiView(APIView):
         """Adds the headers of every answer."""
         for name, value in _HEADERS.items():
             response.headers.setdefault(name, value)
-        # Django would log a line for each refused event; the caller was told, and the producer says it once.
+        # Otherwise Django logs a line for each refused event, although the answer tells the caller.
         response._has_been_logged = True
         if self.endpoint is not None:
             count_answer("view", self.endpoint, str(response.status_code))

@@ -15,7 +15,7 @@ from kafka_client.producer import Record
 logger = logging.getLogger(__name__)
 
 PREFIX = "bad."
-"""What the headers that tell of a bad event begin with."""
+"""The prefix of the headers that describe a bad event."""
 
 _LOG_SECONDS = 60.0
 _MAX_REASON = 1000

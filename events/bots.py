@@ -14,7 +14,7 @@ _MAX_LENGTH = 512
 
 
 def is_bot(user_agent: str) -> bool:
-    """Whether a User-Agent names a program that browses by itself; one that poses as a browser is not told."""
+    """Whether a User-Agent names a program that browses by itself; not one that poses as a browser."""
     return _is_bot(user_agent[:_MAX_LENGTH])
 
 

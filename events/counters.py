@@ -26,7 +26,7 @@ Key = tuple[str, ...]
 _CELLS = 512
 _CELL_BYTES = 8
 _SIZE = _CELLS * _CELL_BYTES
-# Where counts go that have no cell of their own.
+# The cell that takes the counts of keys for which no cell is free.
 _NOWHERE = _CELLS - 1
 
 _SUFFIX = ".counters"
@@ -62,15 +62,15 @@ class Counters:
             self._cells = self._make_file(folder)
 
     def add(self, key: Key, number: int = 1) -> None:
-        """Counts `number` more."""
+        """Adds `number` to a counter."""
         index = self._indexes.get(key)
         if index is None:
             index = self._cell(key)
-        # No other thread can come between: CPython changes threads at calls and jumps, and there is none here.
+        # No lock is needed: CPython switches threads at calls and jumps, and this line has none.
         self._cells[index] += number
 
     def set(self, key: Key, number: int) -> None:
-        """It is `number` now."""
+        """Sets a value, such as the present length of a queue."""
         index = self._indexes.get(key)
         if index is None:
             index = self._cell(key)
@@ -92,7 +92,7 @@ class Counters:
             _fold(folder)
             self._fd = os.open(path, os.O_CREAT | os.O_RDWR, _MODE)
             fcntl.flock(self._fd, fcntl.LOCK_EX)
-            # Memory of a file for which the disk had no room would end the process when it is written to.
+            # Reserve the disk's room now: writing to mapped memory without room on the disk would end the process.
             os.posix_fallocate(self._fd, 0, _SIZE)
         # Opened anew: a forked child, which keeps the memory, must not keep the lock.
         with open(path, "r+b") as file:
@@ -139,14 +139,15 @@ def read_counters(folder: Path) -> Reading:
 
 
 def _fold(folder: Path) -> None:
-    """Adds the counters of processes that are gone to those that ended before, and removes their files."""
+    """Adds the counters of processes that have ended to the sums on disk, and removes their files."""
     ended, folded = _read_ended(folder)
     for name in folded:
         (folder / name).unlink(missing_ok=True)
     dead = [path for path in _files(folder, folded) if _is_dead(path)]
     for path in dead:
         ended.update(_read(path))
-    # The names go with the sums: whoever dies before the files are removed, nobody counts them twice.
+    # The sums and the names of their files are written together. If this process dies before it removes the files, the
+    # next one knows that they are counted already.
     content = {"counters": [[*key, number] for key, number in ended.items()], "folded": [path.name for path in dead]}
     new = folder / f".{_ENDED}"
     new.write_text(json.dumps(content), encoding="utf-8")
@@ -195,7 +196,7 @@ def _read(path: Path) -> dict[Key, int]:
 
 
 def _read_ended(folder: Path) -> tuple[Counter[Key], set[str]]:
-    """The sums of those that ended, and the names of the files that are in them."""
+    """The sums of the processes that have ended, and the names of the files that the sums include."""
     try:
         content = json.loads((folder / _ENDED).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -7,7 +7,7 @@ _FILE = "draining"
 
 
 def drain(root: Path) -> None:
-    """From now on every process that runs by now is draining. root: the folder of the spools of all processes."""
+    """Makes every process that runs now a draining one. root: the folder of the spools of all processes."""
     root.mkdir(parents=True, exist_ok=True)
     path = root / _FILE
     path.touch()
@@ -15,7 +15,7 @@ def drain(root: Path) -> None:
 
 
 def is_draining(root: Path, started_at: float) -> bool:
-    """Whether a process that started at that time (Unix) was told so; what was told before is not meant for it."""
+    """Whether `drain` was called after a process started. started_at: when it did (Unix time)."""
     try:
         return (root / _FILE).stat().st_mtime > started_at
     except FileNotFoundError:

@@ -15,7 +15,7 @@ SERVER_FIELDS = Event.__struct_fields__
 """The fields that the server sets."""
 
 CLIENT_FIELDS = ("event", "id")
-"""What a caller says of an event beside its fields."""
+"""Keys that a caller may give beside the fields of the kind."""
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ class Kind:
         return self.event_type(*values)
 
     def make_all(self, given: Sequence[Mapping[str, object]], *, timestamp: str, user_agent: str) -> list[Event] | None:
-        """The events of what a caller gave, as `make` makes them, but a field of all at a time, which is much quicker.
+        """The events of what a caller gave. A field of all events is checked at once: much quicker than `make`.
 
-        None when one of them can't be made, or takes a look of its own.
+        None when an event can't be made, or when only `make` can tell.
         """
         columns: list[list[Any]] = []
         for field in self.fields:

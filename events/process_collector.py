@@ -59,8 +59,8 @@ def _make() -> Collector:
         if _collector is None:
             conf = events_settings()
             delivery = ProcessDelivery(conf)
-            # Runs at the end of a main process and of a multiprocessing child (where atexit does not). The closed
-            # delivery stays in its place, so that a request that is still running then is told 503, not "accepted".
+            # Runs at the end of a main process, and of a multiprocessing child, where atexit does not run. The closed
+            # delivery stays in use, so that a request that is still running is answered 503, not "accepted".
             _finalizer = util.Finalize(None, delivery.close, exitpriority=10)
             _delivery = delivery
             _collector = Collector(

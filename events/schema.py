@@ -19,7 +19,8 @@ _OPEN, _CLOSE = b"{}"
 # What an Elasticsearch long and an integer of Avro or Parquet hold.
 _LONG = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
-# Those who read a record after its check stand less deep on their stacks.
+# Decode with spare stack frames: code that decodes the same record later, from deeper in the stack, must not hit the
+# recursion limit.
 _SPARE_FRAMES = 100
 
 # A reason may quote the record, which may be large.
@@ -120,9 +121,9 @@ class Check:
         return refused
 
     def _are_usable(self, values: Sequence[bytes | None], lines: bytes) -> bool:
-        """Whether all of them surely are; False says nothing."""
-        # Where each is "{...}", no object can begin in one line and end in another: as many objects as values are one
-        # object each.
+        """Whether all values can be used for sure. False means that each must be looked at."""
+        # When each value begins with { and ends with }, no object can begin in one line and end in another. So when
+        # there are as many objects as values, each value is one object.
         opened, closed = [value[0] for value in values], [value[-1] for value in values]  # type: ignore[index]
         if not opened.count(_OPEN) == closed.count(_CLOSE) == len(values):
             return False
@@ -141,7 +142,7 @@ class Check:
 
 
 def _deeper(frames: int, decode: Callable[[bytes], Any], text: bytes) -> Any:
-    """Decodes further down the stack: how deep a text may be nested depends on what is left of it."""
+    """Decodes with fewer stack frames left, which bounds how deep the text may be nested."""
     return _deeper(frames - 1, decode, text) if frames else decode(text)
 
 

@@ -9,7 +9,7 @@ from sinks.records import Partition
 
 @dataclass(frozen=True)
 class Restart:
-    """A wish that a partition be read again from an offset. number: tells one wish from another."""
+    """An operator's wish that a partition be read again from an offset. number: the id of the wish."""
 
     number: int
     partition: Partition
@@ -25,7 +25,7 @@ class Outcome:
 
 
 class Control:
-    """Hands the wishes, which one thread fetches, to the tasks, and what became of them back."""
+    """One thread fetches the wishes; it hands them to the tasks by this object, and gets back what became of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -65,7 +65,7 @@ class Control:
             self._outcomes.append(outcome)
 
     def outcomes(self) -> list[Outcome]:
-        """What became of wishes, until `forget` is told that it is written down."""
+        """What became of wishes, until `forget` removes it."""
         with self._lock:
             return list(self._outcomes)
 

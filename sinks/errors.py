@@ -1,4 +1,4 @@
-"""What can go wrong while storing, told apart by what the sink does about it."""
+"""What can go wrong while storing. There is an exception for each thing that the sink may do about it."""
 
 
 class Retriable(Exception):
@@ -13,7 +13,7 @@ class Retriable(Exception):
 
 
 class Pending(Retriable):
-    """The server is at it, which takes a moment as a rule: asked again in the same way, and no failure."""
+    """The server has begun the work and needs a moment. The step is repeated in the same way, and it is no failure."""
 
 
 class Fatal(Exception):

@@ -1,4 +1,4 @@
-"""What a kind of sink declares: everything that the rest of the code may want to know of it.
+"""What a kind of sink declares: everything that other code may want to know of the kind.
 
 docs/adding-a-sink.md shows how to add one.
 """
@@ -20,7 +20,7 @@ from sinks.records import Partition, Record
 from sinks.reporting.metrics import SinkMetrics
 
 TopicId = Callable[[str], str]
-"""Gives Kafka's own id of a topic, by which one that was made again is told. Raises Retriable."""
+"""Gives Kafka's own id of a topic. A topic that is deleted and made again gets another id. Raises Retriable."""
 
 
 class Health(NamedTuple):
@@ -42,7 +42,7 @@ class Server(NamedTuple):
 
 
 class Counts(Protocol):
-    """What a comparison has counted, once all of its findings were told."""
+    """What a comparison has counted. It is complete once the last finding was given."""
 
     @property
     def counted(self) -> str:
@@ -140,7 +140,7 @@ class Kind(ABC):
         return ()
 
     def conflicts(self, one: SinkConfig, other: SinkConfig) -> Iterable[str]:
-        """In which ways two sinks of this kind are in each other's way. Asked once for each pair."""
+        """Why two sinks of this kind can't run side by side, a text for each reason. Asked once for each pair."""
         return ()
 
     def record_check(self, sink: SinkConfig) -> Check:

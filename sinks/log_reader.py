@@ -20,7 +20,7 @@ _BATCH = 5_000
 class LogReader:
     """Reads partitions of one cluster, one after the other.
 
-    cluster: librdkafka options; group: whose committed offsets it tells.
+    cluster: librdkafka options; group: the consumer group whose committed offsets `committed` gives.
     """
 
     def __init__(self, cluster: Mapping[str, Any], *, group: str) -> None:
@@ -34,7 +34,7 @@ class LogReader:
         logger = client_logger("sinks.librdkafka")
         self._cluster = cluster
         self._consumer = Consumer({**cluster, **options}, logger=logger)
-        # A reader of committed records is told that the log ends where an open transaction begins.
+        # To a consumer that reads committed records the log seems to end where an open transaction begins.
         self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"}, logger=logger)
 
     def partitions(self, topic: str) -> list[Partition]:
@@ -96,7 +96,7 @@ class LogReader:
                     readable_headers(message),
                 )
             if messages:
-                answered_at = time.monotonic()  # after the reader's own work on them, which may have taken long
+                answered_at = time.monotonic()  # Only now: whoever reads the records may have worked on them for long.
             elif time.monotonic() - answered_at > _STALLED_SECONDS:
                 raise _retriable(partition, f"no record for {_STALLED_SECONDS:g} s")
 

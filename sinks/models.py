@@ -1,4 +1,4 @@
-"""What running sinks tell, and what operators want of them: the state of operation in SQL, never an event."""
+"""What running sinks report, and what operators want of them. The tables hold this state, and never an event."""
 
 from django.db import models
 

@@ -15,10 +15,10 @@ from events.schema import as_lines
 Headers = list[tuple[str, bytes]]
 
 _OBJECT_BYTES = 50
-"""About what Python keeps around a value that is an object of its own."""
+"""About how many bytes Python needs for an object beside the value that it holds."""
 
 _COLUMN_BYTES = 8
-"""What the offset or the time of a record takes."""
+"""The bytes that the offset or the time of a record takes in memory."""
 
 
 class Partition(NamedTuple):
@@ -54,7 +54,7 @@ class Rejected(NamedTuple):
 
 
 class Columns:
-    """Records of one partition in the order of their offsets, column by column: what is done is done for many at once.
+    """Records of one partition in the order of their offsets, column by column, to handle many records at once.
 
     keys, headers: None when no record has any; lines: the values, packed (`as_lines`), None where they can't be.
     """
@@ -77,7 +77,7 @@ class Columns:
         self.lines = as_lines(values)
 
     def record(self, place: int) -> Record:
-        """The one at a place."""
+        """The record at a place."""
         return Record(
             self.offsets[place],
             self.values[place],
@@ -87,7 +87,7 @@ class Columns:
         )
 
     def part(self, begin: int, end: int) -> "Columns":
-        """Those from one place up to another."""
+        """The records from one place up to another (excluded)."""
         if begin == 0 and end == len(self.offsets):
             return self
         return Columns(
@@ -99,7 +99,7 @@ class Columns:
         )
 
     def without(self, places: Collection[int]) -> "Columns":
-        """All but those at some places."""
+        """All records but those at some places."""
         kept = [place for place in range(len(self.offsets)) if place not in places]
         return Columns(
             [self.offsets[place] for place in kept],

@@ -1,4 +1,4 @@
-"""The notations of a time that a record's field may have; docs/configuration.md, Times, tells them to users."""
+"""The notations of a time that a record's field may have; docs/configuration.md, Times, lists them for users."""
 
 import re
 from collections.abc import Callable
@@ -13,17 +13,17 @@ _SECONDS = (10**8, 10**10)
 """From 3 March 1973 to 20 November 2286. Smaller numbers may be dates, as 20261120."""
 
 _MILLISECONDS = (10**11, 10**13)
-"""The same days. No number is in both ranges, so it tells its unit."""
+"""The same days. No number is in both ranges, so the number itself says which unit it has."""
 
 _NUMBER = re.compile(r"\d{10}(?:\d{3})?(?:\.\d+)?")
 """A number that is written as a text. With other numbers of digits it may be a date, as 20261120101530."""
 
 Unread = Callable[[Any], None]
-"""Is told a value that is there but is no time."""
+"""Called with a value that is there but is no time."""
 
 
 def no_unread(value: Any) -> None:
-    """For those who do not count values that are no time."""
+    """For callers that do not count values that are no time."""
 
 
 def moment_of(value: Any) -> datetime | None:

@@ -43,7 +43,7 @@ class _Admin:
 
 
 class TopicIds(_Admin):
-    """Called with a topic's name, gives its id (KIP-516): one that is made again under its name has another one."""
+    """Called with a topic's name, gives its id (KIP-516). A topic that is made again has another id."""
 
     def __call__(self, topic: str) -> str:
         """Raises Retriable when Kafka does not answer."""

@@ -80,17 +80,17 @@ class LetterLog:
 
     def __iter__(self) -> Iterator[StoredLetter]:
         """The letters, in the order of their topics. Raises what `read` does."""
-        told: set[Place] = set()
+        given: set[Place] = set()
         unreadable = set(self.unreadable)
         for place, record, headers in self._own():
             if place in unreadable or place in self._done or REPLAYED in headers:
                 continue
             origin = _origin(headers)
-            if origin in told:
+            if origin in given:
                 continue
             places = [place]
             if origin in self._repeats:
-                told.add(origin)
+                given.add(origin)
                 places += [other for other in self._repeats[origin] if other != place and other not in self._done]
             yield _letter(origin, tuple(places), record, headers)
 
@@ -126,7 +126,7 @@ def reason_kind(reason: str) -> str:
 
 
 def example_of(reason: str) -> str:
-    """A reason that stands for all of its kind, for people: in one line, as forms and addresses give it back."""
+    """A reason as an example of its kind, for people: in one line, as forms and addresses give it back."""
     return shortened(" ".join(reason.replace("\0", "\ufffd").split()), _EXAMPLE)
 
 

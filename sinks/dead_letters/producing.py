@@ -27,7 +27,7 @@ _ROUND_SECONDS = 10.0
 # of many partitions whose dead letters are stuck would leave the others little of the threads that store.
 _ANSWER_SECONDS = 0.1
 ORIGIN = "dlq."
-"""What the headers that tell of a dead letter's origin begin with."""
+"""The prefix of the headers that say where a dead letter came from."""
 
 
 class DeadLetters:
@@ -100,7 +100,7 @@ class Round:
     def deliver(self) -> None:
         """Returns once Kafka has acknowledged every letter.
 
-        Raises Pending while Kafka is at it, Retriable when some have not arrived for long; to be called again.
+        Raises Pending while answers of Kafka are due, Retriable when some have not come for long; then call it again.
         """
         with self._changed:
             if self._missing:

@@ -77,7 +77,7 @@ class Replayer:
 
 
 def parts(letters: Iterable[StoredLetter]) -> Iterator[list[StoredLetter]]:
-    """The letters, so many at a time as one transaction replays."""
+    """The letters in parts, each as large as one transaction replays."""
     part: list[StoredLetter] = []
     size = 0
     for letter in letters:
@@ -115,7 +115,7 @@ class NewestOfKeys:
                     newest[record.key] = record.offset
 
     def has(self, letter: StoredLetter) -> bool:
-        """Whether a letter's record is such a one, or has no key."""
+        """Whether a letter's record is the newest of its key, or has no key."""
         partition, offset = letter.origin
         return letter.record.key is None or self._newest[partition].get(letter.record.key) == offset
 

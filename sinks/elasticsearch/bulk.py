@@ -17,7 +17,7 @@ BULK_BYTES = 8 * 1024 * 1024
 """The largest body of a bulk request, in bytes (a single document may be larger)."""
 
 _WARY_REQUESTS = 100
-"""So many requests of a partition are made before its `Caution` is relaxed."""
+"""After this many requests of a partition without trouble its `Caution` is relaxed."""
 
 _OUTCOMES = "errors,items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 
@@ -56,21 +56,21 @@ class Caution:
         self.most_bytes = BULK_BYTES
 
     def note_errors(self) -> None:
-        """A request had some: the next ones may, too."""
+        """A request had errors: the next ones may have some, too."""
         self._wary = _WARY_REQUESTS
 
     def asks_for_each(self) -> bool:
-        """Whether the next request asks for the fate of each document or, which is quicker, whether all are stored."""
+        """Whether the next request asks for the outcome of each document; to ask whether all are stored is quicker."""
         self._wary = max(0, self._wary - 1)
         return self._wary > 0
 
     def note_too_large(self, size: int) -> None:
-        """A body of so many bytes was. The next are smaller; halves of this one are."""
+        """A body of `size` bytes was too large. The next bodies are smaller."""
         self.most_bytes = min(self.most_bytes, size * 3 // 4)
         self._taken = 0
 
     def note_taken(self) -> None:
-        """A request was not too large. After many of them larger ones are tried: perhaps one document alone was."""
+        """A request was not too large. After many such requests larger ones are tried again."""
         self._taken += 1
         if self._taken >= _WARY_REQUESTS:
             self._taken = 0
@@ -126,7 +126,7 @@ class Bulk:
             raise Retriable(text, reason=str(status))
 
     def _is_stored(self, chunk: Chunk) -> bool:
-        """Sends all of it; False when that did not work for some. Sent again, what is stored stays as it is."""
+        """Sends the whole chunk; False when a document was not stored. Documents that are sent again do no harm."""
         try:
             has_errors = self._request(chunk.body, "errors")["errors"]
         except _TooLarge:
@@ -152,7 +152,7 @@ class Bulk:
             if len(items) == 1:
                 yield items[0], TOO_LARGE, str(error)
             else:
-                # One of them is too large, or they are together: the others are no worse for it.
+                # Either one document is too large, or all are together. Halves find out which.
                 yield from self._answers_of_halves(items)
         else:
             if not answer["errors"]:

@@ -1,4 +1,4 @@
-"""Reads one field of JSON objects without building the rest."""
+"""Reads one field of JSON objects without decoding the other fields."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ class FieldReader:
         self._decoder = msgspec.json.Decoder(one_field)
 
     def __call__(self, data: bytes) -> Any:
-        """Of one object."""
+        """The field of one object."""
         try:
             return self._decoder.decode(data).value
         except (ValueError, RecursionError) as error:  # msgspec's DecodeError and ValidationError are ValueErrors
             raise InvalidRecord(f"its field {self._name}: {explained(data, error)}") from error
 
     def all(self, lines: bytes) -> list[Any]:
-        """Of the object of each line."""
+        """The field of the object of each line."""
         try:
             return [found.value for found in self._decoder.decode_lines(lines)]
         except (ValueError, RecursionError) as error:

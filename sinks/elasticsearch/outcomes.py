@@ -20,7 +20,7 @@ _MAX_WORDS = 500
 _BUSY = {408, 429, 500, 502, 503, 504}
 """Status codes, of a request or of one document, after which trying again helps."""
 
-# Looked for at the beginning of a reason alone, for the rest of it may quote the document.
+# These are looked for only where a reason begins, because what follows may quote the document.
 _AGAIN = re.compile(
     # An operator has to release or make the index again; in between the sink waits.
     r"(?:cluster_block|index_closed|index_not_found|no_shard_available_action|unavailable_shards)_exception: |"

@@ -1,4 +1,4 @@
-"""Tells an index that is set up wrongly from records that are bad."""
+"""Recognises an index that is set up wrongly, so that its refusals do not make dead letters of good records."""
 
 import threading
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from sinks.errors import Fatal
 class FirstRefusals:
     """Counts what Elasticsearch refuses before it has taken any record of this process.
 
-    most: at so many refusals, all for one type of reason, the index is most likely what is wrong; 0: never.
+    most: this many refusals, all for one type of reason, mean that the index is most likely wrong; 0: never.
     """
 
     def __init__(self, most: int) -> None:

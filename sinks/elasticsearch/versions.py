@@ -1,4 +1,4 @@
-"""The version of each record, by which Elasticsearch tells a newer record with the same id from an older one."""
+"""The version of each record: by it Elasticsearch knows which of two records with one id is newer."""
 
 from zlib import crc32
 

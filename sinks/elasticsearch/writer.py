@@ -88,7 +88,7 @@ class ElasticsearchPartition:
 
     async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         """Indexes the batches; returns the records that can't be documents, by Elasticsearch's word or before."""
-        # Asked after the records were read: they are those of the topic that has this id even now.
+        # Checked after the records were read, so that they are records of the topic that has this id.
         await attempt("checking the topic's identity", self.check_topic)
         rejected: list[Rejected] = []
         partition = batches[0].partition

@@ -65,7 +65,7 @@ class AppendPartition:
         for batch in batches:
             for part in self.files.parts(batch):
                 parts.setdefault(part.folder, []).append(part)
-        # Asked after the records were read: they are those of the topic that has this id even now.
+        # Checked after the records were read, so that they are records of the topic that has this id.
         await attempt("checking the topic's identity", self.check_identity)
         # Unless all of this works there is no open file that may be closed as it is: the next take-over cuts them.
         growing, self._open = self._open, {}

@@ -57,9 +57,9 @@ class Compaction:
                 if self.retry("looking for rewinds", RewindMarks(self.client, layout).under_way):
                     yield f"{partition}: a rewind is under way; left as it is"
                     continue
-                # And this after the listing: what is there by its final name will not be told of again.
-                told = self.retry("looking for open files", partial(told_of, self.client, layout))
-                for group in small(left_alone={f"{self.path}/{path}" for path in told}):
+                # Looked for after the listing: a file with its final name is not in a later commit record as open.
+                still_open = self.retry("looking for open files", partial(told_of, self.client, layout))
+                for group in small(left_alone={f"{self.path}/{path}" for path in still_open}):
                     yield self._merge(merges, group)
         self.retry.run(merges.leave())
 

@@ -15,7 +15,7 @@ MAX_NAME = 255
 """The longest name that the stores take, in bytes (Linux: NAME_MAX; HDFS: max-component-length)."""
 
 _MANY = 99_999
-"""More partitions, generations or hundreds of kilobytes than a file's name has to tell of."""
+"""A number longer than those of partitions and generations in the names of files, to find the longest name."""
 
 
 class Part(NamedTuple):
@@ -34,7 +34,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class FileLayout:
-    """What the files of a sink look like. unread: is told the time of a record that can't be read."""
+    """What the files of a sink look like. unread: called with the times of records that can't be read."""
 
     folders: Folders
     names: FileNames

@@ -21,7 +21,7 @@ from sinks.loop.retry import attempt
 logger = logging.getLogger(__name__)
 
 _COMPLETE = "c-"
-"""How the epochs of owners begin that leave a record of all that Kafka is told of, as versions from 0.2 on do."""
+"""The prefix of the epochs of owners that leave a record of every offset that they commit, as versions from 0.2 do."""
 
 _OLD_RECORDS = 8
 """So many records that are rolled forward are kept before they are removed together."""

@@ -1,4 +1,4 @@
-"""The files of a sink, as their names tell: which records of which partition each of them holds."""
+"""The files of a sink. The name of a file says which records of which partition the file holds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress

@@ -20,7 +20,7 @@ from sinks.records import Partition, Record
 class Verifier:
     """Compares the offsets from `first` up to `end` (excluded) of one partition.
 
-    event: their kind. check: tells the records that belong into files from those that became dead letters.
+    event: their kind. check: raises InvalidRecord for records that became dead letters.
     is_compacted: whether Kafka removes records of the topic once there are newer ones with their keys. It is asked only
     when a file holds more than Kafka.
 
@@ -111,8 +111,8 @@ class Verifier:
             return False
         found, wanted = format_.decode(data), format_.decode(expected) if expected else []
         further = len(found) - len(wanted)
-        rest = iter(found)
-        if not 0 <= further <= gaps or not all(record in rest for record in wanted):
+        following = iter(found)
+        if not 0 <= further <= gaps or not all(record in following for record in wanted):
             return False
         self.compacted += further
         return True

@@ -29,8 +29,8 @@ class FilesWriter:
     """Files below `path`.
 
     sink, consumer_group: their names; files: into which folders, under which names and in which format;
-    topic_id: gives Kafka's own identity of a topic, by which one that was deleted and made again is told from the
-    first; raises Retriable while Kafka is away; roll: when growing files are closed (append mode), None for files that
+    topic_id: gives Kafka's own id of a topic, which another topic of the same name, made later, does not have; raises
+    Retriable while Kafka is away; roll: when growing files are closed (append mode), None for files that
     are written at once (flush mode).
     """
 
@@ -142,7 +142,7 @@ class FlushPartition:
                 if path in files:
                     raise Fatal(f"two files would have the name {path}; nothing was stored")
                 files[path] = content
-        # Asked after the records were read: they are those of the topic that has this id even now.
+        # Checked after the records were read, so that they are records of the topic that has this id.
         await attempt("checking the topic's identity", self.check_identity)
         await self.ownership.store(files, batches[0].first_offset, batches[-1].last_offset)
         self.published(len(files))

@@ -108,7 +108,7 @@ class _Operations(hdfs.Client):  # type: ignore[misc]
     _list_status_batch = _Request("GET")
 
     def resolve(self, hdfs_path: str) -> str:
-        """The path as it stands. Raises NoPath for what the package would take for the newest entry of a folder."""
+        """The path unchanged. Raises NoPath where the package would replace it by the newest entry of a folder."""
         if _NEWEST.search(hdfs_path):
             raise NoPath(f"HDFS: {hdfs_path!r} can't be a path here")
         path: str = super().resolve(hdfs_path)

@@ -6,9 +6,9 @@ import threading
 class MemoryBudget:
     """Divides the bytes of records that were read and are not stored yet among partitions.
 
-    limit: bytes. Half of them are shares, equal for all partitions; the other half is a common rest, for those that
-    need more than their share. A partition whose store is stuck can fill its share and the rest, never the shares of
-    others.
+    limit: bytes. One half is divided into equal shares, one for each partition. The other half is a common pool, for
+    partitions that need more than their share. A partition whose store is stuck can fill its own share and the pool,
+    never the shares of others.
     """
 
     def __init__(self, limit: int) -> None:
@@ -40,8 +40,8 @@ class MemoryBudget:
         return self.limit / 2 / max(1, len(self._shares))
 
     @property
-    def rest_used(self) -> float:
-        """Bytes of the common rest that are held now."""
+    def pool_used(self) -> float:
+        """Bytes of the common pool that are held now."""
         with self._lock:
             own = self.own
             return sum(max(0.0, share.used - own) for share in self._shares)
@@ -61,13 +61,13 @@ class MemoryShare:
         """Counts `size` bytes more; a negative size gives them back."""
         self.used += size
 
-    def press(self, rest_used: float) -> bool:
-        """Whether reading must stop: from when share and rest are full until a sixteenth of either is free again.
+    def press(self, pool_used: float) -> bool:
+        """Whether reading must stop. It stops when share and pool are full, until a sixteenth of either is free again.
 
-        rest_used: of the budget, asked once for many partitions.
+        pool_used: of the budget, asked once for many partitions.
         """
         free = 15 / 16 if self.is_pressed else 1
-        self.is_pressed = self.used >= self._budget.own * free and rest_used >= self._budget.limit / 2 * free
+        self.is_pressed = self.used >= self._budget.own * free and pool_used >= self._budget.limit / 2 * free
         return self.is_pressed
 
     def close(self) -> None:

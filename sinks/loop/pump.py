@@ -68,7 +68,7 @@ class Pump:
 
     paused: why the task does not read it now, or empty; position: records below this offset were read; fell_back: the
     consumer has given one of those again; end: the offset at which the consumer found no more to read; stored: every
-    record below this offset is stored; committed: what Kafka was told.
+    record below this offset is stored; committed: the offset that was last committed to Kafka.
     """
 
     def __init__(
@@ -202,11 +202,11 @@ class Pump:
             logger.debug("%s: stores %s", self._storing.who, batch)
             self._queue.add(batch)
 
-    def pass_marks(self) -> None:
-        """Behind the last record that was read only marks of transactions are left: nothing of them is to be stored.
+    def pass_markers(self) -> None:
+        """Goes on behind markers of transactions at the end of the partition, which are offsets without records.
 
-        They are stored as a batch without records, for the store must agree with Kafka on how far the sink is. The
-        position stays, should a record come up there all the same.
+        The offsets are stored as a batch without records, for the store must agree with Kafka on how far the sink is.
+        The position stays, in case a record comes there all the same.
         """
         is_all_stored = self._batch is None and self._queue is not None and self._queue.is_idle
         if is_all_stored and self.stored is not None and self.position <= self.stored < self.end:

@@ -35,7 +35,7 @@ class Runner:
         which loses nothing: what was not committed is read again.
         """
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        # Daemons: a server that does not answer must not hold the process once it was told to stop.
+        # Daemons: a server that does not answer must not keep the process from ending.
         threads = [
             threading.Thread(target=self._guard, args=(task,), name=task.name, daemon=True) for task in self._tasks
         ]

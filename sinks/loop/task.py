@@ -35,7 +35,7 @@ CONSUMER_DEFAULTS = {
     # Read on as soon as there is room: the default of 1,000 ms leaves a fast consumer waiting (docs/performance.md).
     "fetch.queue.backoff.ms": 10,
     "queued.max.messages.kbytes": 4 * 1024,
-    # To commit beyond the marks of transactions, which are no records (see Pump.pass_marks).
+    # To commit beyond the markers of transactions, which are no records (see Pump.pass_markers).
     "enable.partition.eof": True,
 }
 """librdkafka options that a sink's `consumer` setting may override."""
@@ -63,8 +63,8 @@ _LOOK_TIMEOUT = 1.0
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
 _NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 
-# A partition that is paused loses what librdkafka has fetched of it, so one that may have room in a moment is waited
-# for: shorter when other partitions of the task could be read meanwhile.
+# A partition that is paused loses the records that librdkafka has fetched of it. So before the task pauses a partition,
+# it waits a moment for room; a shorter one when it could read other partitions meanwhile.
 _PAUSE_AFTER_SECONDS = 1.0
 _PAUSE_ONE_AFTER_SECONDS = 0.2
 
@@ -73,7 +73,7 @@ STORY_SECONDS = 10.0
 
 
 OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
-"""Is told the outcome of a commit, on the thread that polls."""
+"""Called with the outcome of a commit, on the thread that polls."""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -215,7 +215,7 @@ class SinkTask:
         self._take(pump.partition)
 
     def _leave_group(self) -> None:
-        """What is stored is committed by now, so nothing is lost when Kafka misses this member instead."""
+        """Leaves the group. If that takes too long nothing is lost: what is stored is committed by now."""
         # Kafka may be slow to let it go, and close() has no time-out.
         leaving = threading.Thread(target=self._close_consumer, name=f"{self.name}-leaves", daemon=True)
         leaving.start()
@@ -291,10 +291,10 @@ class SinkTask:
         return messages
 
     def _waits_for_room(self) -> bool:
-        """Whether a partition that holds too much is to be waited for, before it is paused."""
-        now, rest_used = self.clock(), self.budget.rest_used
+        """Whether to wait for a partition that holds too much, before it is paused."""
+        now, pool_used = self.clock(), self.budget.pool_used
         read = [pump for pump in self._pumps.values() if pump.is_open and not pump.paused]
-        pressed = [pump for pump in self._pumps.values() if pump.memory.press(rest_used)]
+        pressed = [pump for pump in self._pumps.values() if pump.memory.press(pool_used)]
         since = self._pressed_since
         self._pressed_since = {pump.partition: since.get(pump.partition, now) for pump in pressed}
         waiting = [pump for pump in pressed if not pump.paused]
@@ -342,7 +342,7 @@ class SinkTask:
                 f"({error.str()}): records may have expired unread or the topic was made again; not skipping silently"
             )
         if error.fatal() or error.code() in (
-            KafkaError._FATAL,  # by which consume() tells of one that came before, without its flag
+            KafkaError._FATAL,  # consume() reports an earlier fatal error by this code, without the flag
             KafkaError.TOPIC_AUTHORIZATION_FAILED,
             KafkaError.GROUP_AUTHORIZATION_FAILED,
         ):
@@ -398,7 +398,7 @@ class SinkTask:
         if self.clock() - self._rested >= _REST_SECONDS:
             self._rested = self.clock()
             for pump in self._pumps.values():
-                pump.pass_marks()
+                pump.pass_markers()
                 pump.rest()
 
     def _collect(self) -> None:
@@ -529,7 +529,7 @@ class SinkTask:
             self.outage.over("the sink reads on")
 
     def _miss_topic(self, topic: str) -> None:
-        """Kafka has no such topic: told until it is there, for librdkafka tells it once."""
+        """Kafka does not have the topic. librdkafka reports this once; the task shows it until the topic is there."""
         tries = self._missing_topics[topic] = self._missing_topics.get(topic, 0) + 1
         self.status.backing_off(("topic", topic), f"Kafka has no topic {topic}: run `manage.py setup_pipeline`", tries)
 
@@ -549,7 +549,7 @@ class SinkTask:
             self._miss_topic(topic)
 
     def _end(self, pump: Pump) -> int | None:
-        """The offset after the partition's last record, None when Kafka does not tell."""
+        """The offset after the partition's last record, None when Kafka does not answer."""
         tp = TopicPartition(*pump.partition)
         end: int
         try:

@@ -12,7 +12,7 @@ from sinks.loop.retry import Steps
 T = TypeVar("T")
 
 Done = Callable[[T | None, BaseException | None], None]
-"""Is told the result of work, or what it raised."""
+"""Called with the result of the work, or with what the work raised."""
 
 
 class Workers:
@@ -27,7 +27,7 @@ class Workers:
         self._is_closed = False
         self._changed = threading.Condition()
         for number in range(threads):
-            # Daemons: a server that does not answer must not hold the process once it was told to stop.
+            # Daemons: a server that does not answer must not keep the process from ending.
             threading.Thread(target=self._run, name=f"{name}_{number}", daemon=True).start()
 
     def submit(self, job: Callable[[], None], *, after: float = 0.0) -> None:

@@ -52,5 +52,5 @@ class Letters(Protocol):
     """Delivers records that can't be stored to their dead-letter topic."""
 
     def round(self, partition: Partition, rejected: Sequence[Rejected]) -> Callable[[], None]:
-        """A step that delivers these: it returns once Kafka has all of them. It raises Pending while Kafka is at it,
-        Retriable when some did not arrive; the next call sends those alone."""
+        """A step that delivers these: it returns once Kafka has all of them. It raises Pending while answers are due,
+        Retriable when some did not arrive; the next call sends only these again."""

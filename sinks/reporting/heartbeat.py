@@ -32,16 +32,16 @@ LAG_KEPT = timedelta(hours=1)
 """How long samples of the lag are kept."""
 
 FORGOTTEN_AFTER = timedelta(hours=1)
-"""A process that was not heard for so long is forgotten, once another one of its sink lives."""
+"""A process that has sent no heartbeat for this long is forgotten when another process of its sink reports."""
 
 RESTARTS_KEPT = timedelta(days=30)
-"""How long fulfilled wishes for an earlier offset are kept."""
+"""How long restarts that were done are kept."""
 
 _RATE_BEATS = 4
 
 
 class _Earlier(msgspec.Struct):
-    """What is taken over from the report of an earlier process, of whatever version."""
+    """The part of an earlier process's report that is read, whatever version wrote the report."""
 
     last_write: datetime | None = None
 
@@ -77,13 +77,13 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, name=f"{sink}-heartbeat", daemon=True)
 
     def start(self, *, wait_seconds: float) -> None:
-        """Starts the thread; waits so long at most for the first beat, which tells what is to be paused."""
+        """Starts the thread. Waits at most this long for the first beat, which fetches what is to be paused."""
         self._thread.start()
         if not self._first.wait(wait_seconds):
             logger.warning("%s: the database has not answered: starts without knowing what is paused", self._sink)
 
     def stop(self, *, wait_seconds: float) -> None:
-        """Says goodbye if the database takes it within so many seconds."""
+        """Reports a last time that the process stops. Waits at most this many seconds for the database."""
         self._leaving.set()
         self._thread.join(wait_seconds)
 
@@ -129,7 +129,7 @@ class Heartbeat:
             self._leaving.wait(self._every_seconds)
 
     def _note(self, error: Exception | None) -> None:
-        """Tells once that the database is away, and once that it is back."""
+        """Logs once that the database is away, and once that it is back."""
         if error is not None and not self._is_away:
             logger.warning("%s: can't report to the database: %s; tries on, the sink goes on", self._sink, error)
         elif error is None and self._is_away:

@@ -69,7 +69,7 @@ class SinkMetrics:
             self._dead_letters.labels(*labels, kind)
 
     def stored(self, partition: Partition, records: int, size: int) -> None:
-        """Records with so many bytes are done."""
+        """Counts records that are done. size: the bytes of their values."""
         labels = self._labels(partition)
         self._records.labels(*labels).inc(records)
         self._bytes.labels(*labels).inc(size)
@@ -79,7 +79,7 @@ class SinkMetrics:
         self._dead_letters.labels(*self._labels(partition), kind).inc()
 
     def unread_times(self, partition: Partition, records: int) -> None:
-        """So many records are stored by Kafka's time, for their own field is no time."""
+        """Counts records that are stored by Kafka's time, because their own field is no time."""
         self._unread_times.labels(*self._labels(partition)).inc(records)
 
     def retried(self, partition: Partition, reason: str) -> None:
@@ -95,11 +95,11 @@ class SinkMetrics:
         self._fenced.labels(*self._labels(partition)).inc()
 
     def published(self, partition: Partition, files: int) -> None:
-        """So many files are where readers look."""
+        """Counts files that readers can see."""
         self._files.labels(*self._labels(partition)).inc(files)
 
     def indexed(self, partition: Partition, documents: int) -> None:
-        """So many documents are in the index."""
+        """Counts documents that are in the index."""
         self._documents.labels(*self._labels(partition)).inc(documents)
 
     @contextmanager
@@ -111,7 +111,7 @@ class SinkMetrics:
 
     @contextmanager
     def upload(self, size: int) -> Iterator[None]:
-        """Around the writing of so many bytes into a file of the store."""
+        """Around the writing of `size` bytes into a file of the store."""
         with self._timed(self._upload_seconds):
             yield
         self._uploaded.labels(self.sink).inc(size)

@@ -1,4 +1,4 @@
-"""Keeps the state of a sink, its tasks and its partitions; the threads that do the work tell it what happens."""
+"""Keeps the state of a sink, its tasks and its partitions; the threads that do the work report what happens."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Tells of records whose field for the time holds none, so that they were stored by Kafka's time."""
+"""Reports records whose time field holds no time, so that they are stored by Kafka's time."""
 
 import logging
 import threading
@@ -17,7 +17,7 @@ _EXAMPLE = 100
 
 
 class UnreadTimes:
-    """Counts such records, and tells how many there were, with an example, once an interval.
+    """Counts records without a readable time, and logs the count with an example once an interval.
 
     field: the one for the time; clock: monotonic seconds.
     """
