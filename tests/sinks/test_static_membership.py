@@ -41,8 +41,8 @@ def test_a_restart_finds_each_task_with_the_partition_that_it_had(
 ) -> None:
     group = entry["group"]
     sink = run_sink(entry)
-    wait_assigned(sink)
-    before = wait_until(lambda: len(found := owners(stack, group)) == 3 and found, what="three members")
+    wait_until(lambda: sorted(owners(stack, group).values()) == [[0], [1], [2]], what="a partition for each task")
+    before = owners(stack, group)
     assert sorted(before) == ["shop-0", "shop-1", "shop-2"]
     produce(stack, topic, [event(number) for number in range(30)])
     wait_until(lambda: committed_offsets(stack, group, topic) == [10, 10, 10], what="all committed")
