@@ -64,9 +64,11 @@ _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
 _NO_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}
 
 # A partition that is paused loses the records that librdkafka has fetched of it. So before the task pauses a partition,
-# it waits a moment for room; a shorter one when it could read other partitions meanwhile.
+# it waits a moment for room. While it could read other partitions, it waits for a fifth of its time at most: a slow
+# partition must not set the pace of the others.
 _PAUSE_AFTER_SECONDS = 1.0
-_PAUSE_ONE_AFTER_SECONDS = 0.2
+_PATIENCE_SECONDS = 0.2
+_PATIENCE_SHARE = 0.2
 
 STORY_SECONDS = 10.0
 """How often a busy task logs what it has done."""
@@ -117,6 +119,8 @@ class SinkTask:
         self._consume_records = max(100, min(_CONSUME_RECORDS, self.budget.limit // _RECORD_BYTES))
         self._is_leaving = False
         self._pressed_since: dict[Partition, float] = {}
+        self._patience = _PATIENCE_SECONDS
+        self._patience_counted_at = self.clock()
         self._missing_topics: dict[str, int] = {}
         self._records = self._batches = self._rejected = 0
         self._told = (self.clock(), 0)
@@ -298,8 +302,12 @@ class SinkTask:
         since = self._pressed_since
         self._pressed_since = {pump.partition: since.get(pump.partition, now) for pump in pressed}
         waiting = [pump for pump in pressed if not pump.paused]
-        patience = _PAUSE_AFTER_SECONDS if len(waiting) == len(read) else _PAUSE_ONE_AFTER_SECONDS
-        return any(now - self._pressed_since[pump.partition] < patience for pump in waiting)
+        patience, self._patience_counted_at = self._patience + _PATIENCE_SHARE * (now - self._patience_counted_at), now
+        self._patience = min(_PATIENCE_SECONDS, patience)
+        if not waiting or len(waiting) == len(read):
+            return any(now - self._pressed_since[pump.partition] < _PAUSE_AFTER_SECONDS for pump in waiting)
+        self._patience = max(0.0, self._patience - _ROOM_SECONDS)
+        return self._patience > 0
 
     def _put(self, messages: list[Message]) -> None:
         if not messages:

@@ -159,8 +159,9 @@ def sink(
     *,
     values: dict[Partition, bytes] | None = None,
     tasks: Sequence[list[Partition]] = (PARTITIONS,),
+    threads: int = 1,
 ) -> Iterator[list[SinkTask]]:
-    """Runs the tasks of a sink, each with one thread that stores, on 400 kB of memory. values: of the records."""
+    """Runs the tasks of a sink on 400 kB of memory. values: of the records; threads: those of a task that store."""
     budget = MemoryBudget(400_000)
     made = [
         SinkTask(
@@ -173,7 +174,7 @@ def sink(
             settings=TaskSettings(
                 topics=("topic",),
                 limits=BatchLimits(100, 1_000_000, 60),
-                in_flight=1,
+                in_flight=threads,
                 drain_seconds=0,
                 backoff=Backoff(),
                 letter_bound=LetterBound(1_000_000, 1.0),
@@ -220,6 +221,24 @@ def test_partitions_that_can_not_be_stored_leave_the_only_thread_to_the_others(
     with sink(writer, Letters(), tasks=tasks) as made:
         wait_for(writer, PARTITIONS[3:])
         assert [states(made)[number][0] for number in range(3)] == ["backing off"] * 3
+
+
+def test_a_partition_that_is_slow_is_paused_and_does_not_set_the_pace_of_the_others() -> None:
+    class Slow(Counting):
+        group = 1
+
+        async def store(self, partition: Partition, batches: Sequence[Batch]) -> list[Rejected]:
+            if partition == STUCK:
+                await attempt("storing", lambda: slowly.wait(0.15))
+            return await super().store(partition, batches)
+
+    slowly = threading.Event()
+    writer = Slow()
+    with sink(writer, Letters(), tasks=([STUCK, OTHERS[0]], OTHERS[1:]), threads=2) as made:
+        wait_until(lambda: states(made).get(STUCK.number) == ("paused", "memory"), what="the slow one is paused")
+        wait_for(writer, OTHERS)
+        assert writer.stored[STUCK] < writer.stored[OTHERS[0]] / 2
+        slowly.set()
 
 
 def test_partitions_that_wait_to_be_taken_over_let_the_next_one_be_opened() -> None:
