@@ -31,8 +31,8 @@ class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     path: Annotated[str, Meta(min_length=1)]
     """The folder of the spools of all processes of this machine."""
     max_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 1024**3
-    """The most bytes that the spool of one process may have. When they are used up, events are refused (503). Beside it,
-    each topic that Kafka does not have gets a quarter of it, for its own events."""
+    """The most bytes that the spool of one process may have. When they are used up, events are refused (503). Beside
+    it, each topic that Kafka does not have gets a quarter of it, for its own events."""
     segment_bytes: Annotated[int, Meta(ge=64 * 1024)] = 16 * 1024 * 1024
     """A file of the spool ends at this size. Space is freed by whole files."""
     fsync: Literal["never", "interval", "always"] = "interval"

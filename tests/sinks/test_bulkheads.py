@@ -337,13 +337,14 @@ def test_good_records_between_bad_ones_count_though_they_are_stored_without_a_de
         ("topic",), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), LetterBound(per_minute=150, share=0.5)
     )
     task = SinkTask(
-        "task",
+        name="task",
         make_consumer=lambda _: consumer,
         writer=writer,
         check=check_for("select-color"),
         dead_letters=letters,
         budget=MemoryBudget(400_000),
         settings=settings,
+        **unwatched(),
     )
     with running(task):
         wait_until(lambda: letters.delivered[STUCK] >= 400, what="more dead letters than the limit")
