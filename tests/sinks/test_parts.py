@@ -104,7 +104,7 @@ def test_memory_is_pressed_from_the_bound_until_a_sixteenth_of_the_rest_is_free(
     pressed = []
     for size in (159, 1, -5, -1):
         share.add(size)
-        pressed.append(share.press(budget.rest_used))
+        pressed.append(share.press(budget.pool_used))
     assert pressed == [False, True, True, False]
 
 
@@ -112,14 +112,14 @@ def test_a_partition_that_is_stuck_leaves_each_other_its_share_of_the_memory() -
     budget = MemoryBudget(160)
     stuck, other = budget.join(), budget.join()
     stuck.add(40 + 80)
-    assert stuck.press(budget.rest_used)
+    assert stuck.press(budget.pool_used)
     other.add(39)
-    assert not other.press(budget.rest_used)
+    assert not other.press(budget.pool_used)
     other.add(1)
-    assert other.press(budget.rest_used)
+    assert other.press(budget.pool_used)
     assert budget.used == budget.limit
     stuck.close()
-    assert not other.press(budget.rest_used)
+    assert not other.press(budget.pool_used)
 
 
 def test_key_and_headers_count_as_memory() -> None:
