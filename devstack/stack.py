@@ -49,20 +49,21 @@ class Stack:
         """For Elasticsearch clients: `http://host:port`."""
         return self.elasticsearch.address
 
-    def up(self, report: Report = print) -> None:
-        """Start what is down and return when all servers answer; running ones are left alone.
+    def up(self, report: Report = print, servers: Sequence[Server] | None = None) -> None:
+        """Start what is down and return when all servers, or the given ones, answer; running ones are left alone.
 
         Raises DevstackError; then the servers that this call started are stopped again.
         """
+        servers = self.servers if servers is None else servers
         fetch(self.config.home, report)
         with self._alone(report):
-            down = [server for server in self.servers if not server.is_running()]
+            down = [server for server in servers if not server.is_running()]
             for server in down:
                 server.check_ports()
             if down:
                 report("starting " + ", ".join(server.title for server in down))
             try:
-                _start_all(self.servers, down, report)
+                _start_all(servers, down, report)
             except BaseException:
                 _in_parallel(down, Server.stop)
                 raise

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import hdfs
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
 from devstack.stack import Stack
+from tests.stores import HdfsFiles, visible
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -187,22 +187,8 @@ def read_whole_topic(stack: Stack, topic: str, *, seconds: float = 60.0) -> list
 
 
 def hdfs_files(stack: Stack, path: str) -> dict[str, bytes]:
-    """The visible files of a sink by path below its folder (`_sink` is not for readers), with their content."""
-    client = hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=30)
-    files: dict[str, bytes] = {}
-
-    def visit(folder: str) -> None:
-        for name, status in client.list(folder, status=True):
-            if status["type"] == "DIRECTORY":
-                if not name.startswith("_"):
-                    visit(f"{folder}/{name}")
-            else:
-                with client.read(f"{folder}/{name}") as reader:
-                    files[f"{folder}/{name}".removeprefix(f"{path}/")] = reader.read()
-
-    if client.status(path, strict=False) is not None:
-        visit(path)
-    return files
+    """The visible files of an HDFS sink by path below its folder, with their content."""
+    return visible(HdfsFiles(stack.webhdfs_url), path)
 
 
 def hdfs_lines(stack: Stack, path: str) -> list[bytes]:

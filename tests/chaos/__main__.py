@@ -19,7 +19,7 @@ django.setup()  # the index document is a Django one
 from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.chaos.chaos import Chaos, plan
-from tests.chaos.grounds import GROUNDS
+from tests.chaos.grounds import GROUNDS, named_servers
 from tests.events import outage
 from tests.events.web import Web
 from tests.sinks.sink_processes import Nursery
@@ -35,8 +35,12 @@ def main() -> int:
     With --collector: when an event was lost that an answer had promised to keep, or arrived although it was refused.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--sink", choices=("hdfs", "elasticsearch"), default="hdfs", help="its kind (default: hdfs)")
-    parser.add_argument("--mode", choices=("flush", "append"), default="flush", help="of HDFS (default: flush)")
+    parser.add_argument(
+        "--sink", choices=("hdfs", "folder", "elasticsearch"), default="hdfs", help="its kind (default: hdfs)"
+    )
+    parser.add_argument(
+        "--mode", choices=("flush", "append"), default="flush", help="of a sink of files (default: flush)"
+    )
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats the actions of a run")
     parser.add_argument("--kills", type=int, default=200, help="of sinks (default: 200)")
     parser.add_argument("--restarts", type=int, default=3, help="of each server (default: 3)")
@@ -46,7 +50,7 @@ def main() -> int:
     logging.disable(logging.WARNING)
 
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
-    ground = GROUNDS[options.sink, options.mode if options.sink == "hdfs" else ""]
+    ground = GROUNDS[options.sink, "" if options.sink == "elasticsearch" else options.mode]
     stack = Stack(StackConfig.on_free_ports(folder / "stack", lease_seconds=15))
     begin = time.monotonic()
 
@@ -57,7 +61,7 @@ def main() -> int:
         return _collector(stack, folder, options.away, report)
     report(f"{ground.__name__}, seed {options.seed}, {options.kills} kills; logs in {folder}")
     try:
-        stack.up(report)
+        stack.up(report, list(named_servers(stack, ground.server_names).values()))
         with Nursery(
             kafka=stack.bootstrap_servers,
             hdfs=stack.webhdfs_url,

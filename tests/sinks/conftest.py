@@ -1,11 +1,11 @@
-"""Fixtures of the tests in which HDFS sinks run as processes."""
+"""Fixtures of the tests in which sinks of files run as processes."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from devstack.stack import Stack
-from tests.sinks.hdfs_bench import Bench
+from tests.sinks.file_bench import Bench
 from tests.sinks.sink_processes import Nursery
 
 
@@ -18,6 +18,6 @@ def nursery(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def bench(stack: Stack, nursery: Nursery) -> Bench:
-    """A fresh topic and where its sinks store it."""
-    return Bench(stack, nursery)
+def bench(request: pytest.FixtureRequest, stack: Stack, nursery: Nursery) -> Bench:
+    """A fresh topic and where its sinks store it: HDFS, unless the test asks for another kind."""
+    return Bench(stack, nursery, kind=getattr(request, "param", "hdfs"))

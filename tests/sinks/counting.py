@@ -11,14 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 import elasticsearch
-import hdfs
-import requests
 from confluent_kafka import Producer
 from elasticsearch import Elasticsearch, helpers
 
 from devstack.stack import Stack
 from tests.sinks.sink_processes import SinkProcess
-from tests.support import event, hdfs_files, wait_until
+from tests.stores import Files, all_below, visible
+from tests.support import event, wait_until
 
 OPEN = ".open"
 
@@ -74,20 +73,23 @@ def _delivered(error: object, message: object) -> None:
 
 
 class Store:
-    """The files of one HDFS sink, below `path`, in folders by colour or in none.
+    """The files of one sink, below `path`, in folders by colour or in none.
 
     Of a file that is open (append mode) only what the newest commit record tells of is stored.
     """
 
-    def __init__(self, stack: Stack, path: str) -> None:
-        self._stack = stack
+    def __init__(self, files: Files, path: str) -> None:
+        self._files = files
         self.path = path
-        self._client = hdfs.InsecureClient(stack.webhdfs_url, user="hdfs", timeout=30, session=requests.Session())
+
+    def files(self) -> dict[str, bytes]:
+        """The visible files with their content, by path below `path`."""
+        return visible(self._files, self.path)
 
     def ranges(self) -> dict[int, list[tuple[int, int]]]:
         """The first and last offsets of the visible files by partition, sorted; fails when two overlap."""
         ranges: dict[int, list[tuple[int, int]]] = {}
-        for folder, files in self._files().items():
+        for folder, files in self._ranges_by_folder().items():
             for partition, found in files.items():
                 found.sort()
                 for (first, last), (following, end) in pairwise(found):
@@ -101,7 +103,7 @@ class Store:
         self.ranges()
         return sum(
             len(_held(folder, first, last))
-            for folder, files in self._files().items()
+            for folder, files in self._ranges_by_folder().items()
             for found in files.values()
             for first, last in found
         )
@@ -119,15 +121,14 @@ class Store:
         return found
 
     def wait_count(self, count: int, *, sinks: Sequence[SinkProcess] = (), seconds: float = 90.0) -> None:
-        """Waits until so many records are visible; an HDFS that is away is waited for, but no sink may end."""
-        away = (requests.RequestException, hdfs.HdfsError)
-        _wait_count(self.count, count, away, sinks, seconds, f"{count} records below {self.path}")
+        """Waits until so many records are visible; a store that is away is waited for, but no sink may end."""
+        _wait_count(self.count, count, self._files.away, sinks, seconds, f"{count} records below {self.path}")
 
     def check(self, stream: Stream) -> None:
         """Every record of the stream is there once, whole, in the file and line that its offset says; nothing else."""
         offsets = defaultdict(list)
         open_files = self.open_files()
-        for path, content in hdfs_files(self._stack, self.path).items():
+        for path, content in self.files().items():
             folder, name = _split(path)
             if name.endswith(OPEN):
                 partition, first = _parsed_open(name, stream.topic)
@@ -144,7 +145,7 @@ class Store:
             assert found == list(range(count)), f"partition {partition}: {_wrong(found, count)}"
         assert not offsets
 
-    def _files(self) -> dict[str, dict[int, list[tuple[int, int]]]]:
+    def _ranges_by_folder(self) -> dict[str, dict[int, list[tuple[int, int]]]]:
         """First and last offsets of the visible files by folder and partition; an open one that no record tells of yet
         or any more is left out."""
         files: dict[str, dict[int, list[tuple[int, int]]]] = {}
@@ -152,8 +153,8 @@ class Store:
         open_files: dict[str, tuple[int, int]] | None = None
         for folder in ["", *(folder for folder in folders if not folder.startswith("_"))]:
             of_folder = files.setdefault(folder, defaultdict(list))
-            for name, status in self._listed(f"{self.path}/{folder}".rstrip("/")):
-                if status["type"] == "DIRECTORY":
+            for name, is_folder in self._files.listed(f"{self.path}/{folder}".rstrip("/")):
+                if is_folder:
                     continue
                 if not name.endswith(OPEN):
                     partition, first, last = _parsed(name)
@@ -167,31 +168,15 @@ class Store:
 
     def _below(self, folders: Sequence[str]) -> list[str]:
         """The folders in folders."""
-        return [
-            f"{folder}/{name}"
-            for folder in folders
-            for name, status in self._listed(folder)
-            if status["type"] == "DIRECTORY"
-        ]
-
-    def _listed(self, folder: str) -> list[tuple[str, dict[str, Any]]]:
-        try:
-            return list(self._client.list(folder, status=True))
-        except hdfs.HdfsError as error:
-            if error.exception != "FileNotFoundException":
-                raise
-            return []
+        return [f"{folder}/{name}" for folder in folders for name, is_folder in self._files.listed(folder) if is_folder]
 
     def leftovers(self) -> list[str]:
         """Files that the sink should have published or removed."""
-        found = []
-        for folder, _, names in self._client.walk(f"{self.path}/_sink"):
-            found += [f"{folder}/{name}" for name in names]
-        return found
+        return all_below(self._files, f"{self.path}/_sink")
 
     def names(self, folder: str) -> list[str]:
         """The names in a folder below `_sink`."""
-        return list(self._client.list(f"{self.path}/_sink/{folder}"))
+        return [name for name, _ in self._files.listed(f"{self.path}/_sink/{folder}")]
 
 
 class Documents:

@@ -1,8 +1,8 @@
-"""Sinks that die, stall or are lied to at a chosen step: an operation on HDFS, or a request to Elasticsearch.
+"""Sinks that die, stall or are lied to at a chosen step: an operation on files, or a request to Elasticsearch.
 
 Run as a program it is a server that has everything imported and forks a sink for each line that it is given, so that
-hundreds of sinks can be killed in a minute. Each fork runs a management command as it is; only the operations of
-HdfsStore, or the requests of Elasticsearch's client, are wrapped, so nothing in the sink knows of tests.
+hundreds of sinks can be killed in a minute. Each fork runs a management command as it is; only the operations of the
+stores of files, or the requests of Elasticsearch's client, are wrapped, so nothing in the sink knows of tests.
 
 A fault is a dict: `do` says what happens, `number` at the how-manieth operation (from 0), `step` counts only those of
 one step of the protocol (see `step_of`).
@@ -10,6 +10,7 @@ one step of the protocol (see `step_of`).
     kill   SIGKILL before the operation          kill_after  SIGKILL when it is done
     stop   SIGSTOP before the operation
     cut    SIGKILL when half of an upload is sent   doze  SIGSTOP then
+    nap    SIGSTOP when a folder's file is open and nothing of an upload is written
     tear   half of an upload is stored and reported as a success
     slow   an upload takes `seconds`
     refuse a RENAME is not done and answers false
@@ -97,9 +98,10 @@ def request_step(target: str) -> str:
 
 
 def _install(fault: dict[str, Any] | None) -> None:
-    """Wraps the operations on both stores: each is logged, and the fault happens at its time."""
+    """Wraps the operations on all stores: each is logged, and the fault happens at its time."""
     from elastic_transport import Transport
 
+    from sinks.folder.store import FolderStore
     from sinks.hdfs.store import HdfsStore
 
     number = itertools.count()
@@ -118,12 +120,12 @@ def _install(fault: dict[str, Any] | None) -> None:
 
         return operation
 
-    def hdfs_place(name: str, *arguments: Any) -> tuple[str, str]:
+    def file_place(name: str, *arguments: Any) -> tuple[str, str]:
         paths = arguments[:2] if name == "rename" else arguments[:1]
         return step_of(name, *paths), " -> ".join(paths)
 
-    for name in OPERATIONS:
-        setattr(HdfsStore, name, wrapped(getattr(HdfsStore, name), functools.partial(hdfs_place, name)))
+    for store, name in itertools.product((HdfsStore, FolderStore), OPERATIONS):
+        setattr(store, name, wrapped(getattr(store, name), functools.partial(file_place, name)))
     Transport.perform_request = wrapped(  # type: ignore[method-assign]
         Transport.perform_request, lambda method, target, *_: (request_step(target), target)
     )
@@ -145,6 +147,8 @@ def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
             return call.func(client, path, _interrupted(data, signal.SIGKILL))
         case "doze":
             return call.func(client, path, _interrupted(data, signal.SIGSTOP))
+        case "nap":
+            return call.func(client, path, _interrupted(data, signal.SIGSTOP, pieces=1))
         case "tear":
             return call.func(client, path, bytes(data)[: len(data) // 2])
         case "slow":
@@ -158,26 +162,27 @@ def _happen(fault: dict[str, Any], call: "functools.partial[Any]") -> Any:
 
 
 class _Parts(Chunks):
-    """Content that is sent in two or more parts, between which something happens."""
+    """Content that is sent in parts, between which something happens; before it when there is one only."""
 
     def __init__(self, data: Content, pieces: int, between: Callable[[], None]) -> None:
         size = len(data) // pieces + 1
         super().__init__([bytes(data)[begin : begin + size] for begin in range(0, len(data), size)])
         self._between = between
+        self._silent = 0 if pieces == 1 else 1
 
     def __iter__(self) -> Iterator[bytes]:
         for number, part in enumerate(super().__iter__()):
-            if number:
+            if number >= self._silent:
                 self._between()
             yield part
 
 
-def _interrupted(data: Content, number: signal.Signals) -> Content:
+def _interrupted(data: Content, number: signal.Signals, pieces: int = 2) -> Content:
     def interrupt() -> None:
         os.kill(os.getpid(), number)
         time.sleep(1)  # another thread may be the first to notice
 
-    return _Parts(data, 2, interrupt)
+    return _Parts(data, pieces, interrupt)
 
 
 def _slowly(data: Content, seconds: float, pieces: int = 50) -> Content:
@@ -191,6 +196,7 @@ def _run(job: dict[str, Any]) -> None:
 
     from sinks.files import ownership, recovery
     from sinks.files.writer import FilesWriter
+    from sinks.folder import store as folder_store
     from sinks.hdfs import store
 
     os.setsid()
@@ -204,7 +210,9 @@ def _run(job: dict[str, Any]) -> None:
     FilesWriter.group = job["files_per_commit"]
     ownership._OLD_RECORDS = job["old_records"]
     recovery._LEASE_SECONDS = 1.0
-    store._JOINED_BYTES = -1  # so that the parts of a fault are sent one after the other
+    # So that the parts of a fault are sent, or written, one after the other.
+    store._JOINED_BYTES = -1
+    folder_store._PIECE = 64
     _install(job["fault"])
     call_command(*(job["command"] or ["run_sink"]), sink=job["name"])
 

@@ -90,14 +90,15 @@ class SinkProcess:
 class Nursery:
     """Starts sinks; a context manager that kills what still runs.
 
-    kafka, hdfs, elasticsearch: the addresses that they use unless told otherwise; folder: for their logs.
+    kafka, hdfs, elasticsearch: the addresses that they use unless told otherwise; folder: for their logs, and
+    for what tests store.
     """
 
     def __init__(self, *, kafka: str, hdfs: str = "", elasticsearch: str = "", folder: Path) -> None:
         self._kafka = kafka
         self._hdfs = hdfs
         self._elasticsearch = elasticsearch
-        self._folder = folder
+        self.folder = folder
         self._numbers = itertools.count(1)
         self._started: queue.Queue[int] = queue.Queue()
         self._ended: dict[int, int] = {}
@@ -149,7 +150,7 @@ class Nursery:
         cluster = elasticsearch or self._elasticsearch
         if isinstance(cluster, str):
             cluster = {"hosts": [cluster], "request_timeout": elasticsearch_timeout}
-        log = self._folder / f"sink-{next(self._numbers):04d}.log"
+        log = self.folder / f"sink-{next(self._numbers):04d}.log"
         job = {
             "entry": entry,
             "command": command,

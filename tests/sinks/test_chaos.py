@@ -18,7 +18,14 @@ def test_the_plan_depends_on_the_seed_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sink", "mode", "kills"), [("hdfs", "flush", 30), ("hdfs", "append", 15), ("elasticsearch", "", 15)]
+    ("sink", "mode", "kills"),
+    [
+        ("hdfs", "flush", 30),
+        ("hdfs", "append", 15),
+        ("folder", "flush", 15),
+        ("folder", "append", 15),
+        ("elasticsearch", "", 15),
+    ],
 )
 def test_random_kills_of_sinks_and_servers_lose_nothing_and_repeat_nothing(
     stack: Stack, tmp_path: Path, sink: str, mode: str, kills: int

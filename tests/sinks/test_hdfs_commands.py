@@ -19,7 +19,7 @@ from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.records import Partition
 from tests.sinks.counting import Store, numbered_event
-from tests.sinks.hdfs_bench import Bench, each
+from tests.sinks.file_bench import Bench, each
 from tests.sinks.sink_processes import Nursery
 from tests.support import hdfs_files, wait_until
 

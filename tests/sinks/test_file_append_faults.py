@@ -1,4 +1,4 @@
-"""Append mode's promise (docs/exactly-once.md) on a real Kafka and a real HDFS that fail: as test_hdfs_faults.py.
+"""Append mode's promise (docs/exactly-once.md) on a real Kafka and real stores that fail: as test_file_faults.py.
 
 Every record is counted across final files and the committed part of open ones.
 """
@@ -13,9 +13,9 @@ import pytest
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy
 from tests.sinks.counting import Store
-from tests.sinks.hdfs_bench import Bench, each, killed_before, wait_killed
+from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
-from tests.support import hdfs_files, wait_until
+from tests.support import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -39,8 +39,8 @@ def make_bench(stack: Stack, nursery: Nursery, **target: Any) -> Bench:
 
 
 @pytest.fixture
-def bench(stack: Stack, nursery: Nursery) -> Bench:
-    return make_bench(stack, nursery)
+def bench(request: pytest.FixtureRequest, stack: Stack, nursery: Nursery) -> Bench:
+    return make_bench(stack, nursery, kind=getattr(request, "param", "hdfs"))
 
 
 def finish(bench: Bench, store: Store, sink: SinkProcess | None = None, **changes: Any) -> None:
@@ -53,12 +53,14 @@ def finish(bench: Bench, store: Store, sink: SinkProcess | None = None, **change
 # Killed with -9
 
 
-@pytest.mark.parametrize(("folders", "records"), [("", 20), ("{colorName}", 10)])
+@pytest.mark.parametrize(
+    ("kind", "folders", "records"), [("hdfs", "", 20), ("hdfs", "{colorName}", 10), ("folder", "", 20)]
+)
 def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
-    stack: Stack, nursery: Nursery, folders: str, records: int
+    stack: Stack, nursery: Nursery, kind: str, folders: str, records: int
 ) -> None:
     """With folders each commit tells of four open files, of which two stay open."""
-    bench = make_bench(stack, nursery, folders=folders, open_files=2)
+    bench = make_bench(stack, nursery, kind=kind, folders=folders, open_files=2)
     bench.stream.produce(records)
     whole = bench.start(bench.store("whole"), **ONE_BATCH_EACH)
     finish(bench, bench.store("whole"), whole)
@@ -75,6 +77,7 @@ def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
     assert folders or set(killed) >= STORE
 
 
+@on_both
 def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Bench) -> None:
     """The sink before it died in the middle of an append: what is half there is cut off."""
     bench.stream.produce(20)
@@ -100,13 +103,23 @@ def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Ben
     assert set(killed) >= TAKE_OVER | END_OPEN_FILES
 
 
-@pytest.mark.parametrize("step", ["copy", "settle", "remove copied", "publish", ""])
-def test_a_file_that_a_sleeping_writer_holds_is_copied(bench: Bench, step: str) -> None:
-    """step: at which a first successor is killed; a second one completes it. The sleeper's lease would never end."""
+@pytest.mark.parametrize(
+    ("bench", "asleep", "step"),
+    [
+        *product(["hdfs"], ["doze"], ["copy", "settle", "remove copied", "publish", ""]),
+        *product(["folder"], ["nap", "doze"], ["settle", ""]),
+    ],
+    indirect=["bench"],
+)
+def test_a_file_that_a_sleeping_writer_holds_is_copied(bench: Bench, asleep: str, step: str) -> None:
+    """step: at which a first successor is killed; a second one completes it.
+
+    The sleeper's lease in HDFS would never end; into a folder's file it writes when it wakes.
+    """
     store = bench.store()
     bench.stream.produce(20)
     patient = {"session.timeout.ms": 120_000}
-    doze = {"do": "doze", "step": "append", "number": 1}
+    doze = {"do": asleep, "step": "append", "number": 1}
     sleeper = bench.start(store, consumer=patient, fault=doze, **ONE_BATCH_EACH)
     sleeper.wait_stopped()
     wait_until(lambda: store.count() == 10, what="what was committed before")
@@ -126,6 +139,7 @@ def test_a_file_that_a_sleeping_writer_holds_is_copied(bench: Bench, step: str) 
 # Answers that are wrong, late or lost
 
 
+@on_both
 def test_an_append_that_was_torn_but_reported_as_whole_is_cut_off(bench: Bench) -> None:
     bench.stream.produce(20)
     sink = bench.start(bench.store(), fault={"do": "tear", "step": "append", "number": 1}, **ONE_BATCH_EACH)
@@ -216,11 +230,12 @@ def test_servers_that_die_in_the_middle_of_an_append_and_come_back_lose_nothing(
 # Sinks that come, go and are replaced
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_sink_that_slept_until_another_had_its_partitions_stores_nothing_twice(
-    stack: Stack, nursery: Nursery
+    stack: Stack, nursery: Nursery, kind: str
 ) -> None:
     def sleep_at(step: str) -> None:
-        bench = make_bench(stack, nursery)
+        bench = make_bench(stack, nursery, kind=kind)
         group, store = f"g-{bench.topic}", bench.store()
         bench.stream.produce(15)
         if step in END_OPEN_FILES - STORE:
@@ -275,10 +290,10 @@ def test_an_idle_file_gets_its_final_name_when_it_is_old(stack: Stack, bench: Be
     bench.stream.produce(7)
     sink = bench.start(store, target={"roll_seconds": 4.0}, options={"flush_seconds": 0.2})
     store.wait_count(7, sinks=[sink])
-    assert list(hdfs_files(stack, store.path)) == [f"{bench.topic}-0-{0:020d}.open"]
+    assert list(store.files()) == [f"{bench.topic}-0-{0:020d}.open"]
     store.check(bench.stream)
     wait_until(lambda: store.open_files() == {}, what="the file closed")
-    assert list(hdfs_files(stack, store.path)) == [f"{bench.topic}-0-{0:020d}-{6:020d}.log"]
+    assert list(store.files()) == [f"{bench.topic}-0-{0:020d}-{6:020d}.log"]
     bench.stream.produce(5)
     finish(bench, store, sink)
 
@@ -291,7 +306,7 @@ def test_a_sink_that_is_told_to_stop_closes_its_files(stack: Stack, nursery: Nur
     store.wait_count(20, sinks=[sink])
     assert list(store.open_files()) == [f"{bench.topic}-0-{0:020d}.open"]
     assert sink.stop() == 0, sink.text[-4000:]
-    assert list(hdfs_files(stack, store.path)) == [f"{bench.topic}-0-{0:020d}-{24:020d}.log"]
+    assert list(store.files()) == [f"{bench.topic}-0-{0:020d}-{24:020d}.log"]
     store.check(bench.stream)
     assert store.open_files() == {}
     assert store.leftovers() == []

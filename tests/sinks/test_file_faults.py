@@ -1,8 +1,10 @@
-"""The promise of docs/exactly-once.md, on a real Kafka and a real HDFS that fail: every record once, whole, in order.
+"""The promise of docs/exactly-once.md, on a real Kafka and real stores that fail: every record once, whole, in order.
+
+Tests that say nothing of a store are about HDFS; those of the protocol itself are run on a folder, too.
 
 Each test counts every record across all files (`Store.check`). A sink of a new consumer group knows of no committed
 offset and has no dead member to wait for, so most tests start each sink in a group of its own: that it goes on
-exactly where the one before it ended is the work of the commit records in HDFS alone.
+exactly where the one before it ended is the work of the commit records in the store alone.
 """
 
 import random
@@ -22,9 +24,9 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy, SlowProxy
 from tests.sinks.counting import Store
-from tests.sinks.hdfs_bench import Bench, each, killed_before, wait_killed
+from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
-from tests.support import committed_offsets, event, hdfs_files, produce, wait_until
+from tests.support import committed_offsets, event, produce, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -54,7 +56,7 @@ def commit_offset(stack: Stack, group: str, topic: str, offset: int) -> None:
 # Killed with -9
 
 
-@pytest.mark.parametrize("files_per_commit", [1, 32])
+@pytest.mark.parametrize(("bench", "files_per_commit"), [("hdfs", 1), ("hdfs", 32), ("folder", 32)], indirect=["bench"])
 def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
     bench: Bench, files_per_commit: int
 ) -> None:
@@ -76,6 +78,7 @@ def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
     assert expected <= set(killed)
 
 
+@on_both
 def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Bench) -> None:
     bench.stream.produce(20)
     in_mid_publishing = {"do": "kill", "step": "publish", "number": 2}
@@ -101,6 +104,7 @@ def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Ben
     assert TAKE_OVER - {"note topic"} | ROLL_FORWARD - {"remove uploads"} <= set(killed)
 
 
+@on_both
 def test_killed_in_the_middle_of_an_upload_the_next_sink_stores_each_record_once(bench: Bench) -> None:
     bench.stream.produce(20)
     sink = bench.start(bench.store(), fault={"do": "cut", "step": "upload", "number": 1})
@@ -112,6 +116,7 @@ def test_killed_in_the_middle_of_an_upload_the_next_sink_stores_each_record_once
 # Answers that are wrong, late or lost
 
 
+@on_both
 def test_an_upload_that_was_cut_but_reported_as_whole_is_sent_again(bench: Bench) -> None:
     bench.stream.produce(20)
     sink = bench.start(bench.store(), fault={"do": "tear", "step": "upload", "number": 1})
@@ -214,7 +219,7 @@ def test_a_datanode_that_is_slow_takes_no_more_memory_and_no_partition_away(stac
     assert peak - before < 60e6
     assert "lost" not in sink.text
     assert sink.text.count(f"reads {bench.topic}-0 from") == 1
-    lines = [line for _, content in sorted(hdfs_files(stack, store.path).items()) for line in content.splitlines()]
+    lines = [line for _, content in sorted(store.files().items()) for line in content.splitlines()]
     assert lines == values
 
 
@@ -287,23 +292,30 @@ def test_partitions_that_move_under_load_are_stored_once(stack: Stack, nursery: 
     bench.finish(store, second)
 
 
-@pytest.mark.parametrize("step", ["begin epoch", "list records", "upload", "commit", "publish", "remove record"])
-def test_a_sink_that_slept_until_another_had_its_partitions_stores_nothing_twice(bench: Bench, step: str) -> None:
-    group, store = f"g-{bench.topic}", bench.store()
-    bench.stream.produce(30)
-    sleep = {"do": "stop", "step": step, "number": 0}
-    zombie = bench.start(store, group=group, files_per_commit=1, old_records=1, fault=sleep)
-    zombie.wait_stopped()
-    successor = bench.start(store, group=group)
-    store.wait_count(30, sinks=[successor])
-    zombie.signal(signal.SIGCONT)
-    bench.stream.produce(30)
-    store.wait_count(60, sinks=[successor, zombie])
-    zombie.wait_for("lost")
-    assert zombie.stop() == 0, zombie.text[-4000:]
-    bench.finish(store, successor)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sink_that_slept_until_another_had_its_partitions_stores_nothing_twice(
+    stack: Stack, nursery: Nursery, kind: str
+) -> None:
+    def sleep_at(step: str) -> None:
+        bench = Bench(stack, nursery, kind=kind)
+        group, store = f"g-{bench.topic}", bench.store()
+        bench.stream.produce(30)
+        sleep = {"do": "stop", "step": step, "number": 0}
+        zombie = bench.start(store, group=group, files_per_commit=1, old_records=1, fault=sleep)
+        zombie.wait_stopped()
+        successor = bench.start(store, group=group)
+        store.wait_count(30, sinks=[successor])
+        zombie.signal(signal.SIGCONT)
+        bench.stream.produce(30)
+        store.wait_count(60, sinks=[successor, zombie])
+        zombie.wait_for("lost")
+        assert zombie.stop() == 0, zombie.text[-4000:]
+        bench.finish(store, successor)
+
+    each(("begin epoch", "list records", "upload", "commit", "publish", "remove record"), sleep_at)
 
 
+@on_both
 def test_a_sink_whose_upload_a_later_owner_removed_takes_over_again(bench: Bench) -> None:
     """It sleeps in the middle of an upload; Kafka does not miss it, as the other sink is in another group."""
     store = bench.store()
@@ -324,6 +336,7 @@ def test_a_sink_whose_upload_a_later_owner_removed_takes_over_again(bench: Bench
 # Being told to stop
 
 
+@on_both
 def test_sigterm_in_the_middle_of_an_upload_stores_all_that_was_read(stack: Stack, bench: Bench) -> None:
     bench.stream.produce(250)
     group, store = f"g-{bench.topic}", bench.store()
@@ -395,16 +408,17 @@ def test_committed_offsets_that_are_gone_or_thrown_back_repeat_nothing(stack: St
     assert committed_offsets(stack, group, bench.topic, 1) == [90]
 
 
+@on_both
 def test_a_topic_made_again_stops_the_next_sink_and_leaves_the_old_files_alone(stack: Stack, bench: Bench) -> None:
     store = bench.store()
     bench.stream.produce(30)
     bench.finish(store)
-    old = hdfs_files(stack, store.path)
+    old = store.files()
     bench.make_topic_again(50)
     sink = bench.start(store)
     assert sink.wait() == 1
     assert f"the topic {bench.topic} was deleted and made again" in sink.text
-    assert hdfs_files(stack, store.path) == old
+    assert store.files() == old
 
 
 @pytest.mark.parametrize("count", [10, 50])
@@ -414,8 +428,8 @@ def test_a_topic_made_again_while_a_sink_runs_stops_it(stack: Stack, bench: Benc
     bench.stream.produce(30)
     sink = bench.start(store)
     store.wait_count(30)
-    old = hdfs_files(stack, store.path)
+    old = store.files()
     bench.make_topic_again(count)
     assert sink.wait(60) == 1
     assert "made again" in sink.text
-    assert hdfs_files(stack, store.path) == old
+    assert store.files() == old

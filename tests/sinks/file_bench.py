@@ -1,4 +1,4 @@
-"""What the fault tests of the HDFS sink share: a topic, sinks that store it, and the count of what they stored."""
+"""What the fault tests of sinks of files share: a topic, sinks that store it, and the count of what they stored."""
 
 import contextlib
 import signal
@@ -7,22 +7,29 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack.stack import Stack
+from sinks.folder.store import FolderStore
 from tests.sinks.counting import Store, Stream
 from tests.sinks.sink_processes import Nursery, SinkProcess
+from tests.stores import FolderFiles, HdfsFiles
 from tests.support import event, produce, wait_until
 
 Case = TypeVar("Case")
 Result = TypeVar("Result")
 
+KINDS = ("hdfs", "folder")
+on_both = pytest.mark.parametrize("bench", KINDS, indirect=True)
+"""A test that is run with the sinks of `bench` of either kind."""
+
 
 class Bench:
     """A fresh topic, where a sink stores it, and the settings of that sink.
 
-    kafka: the stack whose brokers hold the topic, if not those of `stack`; target: what the targets of its sinks have
-    besides the path.
+    kind: of its sinks, hdfs or folder; kafka: the stack whose brokers hold the topic, if not those of `stack`; target:
+    what the targets of its sinks have besides the path.
     """
 
     def __init__(
@@ -30,6 +37,7 @@ class Bench:
         stack: Stack,
         nursery: Nursery,
         *,
+        kind: str = "hdfs",
         partitions: int = 1,
         kafka: Stack | None = None,
         replication: int = 1,
@@ -37,6 +45,7 @@ class Bench:
     ) -> None:
         self.stack = stack
         self.nursery = nursery
+        self.kind = kind
         self.target = target
         self.topic = f"f-{uuid.uuid4().hex[:8]}"
         self._kafka = (kafka or stack).bootstrap_servers
@@ -57,7 +66,12 @@ class Bench:
         produce(self.stack, self.topic, [event(number, userName="new") for number in range(count)], partition=0)
 
     def store(self, case: object = "") -> Store:
-        return Store(self.stack, f"/t/{self.topic}/{case}" if case != "" else f"/t/{self.topic}")
+        below = f"t/{self.topic}/{case}".rstrip("/")
+        if self.kind == "hdfs":
+            return Store(HdfsFiles(self.stack.webhdfs_url), f"/{below}")
+        path = f"{self.nursery.folder}/{below}"
+        FolderStore(path).prepare()
+        return Store(FolderFiles(), path)
 
     def start(self, store: Store, *, group: str | None = None, **changes: Any) -> SinkProcess:
         """A sink with one task, in a group of its own unless told otherwise."""
@@ -68,7 +82,7 @@ class Bench:
             if key in changes
         }
         entry = {
-            "kind": "hdfs",
+            "kind": self.kind,
             "topics": [self.topic],
             "group": group or f"g-{uuid.uuid4().hex}",
             "tasks": 1,
