@@ -95,7 +95,8 @@ class NewestOfKeys:
     """Which records are the newest of their keys, judged by what Kafka has.
 
     A store that keeps the newest record of each key forgets in time which keys were deleted, so an older record would
-    bring one back. A record that Kafka has no more is none: a newer one may have been there.
+    bring one back. A record that Kafka no longer has is not taken for the newest of its
+    key: a newer one may have existed, and be gone, too.
     """
 
     def __init__(self, letters: Iterable[StoredLetter], reader: LogReader) -> None:

@@ -11,7 +11,7 @@ _TIMES = (2**30, 2**42 - 1)
 """The times of 1970 and 2109 that all others are drawn to: every version fits into Elasticsearch's long."""
 
 FIRST = _TIMES[0] * _MILLISECOND
-"""No version is below it, and no document that was stored without one has come so far by counting."""
+"""The lowest version. Documents that were stored without versions count 1, 2, 3 … and never reach it."""
 
 
 class Versions:

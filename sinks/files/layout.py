@@ -48,7 +48,10 @@ class Layout:
 
     @property
     def agreed(self) -> str:
-        """There since every offset that Kafka was told of is in a commit record; versions before left some out."""
+        """This folder exists once every offset that was committed to Kafka is in a commit record, too.
+
+        Versions before 0.2 left some out.
+        """
         return f"{self.topic}/{self.partition.number}/agrees-with-kafka"
 
     @property

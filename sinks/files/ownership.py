@@ -59,7 +59,8 @@ class Ownership:
         for file in await attempt("reading which files are open", self._open_files):
             await self._end(file)
         await attempt(f"publishing the files of {self._newest}", partial(self._publish_all, self._newest))
-        # It was there all the time, so all that it tells of is done: a record to come need not tell of it again.
+        # The newest record is still in the own folder, so no other owner has interfered and every file that the record
+        # names is published. The next record does not have to name them.
         await attempt("proving ownership", self._prove)
         await attempt("removing old records", self._remove_old_records)
         return record_end(self._newest) + 1
@@ -128,7 +129,8 @@ class Ownership:
         """Lets the next owner go on at an offset, whatever is stored. Raises Fenced, Fatal, Cancelled."""
         if self._newest is not None and self._newest.endswith(f"-{record_name(offset, offset - 1)}"):
             return
-        # Of a generation of its own, for an owner that takes over just now may hold older records with greater offsets.
+        # A new generation: an owner that takes over just now may hold older records with higher offsets, and this one
+        # must still sort last.
         record = record_name(offset, offset - 1, self.generation + 1)
         if self._newest is None:
             source = f"{self._layout.pending}/{self._epoch}/{record}"

@@ -30,7 +30,7 @@ def open_files(client: FileStore, record: str) -> list[OpenFile]:
 def told_of(client: FileStore, layout: Layout) -> set[str]:
     """The final places of the files that any commit record of a partition tells of as open, below the data folder.
 
-    One that is there already may still be looked for by an owner.
+    Such a file is to be left alone even where it has its final name: an owner may still look for it there.
     """
     records = _records(client, layout)
     while True:

@@ -116,9 +116,9 @@ class Rewind:
         files = [file for file in retry("listing files", self._stored)[0] if file.last >= plan.to]
         for folder in {self._target(file, replaced).rpartition("/")[0] for file in files}:
             retry("making folders", partial(self.client.make_folders, folder))
-        # These were there while nobody could store any: only they are moved, whatever happens from here on.
+        # The listed files were stored before the take-over, so only these are moved, whatever happens from here on.
         self._prove(mark, ownership, retry)
-        # Neither can be so when a command before this one has moved anything.
+        # Both checks can fail only when no earlier run of this rewind has moved a file, so the mark can be removed.
         wrong = ""
         if any(file.first < plan.to for file in files):
             wrong = f"the files have changed: one holds offset {plan.to} in its middle now"

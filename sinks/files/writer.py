@@ -61,7 +61,7 @@ class FilesWriter:
             if not await attempt("looking for rewinds", marks.under_way):
                 break
             await attempt("reading on", marks.wait)
-        resume_at = await self._agreed(ownership, layout, stored, committed)
+        resume_at = await self._resume_offset(ownership, layout, stored, committed)
 
         check_identity = partial(self._check_identity, layout, topic_id)
         published = partial(self.metrics.published, partition)
@@ -69,12 +69,13 @@ class FilesWriter:
             return FlushPartition(ownership, resume_at, self.files, check_identity, published)
         return AppendPartition(partition, ownership, resume_at, self.files, self.roll, check_identity, published)
 
-    async def _agreed(
+    async def _resume_offset(
         self, ownership: Ownership, layout: Layout, stored: int | None, committed: int | None
     ) -> int | None:
-        """Where reading goes on: after the newest record, which ends before the offset `stored`. Raises Fatal.
+        """The offset at which reading goes on: after the newest commit record, where there is one, else Kafka's.
 
-        Where there is no record, at the offset that Kafka holds for the group.
+        stored: the offset after the newest commit record; committed: the one that Kafka holds for the group. Raises
+        Fatal when Kafka's is further.
         """
         partition = layout.partition
         if stored is not None and committed != stored:

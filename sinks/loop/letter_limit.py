@@ -13,7 +13,11 @@ _WINDOW_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class LetterBound:
-    """per_minute: dead letters of a partition in a minute above which their share of all records counts, 0 to 1."""
+    """When dead letters of a partition are too many.
+
+    per_minute: so many in a minute always pass; share: beyond that, the partition waits when more than this part of
+    its records, 0 to 1, are dead letters.
+    """
 
     per_minute: int
     share: float

@@ -1,4 +1,7 @@
-"""The bound on what all tasks of a process hold in memory, divided so that one partition can't take it from others."""
+"""The bound on what all tasks of a process hold, divided so that one partition can not take it from others.
+
+The task enforces it: it stops reading a partition whose share is pressed (sinks.loop.task).
+"""
 
 import threading
 

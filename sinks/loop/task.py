@@ -329,7 +329,7 @@ class SinkTask:
     def _seek_position(self, pump: Pump) -> None:
         """librdkafka may overrule the seek of _start later on, when its lookup of the beginning had to be repeated."""
         logger.warning(
-            "%s: Kafka's client fell back in %s; reads on from offset %d", self.name, pump.partition, pump.position
+            "%s: Kafka's client jumped back in %s; reads on from offset %d", self.name, pump.partition, pump.position
         )
         try:
             self._consumer.seek(TopicPartition(*pump.partition, pump.position))

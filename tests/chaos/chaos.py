@@ -36,7 +36,7 @@ KILLS = {
 STEP_SECONDS = 60.0
 """How long anything that must happen may take."""
 
-STORY = ("fenced", ": lost ", "fell back", "not stored; they are read again", " worked at try ")
+STORY = ("fenced", ": lost ", "jumped back", "not stored; they are read again", " worked at try ")
 """What is counted in the logs of the sinks."""
 
 
