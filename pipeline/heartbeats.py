@@ -196,7 +196,7 @@ def delays(
     found: dict[Partition, Delay] = {}
     left = dict(done)
     for moment, parts in newest_first:
-        for topic, number, end, _ in _Parts.decode(parts):
+        for topic, number, end, _ in _decode_parts(parts):
             place = topic, number
             if place not in left:
                 continue
@@ -241,7 +241,7 @@ def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) 
         return [
             moment
             for moment, parts in parts_of
-            if any(end > done.get((topic, number), end) for topic, number, end, _ in _Parts.decode(parts))
+            if any(end > done.get((topic, number), end) for topic, number, end, _ in _decode_parts(parts))
         ]
 
     try:
@@ -303,7 +303,15 @@ def read_lag_history(sink: str) -> LagHistory:
         rows = list(SinkLag.objects.filter(sink=sink).order_by("sampled_at").values_list("sampled_at", "parts"))
     except Error as error:
         raise database_error(error) from error
-    return LagHistory((moment, _Parts.decode(parts)) for moment, parts in rows)
+    return LagHistory((moment, _decode_parts(parts)) for moment, parts in rows)
+
+
+def _decode_parts(parts: str) -> list[tuple[str, int, int, int]]:
+    """Those of a sample; of one that was written by another version, or cut off, none."""
+    try:
+        return _Parts.decode(parts)
+    except msgspec.DecodeError:
+        return []
 
 
 def _parts(report: SinkReport) -> list[TaskReport | PartitionReport]:

@@ -15,7 +15,7 @@ from itertools import groupby
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from events.schema import Check
-from kafka_client.log import Outage
+from kafka_client.log import Outage, repeating_logger
 from sinks.control import Control, Outcome, Restart
 from sinks.errors import Fatal, Fenced
 from sinks.loop.memory import MemoryBudget
@@ -27,6 +27,7 @@ from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import MEMORY, OPERATOR, TaskStatus
 
 logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
 CONSUMER_DEFAULTS = {
     # A task that died without a word is missed after this time.
@@ -252,7 +253,7 @@ class SinkTask:
                     [TopicPartition(*pump.partition) for pump in new], timeout=_COMMITTED_SECONDS
                 )
             except KafkaException as error:
-                logger.warning("%s: Kafka: committed offsets: %s", self.name, error.args[0].str())
+                loop_logger.warning("%s: Kafka: committed offsets: %s", self.name, error.args[0].str())
                 return
             for pump, tp in zip(new, committed, strict=True):
                 pump.open(tp.offset if tp.offset >= 0 else None)
@@ -355,7 +356,7 @@ class SinkTask:
             KafkaError.GROUP_AUTHORIZATION_FAILED,
         ):
             raise Fatal(f"Kafka: {error.str()}")
-        logger.warning("%s: Kafka: %s", self.name, error.str())
+        loop_logger.warning("%s: Kafka: %s", self.name, error.str())
         if error.code() in _NO_TOPIC and message.topic():
             self._miss_topic(message.topic())
 

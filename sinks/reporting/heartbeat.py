@@ -9,7 +9,9 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 
 import msgspec
 from django.conf import settings
@@ -71,7 +73,7 @@ class Heartbeat:
         self._counts: deque[tuple[datetime, int]] = deque(maxlen=_RATE_BEATS)
         self._sampled_at: datetime | None = None
         self._earlier_write: datetime | None = None
-        self._is_away = False
+        self._failures: dict[str, tuple[type[Exception], str]] = {}  # the latest of each part of a beat that fails
         self._first = threading.Event()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"{sink}-heartbeat", daemon=True)
@@ -88,7 +90,48 @@ class Heartbeat:
         self._thread.join(wait_seconds)
 
     def beat(self, *, stopped: bool = False) -> None:
-        """Reports once and asks once. Raises the database's errors."""
+        """Reports once, asks once, and samples the lag when that is due."""
+        self._attempt("report", partial(self._report, stopped=stopped))
+        self._attempt("ask what is to be paused", self._ask_pauses)
+        self._attempt("ask where to go back to", self._ask_restarts)
+        self._attempt("sample the lag", self._sample_lag)
+
+    def _run(self) -> None:
+        while True:
+            stopped = self._leaving.is_set()
+            self.beat(stopped=stopped)
+            self._first.set()
+            if stopped:
+                return
+            self._leaving.wait(self._every_seconds)
+
+    def _attempt(self, what: str, part: Callable[[], None]) -> None:
+        """Does a part of a beat. A part that fails is tried again with the next beat, and stops no other part."""
+        try:
+            part()
+        except (DatabaseError, ImproperlyConfigured) as error:
+            if self._is_new(what, error):
+                logger.warning(
+                    "%s: can't %s, the database says: %s; tries on, the sink goes on", self._sink, what, error
+                )
+            with suppress(DatabaseError):
+                connection.close()  # it may be broken: the next query makes a new one
+        except Exception as error:
+            if self._is_new(what, error):
+                logger.exception("%s: can't %s, by an unexpected error; tries on, the sink goes on", self._sink, what)
+        else:
+            if self._failures.pop(what, None) and not self._failures:
+                logger.info("%s: reports to the database and asks it again", self._sink)
+
+    def _is_new(self, what: str, error: Exception) -> bool:
+        """Notes a failure. Says whether it is to be told: neither this part nor another one has failed so before."""
+        cause = type(error), str(error)
+        of_part, _ = self._failures.get(what, (None, ""))
+        is_known = of_part is type(error) or cause in self._failures.values()
+        self._failures[what] = cause
+        return not is_known
+
+    def _report(self, *, stopped: bool = False) -> None:
         now = self._now()
         report = self._status()
         if not self._counts:
@@ -109,32 +152,6 @@ class Heartbeat:
                 "report": msgspec.json.encode(report).decode(),
             },
         )
-        if self._sampled_at is None or now - self._sampled_at >= LAG_EVERY:
-            self._sample_lag(report, now)
-            self._sampled_at = now
-        self._ask(report, now)
-
-    def _run(self) -> None:
-        while True:
-            stopped = self._leaving.is_set()
-            try:
-                self.beat(stopped=stopped)
-                self._note(None)
-            except (DatabaseError, ImproperlyConfigured) as error:
-                self._note(error)
-                connection.close()
-            self._first.set()
-            if stopped:
-                return
-            self._leaving.wait(self._every_seconds)
-
-    def _note(self, error: Exception | None) -> None:
-        """Logs once that the database is away, and once that it is back."""
-        if error is not None and not self._is_away:
-            logger.warning("%s: can't report to the database: %s; tries on, the sink goes on", self._sink, error)
-        elif error is None and self._is_away:
-            logger.info("%s: reports to the database again", self._sink)
-        self._is_away = error is not None
 
     def _rate(self) -> float:
         (begin, before), (end, after) = self._counts[0], self._counts[-1]
@@ -143,32 +160,40 @@ class Heartbeat:
 
     def _read_last_write(self) -> datetime | None:
         """When the sink's processes before this one stored last: they are forgotten one day."""
-        reports = SinkProcess.objects.filter(sink=self._sink).values_list("report", flat=True)
-        writes = [msgspec.json.decode(report, type=_Earlier).last_write for report in reports]
+        writes = []
+        for report in SinkProcess.objects.filter(sink=self._sink).values_list("report", flat=True):
+            with suppress(msgspec.DecodeError):  # of another version, or cut off
+                writes.append(msgspec.json.decode(report, type=_Earlier).last_write)
         return max((write for write in writes if write), default=None)
 
-    def _sample_lag(self, report: SinkReport, now: datetime) -> None:
+    def _sample_lag(self) -> None:
+        now = self._now()
+        if self._sampled_at is not None and now - self._sampled_at < LAG_EVERY:
+            return
         parts = [
             (part.topic, part.partition, part.end, done)
-            for part in report.partitions
+            for part in self._status().partitions
             if part.end is not None and (done := part.done) is not None
         ]
         SinkLag.objects.create(sink=self._sink, sampled_at=now, parts=msgspec.json.encode(parts).decode())
         SinkLag.objects.filter(sink=self._sink, sampled_at__lt=now - LAG_KEPT).delete()
         SinkProcess.objects.filter(sink=self._sink, heard_at__lt=now - FORGOTTEN_AFTER).delete()
         SinkRestart.objects.filter(sink=self._sink, done_at__lt=now - RESTARTS_KEPT).delete()
+        self._sampled_at = now
 
-    def _ask(self, report: SinkReport, now: datetime) -> None:
+    def _ask_pauses(self) -> None:
         pauses = list(SinkPause.objects.filter(sink=self._sink))
         self._control.want_paused(
             (Partition(pause.topic, pause.partition) for pause in pauses),
             everything=any(pause.partition == ALL_PARTITIONS for pause in pauses),
         )
+
+    def _ask_restarts(self) -> None:
         outcomes = self._control.outcomes()
         for outcome in outcomes:
-            SinkRestart.objects.filter(pk=outcome.number).update(done_at=now, error=outcome.error)
+            SinkRestart.objects.filter(pk=outcome.number).update(done_at=self._now(), error=outcome.error)
         self._control.forget(outcomes)
-        own = {(part.topic, part.partition) for part in report.partitions}
+        own = {(part.topic, part.partition) for part in self._status().partitions}
         self._control.want_restarts(
             Restart(wish.pk, Partition(wish.topic, wish.partition), wish.offset)
             for wish in SinkRestart.objects.filter(sink=self._sink, done_at=None).order_by("pk")

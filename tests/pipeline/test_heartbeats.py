@@ -13,7 +13,15 @@ from pipeline.console.sinks import progress, views
 from pipeline.console.sinks.chart import lag_chart
 from pipeline.console.sinks.progress import SinkProgress, partition_progress
 from pipeline.errors import ServerError
-from pipeline.heartbeats import Delay, LagHistory, delays, read_delays, read_heartbeats, read_longest_delay
+from pipeline.heartbeats import (
+    Delay,
+    LagHistory,
+    delays,
+    read_delays,
+    read_heartbeats,
+    read_lag_history,
+    read_longest_delay,
+)
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.panels import sinks as panel
 from pipeline.panels import topics
@@ -72,6 +80,22 @@ def heard(pid: int, found: SinkReport, *, at: datetime = NOW, stopped: bool = Fa
         records_per_second=2.5,
         report=msgspec.json.encode(found).decode(),
     )
+
+
+@pytest.mark.parametrize("damaged", ["", "no JSON", "{}", '[["t", 0, "many", 7]]'])
+@pytest.mark.django_db
+def test_a_sample_or_a_report_that_can_not_be_decoded_is_passed_over(damaged: str) -> None:
+    heard(1, report(0))
+    heard(2, report(1))
+    SinkProcess.objects.filter(pid=2).update(report=damaged)
+    for minutes, parts in enumerate(['[["t", 0, 10, 7]]', damaged, '[["t", 0, 12, 8]]']):
+        SinkLag.objects.create(sink="hdfs", sampled_at=NOW + timedelta(minutes=minutes), parts=parts)
+    [sink] = read_heartbeats(sinks().values(), now=NOW + timedelta(seconds=3))
+    assert (len(sink.processes), len(sink.partitions)) == (2, 1)
+    later = NOW + timedelta(minutes=3)
+    assert [lag for _, lag in read_lag_history("hdfs").total()] == [3, 4]
+    assert set(read_delays("hdfs", {("t", 0): 8}, later)) == {("t", 0)}
+    assert read_longest_delay("hdfs", {("t", 0): 8}, later) is not None
 
 
 @pytest.mark.django_db

@@ -131,26 +131,87 @@ def test_lag_is_sampled_and_what_is_old_is_forgotten(sink: Sink) -> None:
     ]
 
 
+PARTS = ("_report", "_ask_pauses", "_ask_restarts", "_sample_lag")
+
+
 def test_a_database_that_is_away_is_told_once_and_asked_again(
     sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     beats: list[bool] = []
     is_away = True
 
-    def beat(*, stopped: bool = False) -> None:
+    def report(*, stopped: bool = False) -> None:
         beats.append(stopped)
+        ask()
+
+    def ask() -> None:
         if is_away:
             raise OperationalError("connection refused")
 
-    monkeypatch.setattr(sink.heartbeat, "beat", beat)
+    for part in PARTS:
+        monkeypatch.setattr(sink.heartbeat, part, report if part == "_report" else ask)
     with caplog.at_level("INFO", logger=module.__name__):
         sink.heartbeat.start(wait_seconds=5)
         wait_until(lambda: len(beats) > 3, what="more tries")
         is_away = False
-        wait_until(lambda: "reports to the database again" in caplog.text, what="the database is back")
+        wait_until(lambda: "asks it again" in caplog.text, what="the database is back")
         sink.heartbeat.stop(wait_seconds=5)
     assert caplog.text.count("connection refused") == 1
     assert beats[-1] is True
+
+
+@pytest.mark.parametrize("broken", [*PARTS, "_status"])
+@pytest.mark.django_db
+def test_a_part_of_a_beat_that_fails_is_told_by_its_own_words_and_stops_no_other(
+    sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake")
+
+    SinkPause.objects.create(sink="hdfs", topic="clicks", partition=1, asked_by="kim")
+    SinkRestart.objects.create(sink="hdfs", topic="clicks", partition=1, offset=5, asked_by="kim")
+    with monkeypatch.context() as patch:
+        patch.setattr(sink.heartbeat, broken, fails)
+        for _ in range(3):
+            sink.beat()
+        done = {
+            "_report": SinkProcess.objects.exists(),
+            "_ask_pauses": sink.control.is_paused(PARTITION),
+            "_ask_restarts": sink.control.take_restart(PARTITION) is not None,
+            "_sample_lag": SinkLag.objects.exists(),
+        }
+    needs_status = {"_report", "_ask_restarts", "_sample_lag"} if broken == "_status" else {broken}
+    assert {part for part in PARTS if not done[part]} == needs_status
+    assert [record.exc_text.splitlines()[-1] for record in caplog.records if record.exc_text] == [
+        "RuntimeError: a mistake"
+    ]
+    assert len(caplog.records) == 1
+    assert "database" not in caplog.messages[0]
+
+
+def test_the_thread_outlives_every_error(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    beats: list[str] = []
+
+    def fails(**_: object) -> None:
+        beats.append("")
+        raise ValueError(f"error {len(beats)}")
+
+    for part in PARTS:
+        monkeypatch.setattr(sink.heartbeat, part, fails)
+    sink.heartbeat.start(wait_seconds=5)
+    wait_until(lambda: len(beats) > 12, what="more beats")
+    sink.heartbeat.stop(wait_seconds=5)
+
+
+@pytest.mark.parametrize("report", ["", "no JSON", '{"last_write": "yesterday"}', "[]", '{"last_write": 5}'])
+@pytest.mark.django_db
+def test_the_report_of_an_earlier_process_that_can_not_be_decoded_is_passed_over(sink: Sink, report: str) -> None:
+    written = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)
+    for pid, text in enumerate([report, msgspec.json.encode({"last_write": written}).decode()]):
+        SinkProcess.objects.create(sink="hdfs", host="gone", pid=pid, started=sink.now, heard_at=sink.now, report=text)
+    sink.beat()
+    told = msgspec.json.decode(SinkProcess.objects.exclude(host="gone").get().report, type=SinkReport)
+    assert told.last_write == written
 
 
 def test_a_database_that_hangs_holds_nobody(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:

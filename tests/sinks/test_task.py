@@ -219,6 +219,23 @@ def test_records_beyond_the_position_are_taken_from_the_midst_of_what_was_stored
     assert writer.offsets == list(range(10, 30))
 
 
+def test_what_kafka_says_at_each_poll_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    consumer = FakeConsumer([range(10, 20)])
+    asked: list[int] = []
+    answer = consumer.committed
+
+    def committed(partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        asked.append(len(asked))
+        if len(asked) < 10:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        return answer(partitions, timeout)
+
+    consumer.committed = committed  # type: ignore[method-assign]
+    run(consumer, ListWriter(10), 19)
+    assert len(asked) == 10
+    assert sum("committed offsets" in message for message in caplog.messages) == 1
+
+
 def test_kafka_away_is_shown_until_it_answers_again() -> None:
     consumer = FakeConsumer([range(10, 20)])
     consumer.end = 20
