@@ -57,7 +57,7 @@ class Actions:
     def body(self, partition: Partition, record: Record, version: int = 0, unread: Unread = no_unread) -> bytes | None:
         """The lines of a record; None when nothing is to be done. Raises InvalidRecord when it can't be stored.
 
-        version: of the record, where documents have versions by time; unread: is told a time that can't be read.
+        version: of the record, where documents have versions by time; unread: called with a time that can't be read.
         """
         value = record.value
         if value is None:
@@ -74,7 +74,7 @@ class Actions:
     def lines(self, partition: Partition, run: Run, unread: Unread = no_unread) -> bytes | None:
         """The lines of all records of a run, made much quicker than one by one; None where each needs a look.
 
-        unread: is told times that can't be read.
+        unread: called with times that can't be read.
         """
         if not self.by_place or run.lines is None:
             return None

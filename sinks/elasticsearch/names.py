@@ -55,7 +55,7 @@ class IndexNames:
         return self.pattern.partition("%")[0].rstrip("-._")
 
     def of(self, record: Record, unread: Unread = no_unread) -> str:
-        """The index of a record that is a valid event, or has no value. unread: is told a time that can't be read.
+        """The index of a record that is a valid event, or has no value. unread: called with a time that can't be read.
 
         Raises InvalidRecord as FieldReader, and when Kafka's time is no date.
         """

@@ -14,11 +14,11 @@ from sinks.files.store import Chunks, Content
 _LINES = msgspec.json.Decoder(dict[str, Any])
 
 _MERGED_BYTES = 16 * 1024 * 1024
-"""So much, before compression, is held at a time while files are merged; a row group of Parquet has four times that."""
+"""Bytes, before compression, that a merge holds at a time; a row group of Parquet has four times as many."""
 
 
 class Tally:
-    """What files hold, so that a merged file can be compared with those that it was made of.
+    """What files hold, to compare a merged file with its originals.
 
     records: how many; content: a hash of all lines, where the format has lines.
     """

@@ -62,7 +62,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A file that grows, as a commit record tells of it.
+    """A file that grows, as a commit record describes it.
 
     path: where it lies while it grows; final: where it lies once it is closed (both below the data folder); length: of
     what is committed, in bytes.
@@ -74,17 +74,17 @@ class OpenFile:
 
     @property
     def mark(self) -> str:
-        """The folder in a commit record by which it tells of this file."""
+        """The folder in a commit record that stands for this file."""
         return f"{flat(self.path)}.{self.length}/{flat(self.final)}"
 
     @staticmethod
     def is_mark(name: str) -> bool:
-        """Whether a name in a commit record is that of a mark; all others are files."""
+        """Whether a name in a commit record is that of a folder for an open file; all others are files."""
         return re.fullmatch(rf".+{re.escape(OPEN)}\.\d+", name) is not None
 
     @classmethod
     def of_mark(cls, name: str, final: str) -> "OpenFile":
-        """The file that a mark tells of, given the names of its two levels."""
+        """The open file of such a folder, given the folder's name and the name in it."""
         path, _, length = name.rpartition(".")
         return cls(unflat(path), unflat(final), int(length))
 

@@ -93,7 +93,7 @@ class Merges:
         return f"{self._committed}/{self._epoch}"
 
     def _begin(self) -> None:
-        # A new name for each try: a request of an earlier one that is still under way can't bring a fenced one back.
+        # A new name for each try: a late request of an earlier try must not bring back an owner that was fenced.
         self._epoch = uuid.uuid4().hex
         self._client.make_folders(self._own)
 
@@ -170,7 +170,7 @@ class Merges:
         self._client.delete(entry, recursive=True)
 
     def _clean(self, entry: str) -> None:
-        """Removes what no merge.json tells of: a merge that is done, or one whose merge.json somebody has deleted."""
+        """Removes a merge without a merge.json: it is done, or somebody has deleted its merge.json."""
         try:
             self._client.delete(f"{entry}/aside")
         except NotEmpty as error:
@@ -201,7 +201,7 @@ class Merges:
 
 def _unfinishable(entry: str, error: Exception) -> Fatal:
     return Fatal(
-        f"the merge in {entry} can't be finished: {error}. Its merge.json tells of which folder it is: make that "
+        f"the merge in {entry} can't be finished: {error}. Its merge.json names the folder: make that "
         "folder again to get its records back, or delete the merge when they are not wanted; then run the command again"
     )
 

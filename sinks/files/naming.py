@@ -75,7 +75,7 @@ class Folders:
         return [text.partition("=")[0] for text in texts if "=" in text]
 
     def of(self, record: Record, unread: Unread = no_unread) -> str:
-        """The folder of a record that is a valid event; empty for none. unread: is told a time that can't be read."""
+        """The folder of a record that is a valid event; empty for none. unread: called with a time that is none."""
         if self.is_flat:
             return ""
         event = msgspec.json.decode(record.value or b"{}", type=dict[str, msgspec.Raw])
@@ -133,7 +133,7 @@ def _visible(name: str) -> str:
 
 
 def _name_of(text: str) -> str:
-    """A value as a folder's name. One that is long is cut, and told from others by a hash."""
+    """A value as a folder's name. A long name is cut, and a hash keeps it different from others."""
     # WebHDFS stores a name in this form, whatever it was given.
     text = unicodedata.normalize("NFC", text)
     escaped = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text[: _MAX_VALUE + 1])
@@ -169,7 +169,7 @@ def _parse(key: str, template: str) -> list[tuple[str, str | None]]:
 
 
 _PLACES = [(Partition(topic, number), 3, 4) for topic in ("t", "t1", "t-1", "1") for number in (2, 12)]
-"""Names of these must tell them apart."""
+"""A template of file names must give each of these another name."""
 
 
 class FileNames:

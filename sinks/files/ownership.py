@@ -3,8 +3,8 @@
 What rules is the commit record: a folder `committed/<epoch>/<first>-<last>`, named by the offsets that it covers. It
 comes into being by one RENAME of a whole upload, and can only do so while the owner's epoch folder is there: RENAME
 fails when the destination's parent is missing. Taking over means moving every record out of the other owners' folders
-and deleting them. In append mode a record tells which files are open after it, too, and how much of each is committed.
-docs/exactly-once.md explains why this is enough.
+and deleting them. In append mode a record also names the files that are open after it, and how much of each is
+committed. docs/exactly-once.md explains why this is enough.
 """
 
 import logging
@@ -91,7 +91,7 @@ class Ownership:
             await attempt("removing old records", self._remove_old_records)
 
     async def append(self, file: OpenFile, data: Content) -> None:
-        """Adds to a file that the newest record tells of, once. Nothing of it is committed before `store`.
+        """Adds to a file that the newest record names as open, once. Nothing of it is committed before `store`.
 
         Raises Fenced when it did not work, or perhaps did not: the next take-over cuts the file.
         """
@@ -143,13 +143,13 @@ class Ownership:
     # Steps: each may be repeated after Retriable, whatever part of it was done
 
     def _begin(self) -> None:
-        # A new name for each try: a request of an earlier one that is still under way can't bring a fenced one back.
+        # A new name for each try: a late request of an earlier try must not bring back an owner that was fenced.
         self._epoch = _COMPLETE + uuid.uuid4().hex
         self._own = f"{self._layout.committed}/{self._epoch}"
         self._client.make_folders(self._own)
 
     def _upload(self, files: Mapping[str, Callable[[], Content]], open_files: Sequence[OpenFile], record: str) -> str:
-        # A folder of its own for each try: a request of an earlier one that is still under way can't touch it.
+        # A folder of its own for each try: a late request of an earlier try can't touch it.
         if self._failed_upload:
             self._client.delete(self._failed_upload, recursive=True)
         self._tries += 1
@@ -200,7 +200,7 @@ class Ownership:
         self._forget(file)
 
     def _forget(self, file: OpenFile) -> None:
-        """The newest record tells no longer of a file that has its final name."""
+        """Removes a file that has its final name from the newest record's open files."""
         mark = file.mark.partition("/")[0]
         self._client.delete(f"{self._own}/{self._newest}/{mark}", recursive=True)
 
@@ -283,7 +283,7 @@ class Ownership:
             except NotEmpty as error:
                 if self._client.lengths(path):
                     raise Fatal(f"{error}: a record whose files were published holds more") from error
-                self._client.delete(path, recursive=True)  # what it tells of open files
+                self._client.delete(path, recursive=True)  # the folders for its open files
             self._old_records.pop(0)
 
     def _remove_others_uploads(self) -> None:

@@ -16,7 +16,7 @@ _LEASE_SECONDS = 5.0
 
 
 def open_files(client: FileStore, record: str) -> list[OpenFile]:
-    """The open files that a commit record tells of. Raises Fenced when it is taken away under way."""
+    """The open files that a commit record names. Raises Fenced when another owner takes the record away meanwhile."""
     found = []
     for name in client.names(record):
         if OpenFile.is_mark(name):
@@ -34,7 +34,7 @@ def told_of(client: FileStore, layout: Layout) -> set[str]:
     """
     records = _records(client, layout)
     while True:
-        told = {
+        named = {
             unflat(final)
             for record in records
             for name in client.names(record)
@@ -43,7 +43,7 @@ def told_of(client: FileStore, layout: Layout) -> set[str]:
         }
         now = _records(client, layout)
         if now == records:
-            return told
+            return named
         records = now  # an owner was moving or making some
 
 
@@ -53,7 +53,7 @@ def _records(client: FileStore, layout: Layout) -> list[str]:
 
 
 class LeftOpen:
-    """An open file that the newest commit record tells of; its writer can commit nothing more.
+    """An open file that the newest commit record names; its writer can commit nothing more.
 
     data: the data folder; record: the record's folder, the owner's alone; scratch: a folder of the owner for copies.
 
@@ -113,7 +113,7 @@ class LeftOpen:
         raise Fatal(f"{self._place} is missing, of which {self._file.length} bytes are committed by {self._record}")
 
     def _cut(self) -> str:
-        """Leaves no byte that is not committed; returns where that is: in the file itself or in a copy."""
+        """Removes every byte that is not committed. Returns the path of the result: the file itself or a copy."""
         is_patient = self._clock() < self._patient_until
         try:
             self._longest = max(self._longest, self._client.length(self._kept))
@@ -144,7 +144,7 @@ class LeftOpen:
             )
 
     def _copy(self) -> str:
-        # A folder of its own for each try: a request of an earlier one that is still under way can't touch it.
+        # A folder of its own for each try: a late request of an earlier try can't touch it.
         self._copies += 1
         folder = f"{self._scratch}/copy.{self._copies}"
         name = flat(self._file.final)

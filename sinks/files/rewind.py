@@ -26,7 +26,7 @@ class Plan:
     """What a rewind would do.
 
     now: the offset at which the sink would go on otherwise, None when nothing is stored yet; to: where it will go on;
-    replaced: the files that are moved away; unknown: paths of files that stay, since their names tell no offsets;
+    replaced: the files that are moved away; unknown: paths of files that stay, since their names have no offsets;
     growing: paths of files that are still open, which are closed before anything is moved (append mode).
     """
 
@@ -88,7 +88,7 @@ class Rewind:
         return replaced
 
     def _finish_merges(self, retry: Retry) -> None:
-        """Before the mark is made, for which the sink waits: a merge may be one that can't be finished."""
+        """Done before the mark is made: the sink waits while there is one, and a merge may be impossible to finish."""
         merges = Merges(self.client, self.layout)
         while retry("looking for merges", lambda: any(entries(self.client, self.layout))):
             try:

@@ -15,8 +15,8 @@ _GROUP_BYTES = 8 * 1024 * 1024
 class StoreQueue:
     """Batches of one partition on their way into the store, in their order.
 
-    store: gives the work that stores a group of consecutive batches; rest: gives the work that sees to a partition for
-    which nothing waits, given whether the partition is left; at_once: how many groups are stored at the same time;
+    store: gives the work that stores a group of consecutive batches; rest: gives the work on a partition for which
+    nothing waits, given whether the partition is left; at_once: how many groups are stored at the same time;
     group: the most batches that are stored together, fewer where they are large.
     """
 
@@ -44,7 +44,7 @@ class StoreQueue:
         self._changed = threading.Condition()
 
     def add(self, batch: Batch) -> None:
-        """Has a batch stored after those before it."""
+        """Has a batch stored, after the batches that were added before it."""
         with self._changed:
             self._waiting.append(batch)
             self._unfinished.append(batch)
