@@ -1,0 +1,86 @@
+"""The pages of the files of a folder sink; on no server."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from sinks import registry as sinks_registry
+from sinks.folder.store import FolderStore
+from tests.console.support import shown
+from tests.pipeline.conftest import panel_data
+from tests.support import event
+
+Operator = Callable[..., Client]
+FILES = "/admin/console/files/clicks/"
+NAME = f"t-0-{0:020d}-{9:020d}.log"
+CONTENT = b"".join(event(number) + b"\n" for number in range(10))
+
+
+@pytest.fixture
+def folder(settings: Settings, tmp_path: Path) -> Path:
+    """The folder of the sink `clicks`, with a file below dt=1."""
+    path = tmp_path / "clicks"
+    FolderStore(str(path)).prepare()
+    (path / "dt=1").mkdir()
+    (path / NAME).write_bytes(CONTENT)
+    (path / "dt=1" / NAME.replace("t-0", "t-1")).write_bytes(CONTENT)
+    settings.SINKS = {"clicks": {"kind": "folder", "topics": ["t"], "target": {"path": str(path)}}}
+    sinks_registry.sinks.cache_clear()
+    return path
+
+
+def test_folders_are_listed_and_counted(folder: Path, operator: Operator) -> None:
+    client = operator()
+    assert client.get(FILES).status_code == 200
+    text = shown(client, f"{FILES}list/")
+    assert "dt=1/" in text
+    assert f"{NAME} 0 0 9 10" in text
+    assert NAME.replace("t-0", "t-1") in shown(client, f"{FILES}list/?path=dt%3D1")
+    assert "Files 2" in shown(client, f"{FILES}summary/")
+
+
+def test_a_file_is_shown_and_downloaded(folder: Path, operator: Operator) -> None:
+    client = operator()
+    assert client.get(f"{FILES}file/?path={NAME}").status_code == 200
+    text = shown(client, f"{FILES}preview/?path={NAME}")
+    assert "user-0" in text
+    assert "user-9" in text
+    answer = client.get(f"{FILES}download/?path={NAME}")
+    assert answer.headers["Content-Length"] == str(len(CONTENT))
+    assert b"".join(answer.streaming_content) == CONTENT  # type: ignore[attr-defined]
+    answer.close()
+
+
+def test_the_file_of_a_record_is_found(folder: Path, operator: Operator) -> None:
+    client = operator()
+    assert client.get(f"{FILES}find/t/0/7/").headers["Location"] == f"{FILES}file/?path={NAME}"
+    assert "No file of this sink" in client.get(f"{FILES}find/t/0/10/").content.decode()
+
+
+@pytest.mark.parametrize("path", ["../other", "/etc", "dt=1/../../x", ".", "a\0b", "out", "out/secret.log"])
+def test_nothing_outside_the_folder_can_be_reached(folder: Path, operator: Operator, path: str) -> None:
+    (folder.parent / "other").mkdir()
+    (folder.parent / "other" / "secret.log").write_bytes(b"secret\n")
+    (folder / "out").symlink_to(folder.parent / "other")
+    assert operator().get(f"{FILES}download/", {"path": path}).status_code == 404
+
+
+def test_what_is_no_file_or_not_there_is_an_answer(folder: Path, operator: Operator) -> None:
+    client = operator()
+    for view in ("list/", "preview/"):
+        assert "no such file" in client.get(f"{FILES}{view}?path=missing").json()["error"]["text"]
+
+
+def test_a_share_that_is_not_mounted_is_told(folder: Path, operator: Operator) -> None:
+    (folder / "_sink").rmdir()
+    told = operator().get(f"{FILES}list/").json()["error"]["text"]
+    assert "is the share mounted?" in told
+
+
+def test_the_service_strip_says_how_much_room_there_is(folder: Path, operator: Operator) -> None:
+    [service] = panel_data(operator(), "service-folder")["services"]
+    assert (service["name"], service["server"], service["error"]) == ("Folder", f"Folder ({folder})", None)
+    assert service["detail"].endswith(" free")
