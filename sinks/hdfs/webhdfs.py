@@ -105,7 +105,7 @@ class _Operations(hdfs.Client):  # type: ignore[misc]
 
     _truncate = _Request("POST")
     _concat = _Request("POST")
-    _list_status_batch = _Request("GET")
+    _list_batch = _Request("GET").to_method("LISTSTATUS_BATCH")  # the package would leave the underscore out
 
     def resolve(self, hdfs_path: str) -> str:
         """The path unchanged. Raises NoPath where the package would replace it by the newest entry of a folder."""
@@ -133,7 +133,7 @@ class _Operations(hdfs.Client):  # type: ignore[misc]
     def list_batch(self, path: str, after: str) -> dict[str, Any]:
         """LISTSTATUS_BATCH: a part of a listing, after a name."""
         options = {"startafter": after} if after else {}
-        listing: dict[str, Any] = self._list_status_batch(path, **options).json()["DirectoryListing"]
+        listing: dict[str, Any] = self._list_batch(path, **options).json()["DirectoryListing"]
         return listing
 
     def open_response(self, path: str) -> requests.Response:
