@@ -56,7 +56,7 @@ class FolderBrowser(FileBrowser):
     def open(self, path: str) -> Download:
         """The content of a file, part by part."""
         with self._opened(path) as opened:
-            file = FileIO(os.dup(opened))
+            file = FileIO(path, opener=lambda name, flags: os.dup(opened))  # closes it when it is a folder's
         return Download(_parts(file, path), file.close, os.fstat(file.fileno()).st_size)
 
     @contextmanager

@@ -75,8 +75,7 @@ class Root:
             missing = [folder for folder in _line(f"{self.path}/{AREA}") if not os.path.isdir(folder)]
             os.makedirs(f"{self.path}/{AREA}", exist_ok=True)
             for folder in missing:
-                with open_folder(None, os.path.dirname(folder)) as parent:
-                    sync_folder(parent)
+                sync_path(None, os.path.dirname(folder))
         return bool(missing)
 
     def _open(self) -> int:
@@ -118,13 +117,20 @@ def open_folder(at: int | None, path: str) -> Iterator[int | None]:
         os.close(folder)
 
 
-def sync_folder(folder: int | None) -> None:
+def sync_path(at: int | None, path: str) -> None:
+    """As sync_folder. Raises FileNotFoundError."""
+    folder = os.open(path, _FOLDER, dir_fd=at)
+    try:
+        sync_folder(folder)
+    finally:
+        os.close(folder)
+
+
+def sync_folder(folder: int) -> None:
     """Brings the names in a folder to the disk; when it returns no power cut can undo what was done to them.
 
     A file system that can't do this with folders (EINVAL) is taken for one that needs no asking.
     """
-    if folder is None:
-        return
     try:
         os.fsync(folder)
     except OSError as error:

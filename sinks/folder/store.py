@@ -11,9 +11,10 @@ What POSIX offers is less than what HDFS does in three places, and each is made 
   killed process leaves in that folder is removed by the next one that deletes something.
 - **A power cut undoes what was not synced.** Each operation returns when what it did is on the disk: the content of
   files, the names in folders, and the folders above these, which somebody else may have made a moment ago without
-  having synced them yet. A refused rename or delete syncs, too: the protocol takes a refusal for an earlier try whose
-  answer was lost. What is taken for granted: after a power cut a rename was done as a whole or not at all, as with any
-  file system that keeps a journal.
+  having synced them yet. (Only the folders that `create` makes are left to the rename by which an upload counts.) A
+  refused rename or delete syncs, too: the protocol takes a refusal for an earlier try whose answer was lost. What is
+  taken for granted: after a power cut a rename was done as a whole or not at all, as with any file system that keeps a
+  journal.
 
 The fence is the same as with HDFS: a rename fails when the destination's parent folder is missing. Therefore paths are
 looked up at the moment of the rename, never by the file descriptor of a folder that was opened before. Nothing but
@@ -35,7 +36,7 @@ from io import FileIO
 from sinks.errors import Fatal, Retriable
 from sinks.files.store import Content, FileStore, ListedFile, NotAllowed, NotEmpty, NotFound
 from sinks.folder.renaming import rename_new, rename_over
-from sinks.folder.root import AREA, Root, open_folder, parent_of, statuses, sync_folder
+from sinks.folder.root import AREA, Root, open_folder, parent_of, statuses, sync_folder, sync_path
 from sinks.reporting.metrics import SinkMetrics
 
 _TRASH = f"{AREA}/.trash"
@@ -166,6 +167,8 @@ class FolderStore(FileStore):
     def delete(self, path: str, *, recursive: bool = False) -> bool:
         """Deletes a file or folder, by one step; False when it was not there. Raises NotEmpty unless recursive."""
         with self._root.opened(path) as (at, below), open_folder(at, parent_of(below)) as folder:
+            if folder is None:
+                return False
             try:
                 was_there = _remove(at, below)
             except OSError as error:
@@ -174,6 +177,8 @@ class FolderStore(FileStore):
                 if not recursive:
                     raise NotEmpty(path) from error
                 return self._throw_away(at, below)
+            if recursive and not was_there:
+                return self._throw_away(at, below)  # an earlier try may have moved it without syncing that
             sync_folder(folder)
             return was_there
 
@@ -188,8 +193,7 @@ class FolderStore(FileStore):
             self._make(at, parent_of(path))
             file = os.open(path, flags, 0o666, dir_fd=at)
         _fill(file, pieces)
-        with open_folder(at, parent_of(path)) as folder:
-            sync_folder(folder)
+        sync_path(at, parent_of(path))
 
     def _make(self, at: int, folder: str) -> None:
         """Raises FileNotFoundError when a parent is removed meanwhile."""
@@ -213,8 +217,7 @@ class FolderStore(FileStore):
             return
         parent = parent_of(folder)
         self._make_lasting(at, parent)
-        with open_folder(at, parent) as above:
-            sync_folder(above)
+        sync_path(at, parent)
         if len(self._lasting) >= _LASTING_FOLDERS:
             self._lasting.clear()
         self._lasting.add(folder)
@@ -235,7 +238,7 @@ class FolderStore(FileStore):
             else:
                 done = True
             sync_folder(new)
-            if out_of != into:
+            if old is not None and out_of != into:
                 sync_folder(old)
             return done
 
@@ -250,8 +253,11 @@ class FolderStore(FileStore):
 
 
 def _pieces(data: Content) -> Iterator[bytes]:
+    if isinstance(data, bytes):
+        yield data
+        return
     piece = bytearray()
-    for part in (data,) if isinstance(data, bytes) else data:
+    for part in data:
         piece += part
         if len(piece) >= _PIECE:
             yield bytes(piece)

@@ -1,26 +1,17 @@
 """An HDFS in memory with the operations and answers of sinks.hdfs.client, for crash and schedule models.
 
-tests/sinks/test_hdfs_contract.py runs one set of tests on it and on the real one.
+tests/sinks/test_file_store_contract.py and test_hdfs_contract.py run one set of tests on it and on the real one.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from sinks.errors import Fatal, Retriable
+from sinks.errors import Fatal
 from sinks.files.store import Content, Leased, ListedFile, NotAllowed, NotEmpty, NotFound
 from sinks.hdfs.store import HdfsStore
-
-READING = {"read", "walk", "checksum", "exists", "names", "lengths", "length"}
-OPERATIONS = {
-    *("create", "append", "truncate", "copy", "rename", "replace", "concat", "make_folders", "delete"),
-    *READING,
-}
-
-LATE = "late"
-"""What `before` may return: the operation is put into `late`, and its caller told that there was no answer."""
+from tests.sinks.watched import Watched
 
 
 @dataclass(eq=False)
@@ -36,43 +27,19 @@ class File:
     cut_to: int = 0
 
 
-class MemoryHdfs(HdfsStore):
-    """before, after: called around each operation with its name; what they raise is what the caller sees.
-
-    during: called when half of an append is done; interrupted: after it has raised, with the file and what was not
-    done; changes: how often something may have changed.
-    """
+class MemoryHdfs(Watched, HdfsStore):
+    """during: called when half of an append is done; interrupted: after it has raised, with the file and what was not
+    done."""
 
     def __init__(
         self,
         before: Callable[[str], Any] = lambda name: None,
         after: Callable[[str], None] = lambda name: None,
     ) -> None:
+        super().__init__(before, after)
         self.files: dict[str, File] = {}
         self.folders: set[str] = {"/"}
-        self.late: list[Callable[[], Any]] = []
-        self.changes = 0
-        self.before = before
-        self.after = after
-        self.during: Callable[[str], None] = lambda name: None
         self.interrupted: Callable[[File, bytes], None] = lambda file, rest: setattr(file, "leased", False)
-
-    def __getattribute__(self, name: str) -> Any:
-        attribute = super().__getattribute__(name)
-        if name not in OPERATIONS:
-            return attribute
-
-        def operation(*arguments: Any, **options: Any) -> Any:
-            if self.before(name) == LATE:
-                self.late.append(partial(attribute, *arguments, **options))
-                raise Retriable("no answer")
-            self.changes += name not in READING
-            result = attribute(*arguments, **options)
-            self.changes += name not in READING
-            self.after(name)
-            return result
-
-        return operation
 
     def create(self, path: str, data: Content) -> None:
         self._make(_parent(path))

@@ -1,4 +1,4 @@
-"""Random schedules of several owners of one partition, on an HDFS in memory.
+"""Random schedules of several owners of one partition, on an HDFS in memory or on a folder.
 
 Owners that believe to own the same partition run one HDFS operation at a time, in an order drawn from a seed; they are
 stopped for long, killed between any two operations and in the middle of an append, answers are lost, requests arrive
@@ -6,11 +6,14 @@ long after nobody waits for them, and Kafka's offset is thrown back. After every
 committed must be stored once, and none visible twice; in the end each must be visible once.
 """
 
+import errno
+import os
 import random
 import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -23,7 +26,9 @@ from sinks.files.ownership import Ownership
 from sinks.files.store import NotAllowed, NotEmpty, NotFound
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Partition
-from tests.sinks.memory_hdfs import LATE, READING, File, MemoryHdfs
+from tests.sinks.memory_hdfs import File, MemoryHdfs
+from tests.sinks.watched import LATE, READING
+from tests.sinks.watched_folder import DONE, WatchedFolder
 
 RECORDS = 30
 LAYOUT = Layout("/data", "sink", Partition("topic", 0))
@@ -39,7 +44,9 @@ class Kafka:
     committed: int | None = None
 
 
-Live = Callable[[MemoryHdfs, Kafka, random.Random], None]
+Store = MemoryHdfs | WatchedFolder
+
+Live = Callable[[Store, Kafka, random.Random], None]
 """What a process does: takes over, stores from where it is told, commits; again when it is fenced."""
 
 
@@ -58,10 +65,11 @@ class Truth:
     that is torn.
     """
 
-    def __init__(self, hdfs: MemoryHdfs) -> None:
+    def __init__(self, hdfs: Store) -> None:
         records = {path for path in hdfs.folders if path.startswith(_COMMITTED) and path.count("/") == _DEPTH + 1}
         newest = max(records, key=lambda path: path.rpartition("/")[2], default="")
         self.end = int(newest.rpartition("-")[2]) + 1 if newest else 0
+        self.is_rewound = newest.rpartition("/")[2].startswith("r")
         # The open files that the newest record tells of: place -> final place, committed length
         marks: dict[str, tuple[str, int]] = {}
         for path in hdfs.folders:
@@ -104,7 +112,7 @@ def _offsets(data: bytes) -> list[int]:
     return [int(line[:-1]) if line.endswith(b";") and line[:-1].isdigit() else -1 for line in data.splitlines()]
 
 
-def check(hdfs: MemoryHdfs) -> None:
+def check(hdfs: Store) -> None:
     """Nothing is visible twice, and what is committed is stored once."""
     truth = Truth(hdfs)
     twice = [offset for offset, count in truth.seen.items() if count > 1]
@@ -115,7 +123,9 @@ def check(hdfs: MemoryHdfs) -> None:
 class Schedule:
     """Runs owners as threads of which one moves at a time, chosen by the seed. live: what each of them does."""
 
-    hdfs_type = MemoryHdfs
+    hdfs_type: type[Store] = MemoryHdfs
+    moves = (50, 400)
+    restlessness = 0.1
 
     def __init__(self, seed: int, live: Live) -> None:
         self.rng = random.Random(seed)
@@ -140,11 +150,11 @@ class Schedule:
         for _ in range(self.rng.randint(2, 4)):
             self._spawn()
         favourite = None
-        for _ in range(self.rng.randint(50, 400)):
+        for _ in range(self.rng.randint(*self.moves)):
             if not self._turns:
                 break
             # One owner moves for a while, as the others would when their processes are stopped.
-            if favourite not in self._turns or self.rng.random() < 0.1:
+            if favourite not in self._turns or self.rng.random() < self.restlessness:
                 favourite = self.rng.choice(list(self._turns))
             if self.rng.random() < 0.02:
                 self._doomed.add(favourite)
@@ -257,6 +267,28 @@ def blocks_of_seeds(number: int, size: int) -> list[Any]:
     ]
 
 
+class OnFolder(Schedule):
+    """As above, on a folder: owners are stopped and killed between any two system calls, which fail at times."""
+
+    hdfs_type = WatchedFolder
+    moves = (200, 1600)
+    restlessness = 0.01
+
+    def _during(self, call: str) -> None:
+        if self._is_watched:
+            self._wait_for_turn()
+            if self.rng.random() < 0.002:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+class OnShare(OnFolder):
+    """As above, where renames are done by steps, between which a file has two names."""
+
+    def check(self) -> None:
+        if self._calm:
+            super().check()
+
+
 def survive(seeds: range, live: Live, schedule: type[Schedule] = Schedule) -> None:
     """Runs schedules; an AssertionError names the seed that failed."""
     for seed in seeds:
@@ -279,7 +311,7 @@ def finds(seeds: range, live: Live, schedule: type[Schedule] = Schedule) -> bool
     return any(map(fails, seeds))
 
 
-def killed_at_any_operation(live: Live, *, lost_answer: bool) -> int:
+def killed_at_any_operation(live: Live, *, lost_answer: bool, hdfs_type: type[Store] = MemoryHdfs) -> int:
     """Kills a process at each of its operations in turn, after it if its answer is to be lost, and in mid-append; the
     next one must complete each record once. Returns at how many."""
     operations = 0
@@ -292,9 +324,10 @@ def killed_at_any_operation(live: Live, *, lost_answer: bool) -> int:
             if countdown < 0:
                 raise Killed
 
-        hdfs = MemoryHdfs(**{"after" if lost_answer else "before": tick})
+        hdfs = hdfs_type()
+        hdfs.make_folders("/data")
+        setattr(hdfs, "after" if lost_answer else "before", tick)
         hdfs.during = tick
-        hdfs.folders.add("/data")
         kafka = Kafka()
         try:
             live(hdfs, kafka, random.Random(operations))
@@ -305,6 +338,77 @@ def killed_at_any_operation(live: Live, *, lost_answer: bool) -> int:
         kafka.committed = None
         live(hdfs, kafka, random.Random(operations))
         assert Truth(hdfs).seen == Counter(range(RECORDS)), f"killed at operation {operations}"
+
+
+KILLED_OR_ASLEEP = [pytest.param(False, id="killed", marks=pytest.mark.slow), pytest.param(True, id="asleep")]
+
+
+def interrupted_at_any_call(live: Live, seed: int, *, wakes: bool) -> int:
+    """Lets a process on a folder fall asleep before each of its system calls in turn; when another one has done all, it
+    wakes and must do no harm, or is killed in its sleep. Returns at how many.
+
+    seed: of one run that is interrupted so often.
+    """
+    number = 0
+    while True:
+        hdfs = WatchedFolder()
+        sleeper = _Sleeper(partial(live, hdfs, Kafka(), random.Random(seed)), number, wakes=wakes)
+        hdfs.during = sleeper.tick
+        sleeper.start()
+        sleeper.is_still.wait()
+        if not sleeper.sleeps:
+            sleeper.end()
+            return number
+        hdfs.after = lambda name, hdfs=hdfs: name in READING or check(hdfs)
+        live(hdfs, Kafka(), random.Random(seed + 1))
+        assert Truth(hdfs).seen == Counter(range(RECORDS)), f"asleep at call {number}"
+        try:
+            sleeper.end()
+        except BaseException as error:
+            raise AssertionError(f"woken at call {number}: {error}") from error
+        assert Truth(hdfs).seen == Counter(range(RECORDS)), f"woken at call {number}"
+        number += 1
+
+
+class _Sleeper(threading.Thread):
+    """Sleeps before its system call of a number, if it comes to that; is_still: it sleeps, or has come to its end."""
+
+    def __init__(self, live: Callable[[], None], number: int, *, wakes: bool) -> None:
+        super().__init__(daemon=True)
+        self._live = live
+        self._left = number
+        self._wakes = wakes
+        self._woken = threading.Event()
+        self._failure: BaseException | None = None
+        self.is_still = threading.Event()
+        self.sleeps = False
+
+    def end(self) -> None:
+        """Wakes it, and waits for its end. Raises what it fails with."""
+        self._woken.set()
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def run(self) -> None:
+        try:
+            self._live()
+        except Killed:
+            pass
+        except BaseException as failure:  # noqa: BLE001 - raised by `end`
+            self._failure = failure
+        self.is_still.set()
+
+    def tick(self, call: str) -> None:
+        """To be called around each system call."""
+        if threading.current_thread() is self and not call.endswith(DONE):
+            self._left -= 1
+            if self._left == -1:
+                self.sleeps = True
+                self.is_still.set()
+                self._woken.wait()
+                if not self._wakes:
+                    raise Killed
 
 
 # Protocols with a step left out, which schedules must find

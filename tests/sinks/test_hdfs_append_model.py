@@ -4,6 +4,7 @@ The code under test is all of it but the task: AppendPartition, Ownership and Le
 those of append mode, as when the setting is changed.
 """
 
+import os
 import random
 from contextlib import suppress
 from functools import partial
@@ -26,19 +27,26 @@ from sinks.loop.retry import attempt
 from sinks.records import Batch, Columns, Record
 from sinks.times import Unread, no_unread
 from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.sinks.power_cut import needless_syncs, survive_power_cuts
 from tests.sinks.schedules import (
+    KILLED_OR_ASLEEP,
     LAYOUT,
     RECORDS,
     Kafka,
+    OnFolder,
+    OnShare,
+    Schedule,
     WithoutFence,
     WithoutRecord,
     WithoutSecondLook,
     blocks_of_seeds,
     finds,
     hasty_retry,
+    interrupted_at_any_call,
     killed_at_any_operation,
     survive,
 )
+from tests.sinks.watched_folder import ROOT, WatchedFolder, watching
 
 
 class TwoFolders(Folders):
@@ -188,3 +196,45 @@ def test_killed_at_any_operation_the_next_owner_completes_each_record_once(
     modes: tuple[str, ...], lost_answer: bool
 ) -> None:
     assert killed_at_any_operation(partial(consume, modes=modes), lost_answer=lost_answer) > 30
+
+
+# On a folder
+
+
+@pytest.mark.parametrize("schedule", [OnFolder, OnShare])
+@pytest.mark.parametrize("seeds", blocks_of_seeds(60, size=15))
+def test_random_schedules_lose_nothing_and_repeat_nothing_on_a_folder(seeds: range, schedule: type[Schedule]) -> None:
+    with watching(share=schedule is OnShare):
+        survive(seeds, consume, schedule)
+
+
+SEED = 27
+"""Of a run with five appends."""
+
+
+@pytest.mark.parametrize("wakes", KILLED_OR_ASLEEP)
+def test_before_any_system_call_an_owner_may_be_killed_or_fall_asleep(wakes: bool) -> None:
+    with watching():
+        assert interrupted_at_any_call(partial(consume, modes=("append",)), SEED, wakes=wakes) > 100
+
+
+def cut_in_place(folder: WatchedFolder, path: str, length: int) -> bool:
+    os.truncate(folder.place + path.removeprefix(ROOT), length)
+    return True
+
+
+def test_a_file_that_is_cut_in_place_is_written_to_by_a_process_that_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WatchedFolder, "truncate", cut_in_place)
+    with watching(), pytest.raises(AssertionError, match="woken at call"):
+        interrupted_at_any_call(partial(consume, modes=("append",)), SEED, wakes=True)
+
+
+@pytest.mark.parametrize("seeds", blocks_of_seeds(4, size=1))
+def test_what_was_reported_as_stored_survives_a_power_cut(seeds: range) -> None:
+    with watching():
+        survive_power_cuts(consume, seeds[0])
+
+
+def test_no_sync_of_what_is_appended_can_be_left_out() -> None:
+    with watching():
+        assert needless_syncs(partial(consume, modes=("append",)), {"append"}) == set()

@@ -1,4 +1,4 @@
-"""What the commit protocol relies on, shown on the real HDFS and on the one in memory alike."""
+"""What HDFS does otherwise than other stores of files, shown on the real one and on the one in memory alike."""
 
 import socket
 import uuid
@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 import hdfs as hdfs_package
 import pytest
 
-from sinks.errors import Fatal
-from sinks.files.store import Leased, NotAllowed, NotEmpty, NotFound
+from sinks.files.store import Leased, NotAllowed, NotFound
 from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -35,65 +34,11 @@ def root(hdfs: HdfsStore) -> str:
     return root
 
 
-def test_a_file_is_listed_with_its_length(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/folder/a", b"12345")
-    hdfs.create(f"{root}/folder/b%2Fc", b"")
-    assert hdfs.names(root) == ["folder"]
-    assert hdfs.lengths(root) == {}
-    assert hdfs.lengths(f"{root}/folder") == {"a": 5, "b%2Fc": 0}
-    assert hdfs.exists(f"{root}/folder/b%2Fc")
-
-
-def test_a_folder_that_is_not_there_lists_nothing(hdfs: HdfsStore, root: str) -> None:
-    assert hdfs.names(f"{root}/none") == []
-    assert hdfs.lengths(f"{root}/none") == {}
-    assert not hdfs.exists(f"{root}/none")
-
-
-def test_rename_moves_a_whole_folder(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/from/a", b"1")
-    hdfs.make_folders(f"{root}/to")
-    assert hdfs.rename(f"{root}/from", f"{root}/to/record") is True
-    assert hdfs.lengths(f"{root}/to/record") == {"a": 1}
-    assert not hdfs.exists(f"{root}/from")
-
-
-def test_rename_is_refused_without_the_destinations_parent(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/a", b"1")
-    assert hdfs.rename(f"{root}/a", f"{root}/none/a") is False
-    assert hdfs.exists(f"{root}/a")
-
-
-def test_rename_is_refused_without_its_source(hdfs: HdfsStore, root: str) -> None:
-    assert hdfs.rename(f"{root}/none", f"{root}/b") is False
-
-
-def test_rename_never_overwrites_a_file(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/a", b"1")
-    hdfs.create(f"{root}/b", b"22")
-    assert hdfs.rename(f"{root}/a", f"{root}/b") is False
-    assert hdfs.lengths(root) == {"a": 1, "b": 2}
-
-
 def test_rename_onto_a_folder_moves_into_it(hdfs: HdfsStore, root: str) -> None:
     hdfs.make_folders(f"{root}/a")
     hdfs.make_folders(f"{root}/b")
     assert hdfs.rename(f"{root}/a", f"{root}/b") is True
     assert hdfs.names(f"{root}/b") == ["a"]
-
-
-def test_replace_takes_the_place_of_a_file(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/a", b"1")
-    hdfs.create(f"{root}/b", b"22")
-    hdfs.replace(f"{root}/a", f"{root}/b")
-    assert hdfs.lengths(root) == {"b": 1}
-    hdfs.replace(f"{root}/b", f"{root}/c")
-    assert hdfs.lengths(root) == {"c": 1}
-    with pytest.raises(NotFound):
-        hdfs.replace(f"{root}/b", f"{root}/c")
-    with pytest.raises(NotFound):
-        hdfs.replace(f"{root}/c", f"{root}/none/c")
-    assert hdfs.lengths(root) == {"c": 1}
 
 
 def test_concat_lets_a_file_take_in_others_of_its_folder(hdfs: HdfsStore, root: str) -> None:
@@ -121,53 +66,12 @@ def test_concat_is_not_for_files_of_another_folder(hdfs: HdfsStore, root: str) -
     assert hdfs.lengths(f"{root}/folder") == {"b": 2}
 
 
-def test_delete_refuses_a_folder_that_holds_something(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/folder/a", b"1")
-    with pytest.raises(NotEmpty):
-        hdfs.delete(f"{root}/folder")
-    assert hdfs.delete(f"{root}/folder/a") is True
-    assert hdfs.delete(f"{root}/folder") is True
-    assert hdfs.delete(f"{root}/folder") is False
-    hdfs.create(f"{root}/other/a", b"1")
-    assert hdfs.delete(f"{root}/other", recursive=True) is True
-
-
-def test_a_walk_shows_what_readers_see(hdfs: HdfsStore, root: str) -> None:
-    for path in ("a", "dt=2026-11-20/b", "_sink/c", "dt=2026-11-20/.hidden"):
-        hdfs.create(f"{root}/{path}", path.encode())
-    found = [(path, length) for path, length, _ in sorted(hdfs.walk(root))]
-    assert found == [(f"{root}/a", 1), (f"{root}/dt=2026-11-20/b", 15)]
-    assert hdfs.read(f"{root}/dt=2026-11-20/b") == b"dt=2026-11-20/b"
-    assert hdfs.walk(f"{root}/none") == []
-    with pytest.raises(NotFound):
-        hdfs.read(f"{root}/none")
-
-
-def test_checksums_tell_the_same_content_from_another(hdfs: HdfsStore, root: str) -> None:
-    for name, content in (("a", b"same"), ("b", b"same"), ("c", b"more")):
-        hdfs.create(f"{root}/{name}", content)
-    assert hdfs.checksum(f"{root}/a") == hdfs.checksum(f"{root}/b")
-    assert hdfs.checksum(f"{root}/a") != hdfs.checksum(f"{root}/c")
-    with pytest.raises(NotFound):
-        hdfs.checksum(f"{root}/none")
-
-
 def cut(hdfs: HdfsStore, path: str, length: int) -> bool:
     """Whether it is cut; someone whose connection was closed may have the file for a moment more."""
     try:
         return hdfs.truncate(path, length)
     except Leased:
         return False
-
-
-def test_an_append_adds_to_the_end_and_needs_the_file(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/a", b"123")
-    hdfs.append(f"{root}/a", b"45")
-    assert (hdfs.length(f"{root}/a"), hdfs.read(f"{root}/a")) == (5, b"12345")
-    with pytest.raises(NotFound):
-        hdfs.append(f"{root}/none", b"1")
-    with pytest.raises(NotFound):
-        hdfs.length(f"{root}/none")
 
 
 def test_a_file_is_cut_after_a_while_and_can_then_be_added_to(hdfs: HdfsStore, root: str) -> None:
@@ -177,22 +81,6 @@ def test_a_file_is_cut_after_a_while_and_can_then_be_added_to(hdfs: HdfsStore, r
     wait_until(lambda: cut(hdfs, f"{root}/a", 3), what="the cut")
     hdfs.append(f"{root}/a", b"6")
     assert hdfs.read(f"{root}/a") == b"1236"
-
-
-def test_nothing_is_cut_to_more_than_there_is(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/a", b"12345")
-    with pytest.raises(Fatal):
-        hdfs.truncate(f"{root}/a", 6)
-    with pytest.raises(NotFound):
-        hdfs.truncate(f"{root}/none", 0)
-
-
-def test_the_first_bytes_of_a_file_can_be_copied(hdfs: HdfsStore, root: str) -> None:
-    hdfs.create(f"{root}/a", b"12345")
-    hdfs.copy(f"{root}/a", 3, f"{root}/folder/b")
-    assert hdfs.read(f"{root}/folder/b") == b"123"
-    with pytest.raises(NotFound):
-        hdfs.copy(f"{root}/none", 3, f"{root}/c")
 
 
 HalfAppended = Callable[[str, bytes], AbstractContextManager[None]]

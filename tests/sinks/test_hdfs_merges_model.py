@@ -36,12 +36,14 @@ from sinks.management.commands.rewind import _layouts_of_others, _told
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.sinks.power_cut import survive_power_cuts
 from tests.sinks.schedules import (
     LAYOUT,
     RECORDS,
     Kafka,
     Killed,
     Live,
+    OnFolder,
     Schedule,
     Truth,
     blocks_of_seeds,
@@ -50,6 +52,7 @@ from tests.sinks.schedules import (
     hasty_retry,
     survive,
 )
+from tests.sinks.watched_folder import watching
 
 PARTITION = LAYOUT.partition
 FILES = HdfsTarget(path="/data").layout("json")
@@ -434,12 +437,7 @@ class Everything(Schedule):
         assert not twice, f"visible twice: {twice}"
 
     def finish(self) -> None:
-        # An operator makes several tries: a command may be told that another one has done its work.
-        while any(RewindMarks(self.hdfs, LAYOUT).under_way()):
-            with suppress(Fatal):
-                go_to(self.hdfs, 0)
-        compact(self.hdfs)
-        consume(self.hdfs, self.kafka, self.rng)
+        finish(self.hdfs, self.kafka, self.rng)
 
     def _before(self, operation: str) -> str | None:
         if self._calm:
@@ -459,6 +457,29 @@ class NeverOutOfSight(Everything):
 
     def check(self) -> None:
         check(self.hdfs)
+
+
+class OnFolderEverything(Everything, OnFolder):
+    """On a folder, where owners, compactions and rewinds are stopped and killed between system calls."""
+
+    most_in_the_end = 200_000
+
+
+class OnShareEverything(OnFolderEverything):
+    """The same where renames are done by steps, between which a file has two names."""
+
+    def check(self) -> None:
+        if self._calm:
+            super().check()
+
+
+def finish(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
+    # An operator makes several tries: a command may be told that another one has done its work.
+    while any(RewindMarks(hdfs, LAYOUT).under_way()):
+        with suppress(Fatal):
+            go_to(hdfs, 0)
+    compact(hdfs)
+    consume(hdfs, kafka, rng)
 
 
 def consume(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
@@ -535,6 +556,30 @@ def sinks_and_rewinds(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> Non
 )
 def test_random_schedules_lose_nothing_and_repeat_nothing(schedule: type[Schedule], live: Live, seeds: range) -> None:
     survive(seeds, live, schedule)
+
+
+@pytest.mark.parametrize("schedule", [OnFolderEverything, OnShareEverything])
+@pytest.mark.parametrize("live", [everything, sinks_and_rewinds])
+@pytest.mark.parametrize("seeds", blocks_of_seeds(45, size=15))
+def test_random_schedules_lose_nothing_and_repeat_nothing_on_a_folder(
+    seeds: range, schedule: type[Schedule], live: Live
+) -> None:
+    with watching(share=schedule is OnShareEverything):
+        survive(seeds, live, schedule)
+
+
+def one_after_another(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
+    consume(hdfs, kafka, rng)
+    compact(hdfs)
+    go_to(hdfs, 12)
+    consume(hdfs, kafka, rng)
+    compact(hdfs)
+
+
+@pytest.mark.parametrize("seeds", blocks_of_seeds(3, size=1))
+def test_a_compaction_or_rewind_that_a_power_cut_ended_is_finished_by_the_next(seeds: range) -> None:
+    with watching():
+        survive_power_cuts(one_after_another, seeds[0], finish=finish)
 
 
 # Protocols with a step left out, which the model must find

@@ -10,19 +10,26 @@ from sinks.errors import Fenced
 from sinks.files.ownership import Ownership
 from sinks.files.store import Content, NotFound
 from tests.sinks.memory_hdfs import MemoryHdfs
+from tests.sinks.power_cut import needless_syncs, survive_power_cuts
 from tests.sinks.schedules import (
+    KILLED_OR_ASLEEP,
     LAYOUT,
     RECORDS,
     Kafka,
+    OnFolder,
+    OnShare,
+    Schedule,
     WithoutFence,
     WithoutRecord,
     WithoutSecondLook,
     blocks_of_seeds,
     finds,
     hasty_retry,
+    interrupted_at_any_call,
     killed_at_any_operation,
     survive,
 )
+from tests.sinks.watched_folder import watching
 
 
 def consume(
@@ -86,3 +93,30 @@ def test_an_upload_that_a_later_owner_removed_under_way_means_fenced() -> None:
     hasty_retry().run(ownership.take_over())
     with pytest.raises(Fenced):
         hasty_retry().run(ownership.store({"topic-0.log": lambda: b"0\n"}, 0, 0))
+
+
+# On a folder
+
+
+@pytest.mark.parametrize("schedule", [OnFolder, OnShare])
+@pytest.mark.parametrize("seeds", blocks_of_seeds(60, size=15))
+def test_random_schedules_lose_nothing_and_repeat_nothing_on_a_folder(seeds: range, schedule: type[Schedule]) -> None:
+    with watching(share=schedule is OnShare):
+        survive(seeds, consume, schedule)
+
+
+@pytest.mark.parametrize("wakes", KILLED_OR_ASLEEP)
+def test_before_any_system_call_an_owner_may_be_killed_or_fall_asleep(wakes: bool) -> None:
+    with watching():
+        assert interrupted_at_any_call(consume, 0, wakes=wakes) > 100
+
+
+@pytest.mark.parametrize("seeds", blocks_of_seeds(4, size=1))
+def test_what_was_reported_as_stored_survives_a_power_cut(seeds: range) -> None:
+    with watching():
+        survive_power_cuts(consume, seeds[0])
+
+
+def test_no_sync_can_be_left_out() -> None:
+    with watching():
+        assert needless_syncs(consume, {"create", "make_folders", "rename"}) == set()
