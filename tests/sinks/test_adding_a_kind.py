@@ -65,7 +65,7 @@ def test_its_settings_are_checked_and_in_the_reference(kind: Kind, tmp_path: Pat
     wrong = {**entry(tmp_path), "target": {"file": ""}}
     with override_settings(SINKS={"rows": wrong}), pytest.raises(ImproperlyConfigured, match=r"\$\.target\.file"):
         registry.sinks()
-    assert "The file of the database." in "".join(_section("SINKS", kind.target))
+    assert "The database's file." in "".join(_section("SINKS", kind.target))
 
 
 @pytest.mark.integration
