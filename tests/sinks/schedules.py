@@ -340,9 +340,6 @@ def killed_at_any_operation(live: Live, *, lost_answer: bool, hdfs_type: type[St
         assert Truth(hdfs).seen == Counter(range(RECORDS)), f"killed at operation {operations}"
 
 
-KILLED_OR_ASLEEP = [pytest.param(False, id="killed", marks=pytest.mark.slow), pytest.param(True, id="asleep")]
-
-
 def interrupted_at_any_call(live: Live, seed: int, *, wakes: bool) -> int:
     """Lets a process on a folder fall asleep before each of its system calls in turn; when another one has done all, it
     wakes and must do no harm, or is killed in its sleep. Returns at how many.

@@ -234,6 +234,25 @@ def test_folders_whose_parent_is_removed_under_way_are_made_by_the_next_try(watc
     assert watched.names(f"{ROOT}/a") == ["b"]
 
 
+@pytest.mark.parametrize("share", [False, True], ids=["local", "share"])
+def test_nothing_is_moved_into_a_folder_that_is_moved_away_under_way(share: bool) -> None:
+    """This is how an owner is fenced: whoever takes a record over moves its folder."""
+    with watching(share=share):
+        folder = WatchedFolder()
+        folder.create(f"{ROOT}/a", b"1")
+        folder.make_folders(f"{ROOT}/record")
+
+        def take_over(call: str) -> None:
+            if call in ("rename", "link"):
+                folder.during = lambda call: None
+                os.rename(f"{folder.place}/record", f"{folder.place}/taken")
+
+        folder.during = take_over
+        assert folder.rename(f"{ROOT}/a", f"{ROOT}/record/a") is False
+        assert folder.names(ROOT) == ["_sink", "a", "taken"]
+        assert folder.names(f"{ROOT}/taken") == []
+
+
 def test_a_folder_is_deleted_by_one_step_and_what_a_killed_process_left_of_it_by_the_next(
     watched: WatchedFolder,
 ) -> None:

@@ -29,7 +29,6 @@ from sinks.times import Unread, no_unread
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.power_cut import needless_syncs, survive_power_cuts
 from tests.sinks.schedules import (
-    KILLED_OR_ASLEEP,
     LAYOUT,
     RECORDS,
     Kafka,
@@ -212,7 +211,9 @@ SEED = 27
 """Of a run with five appends."""
 
 
-@pytest.mark.parametrize("wakes", KILLED_OR_ASLEEP)
+@pytest.mark.parametrize(
+    "wakes", [pytest.param(False, id="killed", marks=pytest.mark.slow), pytest.param(True, id="asleep")]
+)
 def test_before_any_system_call_an_owner_may_be_killed_or_fall_asleep(wakes: bool) -> None:
     with watching():
         assert interrupted_at_any_call(partial(consume, modes=("append",)), SEED, wakes=wakes) > 100

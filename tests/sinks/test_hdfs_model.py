@@ -12,7 +12,6 @@ from sinks.files.store import Content, NotFound
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.power_cut import needless_syncs, survive_power_cuts
 from tests.sinks.schedules import (
-    KILLED_OR_ASLEEP,
     LAYOUT,
     RECORDS,
     Kafka,
@@ -105,7 +104,8 @@ def test_random_schedules_lose_nothing_and_repeat_nothing_on_a_folder(seeds: ran
         survive(seeds, consume, schedule)
 
 
-@pytest.mark.parametrize("wakes", KILLED_OR_ASLEEP)
+@pytest.mark.slow
+@pytest.mark.parametrize("wakes", [False, True], ids=["killed", "asleep"])
 def test_before_any_system_call_an_owner_may_be_killed_or_fall_asleep(wakes: bool) -> None:
     with watching():
         assert interrupted_at_any_call(consume, 0, wakes=wakes) > 100
