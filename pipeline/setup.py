@@ -1,10 +1,11 @@
 """Makes what the pipeline needs on its servers: topics, index templates and indices, HDFS folders."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic
+from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, PartitionMetadata
 
 from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds, largest_batch
 from kafka_client.clusters import kafka_cluster
@@ -13,6 +14,7 @@ from sinks.errors import Fatal, Retriable
 from sinks.registry import kind_of, sinks
 
 KAFKA_SECONDS = 30.0
+ASK_AGAIN_SECONDS = 0.1
 
 
 class SetupError(Exception):
@@ -74,12 +76,25 @@ def _was_made(answer: Future[None]) -> bool:
     return True
 
 
+def _partitions_of(admin: AdminClient, name: str) -> list[PartitionMetadata]:
+    """Those of a topic that is there. Raises KafkaException.
+
+    The broker denies for a moment that it knows a topic which another `setup_pipeline` has made just now.
+    """
+    give_up_at = time.monotonic() + KAFKA_SECONDS
+    while (topic := admin.list_topics(name, timeout=KAFKA_SECONDS).topics[name]).error is not None:
+        if time.monotonic() > give_up_at:
+            raise KafkaException(topic.error)
+        time.sleep(ASK_AGAIN_SECONDS)
+    return list(topic.partitions.values())
+
+
 def _compare(admin: AdminClient, name: str, events: EventsSettings, *, may_grow: bool, add_partitions: bool) -> str:
     """Tells where a topic that is there differs from the settings. Raises KafkaException.
 
     may_grow: whether partitions may be added. Where records have keys, those of one key would go to another partition.
     """
-    parts = admin.list_topics(name, timeout=KAFKA_SECONDS).topics[name].partitions.values()
+    parts = _partitions_of(admin, name)
     count, wanted = len(parts), events.topic_partitions
     found = f"there already, {count} partitions"
     if count < wanted and may_grow and add_partitions:

@@ -9,11 +9,12 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from sinks.config import SinkConfig
-from sinks.errors import Retriable
+from sinks.errors import Fatal, Retriable
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.store import FileStore
 from sinks.folder.browser import FolderBrowser
 from sinks.folder.config import FolderTarget
+from sinks.folder.root import Root
 from sinks.folder.store import FolderStore
 from sinks.kind import BrowsedFiles, Health, Server
 from sinks.reporting.metrics import SinkMetrics
@@ -55,20 +56,24 @@ def _server_name(path: str) -> str:
 
 
 def _health(path: str, timeout: float) -> Health:
-    """How much room there is. A share that is away may never answer, so another thread asks. Raises Retriable."""
-    answer: list[os.statvfs_result | OSError] = []
+    """How much room there is. A share that is away may never answer, so another thread asks.
+
+    Raises Retriable and Fatal.
+    """
+    answer: list[os.statvfs_result | Exception] = []
 
     def ask() -> None:
         try:
-            answer.append(os.statvfs(path))
-        except OSError as error:
+            with Root(path).opened(path) as (at, _below):
+                answer.append(os.statvfs(at))
+        except (Retriable, Fatal) as error:
             answer.append(error)
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(timeout)
-    found = answer[0] if answer else TimeoutError(0, f"no answer within {timeout:g} s")
-    if isinstance(found, OSError):
-        raise Retriable(f"{path}: {found.strerror}", reason="unreachable")
+    found = answer[0] if answer else Retriable(f"{path}: no answer within {timeout:g} s", reason="unreachable")
+    if isinstance(found, Exception):
+        raise found
     free = found.f_bavail * found.f_frsize
     return Health(None, _("{size} free").format(size=filesizeformat(free)))

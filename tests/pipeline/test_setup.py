@@ -2,15 +2,19 @@
 
 import re
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from confluent_kafka import KafkaError
 from django.core.management import CommandError, call_command
 
 from devstack.stack import Stack
 from events import conf
 from events.conf import events_settings, largest_batch
 from kafka_client.producer import EventProducer
+from pipeline.setup import _compare
 from sinks.registry import sinks
 from tests.support import Process, committed_offsets, event, produce, set_topic, wait_assigned, wait_until
 
@@ -111,3 +115,15 @@ def test_a_topic_that_takes_too_little_at_once_is_named_and_what_is_advised_work
     wait_until(lambda: not producer.counts().waiting)
     producer.close(10)
     assert (producer.counts().delivered, producer.counts().failed) == (2001, 0)
+
+
+def test_a_topic_that_was_made_just_now_is_asked_for_until_the_broker_knows_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    unknown = SimpleNamespace(error=KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART), partitions={})
+    known = SimpleNamespace(error=None, partitions={0: SimpleNamespace(replicas=[1])})
+    answers = iter([unknown, known])
+    admin: Any = SimpleNamespace(list_topics=lambda *_, **__: SimpleNamespace(topics={"t": next(answers)}))
+    monkeypatch.setattr("pipeline.setup.ASK_AGAIN_SECONDS", 0)
+    events = msgspec.structs.replace(events_settings(), topic_partitions=1)
+    assert _compare(admin, "t", events, may_grow=False, add_partitions=False) == "there already, 1 partitions"

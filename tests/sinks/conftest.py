@@ -1,11 +1,15 @@
 """Fixtures of the tests in which sinks of files run as processes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.test import override_settings
 
 from devstack.stack import Stack
-from tests.sinks.file_bench import Bench
+from sinks import registry as sinks_registry
+from tests.sinks.file_bench import Bench, Told
 from tests.sinks.sink_processes import Nursery
 
 
@@ -21,3 +25,20 @@ def nursery(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def bench(request: pytest.FixtureRequest, stack: Stack, nursery: Nursery) -> Bench:
     """A fresh topic and where its sinks store it: HDFS, unless the test asks for another kind."""
     return Bench(stack, nursery, kind=getattr(request, "param", "hdfs"))
+
+
+@pytest.fixture
+def command(servers: Stack, capsys: Any) -> Callable[..., Told]:
+    """Runs a management command for an entry of SINKS."""
+
+    def run(entry: dict[str, Any], name: str, *arguments: str) -> Told:
+        sinks_registry.sinks.cache_clear()
+        code = 0
+        with override_settings(SINKS={"under-test": entry}):
+            try:
+                call_command(name, "--sink", "under-test", *arguments)
+            except SystemExit as ended:
+                code = int(ended.code or 0)
+        return Told(code, capsys.readouterr().out)
+
+    return run

@@ -223,8 +223,8 @@ def main() -> None:
 
     django.setup()
     import sinks.build
-    import sinks.management.commands.compact_hdfs
-    import sinks.management.commands.rewind_hdfs
+    import sinks.management.commands.compact
+    import sinks.management.commands.rewind
     import sinks.management.commands.run_sink  # noqa: F401 - so that forks have them
 
     unread = b""

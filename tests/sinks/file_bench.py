@@ -3,18 +3,21 @@
 import contextlib
 import signal
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack.stack import Stack
+from sinks.files.store import FileStore
 from sinks.folder.store import FolderStore
+from sinks.hdfs.store import HdfsStore
+from sinks.hdfs.webhdfs import HdfsCluster
 from tests.sinks.counting import Store, Stream
 from tests.sinks.sink_processes import Nursery, SinkProcess
-from tests.stores import FolderFiles, HdfsFiles
+from tests.stores import Files, FolderFiles, HdfsFiles, visible
 from tests.support import event, produce, wait_until
 
 Case = TypeVar("Case")
@@ -46,6 +49,7 @@ class Bench:
         self.stack = stack
         self.nursery = nursery
         self.kind = kind
+        self._files: Files = HdfsFiles(stack.webhdfs_url) if kind == "hdfs" else FolderFiles()
         self.target = target
         self.topic = f"f-{uuid.uuid4().hex[:8]}"
         self._kafka = (kafka or stack).bootstrap_servers
@@ -66,12 +70,28 @@ class Bench:
         produce(self.stack, self.topic, [event(number, userName="new") for number in range(count)], partition=0)
 
     def store(self, case: object = "") -> Store:
+        """Of one of its sinks; where it must be made, it is."""
         below = f"t/{self.topic}/{case}".rstrip("/")
         if self.kind == "hdfs":
-            return Store(HdfsFiles(self.stack.webhdfs_url), f"/{below}")
+            return Store(self._files, f"/{below}")
         path = f"{self.nursery.folder}/{below}"
         FolderStore(path).prepare()
-        return Store(FolderFiles(), path)
+        return Store(self._files, path)
+
+    def files(self, path: str) -> dict[str, bytes]:
+        """The visible files below any path."""
+        return visible(self._files, path)
+
+    @contextlib.contextmanager
+    def client(self, store: Store) -> Iterator[FileStore]:
+        """What its sinks use to read and write."""
+        client = (
+            HdfsStore(HdfsCluster(url=self.stack.webhdfs_url), connections=1)
+            if self.kind == "hdfs"
+            else FolderStore(store.path)
+        )
+        yield client
+        client.close()
 
     def start(self, store: Store, *, group: str | None = None, **changes: Any) -> SinkProcess:
         """A sink with one task, in a group of its own unless told otherwise."""
@@ -100,6 +120,24 @@ class Bench:
         store.wait_count(sum(self.stream.counts), sinks=[sink])
         assert sink.stop() == 0, sink.text[-4000:]
         store.check(self.stream)
+
+
+def entry_of(kind: str, topic: str, path: str, **target: Any) -> dict[str, Any]:
+    """An entry of SINKS for a command."""
+    return {
+        "kind": kind,
+        "topics": [topic],
+        "group": f"g-{path}",
+        "target": {"path": path, **target},
+        "options": {"flush_records": 5, "flush_seconds": 0.3},
+    }
+
+
+class Told(NamedTuple):
+    """What a command told, and its exit code."""
+
+    code: int
+    text: str
 
 
 def each(cases: Iterable[Case], run: Callable[[Case], Result], *, at_a_time: int = 3) -> list[Result]:

@@ -1,4 +1,4 @@
-"""compact_hdfs and rewind_hdfs on real servers, killed at every step, beside running sinks; every record is counted."""
+"""compact and rewind on real servers, killed at every step, beside running sinks; every record is counted."""
 
 import re
 import signal
@@ -7,58 +7,20 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.test import override_settings
 
 from devstack.stack import Stack
-from sinks import registry as sinks_registry
 from sinks.files.formats import FORMATS, as_line
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.records import Partition
 from tests.sinks.counting import Store, numbered_event
-from tests.sinks.file_bench import Bench, each
+from tests.sinks.file_bench import Bench, Told, each, entry_of, on_both
 from tests.sinks.sink_processes import Nursery
 from tests.support import hdfs_files, wait_until
 
 pytestmark = pytest.mark.integration
-
-
-class Told:
-    """What a command told, and its exit code."""
-
-    def __init__(self, code: int, text: str) -> None:
-        self.code = code
-        self.text = text
-
-
-@pytest.fixture
-def command(servers: Stack, capsys: Any) -> Callable[..., Told]:
-    """Runs a management command for an entry of SINKS."""
-
-    def run(entry: dict[str, Any], name: str, *arguments: str) -> Told:
-        sinks_registry.sinks.cache_clear()
-        code = 0
-        with override_settings(SINKS={"under-test": entry}):
-            try:
-                call_command(name, "--sink", "under-test", *arguments)
-            except SystemExit as ended:
-                code = int(ended.code or 0)
-        return Told(code, capsys.readouterr().out)
-
-    return run
-
-
-def entry_of(topic: str, path: str, **target: Any) -> dict[str, Any]:
-    return {
-        "kind": "hdfs",
-        "topics": [topic],
-        "group": f"g-{path}",
-        "target": {"path": path, **target},
-        "options": {"flush_records": 5, "flush_seconds": 0.3},
-    }
 
 
 # Compaction
@@ -69,7 +31,7 @@ def test_files_of_each_format_become_few_and_hold_every_record_once(
 ) -> None:
     bench.stream.produce(20)
     entries = {
-        name: entry_of(bench.topic, bench.store(name).path, format=name, folders="dt=%Y-%m-%d/{colorName}")
+        name: entry_of(bench.kind, bench.topic, bench.store(name).path, format=name, folders="dt=%Y-%m-%d/{colorName}")
         for name in FORMATS
     }
     client = HdfsStore(HdfsCluster(url=stack.webhdfs_url), connections=1)
@@ -94,55 +56,58 @@ def test_files_of_each_format_become_few_and_hold_every_record_once(
     client.close()
 
 
-@pytest.mark.parametrize("format_", ["gzip", "avro"])
-def test_a_compaction_killed_at_any_step_is_finished_by_the_next(
-    stack: Stack, nursery: Nursery, topic: str, format_: str
-) -> None:
-    """gzip: files can be joined; avro: they can't."""
-    client = HdfsStore(HdfsCluster(url=stack.webhdfs_url), connections=4)
+@pytest.mark.parametrize(
+    ("bench", "format_"), [("hdfs", "gzip"), ("hdfs", "avro"), ("folder", "gzip")], indirect=["bench"]
+)
+def test_a_compaction_killed_at_any_step_is_finished_by_the_next(bench: Bench, format_: str) -> None:
+    """gzip: HDFS can join files; it can't with avro, and a folder never."""
+    topic, joins = bench.topic, (bench.kind, format_) == ("hdfs", "gzip")
     files = HdfsTarget(path="/x", format=format_).layout("select-color")
 
-    def stored(path: str) -> list[Any]:
-        read = sorted(hdfs_files(stack, path).items())
-        return [row["userName"] for _, data in read for row in files.format.decode(data)]
+    def stored(store: Store) -> list[Any]:
+        return [row["userName"] for _, data in sorted(store.files().items()) for row in files.format.decode(data)]
 
-    def compact(path: str, **options: Any) -> Any:
-        entry = entry_of(topic, path, format=format_)
-        return nursery.start(entry, command=["compact_hdfs", "--older-than", "0"], **options)
+    def compact(store: Store, **options: Any) -> Any:
+        return bench.start(store, command=["compact", "--older-than", "0"], target={"format": format_}, **options)
 
-    def prepared(case: object) -> str:
-        path = f"/t/{topic}/{case}"
-        for first in range(0, 12, 3):
-            name = files.names.make(Partition(topic, 0), first, first + 2)
-            content = files.format.encode([as_line(numbered_event(0, first + n)) for n in range(3)])
-            client.create(f"{path}/{name}", bytes(content))
-        return path
+    def prepared(case: object) -> Store:
+        store = bench.store(case)
+        with bench.client(store) as client:
+            for first in range(0, 12, 3):
+                name = files.names.make(Partition(topic, 0), first, first + 2)
+                content = files.format.encode([as_line(numbered_event(0, first + n)) for n in range(3)])
+                client.create(f"{store.path}/{name}", bytes(content))
+        return store
 
     expected = [f"0:{offset}" for offset in range(12)]
     whole = compact(prepared("whole"))
     assert whole.wait() == 0, whole.text
 
     def kill_before(number: int) -> None:
-        path = prepared(number)
-        killed = compact(path, fault={"do": "kill", "number": number})
+        store = prepared(number)
+        killed = compact(store, fault={"do": "kill", "number": number})
         assert killed.wait() == -signal.SIGKILL
-        if format_ == "gzip":
-            assert stored(path) == expected, f"killed before {killed.steps[-1]}"
-        again = compact(path)
+        if joins:
+            assert stored(store) == expected, f"killed before {killed.steps[-1]}"
+        again = compact(store)
         assert again.wait() == 0, again.text
-        assert stored(path) == expected, f"killed before {killed.steps[-1]}"
-        assert list(hdfs_files(stack, path)) == [files.names.make(Partition(topic, 0), 0, 11)]
+        assert stored(store) == expected, f"killed before {killed.steps[-1]}"
+        assert list(store.files()) == [files.names.make(Partition(topic, 0), 0, 11)]
         for area in ("committed", "pending"):
-            assert client.names(f"{path}/_sink/under-test/{topic}/compaction/{area}") == []
+            assert store.names(f"under-test/{topic}/compaction/{area}") == []
 
-    # Before the commit both formats are alike.
-    first = 0 if format_ == "gzip" else whole.steps.index("commit")
+    # Before the commit all are alike.
+    first = 0 if joins else whole.steps.index("commit")
     each(range(first, len(whole.steps)), kill_before)
-    assert {"upload", "commit", "replace", "concat" if format_ == "gzip" else "set aside"} <= set(whole.steps)
-    client.close()
+    assert {"upload", "commit", "replace", "concat" if joins else "set aside"} <= set(whole.steps)
 
 
-@pytest.mark.parametrize("target", [{}, {"mode": "append", "roll_records": 8}], ids=["flush", "append"])
+@pytest.mark.parametrize(
+    ("bench", "target"),
+    [("hdfs", {}), ("hdfs", {"mode": "append", "roll_records": 8}), ("folder", {})],
+    ids=["hdfs-flush", "hdfs-append", "folder-flush"],
+    indirect=["bench"],
+)
 def test_compactions_beside_each_other_and_a_running_sink_lose_and_repeat_nothing(
     bench: Bench, command: Callable[..., Told], target: dict[str, Any]
 ) -> None:
@@ -150,7 +115,7 @@ def test_compactions_beside_each_other_and_a_running_sink_lose_and_repeat_nothin
     bench.target = target
     sink = bench.start(store, group=group)
     sink.wait_for(": reads ")
-    compact = ["compact_hdfs", "--older-than", "0", "--target-bytes", "100000"]
+    compact = ["compact", "--older-than", "0", "--target-bytes", "100000"]
     with bench.stream.load(5):
         for _ in range(3):
             count = store.count()
@@ -161,10 +126,10 @@ def test_compactions_beside_each_other_and_a_running_sink_lose_and_repeat_nothin
         alone = bench.start(store, group=group, command=compact)
         assert alone.wait() == 0, alone.text[-4000:]
     bench.finish(store, sink)
-    entry = {**entry_of(bench.topic, store.path, **target), "group": group}
-    command(entry, "compact_hdfs", "--older-than", "0")
+    entry = {**entry_of(bench.kind, bench.topic, store.path, **target), "group": group}
+    command(entry, "compact", "--older-than", "0")
     assert store.ranges() == {0: [(0, bench.stream.counts[0] - 1)]}
-    verified = command(entry, "verify_hdfs")
+    verified = command(entry, "verify")
     assert (verified.code, verified.text.count("each is stored once")) == (0, 1), verified.text
 
 
@@ -172,42 +137,43 @@ def test_a_merge_that_was_interrupted_is_known_to_verify(bench: Bench, command: 
     group, store = f"g-{bench.topic}", bench.store()
     bench.stream.produce(20)
     bench.finish(store, group=group)
-    compact = ["compact_hdfs", "--older-than", "0"]
+    compact = ["compact", "--older-than", "0"]
     killed = bench.start(store, group=group, command=compact, fault={"do": "kill", "step": "concat", "number": 0})
     assert killed.wait() == -signal.SIGKILL
-    entry = {**entry_of(bench.topic, store.path), "group": group}
-    assert command(entry, "verify_hdfs").text.count("each is stored once") == 1
+    entry = {**entry_of(bench.kind, bench.topic, store.path), "group": group}
+    assert command(entry, "verify").text.count("each is stored once") == 1
     assert "4 files" not in command(entry, *compact).text  # it was only to be finished
-    assert command(entry, "verify_hdfs").text.count("each is stored once") == 1
+    assert command(entry, "verify").text.count("each is stored once") == 1
     store.check(bench.stream)
 
 
 # Rewinding
 
 
+@on_both
 def test_a_rewind_beside_a_running_sink_lets_each_record_be_stored_again_once(
-    stack: Stack, bench: Bench, command: Callable[..., Told]
+    bench: Bench, command: Callable[..., Told]
 ) -> None:
     group, store = f"g-{bench.topic}", bench.store()
     bench.stream.produce(30)
     sink = bench.start(store, group=group, options={"retry_seconds": 0.3})
     store.wait_count(30, sinks=[sink])
-    entry = {**entry_of(bench.topic, store.path), "group": group}
-    before = hdfs_files(stack, store.path)
-    told = command(entry, "rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "12")
+    entry = {**entry_of(bench.kind, bench.topic, store.path), "group": group}
+    before = store.files()
+    told = command(entry, "rewind", "--partition", f"{bench.topic}-0", "--to", "12")
     assert "up to now the sink goes on at offset 30" in told.text
     assert "offset 12 is in the middle of a file, which is replaced as a whole: from offset 10" in told.text
     assert "Nothing was changed; --yes does it." in told.text
-    assert hdfs_files(stack, store.path) == before
-    told = command(entry, "rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "12", "--yes")
+    assert store.files() == before
+    told = command(entry, "rewind", "--partition", f"{bench.topic}-0", "--to", "12", "--yes")
     assert store.count() == 10
     folder = re.search(r"files that were replaced lie in (.*)", told.text)
     assert folder
-    assert len(hdfs_files(stack, folder[1])) == 4
+    assert len(bench.files(folder[1])) == 4
     bench.stream.produce(5)  # by which the sink finds itself fenced
     bench.finish(store, sink)
     assert "reads " + f"{bench.topic}-0 from offset 10" in sink.text
-    assert command(entry, "verify_hdfs").code == 0
+    assert command(entry, "verify").code == 0
 
 
 def test_a_rewind_in_append_mode_replaces_the_file_that_was_open(bench: Bench, command: Callable[..., Told]) -> None:
@@ -216,7 +182,7 @@ def test_a_rewind_in_append_mode_replaces_the_file_that_was_open(bench: Bench, c
     sink = bench.start(store, group=group, target=append)
     store.wait_count(30, sinks=[sink])
     rewind = ["rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "25", "--yes"]
-    entry = entry_of(bench.topic, store.path, **append)
+    entry = entry_of(bench.kind, bench.topic, store.path, **append)
     with pytest.raises(CommandError, match="one holds offset 25 in its middle now; nothing was done"):
         command(entry, *rewind)  # it closes the file, whose offsets nobody knew before
     assert "goes on at offset 0; files" in command(entry, *rewind).text
@@ -227,7 +193,7 @@ def test_a_rewind_in_append_mode_replaces_the_file_that_was_open(bench: Bench, c
 
 def test_a_rewind_killed_at_any_step_is_finished_by_the_next(bench: Bench) -> None:
     bench.stream.produce(20)
-    rewind = ["rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "10", "--yes"]
+    rewind = ["rewind", "--partition", f"{bench.topic}-0", "--to", "10", "--yes"]
 
     def stored(case: object) -> Store:
         store = bench.store(case)
@@ -257,8 +223,8 @@ def test_a_rewind_forward_leaves_out_what_it_says(bench: Bench, command: Callabl
     bench.stream.produce(20)
     bench.finish(store, group=group)
     bench.stream.produce(30)
-    entry = {**entry_of(bench.topic, store.path), "group": group}
-    forward = ["rewind_hdfs", "--partition", f"{bench.topic}-0", "--to", "40", "--yes"]
+    entry = {**entry_of(bench.kind, bench.topic, store.path), "group": group}
+    forward = ["rewind", "--partition", f"{bench.topic}-0", "--to", "40", "--yes"]
     with pytest.raises(CommandError, match="to leave records out is what --skip is for"):
         command(entry, *forward)
     told = command(entry, *forward, "--skip")
@@ -267,7 +233,7 @@ def test_a_rewind_forward_leaves_out_what_it_says(bench: Bench, command: Callabl
     store.wait_count(30, sinks=[sink])
     assert sink.stop() == 0
     assert store.ranges()[0][-2:] == [(40, 44), (45, 49)]
-    verified = command(entry, "verify_hdfs")
+    verified = command(entry, "verify")
     assert verified.code == 1
     assert "gap: offsets 20-39: 20 records are in no file" in verified.text
 
@@ -275,10 +241,10 @@ def test_a_rewind_forward_leaves_out_what_it_says(bench: Bench, command: Callabl
 def test_an_offset_that_kafka_does_not_have_is_refused(bench: Bench, command: Callable[..., Told]) -> None:
     bench.stream.produce(20)
     bench.finish(bench.store())
-    entry = entry_of(bench.topic, bench.store().path)
+    entry = entry_of(bench.kind, bench.topic, bench.store().path)
     for partition, offset, reason in (
         (f"{bench.topic}-0", "21", "Kafka has offsets 0 to 20"),
         (f"{bench.topic}-7", "1", "reads no partition"),
     ):
         with pytest.raises(CommandError, match=reason):
-            command(entry, "rewind_hdfs", "--partition", partition, "--to", offset)
+            command(entry, "rewind", "--partition", partition, "--to", offset)
