@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from django.conf import settings
 from django.db import OperationalError
 
 from sinks.control import Control, Outcome, Restart
@@ -53,7 +54,7 @@ def test_a_process_has_one_row_which_tells_what_it_does_and_how_fast(sink: Sink)
     sink.store(50)
     sink.beat(after=timedelta(seconds=5))
     row = SinkProcess.objects.get()
-    assert (row.sink, row.stopped, row.heard_at, row.version) == ("hdfs", False, sink.now, "0.1.0")
+    assert (row.sink, row.stopped, row.heard_at, row.version) == ("hdfs", False, sink.now, settings.VERSION)
     assert row.records_per_second == 10
     report = msgspec.json.decode(row.report, type=SinkReport)
     assert [(p.partition, p.state, p.records) for p in report.partitions] == [(1, "running", 50)]
