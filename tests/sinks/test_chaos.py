@@ -22,8 +22,7 @@ def test_the_plan_depends_on_the_seed_alone() -> None:
     [
         ("hdfs", "flush", 30),
         ("hdfs", "append", 15),
-        ("folder", "flush", 15),
-        ("folder", "append", 15),
+        ("folder", "append", 10),
         ("elasticsearch", "", 15),
     ],
 )
