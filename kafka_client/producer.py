@@ -148,7 +148,7 @@ class EventProducer:
         self._away_since = 0.0
         self.statistics = BrokerStatistics()
         """librdkafka's last report, with the options of STATISTICS."""
-        self._reached_at = -math.inf
+        self._reached_at = self._lost_at = -math.inf
         self._purge_until = 0.0
         # Has an entry for each thread that is handing records to librdkafka. A deque needs no lock for append and pop.
         self._entered: deque[None] = deque()
@@ -259,12 +259,12 @@ class EventProducer:
 
     @property
     def is_reached(self) -> bool:
-        """Whether a broker has answered within REACHED_SECONDS, by the statistics (the options of STATISTICS).
+        """Whether a broker has answered within REACHED_SECONDS, and since all brokers were lost, if they were.
 
-        Where events wait and none is delivered, it tells a Kafka that is away from topics that are stuck.
+        By the statistics (the options of STATISTICS). Where records wait and none is delivered, this tells a Kafka that
+        is away from topics that are stuck.
         """
-        is_silent = self.is_away and self._reached_at <= self._away_since
-        return not is_silent and time.monotonic() - self._reached_at < REACHED_SECONDS
+        return self._reached_at > max(self._lost_at, time.monotonic() - REACHED_SECONDS)
 
     @property
     def is_closed(self) -> bool:
@@ -332,15 +332,15 @@ class EventProducer:
             self._progressed_at = time.monotonic()
         self._is_stalled = time.monotonic() - self._progressed_at > self._patience
         if self._is_stalled:
-            # A broker that was heard in the later half of this time is there: it is the topics that are stuck.
-            self._go_away(since=self._progressed_at + self._patience / 2)
+            self._go_away()
         if self.is_away and time.monotonic() < self._purge_until:
             self._purge()
 
     def _note_error(self, error: KafkaError) -> None:
         self._outage.note(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._go_away(since=time.monotonic())
+            self._lost_at = time.monotonic()
+            self._go_away()
 
     def _note_statistics(self, text: str) -> None:
         self.statistics = read_statistics(text)
@@ -351,10 +351,10 @@ class EventProducer:
             self.is_away = False
             self._outage.over("it can be reached again")
 
-    def _go_away(self, *, since: float) -> None:
+    def _go_away(self) -> None:
         if self.is_away:
             return
-        self._away_since = since
+        self._away_since = time.monotonic()
         self._delivered_before = self._delivered  # a delivery after this one ends the outage
         self.is_away = True
         if self._keep is not None:
