@@ -1,11 +1,14 @@
 """What the fault tests of sinks of files share: a topic, sinks that store it, and the count of what they stored."""
 
 import contextlib
+import random
 import signal
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -15,6 +18,7 @@ from sinks.files.store import FileStore
 from sinks.folder.store import FolderStore
 from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
+from tests.proxy import Rule
 from tests.sinks.counting import Store, Stream
 from tests.sinks.sink_processes import Nursery, SinkProcess
 from tests.stores import Files, FolderFiles, HdfsFiles, visible
@@ -153,6 +157,23 @@ def killed_before(steps: Sequence[str], place: int) -> dict[str, Any]:
     """
     step = steps[place]
     return {"do": "kill", "step": step, "number": steps[:place].count(step)}
+
+
+def spoiling(fate: str, share: float) -> Rule:
+    """This fate for the first request of each operation of WebHDFS, so that none is left out by chance, and for a
+    share of those that follow."""
+    chance = random.Random(fate)
+    met: set[str] = set()
+    lock = threading.Lock()
+
+    def spoil(number: int, line: str) -> str:
+        operation = parse_qs(urlsplit(line.split(" ")[1]).query)["op"][0]
+        with lock:
+            is_first = operation not in met
+            met.add(operation)
+            return fate if is_first or chance.random() < share else "pass"
+
+    return spoil
 
 
 def wait_killed(sink: SinkProcess, store: Store, records: int) -> str | None:

@@ -3,7 +3,6 @@
 Every record is counted across final files and the committed part of open ones.
 """
 
-import random
 import signal
 from itertools import product
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy
 from tests.sinks.counting import Store
-from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, wait_killed
+from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, spoiling, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
 from tests.support import wait_until
 
@@ -169,13 +168,8 @@ def test_appends_whose_connection_breaks_midway_or_before_the_answer_are_stored_
 @pytest.mark.parametrize("fate", ["lose", "refuse", "late"])
 def test_requests_whose_reply_is_lost_are_done_once(stack: Stack, bench: Bench, fate: str) -> None:
     """As the test of that name for flush mode."""
-    chance = random.Random(fate)
-
-    def spoil(number: int, line: str) -> str:
-        return fate if chance.random() < 0.2 else "pass"
-
     bench.stream.produce(15)
-    with HttpProxy(stack.webhdfs_url, spoil, late_seconds=0.8) as namenode:
+    with HttpProxy(stack.webhdfs_url, spoiling(fate, 0.2), late_seconds=0.8) as namenode:
         slow = {"hdfs": namenode.url, "hdfs_timeout": 0.5, **ONE_BATCH_EACH}
         dying = bench.start(bench.store(), fault={"do": "kill", "step": "check length", "number": 0}, **slow)
         wait_killed(dying, bench.store(), 15)

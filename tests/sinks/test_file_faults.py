@@ -7,7 +7,6 @@ offset and has no dead member to wait for, so most tests start each sink in a gr
 exactly where the one before it ended is the work of the commit records in the store alone.
 """
 
-import random
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy, SlowProxy
 from tests.sinks.counting import Store
-from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, wait_killed
+from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, spoiling, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
 from tests.support import committed_offsets, event, produce, wait_until
 
@@ -152,15 +151,10 @@ def test_a_rename_that_answers_false_loses_and_repeats_nothing(bench: Bench, lie
 
 @pytest.mark.parametrize("fate", ["lose", "refuse", "late"])
 def test_requests_whose_reply_is_lost_are_done_once(stack: Stack, bench: Bench, fate: str) -> None:
-    """lose: a quarter of the requests to the NameNode are done, but not answered; refuse: not done, not answered;
+    """lose: requests to the NameNode are done, but not answered; refuse: not done, not answered;
     late: done when the sink no longer waits for them and perhaps has done them by a second try."""
-    chance = random.Random(fate)
-
-    def spoil(number: int, line: str) -> str:
-        return fate if chance.random() < 0.25 else "pass"
-
     bench.stream.produce(15)
-    with HttpProxy(stack.webhdfs_url, spoil, late_seconds=0.8) as namenode:
+    with HttpProxy(stack.webhdfs_url, spoiling(fate, 0.25), late_seconds=0.8) as namenode:
         dying = bench.start(
             bench.store(), hdfs=namenode.url, hdfs_timeout=0.5, fault={"do": "kill", "step": "publish", "number": 1}
         )
