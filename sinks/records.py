@@ -2,8 +2,8 @@
 
 from array import array
 from bisect import bisect_left
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import UTC, datetime, tzinfo
 from itertools import accumulate, chain, takewhile
 from typing import Any, NamedTuple
@@ -53,61 +53,43 @@ class Rejected(NamedTuple):
     kind: str = "invalid"
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Columns:
     """Records of one partition in the order of their offsets, column by column, to handle many records at once.
 
     keys, headers: None when no record has any; lines: the values, packed (`as_lines`), None where they can't be.
     """
 
-    __slots__ = ("headers", "keys", "lines", "offsets", "timestamps", "values")
+    offsets: Sequence[int]
+    values: Sequence[bytes | None]
+    timestamps: Sequence[int]
+    keys: Sequence[bytes | None] | None = None
+    headers: Sequence[Headers | None] | None = None
+    lines: bytes | None = field(init=False)
 
-    def __init__(
-        self,
-        offsets: Sequence[int],
-        values: Sequence[bytes | None],
-        timestamps: Sequence[int],
-        keys: Sequence[bytes | None] | None = None,
-        headers: Sequence[Headers | None] | None = None,
-    ) -> None:
-        self.offsets = offsets
-        self.values = values
-        self.timestamps = timestamps
-        self.keys = keys
-        self.headers = headers
-        self.lines = as_lines(values)
+    def __post_init__(self) -> None:
+        self.lines = as_lines(self.values)
 
     def record(self, place: int) -> Record:
         """The record at a place."""
-        return Record(
-            self.offsets[place],
-            self.values[place],
-            self.timestamps[place],
-            self.keys[place] if self.keys else None,
-            self.headers[place] if self.headers else None,
-        )
+        key = self.keys[place] if self.keys else None
+        headers = self.headers[place] if self.headers else None
+        return Record(self.offsets[place], self.values[place], self.timestamps[place], key, headers)
 
     def part(self, begin: int, end: int) -> "Columns":
         """The records from one place up to another (excluded)."""
         if begin == 0 and end == len(self.offsets):
             return self
-        return Columns(
-            self.offsets[begin:end],
-            self.values[begin:end],
-            self.timestamps[begin:end],
-            self.keys[begin:end] if self.keys else None,
-            self.headers[begin:end] if self.headers else None,
-        )
+        return self._picked(lambda column: column[begin:end])
 
     def without(self, places: Collection[int]) -> "Columns":
         """All records but those at some places."""
         kept = [place for place in range(len(self.offsets)) if place not in places]
-        return Columns(
-            [self.offsets[place] for place in kept],
-            [self.values[place] for place in kept],
-            [self.timestamps[place] for place in kept],
-            [self.keys[place] for place in kept] if self.keys else None,
-            [self.headers[place] for place in kept] if self.headers else None,
-        )
+        return self._picked(lambda column: [column[place] for place in kept])
+
+    def _picked(self, pick: Callable[[Sequence[Any]], Sequence[Any]]) -> "Columns":
+        keys, headers = self.keys and pick(self.keys), self.headers and pick(self.headers)
+        return Columns(pick(self.offsets), pick(self.values), pick(self.timestamps), keys, headers)
 
 
 def readable_headers(message: Any) -> Headers | None:
@@ -135,9 +117,8 @@ class Run:
         count = len(columns.values)
         self.lines = columns.lines
         self._values = columns.values if columns.lines is None else None
-        self.offsets: Sequence[int] = (
-            columns.offsets if isinstance(columns.offsets, range) else array("q", columns.offsets)
-        )
+        offsets = columns.offsets
+        self.offsets: Sequence[int] = offsets if isinstance(offsets, range) else array("q", offsets)
         self.timestamps = array("q", columns.timestamps)
         self._keys = columns.keys
         self._headers = columns.headers
@@ -201,6 +182,7 @@ class BatchLimits:
         return end
 
 
+@dataclass(eq=False, repr=False, slots=True)
 class Batch:
     """Consecutive records of one partition that are stored together.
 
@@ -209,34 +191,21 @@ class Batch:
     that they take, about; runs: those that can be stored; rejected: those that can't.
     """
 
-    __slots__ = (
-        "count",
-        "first_offset",
-        "first_timestamp",
-        "memory",
-        "next_offset",
-        "opened_at",
-        "partition",
-        "period",
-        "rejected",
-        "runs",
-        "size",
-    )
+    partition: Partition
+    first_offset: int
+    first_timestamp: int
+    _: KW_ONLY
+    opened_at: float
+    period: int = 0
+    next_offset: int = field(init=False)
+    runs: list[Run] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    count: int = 0
+    size: int = 0
+    memory: int = 0
 
-    def __init__(
-        self, partition: Partition, first_offset: int, first_timestamp: int, *, opened_at: float, period: int = 0
-    ) -> None:
-        self.partition = partition
-        self.first_offset = first_offset
-        self.first_timestamp = first_timestamp
-        self.opened_at = opened_at
-        self.period = period
-        self.next_offset = first_offset
-        self.runs: list[Run] = []
-        self.rejected: list[Rejected] = []
-        self.count = 0
-        self.size = 0
-        self.memory = 0
+    def __post_init__(self) -> None:
+        self.next_offset = self.first_offset
 
     def add(self, columns: Columns, refused: Mapping[int, str]) -> int:
         """Takes the next records; returns how much memory they take, in bytes.
