@@ -4,42 +4,38 @@ import posixpath
 from typing import Any
 
 from sinks.files.store import Download, FileBrowser, FileStatus
-from sinks.hdfs.webhdfs import HdfsCluster, translated, web_client
+from sinks.hdfs.webhdfs import HdfsCluster, all_translated, web_client
 
 _CHUNK = 256 * 1024
 """Bytes of a download that are held at a time."""
 
 
+@all_translated
 class HdfsBrowser(FileBrowser):
     """The files of an HDFS cluster for people; connections: how many threads use it at a time."""
 
     def __init__(self, cluster: HdfsCluster, *, connections: int) -> None:
         self._client, _session = web_client(cluster, connections=connections)
 
-    @translated
     def status(self, path: str) -> FileStatus:
         return _file_status(posixpath.basename(path), self._client.status(path))
 
-    @translated
     def listing(self, path: str, *, after: str = "") -> tuple[list[FileStatus], int]:
-        answer = self._client.list_batch(path, after)
+        options = {"startafter": after} if after else {}
+        answer = self._client.list_batch(path, **options).json()["DirectoryListing"]
         found = answer["partialListing"]["FileStatuses"]["FileStatus"]
         return [_file_status(one["pathSuffix"], one) for one in found], int(answer["remainingEntries"])
 
-    @translated
     def summary(self, path: str) -> tuple[int, int, int]:
         summary = self._client.content(path)
         return summary["fileCount"], summary["directoryCount"], summary["length"]
 
-    @translated
     def part(self, path: str, offset: int, length: int) -> bytes:
         if not length:
             return b""
         with self._client.read(path, offset=offset, length=length) as reader:
-            content: bytes = reader.read(length)
-        return content
+            return bytes(reader.read(length))
 
-    @translated
     def open(self, path: str) -> Download:
         answer = self._client.open_response(path)
         # A gateway may compress on the way, then its length is another one.

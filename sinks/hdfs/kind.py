@@ -9,13 +9,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from sinks.config import SinkConfig
+from sinks.errors import Retriable
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.store import FileBrowser, FileStore
 from sinks.hdfs.browser import HdfsBrowser
 from sinks.hdfs.config import HdfsTarget, hdfs_cluster
-from sinks.hdfs.name_node import ask_name_node
 from sinks.hdfs.store import HdfsStore
-from sinks.hdfs.webhdfs import HdfsCluster
+from sinks.hdfs.webhdfs import HdfsCluster, translated, web_client
 from sinks.kind import BrowsedFiles, Health, Server
 from sinks.reporting.metrics import SinkMetrics
 from sinks.urls import without_password
@@ -51,7 +51,8 @@ class HdfsKind(FileKind):
         cluster = hdfs_cluster(sink.target.cluster)
 
         def browser(timeout: float, connections: int) -> FileBrowser:
-            return HdfsBrowser(_hasty(cluster, timeout), connections=connections)
+            hasty = msgspec.structs.replace(cluster, timeout_seconds=timeout)
+            return HdfsBrowser(hasty, connections=connections)
 
         return BrowsedFiles(_server_name(cluster), sink.target.path, layout_of(sink), browser)
 
@@ -60,13 +61,18 @@ def _server_name(cluster: HdfsCluster) -> str:
     return f"HDFS ({';'.join(map(without_password, cluster.urls))})"
 
 
-def _hasty(cluster: HdfsCluster, seconds: float) -> HdfsCluster:
-    """The cluster, asked with a person's patience."""
-    return msgspec.structs.replace(cluster, timeout_seconds=seconds)
-
-
+@translated
 def _health(cluster: HdfsCluster, timeout: float) -> Health:
-    found = ask_name_node(_hasty(cluster, timeout))
-    state = _("safe mode") if found.is_in_safe_mode else ""
-    nodes = ngettext("{n} DataNode", "{n} DataNodes", found.data_nodes).format(n=found.data_nodes)
-    return Health(found.version, ", ".join(filter(None, (nodes, state))))
+    """What the first NameNode says of itself, by its JMX page, which WebHDFS's port serves, too."""
+    _client, session = web_client(cluster, connections=1)
+    query = {"qry": "Hadoop:service=NameNode,name=NameNodeInfo"}
+    with session:
+        answer = session.get(f"{cluster.urls[0]}/jmx", params=query, timeout=timeout)
+        answer.raise_for_status()
+        beans = answer.json()["beans"]
+    if not beans:
+        raise Retriable("HDFS: the NameNode is starting", reason="unreachable")
+    count = len(msgspec.json.decode(beans[0]["LiveNodes"]))
+    nodes = ngettext("{n} DataNode", "{n} DataNodes", count).format(n=count)
+    state = _("safe mode") if beans[0]["Safemode"] else ""
+    return Health(beans[0]["SoftwareVersion"], ", ".join(filter(None, (nodes, state))))

@@ -7,7 +7,7 @@ from typing import Any
 import hdfs
 
 from sinks.files.store import Content, FileStore, ListedFile, NotAllowed
-from sinks.hdfs.webhdfs import NO_CONCAT, HdfsCluster, translated, web_client
+from sinks.hdfs.webhdfs import NO_CONCAT, HdfsCluster, all_translated, web_client
 from sinks.reporting.metrics import SinkMetrics
 
 _JOINED_BYTES = 1024 * 1024
@@ -21,6 +21,7 @@ def _sent(data: Content) -> Content:
     return data if len(data) > _JOINED_BYTES else bytes(data)
 
 
+@all_translated
 class HdfsStore(FileStore):
     """The files of an HDFS cluster.
 
@@ -32,72 +33,55 @@ class HdfsStore(FileStore):
         self._client, self._session = web_client(cluster, connections=connections)
         self._upload = nullcontext if metrics is None else metrics.upload
 
-    @translated
     def create(self, path: str, data: Content) -> None:
         with self._upload(len(data)):
             self._client.write(path, data=_sent(data), overwrite=False)
 
-    @translated
     def append(self, path: str, data: Content) -> None:
         with self._upload(len(data)):
             self._client.write(path, data=_sent(data), append=True)
 
-    @translated
     def truncate(self, path: str, length: int) -> bool:
-        return self._client.truncate(path, length)
+        return bool(self._client.truncate(path, newlength=length).json()["boolean"])
 
-    @translated
     def copy(self, source: str, length: int, destination: str) -> None:
         with self._upload(length), self._client.read(source, length=length, chunk_size=_COPIED_BYTES) as parts:
             self._client.write(destination, data=parts, overwrite=False)
 
-    @translated
     def length(self, path: str) -> int:
-        length: int = self._client.status(path)["length"]
-        return length
+        return int(self._client.status(path)["length"])
 
-    @translated
-    def checksum(self, path: str) -> dict[str, Any]:
-        """HDFS's checksum of a file's content (GETFILECHECKSUM). Raises NotFound."""
-        checksum: dict[str, Any] = self._client.checksum(path)
-        return checksum
+    def checksum(self, path: str) -> object:
+        return self._client.checksum(path)
 
-    @translated
     def rename(self, source: str, destination: str) -> bool:
-        return self._client.rename_at_once(source, destination)
+        return bool(self._client.rename_at_once(source, destination=destination).json()["boolean"])
 
-    @translated
     def replace(self, source: str, destination: str) -> None:
-        self._client.replace(source, destination)
+        self._client.rename_at_once(source, destination=destination, renameoptions="OVERWRITE")
 
-    @translated
     def concat(self, target: str, sources: Sequence[str]) -> None:
         if any("," in source for source in sources):
             raise NotAllowed("WebHDFS can't take a name with a comma")
         try:
-            self._client.concat(target, sources)
+            self._client.concat(target, sources=",".join(sources))
         except hdfs.HdfsError as error:
             if error.exception in NO_CONCAT:
                 raise NotAllowed(f"HDFS: {error}".splitlines()[0]) from error
             raise
 
-    @translated
     def exists(self, path: str) -> bool:
         return self._client.status(path, strict=False) is not None
 
-    @translated
     def make_folders(self, path: str) -> None:
         self._client.makedirs(path)
 
-    @translated
     def names(self, path: str) -> list[str]:
         return [name for name, _ in self._entries(path)]
 
-    @translated
     def lengths(self, path: str) -> dict[str, int]:
         return {name: status["length"] for name, status in self._entries(path) if status["type"] == "FILE"}
 
-    @translated
     def walk(self, path: str) -> list[ListedFile]:
         files: list[ListedFile] = []
         for name, status in self._entries(path):
@@ -109,16 +93,12 @@ class HdfsStore(FileStore):
                 files.append(ListedFile(f"{path}/{name}", status["length"], status["modificationTime"] / 1000))
         return files
 
-    @translated
     def read(self, path: str) -> bytes:
         with self._client.read(path) as reader:
-            content: bytes = reader.read()
-        return content
+            return bytes(reader.read())
 
-    @translated
     def delete(self, path: str, *, recursive: bool = False) -> bool:
-        deleted: bool = self._client.delete(path, recursive=recursive, skip_trash=True)
-        return deleted
+        return bool(self._client.delete(path, recursive=recursive, skip_trash=True))
 
     def close(self) -> None:
         self._session.close()
@@ -126,9 +106,8 @@ class HdfsStore(FileStore):
     def _entries(self, path: str) -> list[tuple[str, dict[str, Any]]]:
         """The names in a folder, each with its status; none when there is no such folder."""
         try:
-            entries: list[tuple[str, dict[str, Any]]] = self._client.list(path, status=True)
+            return list(self._client.list(path, status=True))
         except hdfs.HdfsError as error:
             if error.exception == "FileNotFoundException":
                 return []
             raise
-        return entries

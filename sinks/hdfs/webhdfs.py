@@ -2,7 +2,7 @@
 
 import http
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import wraps
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar
 
@@ -21,26 +21,22 @@ from sinks.urls import without_password
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_NO_PATH = {
-    "IllegalArgumentException",
-    "InvalidPathException",
-    "PathComponentTooLongException",
-    "ParentNotDirectoryException",
+_MEANINGS: dict[str | None, type[Exception]] = {
+    "FileNotFoundException": NotFound,
+    "PathIsNotEmptyDirectoryException": NotEmpty,
+    "AlreadyBeingCreatedException": Leased,
+    "IllegalArgumentException": NoPath,
+    "InvalidPathException": NoPath,
+    "PathComponentTooLongException": NoPath,
+    "ParentNotDirectoryException": NoPath,
+    "AccessControlException": Fatal,
+    "SecurityException": Fatal,
+    "UnsupportedOperationException": Fatal,
+    "HadoopIllegalArgumentException": Fatal,
 }
-"""Exceptions of the NameNode about what can be no path."""
-
-_NEVER_BETTER = {
-    *_NO_PATH,
-    "AccessControlException",
-    "SecurityException",
-    "UnsupportedOperationException",
-    "HadoopIllegalArgumentException",
-}
-"""Exceptions of the NameNode after which trying again does not help."""
+"""What exceptions of the NameNode mean. After all others trying again may help."""
 
 _NEWEST = re.compile(r"#LATEST(\{\d+\})?(?=/|$)")
-
-_LEASED = "AlreadyBeingCreatedException"
 
 NO_CONCAT = {"HadoopIllegalArgumentException", "SnapshotException", "UnsupportedOperationException"}
 """Exceptions of the NameNode where files can't be joined: in snapshots, encryption zones, erasure coding."""
@@ -55,19 +51,20 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
             return method(*args, **kwargs)
         except hdfs.HdfsError as error:
             kind, text = error.exception, f"HDFS: {error}".strip().splitlines()[0]
-            if kind == "FileNotFoundException":
-                raise NotFound(text) from error
-            if kind == "PathIsNotEmptyDirectoryException":
-                raise NotEmpty(text) from error
-            if kind == _LEASED:
-                raise Leased(text) from error
-            if kind in _NEVER_BETTER or "Authentication failure" in text:
-                raise (NoPath if kind in _NO_PATH else Fatal)(text) from error
-            raise Retriable(text, reason=kind or "other") from error
+            meaning = Fatal if "Authentication failure" in text else _MEANINGS.get(kind)
+            raise (meaning(text) if meaning else Retriable(text, reason=kind or "other")) from error
         except (requests.RequestException, http.client.HTTPException, OSError) as error:
             raise Retriable(f"HDFS: {_short(error)}", reason="unreachable") from error
 
     return call
+
+
+def all_translated(cls: type[R]) -> type[R]:
+    """Has every public method of a class `translated`."""
+    for name, method in list(vars(cls).items()):
+        if callable(method) and not name.startswith("_"):
+            setattr(cls, name, translated(method))
+    return cls
 
 
 def _short(error: BaseException) -> str:
@@ -101,45 +98,19 @@ class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class _Operations(hdfs.Client):  # type: ignore[misc]
-    """The operations that the package lacks, or gives to its own methods alone, declared as it declares them."""
+    """With the operations that the package lacks, or gives to its own methods alone. Each returns the HTTP answer."""
 
-    _truncate = _Request("POST")
-    _concat = _Request("POST")
-    _list_batch = _Request("GET").to_method("LISTSTATUS_BATCH")  # the package would leave the underscore out
+    truncate = _Request("POST").to_method("TRUNCATE")
+    concat = _Request("POST").to_method("CONCAT")
+    list_batch = _Request("GET").to_method("LISTSTATUS_BATCH")
+    rename_at_once = _Request("PUT").to_method("RENAME")  # the package's own looks at the destination before
+    open_response = _Request("GET", stream=True).to_method("OPEN")
 
     def resolve(self, hdfs_path: str) -> str:
         """The path unchanged. Raises NoPath where the package would replace it by the newest entry of a folder."""
         if _NEWEST.search(hdfs_path):
             raise NoPath(f"HDFS: {hdfs_path!r} can't be a path here")
-        path: str = super().resolve(hdfs_path)
-        return path
-
-    def truncate(self, path: str, length: int) -> bool:
-        """TRUNCATE: False while HDFS is still at it."""
-        return bool(self._truncate(path, newlength=length).json()["boolean"])
-
-    def concat(self, target: str, sources: Sequence[str]) -> None:
-        """CONCAT."""
-        self._concat(target, sources=",".join(sources))
-
-    def rename_at_once(self, source: str, destination: str) -> bool:
-        """RENAME without a look at the destination before: False when the NameNode refuses."""
-        return bool(self._rename(source, destination=destination).json()["boolean"])
-
-    def replace(self, source: str, destination: str) -> None:
-        """RENAME that takes the place of a file."""
-        self._rename(source, destination=destination, renameoptions="OVERWRITE")
-
-    def list_batch(self, path: str, after: str) -> dict[str, Any]:
-        """LISTSTATUS_BATCH: a part of a listing, after a name."""
-        options = {"startafter": after} if after else {}
-        listing: dict[str, Any] = self._list_batch(path, **options).json()["DirectoryListing"]
-        return listing
-
-    def open_response(self, path: str) -> requests.Response:
-        """OPEN: the HTTP answer."""
-        answer: requests.Response = self._open(path)
-        return answer
+        return str(super().resolve(hdfs_path))
 
 
 class _Insecure(_Operations, hdfs.InsecureClient):  # type: ignore[misc]
