@@ -28,47 +28,45 @@ def kind_of(sink: SinkConfig) -> Kind:
 @cache
 def sinks() -> dict[str, SinkConfig]:
     """The sinks of `settings.SINKS` by name. Raises ImproperlyConfigured naming the entry and key that is wrong."""
-    return {name: _sink(name, entry) for name, entry in settings.SINKS.items()}
+    found = {}
+    for name, entry in settings.SINKS.items():
+        where = f"SINKS[{name!r}]"
+        if not isinstance(entry, dict):
+            raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
+        try:
+            found[name] = _sink(name, entry)
+        except (ImproperlyConfigured, ValueError) as error:
+            raise ImproperlyConfigured(f"{where}: {error}") from error
+    return found
 
 
 def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
-    where = f"SINKS[{name!r}]"
-    if not isinstance(entry, dict):
-        raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
     if not isinstance(entry.get("kind"), str) or entry["kind"] not in KINDS:
-        raise ImproperlyConfigured(f"{where}: kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
+        raise ValueError(f"kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
     kind = KINDS[entry["kind"]]
     if not isinstance(entry.get("target"), dict):
-        raise ImproperlyConfigured(f"{where}: target is {entry.get('target')!r}; it must say where the sink stores")
+        raise ValueError(f"target is {entry.get('target')!r}; it must say where the sink stores")
     options = entry.get("options", {})
     if isinstance(options, dict):
         options = {**kind.options, **options}
+    config = msgspec.convert({"group": f"sink-{name}", **entry, "name": name, "options": options}, SinkConfig)
     try:
-        config = msgspec.convert({"group": f"sink-{name}", **entry, "name": name, "options": options}, SinkConfig)
+        config = msgspec.structs.replace(config, target=msgspec.convert(entry["target"], kind.target))
     except msgspec.ValidationError as error:
-        raise ImproperlyConfigured(f"{where}: {error}") from error
-    try:
-        target = msgspec.convert(entry["target"], kind.target)
-    except msgspec.ValidationError as error:
-        raise ImproperlyConfigured(f"{where}: {_within_target(str(error))}") from error
-    config = msgspec.structs.replace(config, target=target)
+        raise ValueError(_within_target(str(error))) from error
     if config.event != ANY_JSON and config.event not in EVENT_TYPES:
-        known = ", ".join((ANY_JSON, *EVENT_TYPES))
-        raise ImproperlyConfigured(f"{where}: event is {config.event!r}; it must be one of {known}")
+        raise ValueError(f"event is {config.event!r}; it must be one of {', '.join((ANY_JSON, *EVENT_TYPES))}")
     try:
         kafka_cluster(config.kafka)
     except ImproperlyConfigured as error:
-        raise ImproperlyConfigured(f"{where}: kafka is {config.kafka!r}: {error}") from error
+        raise ValueError(f"kafka is {config.kafka!r}: {error}") from error
     for letters in config.dead_letter_topics:
         if letters in config.topics or not TOPIC.fullmatch(letters):
-            raise ImproperlyConfigured(
-                f"{where}: dead_letter_topic gives {letters!r}, which must be the name of a topic that it does not read"
+            raise ValueError(
+                f"dead_letter_topic gives {letters!r}, which must be the name of a topic that it does not read"
             )
-    try:
-        config.options.limits()
-        kind.check(config)
-    except (ImproperlyConfigured, ValueError) as error:
-        raise ImproperlyConfigured(f"{where}: {error}") from error
+    config.options.limits()
+    kind.check(config)
     return config
 
 
