@@ -50,12 +50,11 @@ class Sink:
 def build_sink(sink: SinkConfig) -> Sink:
     """Makes the parts of a sink. Raises ImproperlyConfigured."""
     options = sink.options
-    backoff = Backoff(maximum=options.retry_seconds)
     cluster = kafka_cluster(sink.kafka)
     metrics = SinkMetrics(sink.name)
     writer = build_writer(sink, cluster, metrics)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
-    producer = EventProducer(dead_letter_producer_config(cluster), away_seconds=float("inf"), reports=True)
+    producer = EventProducer({**cluster, **PRODUCER_OPTIONS}, away_seconds=float("inf"), reports=True)
     check = kind_of(sink).record_check(sink)
     control = Control()
     budget = MemoryBudget(options.buffer_bytes)
@@ -64,7 +63,7 @@ def build_sink(sink: SinkConfig) -> Sink:
         limits=options.limits(),
         in_flight=options.in_flight,
         drain_seconds=options.drain_seconds,
-        backoff=backoff,
+        backoff=Backoff(maximum=options.retry_seconds),
         letter_bound=LetterBound(options.dead_letters_per_minute, options.dead_letter_share),
         is_static_member="group.instance.id" in consumer_config(sink, cluster),
     )
@@ -98,11 +97,6 @@ def consumer_config(sink: SinkConfig, cluster: dict[str, Any], *, task: int = 0)
     return config
 
 
-def dead_letter_producer_config(cluster: dict[str, Any]) -> dict[str, Any]:
-    """The librdkafka options of the producer of a sink's dead letters."""
-    return {**cluster, **PRODUCER_OPTIONS}
-
-
 def check_kafka_options(sink: SinkConfig) -> None:
     """Raises ImproperlyConfigured when librdkafka refuses the sink's options; connects to nothing."""
     cluster = {key: value for key, value in kafka_cluster(sink.kafka).items() if key != "bootstrap.servers"}
@@ -116,7 +110,7 @@ def check_kafka_options(sink: SinkConfig) -> None:
         raise ImproperlyConfigured(f"{where}: drain_seconds must be less than max.poll.interval.ms ({most:g} s)")
     try:
         Consumer(config).close()
-        check_options(dead_letter_producer_config(cluster))
+        check_options({**cluster, **PRODUCER_OPTIONS})
     except KafkaException as error:
         raise ImproperlyConfigured(f"{where}: Kafka options: {error.args[0].str()}") from error
     except (TypeError, ValueError) as error:

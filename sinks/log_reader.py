@@ -54,11 +54,10 @@ class LogReader:
     def is_compacted(self, topic: str) -> bool:
         """Whether Kafka removes records of a topic once there are newer ones with their keys. Raises Retriable."""
         admin = AdminClient(dict(self._cluster), logger=client_logger("sinks.librdkafka"))
-        asked = admin.describe_configs(
-            [ConfigResource(ConfigResource.Type.TOPIC, topic)], request_timeout=_STALLED_SECONDS
-        )
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+        (answer,) = admin.describe_configs([resource], request_timeout=_STALLED_SECONDS).values()
         with _answering(f"settings of {topic}"):
-            (found,) = (future.result() for future in asked.values())
+            found = answer.result()
         return "compact" in found["cleanup.policy"].value.split(",")
 
     def committed(self, partition: Partition) -> int | None:
@@ -88,13 +87,8 @@ class LogReader:
                 position = message.offset() + 1
                 if position > end:
                     return
-                yield Record(
-                    message.offset(),
-                    message.value(),
-                    message.timestamp()[1],
-                    message.key(),
-                    readable_headers(message),
-                )
+                headers = readable_headers(message)
+                yield Record(message.offset(), message.value(), message.timestamp()[1], message.key(), headers)
             if messages:
                 answered_at = time.monotonic()  # Only now: whoever reads the records may have worked on them for long.
             elif time.monotonic() - answered_at > _STALLED_SECONDS:

@@ -47,11 +47,9 @@ class TopicIds(_Admin):
 
     def __call__(self, topic: str) -> str:
         """Raises Retriable when Kafka does not answer."""
-
-        def request(admin: AdminClient) -> Any:
-            return admin.describe_topics(TopicCollection([topic]), request_timeout=_SECONDS)
-
-        return str(self._ask(f"the id of topic {topic}", request).topic_id)
+        what, topics = f"the id of topic {topic}", TopicCollection([topic])
+        answer = self._ask(what, lambda admin: admin.describe_topics(topics, request_timeout=_SECONDS))
+        return str(answer.topic_id)
 
 
 class LatestTimes(_Admin):
@@ -70,9 +68,6 @@ class LatestTimes(_Admin):
 
     def _first_offset_at(self, partition: Partition, time: int) -> int:
         """Of the first record with this time or a later one; negative for none."""
-
-        def request(admin: AdminClient) -> Any:
-            asked = {TopicPartition(*partition): OffsetSpec.for_timestamp(time)}
-            return admin.list_offsets(asked, request_timeout=_SECONDS)
-
-        return int(self._ask(f"the times of {partition}", request).offset)
+        what, asked = f"the times of {partition}", {TopicPartition(*partition): OffsetSpec.for_timestamp(time)}
+        answer = self._ask(what, lambda admin: admin.list_offsets(asked, request_timeout=_SECONDS))
+        return int(answer.offset)
