@@ -49,8 +49,8 @@ class Format(Protocol):
     """
 
     extension: str
-    columns: tuple[str, ...]
-    nothing: bytes | None
+    columns: tuple[str, ...] = ()
+    nothing: bytes | None = None
 
     def encode(self, lines: Sequence[bytes]) -> Content:
         """lines: texts of one or more lines, each of them a JSON object; returns the content of a file."""
@@ -74,52 +74,46 @@ def as_line(value: bytes) -> bytes:
     return (msgspec.json.format(value, indent=-1) if b"\n" in value or b"\r" in value else value) + b"\n"
 
 
-class JsonLines:
+class JsonLines(Format):
     """JSON lines."""
 
     extension = "log"
-    columns: tuple[str, ...] = ()
-    nothing: bytes | None = b""
+    nothing = b""
 
     def encode(self, lines: Sequence[bytes]) -> Content:
         return Chunks(lines)
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
-        return _LINES.decode_lines(data)
+        return _LINES.decode_lines(self.plain(data))
 
     def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
-        return _gathered(files)
+        return _gathered(map(self.plain, files))
 
     def tally(self, data: bytes, into: Tally) -> None:
-        into.add(data.count(b"\n"), data)
+        lines = self.plain(data)
+        into.add(lines.count(b"\n"), lines)
+
+    def plain(self, data: bytes) -> bytes:
+        """The lines of a file."""
+        return data
 
 
 class CompressedJsonLines(JsonLines):
-    """JSON lines, compressed as a whole.
+    """JSON lines, compressed as a whole. codec: compresses and decompresses."""
 
-    suffix: of file names; codec: compresses and decompresses.
-    """
-
-    def __init__(self, suffix: str, codec: Any) -> None:
-        self.extension = f"log.{suffix}"
+    def __init__(self, extension: str, codec: Any) -> None:
+        self.extension = extension
         self.nothing = bytes(codec.compress(b""))
         self._codec = codec
 
     def encode(self, lines: Sequence[bytes]) -> Content:
         return bytes(self._codec.compress(b"".join(lines)))
 
-    def decode(self, data: bytes) -> list[dict[str, Any]]:
-        return super().decode(self._plain(data))
-
     def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
         """The same lines, compressed many together."""
-        for lines in super().merge(map(self._plain, files)):
-            yield bytes(self._codec.compress(lines))
+        return (bytes(self._codec.compress(lines)) for lines in super().merge(files))
 
-    def tally(self, data: bytes, into: Tally) -> None:
-        super().tally(self._plain(data), into)
-
-    def _plain(self, data: bytes) -> bytes:
+    def plain(self, data: bytes) -> bytes:
         return bytes(self._codec.decompress(data))
 
 
@@ -135,11 +129,10 @@ def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield bytes(held)
 
 
-class Parquet:
+class Parquet(Format):
     """Apache Parquet with a column for each field of the event; its timestamp is a time (milliseconds, UTC)."""
 
     extension = "parquet"
-    nothing: bytes | None = None
 
     def __init__(self, event_type: type[Event]) -> None:
         import pyarrow  # here, for it takes 80 MB that other formats do not need
@@ -162,8 +155,7 @@ class Parquet:
         return sink.getvalue()
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = self._arrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-        return rows
+        return list(self._arrow.parquet.read_table(io.BytesIO(data)).to_pylist())
 
     def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
         """Few large row groups, in one piece."""
@@ -186,11 +178,10 @@ class Parquet:
         into.add(self._arrow.parquet.read_metadata(io.BytesIO(data)).num_rows)
 
 
-class Avro:
+class Avro(Format):
     """An Avro object container file; the event's timestamp is a timestamp-millis."""
 
     extension = "avro"
-    nothing: bytes | None = None
 
     def __init__(self, event_type: type[Event], name: str) -> None:
         import fastavro
@@ -201,13 +192,9 @@ class Avro:
         types = {str: "string", int: "long", float: "double", bool: "boolean"}
         fields: dict[str, Any] = {field: types[kind] for field, kind in field_types(event_type).items()}
         fields["timestamp"] = {"type": "long", "logicalType": "timestamp-millis"}
-        self._schema: Any = fastavro.parse_schema(
-            {
-                "type": "record",
-                "name": name.replace("-", "_"),
-                "fields": [{"name": field, "type": kind} for field, kind in fields.items()],
-            }
-        )
+        columns = [{"name": field, "type": kind} for field, kind in fields.items()]
+        schema = {"type": "record", "name": name.replace("-", "_"), "fields": columns}
+        self._schema: Any = fastavro.parse_schema(schema)
 
     def encode(self, lines: Sequence[bytes]) -> Content:
         """Blocks compressed with deflate, which every Avro reader knows."""
@@ -218,8 +205,7 @@ class Avro:
         return sink.getvalue()
 
     def decode(self, data: bytes) -> list[dict[str, Any]]:
-        rows: Any = self._fastavro.reader(io.BytesIO(data))
-        return list(rows)
+        return list(self._read(data))
 
     def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
         """Blocks of the usual size, in one piece."""
@@ -230,9 +216,11 @@ class Avro:
     def tally(self, data: bytes, into: Tally) -> None:
         into.add(sum(block.num_records for block in self._fastavro.block_reader(io.BytesIO(data))))
 
+    def _read(self, data: bytes) -> Any:
+        return self._fastavro.reader(io.BytesIO(data))
+
     def _rows(self, files: Iterable[bytes]) -> Iterator[Any]:
-        for data in files:
-            rows: Any = self._fastavro.reader(io.BytesIO(data))
+        for rows in map(self._read, files):
             if rows.writer_schema["fields"] != self._schema["fields"]:
                 raise ValueError("the schema of the files has changed")
             yield from rows
@@ -243,28 +231,31 @@ def make_format(name: str, event: str) -> Format:
 
     Raises ValueError for an unknown one, and for one that needs a schema where the kind of event has none.
     """
+    if name not in FORMATS:
+        raise ValueError(f"format is {name!r}; it must be one of {', '.join(FORMATS)}")
     if name == "json":
         return JsonLines()
     if name in ("gzip", "zstd", "snappy"):
         import cramjam
 
-        suffix = {"gzip": "gz", "zstd": "zst", "snappy": "sz"}[name]
-        return CompressedJsonLines(suffix, getattr(cramjam, name))
-    if name not in FORMATS:
-        raise ValueError(f"format is {name!r}; it must be one of {', '.join(FORMATS)}")
+        return CompressedJsonLines(FORMATS[name], getattr(cramjam, name))
     if event not in EVENT_TYPES:
         raise ValueError(f"format {name} needs a kind of event with known fields, which {event} is not")
     return Parquet(EVENT_TYPES[event]) if name == "parquet" else Avro(EVENT_TYPES[event], event)
 
 
-FORMATS = ("json", "gzip", "zstd", "snappy", "parquet", "avro")
-"""The names of `make_format`; gzip, zstd and snappy (framed) are JSON lines, compressed."""
+FORMATS = {
+    "json": "log",
+    "gzip": "log.gz",
+    "zstd": "log.zst",
+    "snappy": "log.sz",
+    "parquet": "parquet",
+    "avro": "avro",
+}
+"""The extension of each format's files; gzip, zstd and snappy (framed) are JSON lines, compressed."""
 
-
-EXTENSIONS = dict(
-    zip((JsonLines.extension, "log.gz", "log.zst", "log.sz", Parquet.extension, Avro.extension), FORMATS, strict=True)
-)
-"""The names of all formats by the extension of their files."""
+EXTENSIONS = {extension: name for name, extension in FORMATS.items()}
+"""The name of each extension's format."""
 
 
 def _typed(name: str, value: str) -> datetime | str:
