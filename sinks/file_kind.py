@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from functools import cache, partial
 
 from sinks.config import SinkConfig
@@ -61,12 +62,9 @@ class FileKind(Kind):
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
         """Makes the folder of the sink's files."""
         path = sink.target.path
-        store = self.store(sink, connections=1)
-        try:
+        with closing(self.store(sink, connections=1)) as store:
             there = store.exists(path)
             store.make_folders(path)
-        finally:
-            store.close()
         yield f"{self.title} folder {path}: {'there already' if there else 'made'}"
 
     def verification(self, sink: SinkConfig, reader: LogReader) -> Verification:
@@ -81,17 +79,8 @@ class FileKind(Kind):
         def compare(partition: Partition, first: int, end: int) -> Comparison:
             marks = RewindMarks(store, Layout(path, sink.name, partition)).under_way()
             notes = [f"{partition}: {describe(mark)} is unfinished: run `manage.py rewind` again" for mark in marks]
-            verifier = Verifier(
-                store,
-                layout,
-                sink.event,
-                check,
-                partition=partition,
-                first=first,
-                end=end,
-                is_compacted=partial(is_compacted, partition.topic),
-            )
-            return Comparison(verifier, partial(verifier.findings, files), notes)
+            asked = partial(is_compacted, partition.topic)
+            return Verifier(store, layout, sink.event, check, files, partition, first, end, asked, notes)
 
         return compare
 

@@ -4,7 +4,7 @@ docs/adding-a-sink.md shows how to add one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
@@ -41,24 +41,17 @@ class Server(NamedTuple):
     ask: Callable[[float], Health]
 
 
-class Counts(Protocol):
-    """What a comparison has counted. It is complete once the last finding was given."""
+class Comparison(Protocol):
+    """The comparison of one partition with its store. notes: what an operator should know besides."""
+
+    notes: Sequence[str] = ()
 
     @property
     def counted(self) -> str:
-        """How many records belong into the store, and how many do not."""
+        """How many records belong into the store, and how many do not. Complete once the last finding was given."""
 
-
-class Comparison(NamedTuple):
-    """The comparison of one partition with its store.
-
-    counts: what was counted; findings: given Kafka's records of the range, in order, tells what is wrong with the
-    store; notes: what an operator should know besides.
-    """
-
-    counts: Counts
-    findings: Callable[[Iterable[Record]], Iterator[Finding]]
-    notes: Iterable[str] = ()
+    def findings(self, records: Iterable[Record]) -> Iterator[Finding]:
+        """What is wrong with the store. records: Kafka's of the range, in order."""
 
 
 Verification = Callable[[Partition, int, int], Comparison]

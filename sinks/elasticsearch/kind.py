@@ -79,15 +79,7 @@ class ElasticsearchKind(Kind):
         dead = letter_log(sink, reader).origins
 
         def compare(partition: Partition, first: int, end: int) -> Comparison:
-            verifier = Verifier(
-                client,
-                actions,
-                check,
-                partition=partition,
-                dead_letters=dead.get(partition, ()),
-                deleted_before=deleted_before,
-            )
-            return Comparison(verifier, verifier.findings)
+            return Verifier(client, actions, check, partition, dead.get(partition, ()), deleted_before)
 
         return compare
 

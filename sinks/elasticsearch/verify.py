@@ -16,6 +16,7 @@ from sinks.elasticsearch.setup import indices
 from sinks.elasticsearch.user_agents import FIELD
 from sinks.elasticsearch.versions import FIRST, Versions
 from sinks.findings import Finding
+from sinks.kind import Comparison
 from sinks.records import Partition, Record
 
 _CHUNK = 1_000
@@ -33,7 +34,7 @@ class _Document(NamedTuple):
 
 
 @dataclass(eq=False)
-class Verifier:
+class Verifier(Comparison):
     """Compares records of one partition with their documents.
 
     check: tells the records that can be documents; dead_letters: the offsets of those that became dead letters;

@@ -1,5 +1,6 @@
 """Merges the small files of a sink into large ones."""
 
+import posixpath
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -77,7 +78,7 @@ class Compaction:
     def _merge(self, merges: Merges, group: list[StoredFile]) -> str:
         format_ = self.files.format
         name = self.files.names.make(group[0].partition, group[0].first, group[-1].last)
-        folder = group[0].path.rpartition("/")[0]
+        folder = posixpath.dirname(group[0].path)
         before, after = Tally(), Tally()
         try:
             pieces = list(format_.merge(self._contents(group, before)))
@@ -88,8 +89,8 @@ class Compaction:
         if before != after:
             raise Fatal(f"{folder}/{name} would have {after.records} records, its files have {before.records}")
         content = b"".join(pieces)
-        joins = format_.nothing is not None
-        merge = Merge(folder=folder, name=name, originals=tuple(file.name for file in group), joins=joins)
+        originals = tuple(posixpath.basename(file.path) for file in group)
+        merge = Merge(folder=folder, name=name, originals=originals, joins=format_.nothing is not None)
         self.retry.run(merges.replace(merge, content, nothing=format_.nothing))
         return (
             f"{folder}/{name}: {after.records} records of {len(group)} files, "

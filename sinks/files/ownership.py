@@ -112,7 +112,7 @@ class Ownership:
         """Brings an open file that an earlier owner left to its final place, with what is committed of it."""
         record = f"{self._own}/{self._newest}"
         scratch = f"{self._layout.pending}/{self._epoch}/{flat(file.path)}"
-        await LeftOpen(self._client, file, data=self._layout.data, record=record, scratch=scratch).end()
+        await LeftOpen(self._client, file, self._layout.data, record, scratch).end()
         await attempt(f"publishing {file.final}", lambda: self._publish(f"{record}/{flat(file.final)}", file.final))
         await attempt(f"forgetting {file.path}", lambda: self._forget(file))
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from sinks.errors import Fatal, Fenced, Pending, Retriable
 from sinks.files.layout import Layout, OpenFile, flat, unflat
@@ -32,7 +32,7 @@ def told_of(client: FileStore, layout: Layout) -> set[str]:
 
     Such a file is to be left alone even where it has its final name: an owner may still look for it there.
     """
-    records = _records(client, layout)
+    records = commit_records(client, layout)
     while True:
         named = {
             unflat(final)
@@ -41,17 +41,19 @@ def told_of(client: FileStore, layout: Layout) -> set[str]:
             if OpenFile.is_mark(name)
             for final in client.names(f"{record}/{name}")
         }
-        now = _records(client, layout)
+        now = commit_records(client, layout)
         if now == records:
             return named
         records = now  # an owner was moving or making some
 
 
-def _records(client: FileStore, layout: Layout) -> list[str]:
+def commit_records(client: FileStore, layout: Layout) -> list[str]:
+    """The folders of a partition's commit records."""
     epochs = [f"{layout.committed}/{epoch}" for epoch in client.names(layout.committed)]
     return [f"{epoch}/{record}" for epoch in epochs for record in client.names(epoch)]
 
 
+@dataclass(eq=False)
 class LeftOpen:
     """An open file that the newest commit record names; its writer can commit nothing more.
 
@@ -60,64 +62,56 @@ class LeftOpen:
     In the record it lies under the name that it had while open until it is known to be whole, then under its final one.
     """
 
-    def __init__(
-        self,
-        client: FileStore,
-        file: OpenFile,
-        *,
-        data: str,
-        record: str,
-        scratch: str,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._client = client
-        self._file = file
-        self._record = record
-        self._scratch = scratch
-        self._clock = clock
-        self._patient_until = clock() + _LEASE_SECONDS
-        self._place = f"{data}/{file.path}"
-        self._final = f"{data}/{file.final}"
-        self._kept = f"{record}/{flat(file.path)}"
-        self._whole = f"{record}/{flat(file.final)}"
-        self._copies = 0
-        self._longest = 0
+    client: FileStore
+    file: OpenFile
+    data: str
+    record: str
+    scratch: str
+    _copies: int = 0
+    _longest: int = 0
+
+    def __post_init__(self) -> None:
+        self._patient_until = time.monotonic() + _LEASE_SECONDS
+        self._place = f"{self.data}/{self.file.path}"
+        self._final = f"{self.data}/{self.file.final}"
+        self._kept = f"{self.record}/{flat(self.file.path)}"
+        self._whole = f"{self.record}/{flat(self.file.final)}"
 
     async def end(self) -> None:
         """When it returns the file lies whole in the record, or is at its final place already.
 
         Raises Fenced when a later owner has taken the record away, Fatal when the file is missing or too short.
         """
-        if await attempt(f"taking back {self._file.path}", self._take_back):
-            whole = await attempt(f"cutting {self._file.path}", self._cut)
-            await attempt(f"settling {self._file.path}", lambda: self._settle(whole))
-        await attempt(f"removing what was copied of {self._file.path}", lambda: self._client.delete(self._kept))
+        if await attempt(f"taking back {self.file.path}", self._take_back):
+            whole = await attempt(f"cutting {self.file.path}", self._cut)
+            await attempt(f"settling {self.file.path}", lambda: self._settle(whole))
+        await attempt(f"removing what was copied of {self.file.path}", lambda: self.client.delete(self._kept))
 
     # Steps: each may be repeated after Retriable, whatever part of it was done
 
     def _take_back(self) -> bool:
         """Moves it into the record, where its writer finds it no more; False when that and all the rest is done."""
-        there = self._client.lengths(self._record)
-        if flat(self._file.final) in there:
+        there = self.client.lengths(self.record)
+        if flat(self.file.final) in there:
             return False
         # Also when it is in the record already: a store without such a rename may have done one half of it.
-        if self._client.rename(self._place, self._kept) or self._client.exists(self._kept):
+        if self.client.rename(self._place, self._kept) or self.client.exists(self._kept):
             return True
         # Refused: closed by its writer or an earlier owner, or fenced.
-        if self._client.exists(self._place) and self._client.exists(self._record):
+        if self.client.exists(self._place) and self.client.exists(self.record):
             raise Retriable(f"the store refuses to rename {self._place} to {self._kept}")
-        if self._client.exists(self._final):
+        if self.client.exists(self._final):
             return False
-        if not self._client.exists(self._record):
-            raise Fenced(f"{self._record} was taken away by another owner")
-        raise Fatal(f"{self._place} is missing, of which {self._file.length} bytes are committed by {self._record}")
+        if not self.client.exists(self.record):
+            raise Fenced(f"{self.record} was taken away by another owner")
+        raise Fatal(f"{self._place} is missing, of which {self.file.length} bytes are committed by {self.record}")
 
     def _cut(self) -> str:
         """Removes every byte that is not committed. Returns the path of the result: the file itself or a copy."""
-        is_patient = self._clock() < self._patient_until
+        is_patient = time.monotonic() < self._patient_until
         try:
-            self._longest = max(self._longest, self._client.length(self._kept))
-            if self._client.truncate(self._kept, self._file.length):
+            self._longest = max(self._longest, self.client.length(self._kept))
+            if self.client.truncate(self._kept, self.file.length):
                 self._tell_cut()
                 return self._kept
         except NotFound as error:
@@ -126,41 +120,37 @@ class LeftOpen:
             if is_patient:
                 raise Pending(str(error)) from error
             # HDFS misses a DataNode that is gone within a minute; a writer that is asleep holds on for ever.
-            logger.info("%s: copies %d bytes: its writer holds on to it", self._place, self._file.length)
+            logger.info("%s: copies %d bytes: its writer holds on to it", self._place, self.file.length)
         except NotAllowed:
             self._tell_cut()
         else:
-            text = f"the store is cutting {self._kept} to {self._file.length} bytes"
+            text = f"the store is cutting {self._kept} to {self.file.length} bytes"
             raise Pending(text) if is_patient else Retriable(text)
         return self._copy()
 
     def _tell_cut(self) -> None:
-        if (uncommitted := self._longest - self._file.length) > 0:
-            logger.info(
-                "%s: cut to its committed %d bytes; the %d after them are written again",
-                self._place,
-                self._file.length,
-                uncommitted,
-            )
+        if (uncommitted := self._longest - self.file.length) > 0:
+            text = "%s: cut to its committed %d bytes; the %d after them are written again"
+            logger.info(text, self._place, self.file.length, uncommitted)
 
     def _copy(self) -> str:
         # A folder of its own for each try: a late request of an earlier try can't touch it.
         self._copies += 1
-        folder = f"{self._scratch}/copy.{self._copies}"
-        name = flat(self._file.final)
+        folder = f"{self.scratch}/copy.{self._copies}"
+        name = flat(self.file.final)
         try:
-            self._client.copy(self._kept, self._file.length, f"{folder}/{name}")
+            self.client.copy(self._kept, self.file.length, f"{folder}/{name}")
         except NotFound as error:
             raise Fenced(f"{self._kept} was taken away by another owner: {error}") from error
-        stored = self._client.lengths(folder)
-        if stored != {name: self._file.length}:
-            raise Retriable(f"the store has stored {stored} instead of {self._file.length} bytes in {folder}")
+        stored = self.client.lengths(folder)
+        if stored != {name: self.file.length}:
+            raise Retriable(f"the store has stored {stored} instead of {self.file.length} bytes in {folder}")
         return f"{folder}/{name}"
 
     def _settle(self, whole: str) -> None:
         """Gives what is whole its final name within the record. A copy counts from then on, and not before."""
-        if self._client.rename(whole, self._whole) or self._client.exists(self._whole):
+        if self.client.rename(whole, self._whole) or self.client.exists(self._whole):
             return
-        if self._client.exists(whole) and self._client.exists(self._record):
+        if self.client.exists(whole) and self.client.exists(self.record):
             raise Retriable(f"the store refuses to rename {whole} to {self._whole}")
-        raise Fenced(f"{whole} or {self._record} was taken away by another owner")
+        raise Fenced(f"{whole} or {self.record} was taken away by another owner")

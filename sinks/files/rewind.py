@@ -4,6 +4,7 @@ docs/exactly-once.md has the steps.
 """
 
 import logging
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,7 @@ from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout, record_end
 from sinks.files.merges import Merges, entries
 from sinks.files.ownership import Ownership
+from sinks.files.recovery import commit_records
 from sinks.files.rewind_marks import RewindMarks, describe, mark_offset, new_mark
 from sinks.files.store import FileStore
 from sinks.files.stored import StoredFile, files_of_any_format, newest_open_files
@@ -65,7 +67,9 @@ class Rewind:
             to = min(beginnings)
         replaced = [file for file in files if file.last >= to]
         growing = [f"{self.layout.data}/{file.path}" for file in newest_open_files(self.client, self.layout)]
-        return Plan(self._now(), to, replaced, unknown, growing)
+        records = map(posixpath.basename, commit_records(self.client, self.layout))
+        newest = max(records, default=None)
+        return Plan(record_end(newest) + 1 if newest else None, to, replaced, unknown, growing)
 
     def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
         """Does what was planned; returns the folder of the files replaced.
@@ -149,8 +153,3 @@ class Rewind:
 
     def _stored(self) -> tuple[list[StoredFile], list[str]]:
         return files_of_any_format(self.client, self.layout, self.files, self.others)
-
-    def _now(self) -> int | None:
-        committed = self.layout.committed
-        records = [r for epoch in self.client.names(committed) for r in self.client.names(f"{committed}/{epoch}")]
-        return record_end(max(records)) + 1 if records else None

@@ -1,5 +1,6 @@
 """The files of a sink. The name of a file says which records of which partition the file holds."""
 
+import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from sinks.files.formats import EXTENSIONS
 from sinks.files.layout import OPEN, Layout, OpenFile
 from sinks.files.merges import under_way
 from sinks.files.naming import FileNames
+from sinks.files.recovery import commit_records
 from sinks.files.recovery import open_files as open_files_of
 from sinks.files.store import FileStore, ListedFile
 from sinks.records import Partition
@@ -33,11 +35,6 @@ class StoredFile:
     length: int = 0
     modified: float = 0.0
     extension: str = field(default="", compare=False)
-
-    @property
-    def name(self) -> str:
-        """Its name in its folder."""
-        return self.path.rpartition("/")[2]
 
 
 def stored_files(
@@ -82,9 +79,7 @@ def committed_open_files(client: FileStore, path: str, sink: str, topics: Iterab
 def newest_open_files(client: FileStore, layout: Layout) -> list[OpenFile]:
     """The open files of a partition that its newest commit record tells of. Raises Retriable, Fatal."""
     while True:
-        folders = [f"{layout.committed}/{epoch}" for epoch in client.names(layout.committed)]
-        records = [f"{folder}/{record}" for folder in folders for record in client.names(folder)]
-        newest = max(records, key=lambda path: path.rpartition("/")[2], default=None)
+        newest = max(commit_records(client, layout), key=posixpath.basename, default=None)
         if newest is None:
             return []
         with suppress(Fenced):
@@ -129,10 +124,7 @@ def _stored(file: ListedFile, path: str, names: Mapping[str, FileNames]) -> Stor
 
 
 def settled_files(
-    client: FileStore,
-    layout: Layout,
-    files: FileLayout,
-    open_files: Mapping[str, OpenFile] = MappingProxyType({}),
+    client: FileStore, layout: Layout, files: FileLayout, open_files: Mapping[str, OpenFile] = MappingProxyType({})
 ) -> list[StoredFile]:
     """The files of a topic as they are when each merge that is under way is finished: `path` tells where they lie now.
 

@@ -141,7 +141,7 @@ class CuttingInPlace(LeftOpen):
 
     def _take_back(self) -> bool:
         with suppress(NotFound, Retriable):
-            self._is_cut = self._client.truncate(self._place, self._file.length)
+            self._is_cut = self.client.truncate(self._place, self.file.length)
         return super()._take_back()
 
     def _cut(self) -> str:

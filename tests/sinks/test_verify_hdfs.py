@@ -47,12 +47,13 @@ def findings(
         layout,
         "select-color",
         check,
+        files=stored_files(client, "/data", layout),
         partition=PARTITION,
         first=first,
         end=end,
         is_compacted=lambda: is_compacted,
     )
-    found = verifier.findings(stored_files(client, "/data", layout), records)
+    found = verifier.findings(records)
     return [f"{finding.kind} {finding.first}-{finding.last}" for finding in found]
 
 
@@ -124,12 +125,13 @@ def verify_open(client: MemoryHdfs, files: list[StoredFile]) -> list[str]:
         layout,
         "select-color",
         check_for("select-color"),
+        files=files,
         partition=PARTITION,
         first=0,
         end=8,
         is_compacted=lambda: False,
     )
-    return [str(finding) for finding in verifier.findings(files, [Record(n, event(n), 0) for n in range(8)])]
+    return [str(finding) for finding in verifier.findings([Record(n, event(n), 0) for n in range(8)])]
 
 
 def test_of_an_open_file_what_is_committed_is_stored() -> None:
@@ -178,12 +180,13 @@ def test_files_of_earlier_formats_and_their_merges_are_read_as_what_they_are() -
             layout,
             "select-color",
             check,
+            files=settled_files(client, now, layout),
             partition=PARTITION,
             first=0,
             end=100,
             is_compacted=lambda: False,
         )
-        found = verifier.findings(settled_files(client, now, layout), records)
+        found = verifier.findings(records)
         assert [str(finding) for finding in found] == [f"t-0: gap: offsets {last}-{last}: 1 records are in no file"]
 
 

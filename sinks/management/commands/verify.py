@@ -69,7 +69,7 @@ class Command(ReportingCommand):
             sound = sound and not count
             verdict = f"{count} findings" if count else "each is stored once"
             offsets = f"offsets {place.first} to {place.end} (excluded)"
-            self.stdout.write(f"{place}; {offsets}: {comparison.counts.counted}; {verdict}")
+            self.stdout.write(f"{place}; {offsets}: {comparison.counted}; {verdict}")
         reader.close()
         return sound
 
