@@ -47,8 +47,10 @@ class Compaction:
         self.retry.run(merges.take_over())
         flat = self.files.folders.is_flat
         for folder in folders:
-            found = [file for file in self._list(folder) if file.partition.topic == topic]
-            closed = found if flat else _in_closed_folders(found, before)
+            list_files = partial(stored_files, self.client, self.path, self.files, below=folder)
+            found = [file for file in self.retry("listing files", list_files) if file.partition.topic == topic]
+            busy = {file.folder for file in found if not flat and file.modified >= before}
+            closed = (file for file in found if file.folder not in busy)
             for partition, files in groupby(closed, key=lambda file: file.partition):
                 small = partial(groups, list(files), target=self.target, before=before, flat=flat)
                 if not any(small()):
@@ -71,9 +73,6 @@ class Compaction:
         parent, _, name = path.rpartition("/")
         if name not in self.client.names(parent) or name in self.client.lengths(parent):
             raise Fatal(f"there is no folder {path}")
-
-    def _list(self, below: str) -> list[StoredFile]:
-        return self.retry("listing files", lambda: stored_files(self.client, self.path, self.files, below=below))
 
     def _merge(self, merges: Merges, group: list[StoredFile]) -> str:
         format_ = self.files.format
@@ -108,12 +107,6 @@ class Compaction:
         if len(data) != file.length:  # a connection that breaks looks like the end
             raise Retriable(f"{file.path} has {file.length} bytes, {len(data)} were read")
         return data
-
-
-def _in_closed_folders(files: list[StoredFile], before: float) -> list[StoredFile]:
-    """Those in folders in which nothing was written since a time (seconds since 1970)."""
-    busy = {file.folder for file in files if file.modified >= before}
-    return [file for file in files if file.folder not in busy]
 
 
 def groups(

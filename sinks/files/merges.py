@@ -147,13 +147,15 @@ class Merges:
             return
         try:
             self._take_steps(merge, entry)
-        except _Refused as error:
+        except (_Refused, Fatal) as error:
             self._refusals[entry] += 1
-            if self._refusals[entry] >= _REFUSALS:
-                raise _unfinishable(entry, error) from error
-            raise
-        except Fatal as error:
-            raise _unfinishable(entry, error) from error
+            if isinstance(error, _Refused) and self._refusals[entry] < _REFUSALS:
+                raise
+            raise Fatal(
+                f"the merge in {entry} can't be finished: {error}. Its merge.json names the folder: make that "
+                "folder again to get its records back, or delete the merge when they are not wanted; then run the "
+                "command again"
+            ) from error
 
     def _take_steps(self, merge: Merge, entry: str) -> None:
         if merge.joins:
@@ -197,13 +199,6 @@ class Merges:
     def _left(self, merge: Merge) -> list[str]:
         there = set(self._client.names(merge.folder))
         return [name for name in merge.originals if name in there]
-
-
-def _unfinishable(entry: str, error: Exception) -> Fatal:
-    return Fatal(
-        f"the merge in {entry} can't be finished: {error}. Its merge.json names the folder: make that "
-        "folder again to get its records back, or delete the merge when they are not wanted; then run the command again"
-    )
 
 
 def entries(client: FileStore, layout: Layout) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import blake2b
 from string import Formatter
@@ -55,9 +56,8 @@ class Folders:
             self._zone = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"time_zone is {zone!r}, which is no IANA time zone") from error
-        for part in self._parts:
-            text = "".join(self._text(text, _LONG_DAY if self._has_time else None) for text, _ in part)
-            if _NOT_IN_NAMES.search(text) or (part[0][0] and part[0][0][0] in "._"):
+        for name in self._names(_LONG_DAY, lambda field: "x"):
+            if _NOT_IN_NAMES.search(name) or name.startswith((".", "_")):
                 raise ValueError(
                     f"folders {template!r} must be names that readers see and every store takes: no colon, no control "
                     "character, no leading _ or ."
@@ -79,20 +79,18 @@ class Folders:
         if self.is_flat:
             return ""
         event = msgspec.json.decode(record.value or b"{}", type=dict[str, msgspec.Raw])
-        moment = self._moment(record, event, unread) if self._has_time else None
-        return "/".join(
-            _visible("".join(self._text(text, moment) + self._value(field, event) for text, field in part))
-            for part in self._parts
-        )
+        moment = self._moment(record, event, unread) if self._has_time else _LONG_DAY
+        return "/".join(map(_visible, self._names(moment, lambda field: _name_of(_decoded(event.get(field))))))
 
     @property
     def longest(self) -> str:
         """As long as the folder of a record can be."""
-        moment = _LONG_DAY if self._has_time else None
-        return "/".join(
-            "".join(self._text(text, moment) + "x" * (_MAX_VALUE if field else 0) for text, field in part)
-            for part in self._parts
-        )
+        return "/".join(self._names(_LONG_DAY, lambda field: "x" * _MAX_VALUE))
+
+    def _names(self, moment: datetime, value: Callable[[str], str]) -> Iterator[str]:
+        """The name of each folder in another. value: gives what stands for a field."""
+        for part in self._parts:
+            yield "".join(self._text(text, moment) + (value(field) if field else "") for text, field in part)
 
     def _moment(self, record: Record, event: dict[str, msgspec.Raw], unread: Unread) -> datetime:
         value = _decoded(event.get(self.time)) if self.time != "kafka" else None
@@ -105,19 +103,8 @@ class Folders:
         except (ValueError, OverflowError, OSError):  # a time that no calendar has: as good as none
             return datetime.fromtimestamp(0, self._zone)
 
-    @staticmethod
-    def _text(text: str, moment: datetime | None) -> str:
-        return text if moment is None else moment.strftime(text)
-
-    @staticmethod
-    def _value(field: str | None, event: dict[str, msgspec.Raw]) -> str:
-        if field is None:
-            return ""
-        value = _decoded(event.get(field))
-        if value is None or value == "":
-            return NO_VALUE
-        text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        return _name_of(text)
+    def _text(self, text: str, moment: datetime) -> str:
+        return moment.strftime(text) if self._has_time else text
 
 
 def _decoded(raw: msgspec.Raw | None) -> Any:
@@ -132,10 +119,12 @@ def _visible(name: str) -> str:
     return f"%{ord(name[0]):02X}{name[1:]}" if name[:1] in ("_", ".") else name
 
 
-def _name_of(text: str) -> str:
+def _name_of(value: Any) -> str:
     """A value as a folder's name. A long name is cut, and a hash keeps it different from others."""
+    if value is None or value == "":
+        return NO_VALUE
     # WebHDFS stores a name in this form, whatever it was given.
-    text = unicodedata.normalize("NFC", text)
+    text = unicodedata.normalize("NFC", value if isinstance(value, str) else msgspec.json.encode(value).decode())
     escaped = _UNSAFE.sub(lambda match: f"%{ord(match[0]):02X}", text[: _MAX_VALUE + 1])
     if _flat_length(escaped) <= _MAX_VALUE:
         return escaped
@@ -204,13 +193,9 @@ class FileNames:
 
     def make(self, partition: Partition, start: int, end: int) -> str:
         """The name of the file that holds the records of these offsets."""
-        return self._template.format(
-            topic=partition.topic,
-            partition=partition.number,
-            start=f"{start:020d}",
-            end=f"{end:020d}",
-            ext=self._extension,
-        )
+        topic, number = partition
+        first, last = f"{start:020d}", f"{end:020d}"
+        return self._template.format(topic=topic, partition=number, start=first, end=last, ext=self._extension)
 
     @staticmethod
     def make_open(partition: Partition, start: int, generation: int = 0) -> str:

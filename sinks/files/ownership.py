@@ -56,7 +56,8 @@ class Ownership:
         *self._old_records, self._newest = records
         for record in self._old_records:
             await attempt(f"publishing the files of {record}", partial(self._publish_all, record))
-        for file in await attempt("reading which files are open", self._open_files):
+        newest = f"{self._own}/{self._newest}"
+        for file in await attempt("reading which files are open", partial(open_files, self._client, newest)):
             await self._end(file)
         await attempt(f"publishing the files of {self._newest}", partial(self._publish_all, self._newest))
         # The newest record is still in the own folder, so no other owner has interfered and every file that the record
@@ -267,9 +268,6 @@ class Ownership:
             self._client.delete(other)
         except NotEmpty:
             logger.debug("%s: %s has committed meanwhile", self._layout.partition, other)  # the next listing shows it
-
-    def _open_files(self) -> list[OpenFile]:
-        return open_files(self._client, f"{self._own}/{self._newest}")
 
     def _publish_all(self, record: str) -> None:
         for name in self._client.lengths(f"{self._own}/{record}"):

@@ -43,11 +43,12 @@ class Verifier:
     compacted: int = 0
 
     def __post_init__(self) -> None:
-        self._formats = {self.layout.format.extension: self.layout.format}
         self._folders: dict[str, _Folder] = {}
         of_partition = (file for file in self.files if file.partition == self.partition)
         self._own = [file for file in of_partition if file.last >= self.first and file.first < self.end]
-        self._seen = _Seen(self._own)
+        # How many of Kafka's records have offsets between two borders of files, whatever folder they belong into.
+        self._borders = sorted({border for file in self._own for border in (file.first, file.last + 1)})
+        self._seen: Counter[int] = Counter()
 
     @property
     def counted(self) -> str:
@@ -61,7 +62,7 @@ class Verifier:
             yield from self._add(file)
         missing: list[int] = []
         for record in records:
-            self._seen.add(record.offset)
+            self._seen[bisect_right(self._borders, record.offset)] += 1
             try:
                 self.check(record.value)
             except InvalidRecord:
@@ -105,7 +106,8 @@ class Verifier:
 
     def _was_compacted(self, format_: Format, data: bytes, expected: bytes | None, file: StoredFile) -> bool:
         """Whether a file has all records that Kafka still has of its offsets, and others in the gaps between them."""
-        gaps = file.last - file.first + 1 - self._seen.count(file)
+        places = range(bisect_right(self._borders, file.first), bisect_right(self._borders, file.last) + 1)
+        gaps = file.last - file.first + 1 - sum(self._seen[place] for place in places)
         if not gaps or not self.is_compacted():
             return False
         found, wanted = format_.decode(data), format_.decode(expected) if expected else []
@@ -134,12 +136,12 @@ class Verifier:
 
     def _format_of(self, file: StoredFile) -> Format:
         """That in which it was stored, which may have been another one than the sink's is now."""
-        if file.extension not in self._formats:
-            try:
-                self._formats[file.extension] = make_format(EXTENSIONS[file.extension], self.event)
-            except ValueError as error:
-                raise Fatal(f"{file.path} can't be read: {error}") from error
-        return self._formats[file.extension]
+        if file.extension == self.layout.format.extension:
+            return self.layout.format
+        try:
+            return make_format(EXTENSIONS[file.extension], self.event)
+        except ValueError as error:
+            raise Fatal(f"{file.path} can't be read: {error}") from error
 
     @staticmethod
     def _is_same(format_: Format, data: bytes, expected: bytes | None) -> bool:
@@ -150,21 +152,6 @@ class Verifier:
 
     def _gap(self, missing: list[int]) -> Finding:
         return Finding(self.partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
-
-
-class _Seen:
-    """Counts Kafka's records of the offsets of each file, whatever folder they belong into."""
-
-    def __init__(self, files: Iterable[StoredFile]) -> None:
-        self._borders = sorted({border for file in files for border in (file.first, file.last + 1)})
-        self._counts: Counter[int] = Counter()
-
-    def add(self, offset: int) -> None:
-        self._counts[bisect_right(self._borders, offset)] += 1
-
-    def count(self, file: StoredFile) -> int:
-        places = range(bisect_right(self._borders, file.first), bisect_right(self._borders, file.last) + 1)
-        return sum(self._counts[place] for place in places)
 
 
 @dataclass

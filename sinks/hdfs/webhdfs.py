@@ -113,14 +113,6 @@ class _Operations(hdfs.Client):  # type: ignore[misc]
         return str(super().resolve(hdfs_path))
 
 
-class _Insecure(_Operations, hdfs.InsecureClient):  # type: ignore[misc]
-    """By user name."""
-
-
-class _Token(_Operations, hdfs.TokenClient):  # type: ignore[misc]
-    """By a delegation token."""
-
-
 def web_client(cluster: HdfsCluster, *, connections: int) -> tuple[_Operations, requests.Session]:
     """The package's client of a cluster, and its HTTP session; connections: how many threads use it at a time.
 
@@ -132,18 +124,20 @@ def web_client(cluster: HdfsCluster, *, connections: int) -> tuple[_Operations, 
     if cluster.ca_certs:
         session.verify = cluster.ca_certs
     options: dict[str, Any] = {"timeout": cluster.timeout_seconds, "session": session}
-    if cluster.auth == "token":
+    if cluster.auth == "insecure":
+        base, options["user"] = hdfs.InsecureClient, cluster.user
+    elif cluster.auth == "token":
         if not cluster.token:
             raise ValueError("auth is token, but no token is given")
-        return _Token(cluster.url, cluster.token, **options), session
-    if cluster.auth == "kerberos":
+        base, options["token"] = hdfs.TokenClient, cluster.token
+    else:
         try:
             from hdfs.ext.kerberos import KerberosClient
         except ImportError as error:
             raise ValueError(f"auth is kerberos, which needs the package requests-kerberos ({error})") from error
+        base, options["max_concurrency"] = KerberosClient, connections
 
-        class Kerberos(_Operations, KerberosClient):  # type: ignore[misc]
-            """By Kerberos."""
+    class Client(_Operations, base):  # type: ignore[misc]
+        """The package's client for this `auth`, with the operations that it lacks."""
 
-        return Kerberos(cluster.url, max_concurrency=connections, **options), session
-    return _Insecure(cluster.url, user=cluster.user, **options), session
+    return Client(cluster.url, **options), session
