@@ -32,19 +32,13 @@ def told_of(client: FileStore, layout: Layout) -> set[str]:
 
     Such a file is to be left alone even where it has its final name: an owner may still look for it there.
     """
-    records = commit_records(client, layout)
-    while True:
-        named = {
-            unflat(final)
-            for record in records
-            for name in client.names(record)
-            if OpenFile.is_mark(name)
-            for final in client.names(f"{record}/{name}")
-        }
-        now = commit_records(client, layout)
-        if now == records:
-            return named
-        records = now  # an owner was moving or making some
+    named: set[str] = set()
+    records: list[str] = []
+    while (now := commit_records(client, layout)) != records:  # at first, or an owner was moving or making some
+        records = now
+        marks = [f"{record}/{name}" for record in records for name in client.names(record) if OpenFile.is_mark(name)]
+        named = {unflat(final) for mark in marks for final in client.names(mark)}
+    return named
 
 
 def commit_records(client: FileStore, layout: Layout) -> list[str]:

@@ -11,7 +11,7 @@ from sinks.errors import Fenced
 from sinks.files.contents import FileLayout
 from sinks.files.formats import EXTENSIONS
 from sinks.files.layout import OPEN, Layout, OpenFile
-from sinks.files.merges import under_way
+from sinks.files.merges import Merge, under_way
 from sinks.files.naming import FileNames
 from sinks.files.recovery import commit_records
 from sinks.files.recovery import open_files as open_files_of
@@ -54,14 +54,10 @@ def stored_files(
     names = _names_of_any_format(layout) if any_format else {layout.format.extension: layout.names}
     found = []
     for file in client.walk(f"{path}/{below}" if below else path):
-        open_file = open_files.get(file.path.removeprefix(f"{path}/"))
-        if open_file is None:
-            stored = _stored(file, path, names)
-        else:
-            known = _stored(file._replace(path=f"{path}/{open_file.final}"), path, names)
-            stored = known and replace(known, path=file.path, length=open_file.length)
-        if stored is not None:
-            found.append(stored)
+        growing = open_files.get(file.path.removeprefix(f"{path}/"))
+        named = file._replace(path=f"{path}/{growing.final}", length=growing.length) if growing else file
+        if (stored := _stored(named, path, names)) is not None:
+            found.append(replace(stored, path=file.path))
     return sorted(found)
 
 
@@ -132,12 +128,10 @@ def settled_files(
     as for stored_files. Raises Retriable, Fatal.
     """
     list_files = partial(stored_files, client, layout.data, files, open_files=open_files, any_format=True)
-    merges = list(under_way(client, layout))
-    found = list_files()
+    merges: list[tuple[Merge, str]] | None = None
     while (now := list(under_way(client, layout))) != merges:  # one began or ended while the files were listed
-        merges = now
-        found = list_files()
-    for merge, path in merges:
+        merges, found = now, list_files()
+    for merge, path in now:
         known = _stored(ListedFile(merge.path, 0, 0.0), layout.data, _names_of_any_format(files))
         gone = {merge.path, *(f"{merge.folder}/{name}" for name in merge.originals)}
         found = [file for file in found if file.path not in gone]

@@ -10,7 +10,6 @@ from sinks.files.append import AppendPartition, RollLimits
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout, flat, unflat
 from sinks.files.ownership import Ownership
-from sinks.files.renaming import check_not_renamed
 from sinks.files.rewind_marks import RewindMarks
 from sinks.files.store import Content, FileStore
 from sinks.loop.retry import attempt
@@ -119,6 +118,19 @@ class FilesWriter:
                 f"the topic {layout.partition.topic} was deleted and made again since {self.path} was written "
                 f"(its id was {known}, now it is {topic_id}): its offsets begin anew, so its files would be taken for "
                 f"the old ones; give this sink another path, or move the old files and {layout.topic} away"
+            )
+
+
+def check_not_renamed(client: FileStore, layout: Layout) -> None:
+    """Raises Fatal when another sink has stored the topic here. For a sink that has noted nothing of it: one renamed."""
+    folder = f"{layout.data}/_sink"
+    topic = layout.partition.topic
+    for name in client.names(folder):
+        if name != layout.sink and client.exists(f"{folder}/{name}/{topic}"):
+            raise Fatal(
+                f"SINKS[{layout.sink!r}]: a sink named {name!r} has stored {topic} in {layout.data}, and all of "
+                f"it would be stored there again: name the entry {name!r}, give it another path, or move "
+                f"{folder}/{name}/{topic} and the files of the topic away"
             )
 
 

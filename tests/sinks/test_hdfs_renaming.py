@@ -4,7 +4,7 @@ import pytest
 
 from sinks.errors import Fatal
 from sinks.files.layout import Layout
-from sinks.files.renaming import check_not_renamed
+from sinks.files.writer import check_not_renamed
 from sinks.records import Partition
 from tests.sinks.memory_hdfs import MemoryHdfs
 
