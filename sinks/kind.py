@@ -115,10 +115,7 @@ class Kind(ABC):
 
     @abstractmethod
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
-        """Makes what the sink stores in; yields a line on each thing. Repeating it does no harm.
-
-        Raises Retriable and Fatal.
-        """
+        """Makes what the sink stores in, where missing; yields a line on each thing. Raises Retriable and Fatal."""
 
     @abstractmethod
     def verification(self, sink: SinkConfig, reader: LogReader) -> Verification:

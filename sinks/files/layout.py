@@ -11,7 +11,7 @@ OPEN = ".open"
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of one sink and partition.
+    """The folders of one sink and partition. Those of the topic are the same for all of its partitions.
 
     data: the folder that readers see; everything else lies below `<data>/_sink`, which Hive, Spark and Hadoop's own
     input formats leave out for its underscore.
@@ -48,10 +48,7 @@ class Layout:
 
     @property
     def agreed(self) -> str:
-        """This folder exists once every offset that was committed to Kafka is in a commit record, too.
-
-        Versions before 0.2 left some out.
-        """
+        """Is there once each offset committed to Kafka is in a commit record. Versions before 0.2 left some out."""
         return f"{self.topic}/{self.partition.number}/agrees-with-kafka"
 
     @property

@@ -50,7 +50,7 @@ class Merge(msgspec.Struct, frozen=True):
 class Merges:
     """One compaction of the files of a topic, from its take-over until it is fenced or leaves.
 
-    layout: of any partition of the topic.
+    Each method may raise Fenced, Cancelled and Fatal, also when a merge can't be finished, for its folder is gone, say.
     """
 
     def __init__(self, client: FileStore, layout: Layout) -> None:
@@ -63,19 +63,13 @@ class Merges:
         self._refusals: Counter[str] = Counter()
 
     async def take_over(self) -> None:
-        """Fences every other compaction of the topic, finishes what it has begun. Raises Fenced, Fatal, Cancelled.
-
-        Fatal also for a merge that can't be finished, for its folder is gone, say.
-        """
+        """Fences every other compaction of the topic, finishes what it has begun."""
         await attempt("beginning a compaction", self._begin)
         await attempt("fencing other compactions", self._fence_others)
         await attempt("removing unfinished uploads", self._remove_others_uploads)
 
     async def replace(self, merge: Merge, content: bytes, *, nothing: bytes | None) -> None:
-        """Puts a file in the place of the originals; when it returns they are gone.
-
-        nothing: a file without records, where files can be joined. Raises Fenced, Fatal, Cancelled.
-        """
+        """Puts a file in the place of the originals. nothing: a file without records, where files can be joined."""
         upload = await attempt(f"uploading {merge.path}", lambda: self._upload(merge, content, nothing))
         entry = f"{self._own}/{upload.rpartition('/')[2]}"
         await attempt(f"committing {merge.path}", lambda: self._commit(upload, entry))
@@ -202,10 +196,7 @@ class Merges:
 
 
 def entries(client: FileStore, layout: Layout) -> Iterator[str]:
-    """The folders of what is committed and not finished of a topic, whether it can be or not.
-
-    layout: of any partition of the topic.
-    """
+    """The folders of what is committed and not finished of a topic, whether it can be or not."""
     committed = f"{layout.compaction}/committed"
     for epoch in client.names(committed):
         for number in client.names(f"{committed}/{epoch}"):
@@ -213,10 +204,7 @@ def entries(client: FileStore, layout: Layout) -> Iterator[str]:
 
 
 def under_way(client: FileStore, layout: Layout) -> Iterator[tuple[Merge, str]]:
-    """The merges of a topic that are committed and not finished, each with the path at which its file lies.
-
-    layout: of any partition of the topic.
-    """
+    """The merges of a topic that are committed and not finished, each with the path at which its file lies."""
     for entry in entries(client, layout):
         merge = _read(client, entry)
         if merge is not None:

@@ -164,8 +164,7 @@ _PLACES = [(Partition(topic, number), 3, 4) for topic in ("t", "t1", "t-1", "1")
 class FileNames:
     """Names of files, made and read by one template.
 
-    template: with {topic}, {partition}, {start}, {end} and {ext}; all but {ext} are needed for names to be unique.
-    Raises ValueError.
+    template: with {topic}, {partition}, {start}, {end} and {ext}, of which only {ext} can be left out, or ValueError.
     """
 
     def __init__(self, template: str, extension: str) -> None:

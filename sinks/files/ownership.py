@@ -28,9 +28,9 @@ _OLD_RECORDS = 8
 
 
 class Ownership:
-    """One owner of a partition, from its take-over until it is fenced or gives up.
+    """One owner of a partition, from its take-over until it is fenced or gives up. Not for two threads at once.
 
-    Not to be used by two threads at once.
+    Each method may raise Fenced, when another owner has taken over, Fatal and Cancelled.
     """
 
     def __init__(self, client: FileStore, layout: Layout) -> None:
@@ -44,10 +44,7 @@ class Ownership:
         self._newest: str | None = None
 
     async def take_over(self) -> int | None:
-        """Fences every other owner, finishes what they have committed, and returns the offset after the newest record.
-
-        None when there is no record. Raises Fenced when another owner took over meanwhile, Fatal, Cancelled.
-        """
+        """Fences all others, finishes what they have committed; returns the offset after the newest record, if any."""
         await attempt("beginning an epoch", self._begin)
         records = await attempt("fencing other owners", self._fence_others)
         await attempt("removing unfinished uploads", self._remove_others_uploads)
@@ -76,7 +73,7 @@ class Ownership:
         """Commits files, all or none; when it returns they are at their places.
 
         files: path below the data folder -> gives the content, none for offsets without records to store; open_files:
-        which are open then, with what has been appended to them. Raises Fenced, Fatal, Cancelled.
+        which are open then, with what has been appended to them.
         """
         record = record_name(first_offset, last_offset, self.generation)
         if self._newest is not None and first_offset <= record_end(self._newest):
@@ -103,10 +100,7 @@ class Ownership:
             raise Fenced(f"{place} has {length} bytes instead of {file.length + len(data)}")
 
     async def close(self, file: OpenFile) -> None:
-        """Gives an open file, to which nothing was appended since the newest record, its final name.
-
-        Raises Fenced, Fatal, Cancelled.
-        """
+        """Gives an open file, to which nothing was appended since the newest record, its final name."""
         await attempt(f"closing {file.path}", lambda: self._close(file))
 
     async def _end(self, file: OpenFile) -> None:
@@ -127,7 +121,7 @@ class Ownership:
         await attempt("proving ownership", self._others)
 
     async def move_to(self, offset: int) -> None:
-        """Lets the next owner go on at an offset, whatever is stored. Raises Fenced, Fatal, Cancelled."""
+        """Lets the next owner go on at an offset, whatever is stored."""
         if self._newest is not None and self._newest.endswith(f"-{record_name(offset, offset - 1)}"):
             return
         # A new generation: an owner that takes over just now may hold older records with higher offsets, and this one

@@ -41,10 +41,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Rewind:
-    """Moves the offset of one partition.
-
-    others: what the files of other sinks in the data folder look like.
-    """
+    """Moves the offset of one partition. others: what the files of other sinks in the data folder look like."""
 
     client: FileStore
     layout: Layout
@@ -72,10 +69,7 @@ class Rewind:
         return Plan(record_end(newest) + 1 if newest else None, to, replaced, unknown, growing)
 
     def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
-        """Does what was planned; returns the folder of the files replaced.
-
-        skip: it may leave records out. Raises Fatal.
-        """
+        """Does what was planned; returns the folder of the files replaced. skip: records may be left out."""
         self._finish_merges(retry)
         under_way = retry("looking for rewinds", self._marks.under_way)
         mark = self._unfinished(under_way, plan.to) or new_mark(plan.to)

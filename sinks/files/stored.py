@@ -124,8 +124,7 @@ def settled_files(
 ) -> list[StoredFile]:
     """The files of a topic as they are when each merge that is under way is finished: `path` tells where they lie now.
 
-    Those from before the sink's format was changed are among them. layout: of any partition of the topic; open_files:
-    as for stored_files. Raises Retriable, Fatal.
+    Those from before the sink's format was changed are among them. open_files: as for stored_files.
     """
     list_files = partial(stored_files, client, layout.data, files, open_files=open_files, any_format=True)
     merges: list[tuple[Merge, str]] | None = None

@@ -71,10 +71,9 @@ class FilesWriter:
     async def _resume_offset(
         self, ownership: Ownership, layout: Layout, stored: int | None, committed: int | None
     ) -> int | None:
-        """The offset at which reading goes on: after the newest commit record, where there is one, else Kafka's.
+        """The offset at which reading goes on: `stored`, after the newest commit record, else the one that Kafka holds.
 
-        stored: the offset after the newest commit record; committed: the one that Kafka holds for the group. Raises
-        Fatal when Kafka's is further.
+        Raises Fatal when `committed`, which Kafka holds for the group, is further.
         """
         partition = layout.partition
         if stored is not None and committed != stored:
@@ -86,9 +85,8 @@ class FilesWriter:
                     f"{partition}: Kafka says that group {self.consumer_group} has stored everything below offset "
                     f"{committed}, but what lies in {self.path} ends at {stored}. Was the store put back to an earlier "
                     "state, or do two deployments share the group? To store what Kafka still has from there on: "
-                    "manage.py rewind "
-                    f"--sink {self.sink} --partition {partition} --to {stored}; to leave it out: the same with "
-                    f"--to {committed} --skip"
+                    f"manage.py rewind --sink {self.sink} --partition {partition} --to {stored}; to leave it out: the "
+                    f"same with --to {committed} --skip"
                 )
             # Versions before this one left no record of dead letters and ends of transactions.
             await ownership.store({}, stored, committed - 1)
@@ -122,7 +120,7 @@ class FilesWriter:
 
 
 def check_not_renamed(client: FileStore, layout: Layout) -> None:
-    """Raises Fatal when another sink has stored the topic here. For a sink that has noted nothing of it: one renamed."""
+    """Raises Fatal when another sink has stored the topic here. Asked while nothing is noted of the topic yet."""
     folder = f"{layout.data}/_sink"
     topic = layout.partition.topic
     for name in client.names(folder):

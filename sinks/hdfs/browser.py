@@ -12,7 +12,7 @@ _CHUNK = 256 * 1024
 
 @all_translated
 class HdfsBrowser(FileBrowser):
-    """The files of an HDFS cluster for people; connections: how many threads use it at a time."""
+    """The files of an HDFS cluster for people. Takes and raises what `web_client` does."""
 
     def __init__(self, cluster: HdfsCluster, *, connections: int) -> None:
         self._client, _session = web_client(cluster, connections=connections)

@@ -23,11 +23,7 @@ def _sent(data: Content) -> Content:
 
 @all_translated
 class HdfsStore(FileStore):
-    """The files of an HDFS cluster.
-
-    connections: how many threads use it at a time; metrics: counts what is sent. Raises ValueError when what the
-    cluster's `auth` needs is not given or not installed.
-    """
+    """The files of an HDFS cluster. metrics: counts what is sent. Takes and raises what `web_client` does."""
 
     def __init__(self, cluster: HdfsCluster, *, connections: int, metrics: SinkMetrics | None = None) -> None:
         self._client, self._session = web_client(cluster, connections=connections)
