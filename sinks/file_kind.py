@@ -105,10 +105,6 @@ class FileKind(Kind):
                     f"SINKS[{outer.name!r}], which would take its files for its own"
                 )
 
-    def shares_folder(self, one: SinkConfig, other: SinkConfig) -> bool:
-        """Whether two sinks of this kind store in one folder."""
-        return one.target.path == other.target.path and bool(self.places(one) & self.places(other))
-
 
 def layout_of(sink: SinkConfig) -> FileLayout:
     """What the files of a sink look like. Raises ValueError naming the key that is wrong."""

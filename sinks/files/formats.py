@@ -87,7 +87,15 @@ class JsonLines(Format):
         return _LINES.decode_lines(self.plain(data))
 
     def merge(self, files: Iterable[bytes]) -> Iterator[bytes]:
-        return _gathered(map(self.plain, files))
+        """The same lines in fewer parts."""
+        held = bytearray()
+        for lines in map(self.plain, files):
+            held += lines
+            if len(held) >= _MERGED_BYTES:
+                yield bytes(held)
+                held.clear()
+        if held:
+            yield bytes(held)
 
     def tally(self, data: bytes, into: Tally) -> None:
         lines = self.plain(data)
@@ -115,18 +123,6 @@ class CompressedJsonLines(JsonLines):
 
     def plain(self, data: bytes) -> bytes:
         return bytes(self._codec.decompress(data))
-
-
-def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer parts."""
-    held = bytearray()
-    for part in parts:
-        held += part
-        if len(held) >= _MERGED_BYTES:
-            yield bytes(held)
-            held.clear()
-    if held:
-        yield bytes(held)
 
 
 class Parquet(Format):

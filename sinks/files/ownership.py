@@ -168,12 +168,10 @@ class Ownership:
         return folder
 
     def _commit(self, upload: str, record: str) -> None:
-        if self._client.rename(upload, f"{self._own}/{record}"):
-            return
+        place = f"{self._own}/{record}"
         # Refused: done by an earlier try whose answer was lost, or the epoch folder is gone.
-        if self._client.exists(f"{self._own}/{record}"):
-            return
-        raise Fenced(f"{self._layout.partition}: the commit of {record} was refused")
+        if not self._client.rename(upload, place) and not self._client.exists(place):
+            raise Fenced(f"{self._layout.partition}: the commit of {record} was refused")
 
     def _append(self, place: str, data: Content) -> None:
         try:

@@ -68,11 +68,9 @@ def _partition(reader: LogReader, sink: SinkConfig, name: str) -> Partition:
 
 def _layouts_of_others(sink: SinkConfig, kind: FileKind) -> list[FileLayout]:
     """What the files of other sinks in the same folder look like."""
-    return [
-        layout_of(other)
-        for other in sinks().values()
-        if other.name != sink.name and other.kind == sink.kind and kind.shares_folder(sink, other)
-    ]
+    others = [other for other in sinks().values() if other.name != sink.name and other.kind == sink.kind]
+    in_folder = [other for other in others if other.target.path == sink.target.path]
+    return [layout_of(other) for other in in_folder if kind.places(other) & kind.places(sink)]
 
 
 def _lost(reader: LogReader, partition: Partition, plan: Plan) -> list[str]:
