@@ -64,9 +64,7 @@ class Rewind:
             to = min(beginnings)
         replaced = [file for file in files if file.last >= to]
         growing = [f"{self.layout.data}/{file.path}" for file in newest_open_files(self.client, self.layout)]
-        records = map(posixpath.basename, commit_records(self.client, self.layout))
-        newest = max(records, default=None)
-        return Plan(record_end(newest) + 1 if newest else None, to, replaced, unknown, growing)
+        return Plan(self._now(), to, replaced, unknown, growing)
 
     def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
         """Does what was planned; returns the folder of the files replaced. skip: records may be left out."""
@@ -147,3 +145,7 @@ class Rewind:
 
     def _stored(self) -> tuple[list[StoredFile], list[str]]:
         return files_of_any_format(self.client, self.layout, self.files, self.others)
+
+    def _now(self) -> int | None:
+        newest = max(map(posixpath.basename, commit_records(self.client, self.layout)), default=None)
+        return record_end(newest) + 1 if newest else None

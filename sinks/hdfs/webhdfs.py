@@ -137,7 +137,7 @@ def web_client(cluster: HdfsCluster, *, connections: int) -> tuple[_Operations, 
             raise ValueError(f"auth is kerberos, which needs the package requests-kerberos ({error})") from error
         base, options["max_concurrency"] = KerberosClient, connections
 
-    class Client(_Operations, base):  # type: ignore[misc]
+    class Client(_Operations, base):  # type: ignore[misc, valid-type]
         """The package's client for this `auth`, with the operations that it lacks."""
 
     return Client(cluster.url, **options), session
