@@ -98,7 +98,7 @@ class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class _Operations(hdfs.Client):  # type: ignore[misc]
-    """With the operations that the package lacks, or gives to its own methods alone. Each returns the HTTP answer."""
+    """The operations that the package lacks, or gives to its own methods alone. Each returns the HTTP answer."""
 
     truncate = _Request("POST").to_method("TRUNCATE")
     concat = _Request("POST").to_method("CONCAT")
