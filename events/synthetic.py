@@ -3,7 +3,6 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 USER_AGENTS: dict[str, int] = {
     # phones
@@ -37,19 +36,14 @@ USER_AGENTS: dict[str, int] = {
 _COLOR_WEIGHTS = {"blue": 38, "red": 27, "green": 21, "yellow": 14}
 _USUAL_WEIGHT = 10
 
-_LATIN_NAMES = [
+_NAMES = [
     f"{first} {last}"
-    for first, last in product(
-        ("Ada", "Grace", "Alan", "Zoë", "José", "Linnéa", "Amir", "Chloe", "Noah", "Mia"),
-        ("Hopper", "Novák", "García", "Müller", "Okafor", "Smith", "Rossi", "Tanaka"),
-    )
-]
-_HANGUL_NAMES = [
+    for first in ("Ada", "Grace", "Alan", "Zoë", "José", "Linnéa", "Amir", "Chloe", "Noah", "Mia")
+    for last in ("Hopper", "Novák", "García", "Müller", "Okafor", "Smith", "Rossi", "Tanaka")
+] + [
     last + first
-    for last, first in product(
-        ("김", "이", "박", "최", "정", "강", "조", "윤", "장", "임"),
-        ("민준", "서연", "도윤", "지우", "하준", "수아", "예준", "하은", "시우", "유나"),
-    )
+    for last in ("김", "이", "박", "최", "정", "강", "조", "윤", "장", "임")
+    for first in ("민준", "서연", "도윤", "지우", "하준", "수아", "예준", "하은", "시우", "유나")
 ]
 
 
@@ -68,8 +62,9 @@ def clicks(*, colors: Sequence[str], users: int, seed: int | None = None) -> Ite
     seed: the same seed gives the same clicks.
     """
     chance = random.Random(seed)
-    names = [_name(number) for number in range(users)]
-    chance.shuffle(names)
+    pool = chance.sample(_NAMES, len(_NAMES))
+    # A number keeps people of the same name apart.
+    names = [pool[n % len(pool)] + (f" {n // len(pool) + 1}" if n >= len(pool) else "") for n in range(users)]
     browsers = chance.choices(list(USER_AGENTS), list(USER_AGENTS.values()), k=users)
     activity = [1 / (rank + 1) for rank in range(users)]
     color_weights = [_COLOR_WEIGHTS.get(color, _USUAL_WEIGHT) for color in colors]
@@ -78,10 +73,3 @@ def clicks(*, colors: Sequence[str], users: int, seed: int | None = None) -> Ite
         chosen = chance.choices(colors, color_weights, k=1000)
         for person, color in zip(people, chosen, strict=True):
             yield Click(color, names[person], browsers[person])
-
-
-def _name(number: int) -> str:
-    """Latin and Hangul names in turn; a number keeps people of the same name apart."""
-    pool = _HANGUL_NAMES if number % 2 else _LATIN_NAMES
-    round_, place = divmod(number // 2, len(pool))
-    return f"{pool[place]} {round_ + 1}" if round_ else pool[place]
