@@ -9,23 +9,21 @@ further records of its topic go to its end.
 """
 
 import logging
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import msgspec
-from confluent_kafka import KafkaException
 
-from events.batch import Batch
-from events.delivery import from_payload, to_payload
+from events.batch import Batch, from_payload, to_payload
 from events.spool.log import Spool, SpoolFull
 from events.spool.ownership import orphans, release
 from events.spool.reader import SpoolReader, keep_records
 from kafka_client.log import repeating_logger
-from kafka_client.producer import EventProducer, KafkaUnavailable, Record, TopicUnavailable
+from kafka_client.producer import EventProducer, KafkaUnavailable, Record
 
 logger = logging.getLogger(__name__)
 loop_logger = repeating_logger(__name__)
@@ -64,6 +62,14 @@ class _Source:
         """All that was read is delivered, or kept elsewhere."""
         self.free(self.reader.commit())
 
+    def finish(self, batch: Batch) -> None:
+        """All of the batch is delivered, but for what Kafka will never take: better without that than stuck for ever."""
+        for index, reason in batch.hopeless.items():
+            topic, value, _ = batch.records[index]
+            logger.error("event not delivered to %s: %s: %r", topic, reason, value)
+        self.batch = None
+        self.commit()
+
     def free(self, size: int) -> None:
         """So many bytes are gone."""
         self.spool.adopt(-size)
@@ -77,7 +83,7 @@ class _Source:
     def close(self) -> None:
         """Ends it; what is not delivered stays for the next process."""
         if self.batch is not None and not self.batch.undelivered():
-            self.reader.commit()
+            self.finish(self.batch)
 
     def abandon(self) -> None:
         """In a forked child: lets go of the parent's files."""
@@ -94,24 +100,20 @@ class _Adopted(_Source):
         spool.adopt(self.counted)
 
     def free(self, size: int) -> None:
-        """See _Source."""
         size = min(size, self.counted)
         self.counted -= size
         super().free(size)
 
     def fail(self) -> None:
-        """See _Source. It may stay as it is for long, and must not take the room of events that come in."""
         super().fail()
-        self.free(self.counted)
+        self.free(self.counted)  # it may stay as it is for long, and must not take the room of events that come in
 
     def close(self) -> None:
-        """See _Source."""
         super().close()
         self.free(self.counted)
         release(self.reader.folder, self._lock_fd)
 
     def abandon(self) -> None:
-        """See _Source."""
         os.close(self._lock_fd)
 
 
@@ -125,12 +127,10 @@ class _Aside(_Source):
         self.next_look = time.monotonic() + ASIDE_SECONDS
 
     def close(self) -> None:
-        """See _Source."""
         super().close()
         self.spool.close()
 
     def abandon(self) -> None:
-        """See _Source."""
         self.spool.abandon()
 
 
@@ -162,7 +162,7 @@ class Feeder:
         """Those of them of which no more can be set aside."""
         self.dropped = 0
         """Records that were given up: Kafka will never take them, or they can't be decoded."""
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
         self._stopping = threading.Event()
         self._ended = threading.Event()  # a round of some batch, or the work of the feeder
         self._thread = threading.Thread(target=self._run, name="spool-feeder", daemon=True)
@@ -214,7 +214,7 @@ class Feeder:
             event.wait(min([_IDLE_SECONDS, *pauses]))
 
     def _adopt(self) -> None:
-        if time.monotonic() - self._looked_at < ADOPT_SECONDS and self._looked_at:
+        if time.monotonic() - self._looked_at < ADOPT_SECONDS:
             return
         self._looked_at = time.monotonic()
         own = {source.reader.folder for source in self._sources()}
@@ -237,9 +237,15 @@ class Feeder:
     def _feed(self, source: _Source) -> None:
         """Feeds a spool as far as that goes without waiting."""
         try:
-            batch = source.batch or self._next_batch(source)
-            if batch is not None and self._send(source, batch) and batch.has_ended:
-                self._end_round(source, batch)
+            if (batch := source.batch or self._next_batch(source)) is None:
+                return
+            producer = self.producer = self.producer or self._make_producer()
+            batch.send(producer)
+            if batch.has_ended:
+                # When Kafka is there, it is the topics of what failed that it does not take.
+                self._end_round(source, batch, batch.failed | batch.missing if producer.is_reached else batch.missing)
+        except KafkaUnavailable:
+            source.next_look = time.monotonic() + _LOOK_SECONDS
         except Exception:
             loop_logger.exception("the spool %s can't be fed; it is tried again", source.reader.folder)
             source.fail()
@@ -273,47 +279,22 @@ class Feeder:
             logger.error("%d events can't be decoded (%s): not delivered, kept as %s", len(damaged), reason, kept)
         return records
 
-    def _send(self, source: _Source, batch: Batch) -> bool:
-        """Hands the rest of a round to Kafka's client; False when the client takes no more at present."""
-        if self.producer is None:
-            self.producer = self._make_producer()
-        while batch.unsent and not self._stopping.is_set():
-            index = batch.unsent[0]
-            topic, value, headers = batch.records[index]
-            try:
-                self.producer.produce(topic, value, headers=headers, on_delivery=partial(batch.note, index))
-            except TopicUnavailable as error:
-                batch.fail(index, str(error), is_of_topic=True)
-            except KafkaUnavailable:
-                source.next_look = time.monotonic() + _LOOK_SECONDS
-                return False
-            except KafkaException as error:
-                batch.drop(index, error.args[0])
-            batch.unsent.popleft()
-        return not batch.unsent
-
-    def _end_round(self, source: _Source, batch: Batch) -> None:
-        """Goes on with what the round did not deliver, or says that the batch is delivered."""
+    def _end_round(self, source: _Source, batch: Batch, stuck: Mapping[str, str]) -> None:
+        """Goes on with what the round did not deliver, or says that the batch is delivered. stuck: see _set_aside."""
         has_failed = bool(batch.missing or batch.failed)
-        stuck = batch.missing
-        if self.producer is not None and self.producer.is_reached:
-            stuck = batch.failed | stuck  # Kafka is there, so it is these topics that it does not take
+        source.is_probing = has_failed and isinstance(source, _Aside)
         self._set_aside(source, batch, stuck)
         if batch.undelivered():
-            if isinstance(source, _Aside):
-                source.is_probing = has_failed
             if has_failed:
                 source.next_look = time.monotonic() + (ASIDE_SECONDS if source.is_probing else _RETRY_SECONDS)
             batch.begin(only_first=source.is_probing)
         else:
-            source.batch = None
-            self.dropped += batch.dropped
+            self.dropped += len(batch.hopeless)
             if isinstance(source, _Aside):
-                source.is_probing = False
                 self.aside -= batch.count
             elif source is self._own:
                 self.fed += batch.count
-            source.commit()
+            source.finish(batch)
         self._wake()  # there is more to send, or to read
 
     def _set_aside(self, source: _Source, batch: Batch, topics: Mapping[str, str]) -> None:

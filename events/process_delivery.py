@@ -12,9 +12,10 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from events import metrics
+from events.batch import to_payload
 from events.conf import EventsSettings, SpoolSettings, producer_options
 from events.counters import Counters
-from events.delivery import Delivery, to_payload
+from events.delivery import Delivery
 from events.draining import is_draining
 from events.feeder import Feeder
 from events.forking import never_destroy

@@ -18,7 +18,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 from events import conf, metrics, process_collector, process_delivery
 from events.checks import check_events_settings
-from events.delivery import Mode, from_payload
+from events.batch import from_payload
+from events.delivery import Mode
 from events.spool.ownership import orphans
 from events.spool.reader import SpoolReader
 from kafka_client.producer import (
