@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from multiprocessing import util
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -95,6 +96,9 @@ class ProcessDelivery:
         self._stop_publishing = threading.Event()
         self._publisher = threading.Thread(target=self._publish_each, name="metrics", daemon=True)
         self._publisher.start()
+        # Runs at the end of a main process, and of a multiprocessing child, where atexit does not run. The closed
+        # delivery stays in use, so that a request that is still running is answered 503, not "accepted".
+        self._finalizer = util.Finalize(None, self.close, exitpriority=10)
 
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
@@ -133,6 +137,7 @@ class ProcessDelivery:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
         if self.is_closed:
             return
+        self._finalizer.cancel()
         with self._lock:
             self.is_closed = True
         deadline = time.monotonic() + self._flush_seconds
