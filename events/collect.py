@@ -372,4 +372,3 @@ def _rejection(index: int, given: Any, errors: dict[str, str]) -> dict[str, Any]
 
 def _unavailable(reason: str, **more: object) -> Answer:
     return Answer(503, {"status": "unavailable", "detail": reason, **more}, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
