@@ -15,7 +15,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ _MODE = 0o600
 class Reading:
     """What was counted. ended: by processes that are gone, together; living: by each process that lives."""
 
-    ended: Mapping[Key, int] = field(default_factory=dict)
-    living: list[dict[Key, int]] = field(default_factory=list)
+    ended: Mapping[Key, int]
+    living: list[dict[Key, int]]
 
 
 class Counters:

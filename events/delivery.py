@@ -113,32 +113,32 @@ class Delivery:
         return Refusal(refused, reasons[0]) if refused else None
 
 
+@dataclass(eq=False)
 class _Breaker:
     """Which topics Kafka has not acknowledged lately: their callers are refused at once, instead of waiting in vain.
 
     try_seconds: how long one caller may try a broken topic before another one does.
     """
 
-    def __init__(self, try_seconds: float) -> None:
-        self._try_seconds = try_seconds
-        self._next_tries: dict[str, float] = {}
+    try_seconds: float
+    next_tries: dict[str, float] = field(default_factory=dict)
 
     def shut(self, topics: Iterable[str]) -> set[str]:
         """Those of the topics that are broken. Once BREAK_SECONDS are over, one caller is let through to try again."""
         now = time.monotonic()
         broken = set()
         for topic in topics:
-            next_try = self._next_tries.get(topic)
+            next_try = self.next_tries.get(topic)
             if next_try is not None and now < next_try:
                 broken.add(topic)
             elif next_try is not None:
-                self._next_tries[topic] = now + self._try_seconds
+                self.next_tries[topic] = now + self.try_seconds
         return broken
 
     def note(self, topics: Iterable[str], *, broken: Collection[str]) -> None:
         """These topics were tried; `broken` are those of them of which Kafka did not acknowledge every record."""
         for topic in topics:
             if topic in broken:
-                self._next_tries[topic] = time.monotonic() + BREAK_SECONDS
+                self.next_tries[topic] = time.monotonic() + BREAK_SECONDS
             else:
-                self._next_tries.pop(topic, None)
+                self.next_tries.pop(topic, None)

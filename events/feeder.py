@@ -14,6 +14,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -44,26 +45,25 @@ _LOOK_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
 
 
+@dataclass(eq=False)
 class _Source:
     """A spool that is being fed, here that of this process. spool: answers for its bytes."""
 
-    is_probing = False
+    reader: SpoolReader
+    spool: Spool
+    batch: Batch | None = None
+    """What is on its way."""
+    next_look: float = 0.0
+    """It is left alone until then."""
+    is_probing: bool = False
     """Whether only the first of its records is tried."""
-
-    def __init__(self, reader: SpoolReader, spool: Spool) -> None:
-        self.reader = reader
-        self.spool = spool
-        self.batch: Batch | None = None
-        """What is on its way."""
-        self.next_look = 0.0
-        """It is left alone until then."""
 
     def commit(self) -> None:
         """All that was read is delivered, or kept elsewhere."""
         self.free(self.reader.commit())
 
     def finish(self, batch: Batch) -> None:
-        """All of the batch is delivered, but for what Kafka will never take: better without that than stuck for ever."""
+        """All of the batch is delivered, but for what Kafka will never take: better without it than stuck for ever."""
         for index, reason in batch.hopeless.items():
             topic, value, _ = batch.records[index]
             logger.error("event not delivered to %s: %s: %r", topic, reason, value)

@@ -106,7 +106,6 @@ describe_get_select = extend_schema(
     parameters=[*_SELECT_QUERY, _RETRY_AFTER],
     responses={status: answer for status, answer in _SELECT_ANSWERS.items() if status not in (413, 415)},
 )
-"""Describes GET /api/select."""
 
 describe_post_select = extend_schema(
     operation_id="select_post",
@@ -117,7 +116,6 @@ describe_post_select = extend_schema(
     responses=_SELECT_ANSWERS,
     examples=[OpenApiExample("One choice", value=_SELECT_EXAMPLE, request_only=True)],
 )
-"""Describes POST /api/select."""
 
 describe_post_events = extend_schema(
     operation_id="events_post",
@@ -143,7 +141,6 @@ describe_post_events = extend_schema(
     request={"application/json": _ref("Events"), "text/plain": _ref("Events")},
     responses=_EVENTS_ANSWERS,
 )
-"""Describes POST /api/events."""
 
 
 def example_of(kind: Kind) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import util
 from pathlib import Path
 
+import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
 from events import metrics
@@ -66,16 +67,15 @@ class ProcessDelivery:
         self._root = root = Path(conf.spool.path)
         self._flush_seconds = conf.flush_seconds
         self.counters = _make_counters(conf.metrics_path)
-        self._spool = _make_spool(root, conf.spool)
+        self._spool = _make_spool(conf.spool)
         self._producer = EventProducer(
             {**UNHURRIED, **options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep
         )
         self._feeder = Feeder(
             root,
             self._spool,
-            lambda: EventProducer(
-                {**options, **FEEDING}, away_seconds=math.inf, keep=_stays_in_the_spool, reports=True
-            ),
+            # What the feeder could not deliver is in the spool already.
+            lambda: EventProducer({**options, **FEEDING}, away_seconds=math.inf, keep=lambda *_: True, reports=True),
         )
         timeout = conf.acknowledge_seconds - TIMEOUT_LEEWAY_SECONDS
         acknowledging_options = {**options, "message.timeout.ms": int(timeout * 1000)}
@@ -85,7 +85,7 @@ class ProcessDelivery:
             lambda: EventProducer(acknowledging_options, away_seconds=math.inf, reports=True),
             self._spool,
             self._feeder,
-            acknowledge_seconds=conf.acknowledge_seconds,
+            conf.acknowledge_seconds,
         )
         self.take = self._delivery.take
         self._bad_events_options = {**options, **BAD_EVENTS_OPTIONS}
@@ -204,10 +204,6 @@ def _until(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
 
 
-def _stays_in_the_spool(topic: str, value: bytes, headers: Headers | None) -> bool:
-    return True
-
-
 def _make_counters(path: str) -> Counters:
     try:
         return Counters(Path(path) if path else None)
@@ -218,14 +214,9 @@ def _make_counters(path: str) -> Counters:
         raise ImproperlyConfigured(f"EVENTS: metrics_path: {error} (set EVENTS_METRICS_PATH)") from error
 
 
-def _make_spool(root: Path, conf: SpoolSettings) -> Spool:
+def _make_spool(conf: SpoolSettings) -> Spool:
+    options = msgspec.structs.asdict(conf)
     try:
-        return Spool(
-            root,
-            max_bytes=conf.max_bytes,
-            segment_bytes=conf.segment_bytes,
-            fsync=conf.fsync,
-            fsync_seconds=conf.fsync_seconds,
-        )
+        return Spool(Path(options.pop("path")), **options)
     except OSError as error:
         raise ImproperlyConfigured(f"EVENTS['spool']: path: {error} (set EVENTS_SPOOL_PATH)") from error

@@ -74,17 +74,12 @@ class HttpDoor:
 class KafkaDoor:
     """This process's collector, without HTTP."""
 
-    def __init__(self) -> None:
-        self._collector = process_collector()
-        self._delivery = process_delivery()
-        self._failed_before = self._delivery.counts().failed
-
     def send(self, click: Click) -> str | None:
         """Waits and tries again while events are not taken."""
         pause = _SHORTEST_PAUSE
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer = self._collector.select({"color": click.color, "user": click.user}, user_agent=click.user_agent)
+            answer = process_collector().select({"color": click.color, "user": click.user}, user_agent=click.user_agent)
             if answer.status in (201, 202):
                 return None
             if answer.status != 503 or time.monotonic() > deadline:
@@ -94,14 +89,15 @@ class KafkaDoor:
 
     def finish(self) -> int:
         """Waits as long as Kafka takes events."""
-        waiting = self._delivery.undelivered()
+        delivery = process_delivery()
+        waiting = delivery.undelivered()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while waiting and time.monotonic() < deadline:
             time.sleep(_SHORTEST_PAUSE)
-            if (now := self._delivery.undelivered()) < waiting:
+            if (now := delivery.undelivered()) < waiting:
                 waiting = now
                 deadline = time.monotonic() + PATIENCE_SECONDS
-        return waiting + self._delivery.counts().failed - self._failed_before
+        return waiting + delivery.counts().failed
 
 
 def paced(

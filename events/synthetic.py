@@ -4,27 +4,23 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+_SAFARI = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
+_CHROMIUM = "AppleWebKit/537.36 (KHTML, like Gecko)"
+_WINDOWS = f"Mozilla/5.0 (Windows NT 10.0; Win64; x64) {_CHROMIUM}"
+
 USER_AGENTS: dict[str, int] = {
     # phones
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-    " Version/18.6 Mobile/15E148 Safari/604.1": 22,
-    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " Chrome/142.0.0.0 Mobile Safari/537.36": 20,
-    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36": 9,
-    "Mozilla/5.0 (Linux; Android 15; SM-S928N Build/AP3A.240905.015.A2; wv) AppleWebKit/537.36"
-    " (KHTML, like Gecko) Version/4.0 Chrome/142.0.7444.102 Mobile Safari/537.36 KAKAOTALK/25.9.2": 6,
-    "Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-    " CriOS/142.0.7444.77 Mobile/15E148 Safari/604.1": 3,
+    f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) {_SAFARI} Version/18.6 Mobile/15E148 Safari/604.1": 22,
+    f"Mozilla/5.0 (Linux; Android 10; K) {_CHROMIUM} Chrome/142.0.0.0 Mobile Safari/537.36": 20,
+    f"Mozilla/5.0 (Linux; Android 10; K) {_CHROMIUM} SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36": 9,
+    f"Mozilla/5.0 (Linux; Android 15; SM-S928N Build/AP3A.240905.015.A2; wv) {_CHROMIUM}"
+    " Version/4.0 Chrome/142.0.7444.102 Mobile Safari/537.36 KAKAOTALK/25.9.2": 6,
+    f"Mozilla/5.0 (iPad; CPU OS 18_6 like Mac OS X) {_SAFARI} CriOS/142.0.7444.77 Mobile/15E148 Safari/604.1": 3,
     # desktops
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " Chrome/142.0.0.0 Safari/537.36": 18,
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0": 6,
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko)"
-    " Chrome/140.0.0.0 Whale/4.34.340.19 Safari/537.36": 3,
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"
-    " Version/18.6 Safari/605.1.15": 7,
+    f"{_WINDOWS} Chrome/142.0.0.0 Safari/537.36": 18,
+    f"{_WINDOWS} Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0": 6,
+    f"{_WINDOWS} Chrome/140.0.0.0 Whale/4.34.340.19 Safari/537.36": 3,
+    f"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) {_SAFARI} Version/18.6 Safari/605.1.15": 7,
     "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0": 4,
     # bots
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": 1,

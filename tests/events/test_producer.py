@@ -17,8 +17,8 @@ from confluent_kafka import KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
 from events import conf, metrics, process_collector, process_delivery
-from events.checks import check_events_settings
 from events.batch import from_payload
+from events.checks import check_events_settings
 from events.delivery import Mode
 from events.spool.ownership import orphans
 from events.spool.reader import SpoolReader
