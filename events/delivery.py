@@ -86,7 +86,7 @@ class Delivery:
     def _deliver(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
         if mode is Mode.ACKNOWLEDGED:
             return self._acknowledge(records)
-        aside = self.feeder.aside_topics
+        aside = self.feeder.asides
         # What Kafka does not take would wait in the producer's memory, and use up the room of others.
         if mode is Mode.SPOOLED or (aside and any(topic in aside for topic, _, _ in records)):
             return self._append(records, range(len(records)))

@@ -149,17 +149,16 @@ class Feeder:
         """Its producer, once it was needed."""
         self._own = _Source(SpoolReader(spool.folder, lambda: spool.end), spool)
         self._adopted: list[_Adopted] = []
-        self._asides: dict[str, _Aside] = {}
+        self.asides: dict[str, _Aside] = {}
+        """The records that are set aside, by topic."""
         self.fed = 0
         """Records of this process's spool that were delivered, or set aside."""
         self.aside = 0
         """Records that are set aside now."""
         self.aside_bytes = 0
         """Bytes on the disk of what is set aside."""
-        self.aside_topics: frozenset[str] = frozenset()
-        """Topics whose records are set aside."""
         self.full_topics: frozenset[str] = frozenset()
-        """Those of them of which no more can be set aside."""
+        """The topics of which no more can be set aside."""
         self.dropped = 0
         """Records that were given up: Kafka will never take them, or they can't be decoded."""
         self._looked_at = -math.inf
@@ -190,7 +189,7 @@ class Feeder:
             source.abandon()
 
     def _sources(self) -> list[_Source]:
-        return [self._own, *self._adopted, *self._asides.values()]
+        return [self._own, *self._adopted, *self.asides.values()]
 
     def _wake(self) -> None:
         self._ended.set()
@@ -258,7 +257,7 @@ class Feeder:
                 self._end(source)
             return None
         batch = source.batch = Batch(self._decode(source, payloads), len(payloads), self._wake)
-        self._set_aside(source, batch, dict.fromkeys(self._asides, ""))
+        self._set_aside(source, batch, dict.fromkeys(self.asides, ""))
         batch.begin(only_first=source.is_probing)
         return batch
 
@@ -309,10 +308,10 @@ class Feeder:
             if not indexes:
                 continue
             try:
-                if topic not in self._asides:
-                    self._asides[topic] = _Aside(topic, self._spool.another())
+                if topic not in self.asides:
+                    self.asides[topic] = _Aside(topic, self._spool.another())
                     logger.error("Kafka does not take the events for %s (%s): they are set aside", topic, reason)
-                self._asides[topic].spool.append([to_payload(batch.records[index]) for index in indexes])
+                self.asides[topic].spool.append([to_payload(batch.records[index]) for index in indexes])
             except (SpoolFull, OSError):
                 loop_logger.exception("events for %s can't be set aside: all others wait for them", topic)
                 continue
@@ -320,9 +319,8 @@ class Feeder:
             batch.hand_over(indexes)
 
     def _measure_asides(self) -> None:
-        used = {topic: aside.spool.used for topic, aside in self._asides.items()}
+        used = {topic: aside.spool.used for topic, aside in self.asides.items()}
         self.aside_bytes = sum(used.values())
-        self.aside_topics = frozenset(used)
         full = frozenset(topic for topic in used if used[topic] >= ASIDE_SHARE * self._spool.max_bytes)
         for topic in full - self.full_topics:
             logger.error("events for %s are refused: %d bytes of them are set aside", topic, used[topic])
@@ -333,7 +331,7 @@ class Feeder:
     def _end(self, source: _Source) -> None:
         """An adopted spool, or what was set aside, is delivered."""
         if isinstance(source, _Aside):
-            del self._asides[source.topic]
+            del self.asides[source.topic]
             logger.info("Kafka takes the events for %s: what was set aside is delivered", source.topic)
         elif isinstance(source, _Adopted):
             self._adopted.remove(source)

@@ -102,7 +102,6 @@ _SELECT_QUERY = [
 describe_get_select = extend_schema(
     operation_id="select_get",
     summary=_SELECT_SUMMARY,
-    tags=["select"],
     parameters=[*_SELECT_QUERY, _RETRY_AFTER],
     responses={status: answer for status, answer in _SELECT_ANSWERS.items() if status not in (413, 415)},
 )
@@ -110,7 +109,6 @@ describe_get_select = extend_schema(
 describe_post_select = extend_schema(
     operation_id="select_post",
     summary=_SELECT_SUMMARY,
-    tags=["select"],
     parameters=[_RETRY_AFTER],
     request={"application/json": _ref("Select")},
     responses=_SELECT_ANSWERS,
@@ -120,11 +118,6 @@ describe_post_select = extend_schema(
 describe_post_events = extend_schema(
     operation_id="events_post",
     summary="Collect one event or a batch",
-    description=(
-        "One event, or an array of them, plain or with `Content-Encoding: gzip`. Good events are taken, bad ones are "
-        "named by their place. Fields that a kind does not know are ignored."
-    ),
-    tags=["events"],
     parameters=[
         OpenApiParameter(
             "mode",

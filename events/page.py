@@ -1,4 +1,4 @@
-"""The page on which a person chooses a colour. It touches neither Kafka nor the database."""
+"""The pages for people: to choose a colour, and to read the API's schema. They touch neither Kafka nor a database."""
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -42,6 +42,13 @@ _TEXTS = {
 """What page.js says, in the page's language; {…} is filled in there."""
 
 
+# Swagger UI sets styles in elements' attributes, and its images are data: URLs.
+_API_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
 @require_safe
 def page(request: HttpRequest) -> HttpResponse:
     """The name field and a button for each colour of `EVENTS["colors"]`."""
@@ -52,3 +59,11 @@ def page(request: HttpRequest) -> HttpResponse:
         "texts": _TEXTS,
     }
     return render(request, "events/page.html", context)
+
+
+@require_safe
+def api_page(request: HttpRequest) -> HttpResponse:
+    """Swagger UI on /api/schema, all of it from this site's static files."""
+    response = render(request, "events/api.html")
+    response.headers["Content-Security-Policy"] = _API_PAGE_POLICY
+    return response

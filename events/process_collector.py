@@ -9,7 +9,7 @@ from events.bad_events import BadEvents
 from events.collect import Collector, Limits
 from events.conf import events_settings, kinds
 from events.delivery import Mode
-from events.event import Clock
+from events.event import clock
 from events.metrics import REQUESTS
 from events.process_delivery import ProcessDelivery
 
@@ -56,7 +56,7 @@ def _make() -> tuple[Collector, ProcessDelivery]:
                 mode=Mode(conf.mode),
                 limits=Limits(conf.max_body_bytes, conf.max_batch_bytes, conf.max_batch_events, conf.max_event_bytes),
                 honours_privacy_signals=conf.privacy_signals,
-                now=Clock(timezone.get_default_timezone()),
+                now=clock(timezone.get_default_timezone()),
                 counters=delivery.counters,
                 bad_events=bad_events if bad.topic else None,
             )

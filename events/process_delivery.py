@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import util
 from pathlib import Path
 
@@ -41,39 +41,22 @@ BAD_EVENTS_OPTIONS = {"queue.buffering.max.kbytes": 16 * 1024, "message.timeout.
 _PUBLISH_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class State:
-    """How delivery stands.
-
-    is_draining: whether it was told that it will end; waiting: events in librdkafka's queue; aside: those in the
-    spool whose topic Kafka does not have, or forbids.
-    """
-
-    is_closed: bool
-    is_draining: bool
-    is_kafka_away: bool
-    waiting: int
-    aside: int
-    spool_bytes: int
-    spool_max_bytes: int
-
-
 class ProcessDelivery:
     """The delivery of one process. Raises ImproperlyConfigured and KafkaException."""
 
     def __init__(self, conf: EventsSettings) -> None:
         options = producer_options(conf)
         self._started_at = time.time()
-        self._root = root = Path(conf.spool.path)
+        self._root = Path(conf.spool.path)
         self._flush_seconds = conf.flush_seconds
         self.counters = _make_counters(conf.metrics_path)
-        self._spool = _make_spool(conf.spool)
+        self.spool = _make_spool(conf.spool)
         self._producer = EventProducer(
             {**UNHURRIED, **options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep
         )
-        self._feeder = Feeder(
-            root,
-            self._spool,
+        self.feeder = Feeder(
+            self._root,
+            self.spool,
             # What the feeder could not deliver is in the spool already.
             lambda: EventProducer({**options, **FEEDING}, away_seconds=math.inf, keep=lambda *_: True, reports=True),
         )
@@ -83,8 +66,8 @@ class ProcessDelivery:
             self._producer,
             # It never counts Kafka as away: a topic that is stuck must not have the records of all others refused.
             lambda: EventProducer(acknowledging_options, away_seconds=math.inf, reports=True),
-            self._spool,
-            self._feeder,
+            self.spool,
+            self.feeder,
             conf.acknowledge_seconds,
         )
         self.take = self._delivery.take
@@ -103,23 +86,21 @@ class ProcessDelivery:
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
         counts = self._producer.counts()
-        feeding = self._feeder.producer
+        feeding = self.feeder.producer
         if feeding is not None:
             fed = feeding.counts()
             counts = replace(counts, delivered=counts.delivered + fed.delivered, waiting=counts.waiting + fed.waiting)
-        return replace(counts, failed=counts.failed + self._feeder.dropped)
+        return replace(counts, failed=counts.failed + self.feeder.dropped)
 
-    def state(self) -> State:
-        """How it stands now."""
-        return State(
-            is_closed=self.is_closed,
-            is_draining=is_draining(self._root, self._started_at),
-            is_kafka_away=not self._producer.is_reached,
-            waiting=self.counts().waiting,
-            aside=self._feeder.aside,
-            spool_bytes=self._spool.used,
-            spool_max_bytes=self._spool.max_bytes,
-        )
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process was told that it will end."""
+        return is_draining(self._root, self._started_at)
+
+    @property
+    def is_kafka_away(self) -> bool:
+        """Whether no broker has answered lately."""
+        return not self._producer.is_reached
 
     def send_bad(self, records: Sequence[Record]) -> int:
         """Hands records that nobody waits for to Kafka, without waiting; returns how many it took."""
@@ -131,7 +112,7 @@ class ProcessDelivery:
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""
-        return self._spool.appended - self._feeder.fed + self._feeder.aside or self.counts().waiting
+        return self.spool.appended - self.feeder.fed + self.feeder.aside or self.counts().waiting
 
     def close(self) -> None:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
@@ -141,23 +122,23 @@ class ProcessDelivery:
         with self._lock:
             self.is_closed = True
         deadline = time.monotonic() + self._flush_seconds
-        self._feeder.stop()
+        self.feeder.stop()
         self._delivery.close(self._flush_seconds)
         self._producer.close(0 if self._producer.is_away else _until(deadline))
-        self._feeder.close(_until(deadline))
+        self.feeder.close(_until(deadline))
         if self._bad_producer is not None:
             self._bad_producer.close(0 if self._producer.is_away else _until(deadline))
         self._stop_publishing.set()
         self._publisher.join()
         self._publish()
-        self._spool.close()
+        self.spool.close()
         logger.info("producer closed: %s", self.counts())
 
     def abandon(self) -> None:
         """In a forked child: lets go of what is the parent's."""
         never_destroy(self)
-        self._spool.abandon()
-        self._feeder.abandon()
+        self.spool.abandon()
+        self.feeder.abandon()
         self.counters.abandon()
 
     def _publish_each(self) -> None:
@@ -169,7 +150,7 @@ class ProcessDelivery:
 
     def _publish(self) -> None:
         """Puts what is counted and measured elsewhere among the counters."""
-        state, own = self.state(), self.counts()
+        own = self.counts()
         acknowledging = self._delivery.acknowledging
         counts = [own] if acknowledging is None else [own, acknowledging.counts()]
         statistics = self._producer.statistics
@@ -178,11 +159,11 @@ class ProcessDelivery:
             (metrics.FAILED, own.failed),
             (metrics.KEPT, own.kept),
             (metrics.QUEUE, sum(count.waiting for count in counts)),
-            (metrics.ASIDE, state.aside),
-            (metrics.ASIDE_BYTES, self._feeder.aside_bytes),
-            (metrics.SPOOL_BYTES, state.spool_bytes),
-            (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),
-            (metrics.KAFKA_AWAY, int(state.is_kafka_away)),
+            (metrics.ASIDE, self.feeder.aside),
+            (metrics.ASIDE_BYTES, self.feeder.aside_bytes),
+            (metrics.SPOOL_BYTES, self.spool.used),
+            (metrics.SPOOL_MAX_BYTES, self.spool.max_bytes),
+            (metrics.KAFKA_AWAY, int(self.is_kafka_away)),
             (metrics.QUEUE_SECONDS, statistics.queue_microseconds),
             (metrics.BROKER_SECONDS, statistics.broker_microseconds),
         ):
@@ -194,7 +175,7 @@ class ProcessDelivery:
 
     def _keep(self, topic: str, value: bytes, headers: Headers | None) -> bool:
         try:
-            self._spool.append([to_payload((topic, value, headers))])
+            self.spool.append([to_payload((topic, value, headers))])
         except SpoolFull:
             return False
         return True

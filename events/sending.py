@@ -57,7 +57,7 @@ class HttpDoor:
             time.sleep(_LONGEST_PAUSE)
             return f"no answer ({type(error).__name__})"
         self._has_answered = True
-        if response.status == 202:
+        if response.status in (201, 202):
             return None
         reason = ""
         with suppress(ValueError, AttributeError):  # an answer that is not the collector's

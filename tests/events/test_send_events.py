@@ -85,6 +85,11 @@ def test_sends_each_click_over_connections_that_are_kept(site: Site) -> None:
     assert user_agent in USER_AGENTS
 
 
+def test_a_click_that_kafka_has_acknowledged_is_accepted(site: Site) -> None:
+    site.status = 201
+    assert "5 accepted, 0 refused" in run(url=site.url, count=5)
+
+
 def test_fails_when_a_click_was_refused_and_says_why(site: Site) -> None:
     site.status = 503
     with pytest.raises(CommandError, match="5 events were refused, 5 of them: HTTP 503 the queue to Kafka is full"):
