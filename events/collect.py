@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from events import http
+from events import http, metrics
 from events.bad_events import BadEvents
 from events.bots import is_bot
 from events.counters import Counters, Key
@@ -24,8 +25,6 @@ from events.delivery import Mode, Refusal
 from events.event import Event, InvalidEvent, encode, encode_all
 from events.http import Environ, Refused
 from events.kinds import Kind
-from events.metrics import ACCEPTED as EVENTS_ACCEPTED
-from events.metrics import REJECTED, UNAVAILABLE
 from events.schema import explained
 from events.shortening import shortened
 from kafka_client.log import repeating_logger
@@ -113,7 +112,7 @@ class Collector:
     def _select(self) -> tuple[Kind, Key]:
         """The kind of events of /api/select, and the counter of accepted ones."""
         kind = self.kinds[SELECT_COLOR].called(_SELECT_NAMES)
-        return kind, (EVENTS_ACCEPTED, kind.topic, self.mode.value)
+        return kind, (metrics.ACCEPTED, kind.topic, self.mode.value)
 
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
         """Collects one choice of a colour. params: has the fields `color` and `user`.
@@ -126,13 +125,13 @@ class Collector:
         try:
             value = self._encode(kind.make(params, timestamp=timestamp, user_agent=user_agent))
         except InvalidEvent as invalid:
-            self.counters.add((REJECTED, SELECT_COLOR, invalid.reason))
+            self.counters.add((metrics.REJECTED, SELECT_COLOR, invalid.reason))
             self.note_bad(params, str(invalid), path=SELECT_PATH, user_agent=user_agent)
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
         headers = [BOT] if is_bot(user_agent) else None
         refusal = self.take([(kind.topic, value, headers)], self.mode)
         if refusal is not None:
-            self.counters.add((UNAVAILABLE, self.mode.value))
+            self.counters.add((metrics.UNAVAILABLE, self.mode.value))
             return _unavailable(refusal.reason)
         self.counters.add(accepted)
         return CREATED if self.mode is Mode.ACKNOWLEDGED else ACCEPTED
@@ -153,7 +152,7 @@ class Collector:
                     records.append(self._record(given, timestamp, user_agent, common))
                 except InvalidEvent as invalid:
                     rejected.append(_rejection(index, given, invalid.errors))
-                    self.counters.add((REJECTED, self._kind_name(given), invalid.reason))
+                    self.counters.add((metrics.REJECTED, self._kind_name(given), invalid.reason))
                     self.note_bad(given, str(invalid), path=EVENTS_PATH, user_agent=user_agent)
         if not records:
             return Answer(400, {"status": "rejected", "accepted": 0, "rejected": rejected})
@@ -180,9 +179,9 @@ class Collector:
         taken = Counter(map(itemgetter(0), records))
         if refusal is not None:
             taken.subtract(records[index][0] for index in refusal.indexes)
-            self.counters.add((UNAVAILABLE, mode.value), len(refusal.indexes))
+            self.counters.add((metrics.UNAVAILABLE, mode.value), len(refusal.indexes))
         for topic, number in (+taken).items():
-            self.counters.add((EVENTS_ACCEPTED, topic, mode.value), number)
+            self.counters.add((metrics.ACCEPTED, topic, mode.value), number)
 
     def _kind_name(self, given: Any) -> str:
         """The name for the metrics. Names that callers invent all count as "unknown", so that they add no series."""
@@ -295,10 +294,8 @@ def _check_number(events: Sequence[Any], limit: int) -> None:
 
 def _events(body: bytes, limit: int) -> Sequence[Any]:
     """The events of a body, decoded; bytes for an event that can't be decoded. Raises Refused."""
-    try:
+    with suppress(ValueError, RecursionError):
         return [_decode_event(body)] if body.startswith(b"{") else _decode_batch(body)
-    except (ValueError, RecursionError):
-        pass
     # The body has a fault. json decodes more than msgspec does: half of a surrogate pair, and elements that are no
     # objects. Such events are rejected later, one by one.
     try:

@@ -24,10 +24,8 @@ Key = tuple[str, ...]
 """A metric's name and the values of its labels."""
 
 _CELLS = 512
-_CELL_BYTES = 8
-_SIZE = _CELLS * _CELL_BYTES
-# The cell that takes the counts of keys for which no cell is free.
-_NOWHERE = _CELLS - 1
+_SIZE = _CELLS * 8
+_NOWHERE = _CELLS - 1  # the cell that takes the counts of keys for which no cell is free
 
 _SUFFIX = ".counters"
 _ENDED = "ended.json"

@@ -30,7 +30,6 @@ SPOOL_MAX_BYTES = "collector_spool_max_bytes"
 KAFKA_AWAY = "collector_kafka_away"
 QUEUE_SECONDS = "collector_queue_seconds"
 BROKER_SECONDS = "collector_broker_seconds"
-_PROCESSES = "collector_processes"
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     REQUESTS: ("Answers to requests of the collector's addresses.", ("door", "endpoint", "status")),
@@ -83,4 +82,4 @@ class _Told(Collector):
         for name, text in GAUGES.items():
             numbers = [values.get((name,), 0) for values in self.reading.living]
             yield GaugeMetricFamily(name, text, max(numbers, default=0) / 1e6 if name in _HIGHEST else sum(numbers))
-        yield GaugeMetricFamily(_PROCESSES, "Processes that collect.", len(self.reading.living))
+        yield GaugeMetricFamily("collector_processes", "Processes that collect.", len(self.reading.living))

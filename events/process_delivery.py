@@ -71,8 +71,8 @@ class ProcessDelivery:
             conf.acknowledge_seconds,
         )
         self.take = self._delivery.take
-        self._bad_events_options = {**options, **BAD_EVENTS_OPTIONS}
-        self._away_seconds = conf.kafka_away_seconds
+        bad_options = {**options, **BAD_EVENTS_OPTIONS}
+        self._make_bad_producer = lambda: EventProducer(bad_options, away_seconds=conf.kafka_away_seconds)
         self._bad_producer: EventProducer | None = None
         self._lock = threading.Lock()
         self.is_closed = False
@@ -107,7 +107,7 @@ class ProcessDelivery:
         if self._bad_producer is None:
             with self._lock:
                 if self._bad_producer is None and not self.is_closed:
-                    self._bad_producer = EventProducer(self._bad_events_options, away_seconds=self._away_seconds)
+                    self._bad_producer = self._make_bad_producer()
         return 0 if self._bad_producer is None else len(records) - len(self._bad_producer.produce_all(records))
 
     def undelivered(self) -> int:

@@ -8,7 +8,6 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
 
 import urllib3
 
@@ -28,18 +27,8 @@ class Unreachable(Exception):
     """Nothing answers at the address."""
 
 
-class Door(Protocol):
-    """A way into the pipeline."""
-
-    def send(self, click: Click) -> str | None:
-        """None when the click was accepted, otherwise the reason why not. Raises Unreachable. Safe for threads."""
-
-    def finish(self) -> int:
-        """Waits until what was accepted is delivered; returns how many events were not."""
-
-
 class HttpDoor:
-    """The endpoint, over kept-alive connections."""
+    """The way into the pipeline by the endpoint, over kept-alive connections."""
 
     def __init__(self, url: str, *, connections: int) -> None:
         self._url = url
@@ -47,7 +36,7 @@ class HttpDoor:
         self._has_answered = False
 
     def send(self, click: Click) -> str | None:
-        """One GET; a server that has never answered is Unreachable."""
+        """None when the click was accepted, otherwise the reason why not. Raises Unreachable. Safe for threads."""
         try:
             fields = {"color": click.color, "user": click.user}
             response = self._pool.request("GET", self._url, fields=fields, headers={"User-Agent": click.user_agent})
@@ -66,16 +55,16 @@ class HttpDoor:
         return f"HTTP {response.status} {reason}".rstrip()
 
     def finish(self) -> int:
-        """Nothing: the delivery is the server's."""
+        """How many accepted clicks were not delivered: none, the delivery is the server's."""
         self._pool.clear()
         return 0
 
 
 class KafkaDoor:
-    """This process's collector, without HTTP."""
+    """The way into the pipeline by this process's collector, without HTTP."""
 
     def send(self, click: Click) -> str | None:
-        """Waits and tries again while events are not taken."""
+        """As HttpDoor; waits and tries again while events are not taken."""
         pause = _SHORTEST_PAUSE
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
@@ -88,7 +77,7 @@ class KafkaDoor:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def finish(self) -> int:
-        """Waits as long as Kafka takes events."""
+        """Waits as long as Kafka takes events; returns how many accepted clicks were not delivered."""
         delivery = process_delivery()
         waiting = delivery.undelivered()
         deadline = time.monotonic() + PATIENCE_SECONDS
@@ -116,6 +105,9 @@ def paced(
         if due > now:
             time.sleep(due - now)
         yield click
+
+
+Door = HttpDoor | KafkaDoor
 
 
 @dataclass

@@ -30,7 +30,6 @@ USER_AGENTS: dict[str, int] = {
 """Real-looking User-Agents and how often each is seen, relative to the others."""
 
 _COLOR_WEIGHTS = {"blue": 38, "red": 27, "green": 21, "yellow": 14}
-_USUAL_WEIGHT = 10
 
 _NAMES = [
     f"{first} {last}"
@@ -63,7 +62,7 @@ def clicks(*, colors: Sequence[str], users: int, seed: int | None = None) -> Ite
     names = [pool[n % len(pool)] + (f" {n // len(pool) + 1}" if n >= len(pool) else "") for n in range(users)]
     browsers = chance.choices(list(USER_AGENTS), list(USER_AGENTS.values()), k=users)
     activity = [1 / (rank + 1) for rank in range(users)]
-    color_weights = [_COLOR_WEIGHTS.get(color, _USUAL_WEIGHT) for color in colors]
+    color_weights = [_COLOR_WEIGHTS.get(color, 10) for color in colors]
     while True:
         people = chance.choices(range(users), activity, k=1000)
         chosen = chance.choices(colors, color_weights, k=1000)

@@ -84,7 +84,8 @@ def _lock(folder: Path) -> int | None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # No link is left when the owner has removed the folder after this process opened the lock.
         if os.fstat(fd).st_nlink:
-            _check_readable(folder)
+            for path in folder.iterdir():
+                path.open("rb").close()
             return fd
     except BlockingIOError:
         pass
@@ -93,9 +94,3 @@ def _lock(folder: Path) -> int | None:
         raise
     os.close(fd)
     return None
-
-
-def _check_readable(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb"):
-            pass
