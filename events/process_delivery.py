@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from multiprocessing import util
 from pathlib import Path
 
@@ -72,7 +73,7 @@ class ProcessDelivery:
         )
         self.take = self._delivery.take
         bad_options = {**options, **BAD_EVENTS_OPTIONS}
-        self._make_bad_producer = lambda: EventProducer(bad_options, away_seconds=conf.kafka_away_seconds)
+        self._make_bad_producer = partial(EventProducer, bad_options, away_seconds=conf.kafka_away_seconds)
         self._bad_producer: EventProducer | None = None
         self._lock = threading.Lock()
         self.is_closed = False
