@@ -9,13 +9,13 @@ from confluent_kafka import Producer
 from django.utils import timezone
 
 from bench.hello import application as hello
-from events.event import Clock, SelectColor, encode
+from events.event import SelectColor, clock, encode
 from kafka_client.producer import UNHURRIED
 
 TOPIC = os.environ.get("EVENTS_TOPIC", "select-color")
 
 # Each of the server's processes imports this for itself.
-_now = Clock(timezone.get_default_timezone())
+_now = clock(timezone.get_default_timezone())
 _producer = Producer({"bootstrap.servers": os.environ["TEST_KAFKA_BOOTSTRAP_SERVERS"], "acks": 1, **UNHURRIED})
 
 

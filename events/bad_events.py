@@ -1,7 +1,6 @@
 """Copies of events that were rejected go to a topic of their own, as many as a rate allows. No Django here."""
 
 import json
-import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -10,14 +9,11 @@ from dataclasses import dataclass
 from events.counters import Counters
 from events.metrics import BAD_EVENTS
 from events.shortening import shortened
+from kafka_client.log import repeating_logger
 from kafka_client.producer import Record
 
-logger = logging.getLogger(__name__)
+loop_logger = repeating_logger(__name__)
 
-PREFIX = "bad."
-"""The prefix of the headers that describe a bad event."""
-
-_LOG_SECONDS = 60.0
 _MAX_REASON = 1000
 _MAX_AGENT_BYTES = 1000
 
@@ -46,19 +42,18 @@ class BadEvents:
         self._lock = threading.Lock()
         self._burst = self._tokens = max(1.0, self.per_second)
         self._filled_at = self.clock()
-        self._dropped = 0
-        self._told_at = -_LOG_SECONDS
 
     def note(self, given: object, reason: str, *, path: str, timestamp: str, user_agent: str) -> None:
         """An event, or a body (bytes), was rejected at `path` for `reason`. Never waits, never raises for Kafka."""
-        if not self._may_send():
-            self._drop()
-            return
+        if not (self._may_send() and self._send(given, reason, path, timestamp, user_agent)):
+            self.counters.add((BAD_EVENTS, "dropped"))
+            loop_logger.warning("bad events were left out of %s: too many, or Kafka does not take them", self.topic)
+
+    def _send(self, given: object, reason: str, path: str, timestamp: str, user_agent: str) -> bool:
         try:
             value = given if isinstance(given, bytes) else json.dumps(given).encode()
         except (ValueError, RecursionError):  # a number of thousands of digits, thousands of brackets
-            self._drop()
-            return
+            return False
         headers = [
             ("bad.reason", shortened(reason, _MAX_REASON).encode("utf-8", "replace")),
             ("bad.path", path.encode()),
@@ -67,8 +62,7 @@ class BadEvents:
         ]
         if len(value) > self.max_bytes:
             headers.append(("bad.size", b"%d" % len(value)))
-        if not self.send([(self.topic, value[: self.max_bytes], headers)]):
-            self._drop()
+        return bool(self.send([(self.topic, value[: self.max_bytes], headers)]))
 
     def _may_send(self) -> bool:
         """A bucket of tokens."""
@@ -80,12 +74,3 @@ class BadEvents:
                 return False
             self._tokens -= 1
             return True
-
-    def _drop(self) -> None:
-        self.counters.add((BAD_EVENTS, "dropped"))
-        with self._lock:
-            self._dropped += 1
-            if (now := self.clock()) - self._told_at < _LOG_SECONDS:
-                return
-            self._told_at = now
-        logger.warning("bad events were left out of %s, %d so far", self.topic, self._dropped)

@@ -1,15 +1,20 @@
 """A batch of records on their way to Kafka, and what became of each. No Django here."""
 
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
-from confluent_kafka import KafkaError, Message
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message
 
-from kafka_client.producer import HOPELESS, OF_TOPIC, Record
+from kafka_client.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
 
-logger = logging.getLogger(__name__)
+to_payload: Callable[[Record], bytes] = msgspec.msgpack.Encoder().encode
+"""A record as the spool holds it."""
+
+from_payload: Callable[[bytes], Record] = msgspec.msgpack.Decoder(Record).decode
+"""The inverse of to_payload. Raises msgspec.DecodeError."""
 
 
 class Batch:
@@ -22,14 +27,13 @@ class Batch:
         self.records = records
         self.count = count
         self._on_end = on_end
-        self.unsent: deque[int] = deque()
-        """The records that this round has yet to hand to Kafka's client, by index."""
+        self._unsent: deque[int] = deque()  # what this round has yet to hand to Kafka's client, by index
         self.missing: dict[str, str] = {}
         """The topics that Kafka does not have, or forbids, by the reports of this round; with Kafka's words."""
         self.failed: dict[str, str] = {}
         """The topics of the other records that this round did not deliver; with Kafka's words."""
-        self.dropped = 0
-        """How many records were given up."""
+        self.hopeless: dict[int, str] = {}
+        """The records that Kafka will never take, by index, with Kafka's words: they are not tried again."""
         self._is_done = [False] * len(records)
         self._lock = threading.Lock()
         self._waiting = 0
@@ -40,42 +44,59 @@ class Batch:
         return not self._waiting
 
     def undelivered(self) -> list[int]:
-        """The records that Kafka has not acknowledged, in order."""
+        """The records that Kafka has not acknowledged, in order, without the hopeless ones."""
         return [index for index, is_done in enumerate(self._is_done) if not is_done]
 
-    def begin(self, *, only_first: bool) -> None:
+    def begin(self, *, only_first: bool = False) -> None:
         """Begins a round with all records that are not delivered, or with the first of them."""
         self.missing, self.failed = {}, {}
-        self.unsent.extend(self.undelivered()[: 1 if only_first else None])
-        self._waiting = len(self.unsent)
+        self._unsent.extend(self.undelivered()[: 1 if only_first else None])
+        self._waiting = len(self._unsent)
 
-    def note(self, index: int, error: KafkaError | None, message: Message) -> None:
-        """The delivery report of a record."""
-        if error is None:
-            self._is_done[index] = True
-            self._end_one()
-        elif error.code() in HOPELESS:
-            self.drop(index, error)
-        else:
-            self.fail(index, error.str(), is_of_topic=error.code() in OF_TOPIC)
+    def send(self, producer: EventProducer) -> None:
+        """Hands the rest of the round to Kafka's client. Raises KafkaUnavailable when it takes no more at present."""
+        while self._unsent:
+            index = self._unsent[0]
+            topic, value, headers = self.records[index]
+            try:
+                producer.produce(topic, value, headers=headers, on_delivery=partial(self._note, index))
+            except TopicUnavailable as error:
+                self._fail(index, str(error), self.missing)
+            except KafkaException as error:
+                self._drop(index, error.args[0])
+            self._unsent.popleft()
 
-    def fail(self, index: int, reason: str, *, is_of_topic: bool) -> None:
-        """This round does not deliver the record. is_of_topic: Kafka does not have its topic, or forbids it."""
-        (self.missing if is_of_topic else self.failed)[self.records[index][0]] = reason
-        self._end_one()
-
-    def drop(self, index: int, error: KafkaError) -> None:
-        """Kafka will never take this record: better without it than stuck for ever."""
-        logger.error("event not delivered to %s: %s: %r", self.records[index][0], error.str(), self.records[index][1])
-        self._is_done[index] = True
-        with self._lock:
-            self.dropped += 1
-        self._end_one()
+    def send_or_fail(self, producer: EventProducer) -> None:
+        """As `send`, but this round does not deliver what the client does not take at once."""
+        try:
+            self.send(producer)
+        except KafkaUnavailable as error:
+            while self._unsent:
+                self._fail(self._unsent.popleft(), str(error), self.failed)
 
     def hand_over(self, indexes: Iterable[int]) -> None:
         """These records are in another spool now."""
         for index in indexes:
             self._is_done[index] = True
+
+    def _note(self, index: int, error: KafkaError | None, message: Message) -> None:
+        """The delivery report of a record."""
+        if error is None:
+            self._is_done[index] = True
+            self._end_one()
+        elif error.code() in HOPELESS:
+            self._drop(index, error)
+        else:
+            self._fail(index, error.str(), self.missing if error.code() in OF_TOPIC else self.failed)
+
+    def _fail(self, index: int, reason: str, topics: dict[str, str]) -> None:
+        topics[self.records[index][0]] = reason
+        self._end_one()
+
+    def _drop(self, index: int, error: KafkaError) -> None:
+        self.hopeless[index] = error.str()
+        self._is_done[index] = True
+        self._end_one()
 
     def _end_one(self) -> None:
         with self._lock:

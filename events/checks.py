@@ -21,11 +21,6 @@ def check_events_settings(**_: Any) -> list[checks.CheckMessage]:
     try:
         check_options({**UNHURRIED, **options})
     except ValueError as error:
-        return [
-            checks.Error(
-                f"Kafka options: {error}",
-                hint="See KAFKA_OPTIONS and EVENTS_PRODUCER_OPTIONS in docs/configuration.md.",
-                id="events.E001",
-            )
-        ]
+        hint = "See KAFKA_OPTIONS and EVENTS_PRODUCER_OPTIONS in docs/configuration.md."
+        return [checks.Error(f"Kafka options: {error}", hint=hint, id="events.E001")]
     return []

@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
@@ -16,16 +17,14 @@ from typing import Any
 
 import msgspec
 
-from events import http
+from events import http, metrics
 from events.bad_events import BadEvents
 from events.bots import is_bot
 from events.counters import Counters, Key
-from events.delivery import Delivers, Mode, Refusal
+from events.delivery import Mode, Refusal
 from events.event import Event, InvalidEvent, encode, encode_all
 from events.http import Environ, Refused
 from events.kinds import Kind
-from events.metrics import ACCEPTED as EVENTS_ACCEPTED
-from events.metrics import REJECTED, UNAVAILABLE
 from events.schema import explained
 from events.shortening import shortened
 from kafka_client.log import repeating_logger
@@ -95,13 +94,13 @@ class Limits:
 class Collector:
     """Collects events with the settings of one process.
 
-    kinds: by name. mode: used when a request names none. honours_privacy_signals: whether nothing is stored of browsers
-    that ask not to be tracked. now: gives the time of receipt, as events carry it. bad_events: gets copies of rejected
-    events.
+    kinds: by name. take: that of Delivery. mode: used when a request names none. honours_privacy_signals: whether
+    nothing is stored of browsers that ask not to be tracked. now: gives the time of receipt, as events carry it.
+    bad_events: gets copies of rejected events.
     """
 
     kinds: Mapping[str, Kind]
-    delivery: Delivers
+    take: Callable[[Sequence[Record], Mode], Refusal | None]
     mode: Mode
     limits: Limits
     honours_privacy_signals: bool
@@ -113,7 +112,7 @@ class Collector:
     def _select(self) -> tuple[Kind, Key]:
         """The kind of events of /api/select, and the counter of accepted ones."""
         kind = self.kinds[SELECT_COLOR].called(_SELECT_NAMES)
-        return kind, (EVENTS_ACCEPTED, kind.topic, self.mode.value)
+        return kind, (metrics.ACCEPTED, kind.topic, self.mode.value)
 
     def select(self, params: Mapping[str, object], *, user_agent: str) -> Answer:
         """Collects one choice of a colour. params: has the fields `color` and `user`.
@@ -126,14 +125,14 @@ class Collector:
         try:
             value = self._encode(kind.make(params, timestamp=timestamp, user_agent=user_agent))
         except InvalidEvent as invalid:
-            self.counters.add((REJECTED, SELECT_COLOR, invalid.reason))
+            self.counters.add((metrics.REJECTED, SELECT_COLOR, invalid.reason))
             self.note_bad(params, str(invalid), path=SELECT_PATH, user_agent=user_agent)
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
         headers = [BOT] if is_bot(user_agent) else None
-        refusal = self.delivery.take([(kind.topic, value, headers)], self.mode)
+        refusal = self.take([(kind.topic, value, headers)], self.mode)
         if refusal is not None:
-            self.counters.add((UNAVAILABLE, self.mode.value))
-            return _unavailable({"status": "unavailable", "detail": refusal.reason})
+            self.counters.add((metrics.UNAVAILABLE, self.mode.value))
+            return _unavailable(refusal.reason)
         self.counters.add(accepted)
         return CREATED if self.mode is Mode.ACKNOWLEDGED else ACCEPTED
 
@@ -153,11 +152,11 @@ class Collector:
                     records.append(self._record(given, timestamp, user_agent, common))
                 except InvalidEvent as invalid:
                     rejected.append(_rejection(index, given, invalid.errors))
-                    self.counters.add((REJECTED, self._kind_name(given), invalid.reason))
+                    self.counters.add((metrics.REJECTED, self._kind_name(given), invalid.reason))
                     self.note_bad(given, str(invalid), path=EVENTS_PATH, user_agent=user_agent)
         if not records:
             return Answer(400, {"status": "rejected", "accepted": 0, "rejected": rejected})
-        refusal = self.delivery.take(records, mode)
+        refusal = self.take(records, mode)
         self._count(records, mode, refusal)
         if refusal is None:
             status = 201 if mode is Mode.ACKNOWLEDGED else 202
@@ -165,13 +164,10 @@ class Collector:
         bad = {rejection["index"] for rejection in rejected}
         indexes = [index for index in range(len(events)) if index not in bad]
         return _unavailable(
-            {
-                "status": "unavailable",
-                "detail": refusal.reason,
-                "accepted": len(records) - len(refusal.indexes),
-                "rejected": rejected,
-                "unavailable": [indexes[position] for position in refusal.indexes],
-            }
+            refusal.reason,
+            accepted=len(records) - len(refusal.indexes),
+            rejected=rejected,
+            unavailable=[indexes[position] for position in refusal.indexes],
         )
 
     def note_bad(self, given: object, reason: str, *, path: str, user_agent: str) -> None:
@@ -180,12 +176,12 @@ class Collector:
             self.bad_events.note(given, reason, path=path, timestamp=self.now(), user_agent=user_agent)
 
     def _count(self, records: Sequence[Record], mode: Mode, refusal: Refusal | None) -> None:
-        refused = set() if refusal is None else set(refusal.indexes)
-        taken = [record for index, record in enumerate(records) if index not in refused] if refused else records
-        for topic, number in Counter(map(itemgetter(0), taken)).items():
-            self.counters.add((EVENTS_ACCEPTED, topic, mode.value), number)
-        if refused:
-            self.counters.add((UNAVAILABLE, mode.value), len(refused))
+        taken = Counter(map(itemgetter(0), records))
+        if refusal is not None:
+            taken.subtract(records[index][0] for index in refusal.indexes)
+            self.counters.add((metrics.UNAVAILABLE, mode.value), len(refusal.indexes))
+        for topic, number in (+taken).items():
+            self.counters.add((metrics.ACCEPTED, topic, mode.value), number)
 
     def _kind_name(self, given: Any) -> str:
         """The name for the metrics. Names that callers invent all count as "unknown", so that they add no series."""
@@ -208,13 +204,12 @@ class Collector:
         if max(map(len, values)) > self.limits.max_event_bytes:
             return None
         ids = [given.get("id") for given in events]
-        if ids.count(None) < len(ids):
-            try:
-                all_headers = [_headers(given, headers) for given in events]
-            except InvalidEvent:
-                return None
-            return list(zip(repeat(kind.topic), values, all_headers))
-        return list(zip(repeat(kind.topic), values, repeat(headers)))
+        if ids.count(None) == len(ids):
+            return list(zip(repeat(kind.topic), values, repeat(headers)))
+        try:
+            return list(zip(repeat(kind.topic), values, [_headers(given, headers) for given in events]))
+        except InvalidEvent:
+            return None
 
     def _record(self, given: Any, timestamp: str, user_agent: str, headers: Headers | None) -> Record:
         if isinstance(given, bytes):
@@ -256,11 +251,8 @@ def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
             return IGNORED
         if environ["PATH_INFO"] == EVENTS_PATH:
             return _collect_events(environ, collector)
-        params: Mapping[str, object]
-        if environ["REQUEST_METHOD"] == "POST":
-            params = _posted_select(environ, collector)
-        else:
-            params = http.query(environ)
+        is_post = environ["REQUEST_METHOD"] == "POST"
+        params = _posted_select(environ, collector) if is_post else http.query(environ)
         return collector.select(params, user_agent=http.user_agent(environ))
     except Refused as refused:
         return Answer(refused.status, {"status": "rejected", "detail": refused.detail})
@@ -302,21 +294,18 @@ def _check_number(events: Sequence[Any], limit: int) -> None:
 
 def _events(body: bytes, limit: int) -> Sequence[Any]:
     """The events of a body, decoded; bytes for an event that can't be decoded. Raises Refused."""
-    try:
+    with suppress(ValueError, RecursionError):
         return [_decode_event(body)] if body.startswith(b"{") else _decode_batch(body)
-    except (ValueError, RecursionError):
-        pass
     # The body has a fault. json decodes more than msgspec does: half of a surrogate pair, and elements that are no
     # objects. Such events are rejected later, one by one.
     try:
         found = json.loads(body, parse_constant=_no_constant)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise Refused(400, f"{_NO_EVENTS} ({_short(error)}).") from None
     except (ValueError, RecursionError) as error:
-        # An event is nested too deep, or has NaN or a number of thousands of digits. The other events may be good.
-        elements = _elements(body)
-        if elements is None:
-            raise Refused(400, f"{_NO_EVENTS} ({_short(error)}).") from None
+        # When it is JSON, an event is nested too deep, or has NaN or a number of thousands of digits. The other events
+        # may be good.
+        is_json = not isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+        if not is_json or (elements := _elements(body)) is None:
+            raise Refused(400, f"{_NO_EVENTS} ({shortened(str(error), _MAX_REASON)}).") from None
         _check_number(elements, limit)
         return [_read(element) for element in elements]
     if not isinstance(found, list | dict):
@@ -374,14 +363,9 @@ def _posted_select(environ: Environ, collector: Collector) -> dict[str, Any]:
 
 def _rejection(index: int, given: Any, errors: dict[str, str]) -> dict[str, Any]:
     event_id = given.get("id") if isinstance(given, dict) else None
-    if isinstance(event_id, str) and _UUID.fullmatch(event_id):
-        return {"index": index, "id": event_id, "errors": errors}
-    return {"index": index, "errors": errors}
+    has_id = isinstance(event_id, str) and _UUID.fullmatch(event_id)
+    return {"index": index, **({"id": event_id} if has_id else {}), "errors": errors}
 
 
-def _unavailable(body: dict[str, Any]) -> Answer:
-    return Answer(503, body, {"Retry-After": str(RETRY_AFTER_SECONDS)})
-
-
-def _short(error: Exception) -> str:
-    return shortened(str(error), _MAX_REASON)
+def _unavailable(reason: str, **more: object) -> Answer:
+    return Answer(503, {"status": "unavailable", "detail": reason, **more}, {"Retry-After": str(RETRY_AFTER_SECONDS)})

@@ -20,15 +20,14 @@ Name = Annotated[str, Meta(min_length=1)]
 RECORD_OVERHEAD = 1024
 """Bytes that a record may need beside its value."""
 
-# librdkafka's defaults
-_MESSAGE_MAX_BYTES = 1_000_000
-_BATCH_BYTES = 1_000_000
+_MAX_BYTES = 1_000_000
+"""librdkafka's default of message.max.bytes, and of batch.size."""
 
 
 class SpoolSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where events wait on disk while Kafka does not take them."""
 
-    path: Annotated[str, Meta(min_length=1)]
+    path: Name
     """The folder of the spools of all processes of this machine."""
     max_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 1024**3
     """The most bytes that the spool of one process may have. When they are used up, events are refused (503). A topic
@@ -56,7 +55,7 @@ class BadEventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 class KindSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of EVENTS["kinds"]: a kind of event beside select-color."""
 
-    type: Annotated[str, Meta(min_length=1)]
+    type: Name
     """The dotted path of the class of these events, a subclass of Event."""
     topic: Topic
     """The topic of the events of this kind."""
@@ -144,7 +143,7 @@ def register_kinds() -> None:
 def producer_options(conf: EventsSettings) -> dict[str, Any]:
     """The librdkafka options of the producer of events. Raises ImproperlyConfigured."""
     options = {**kafka_cluster(conf.kafka), **(DURABLE if conf.durable else {}), **conf.producer}
-    largest = str(options.get("message.max.bytes", _MESSAGE_MAX_BYTES))
+    largest = str(options.get("message.max.bytes", _MAX_BYTES))
     if largest.isdecimal() and int(largest) < conf.max_event_bytes + RECORD_OVERHEAD:
         raise ImproperlyConfigured(
             f"EVENTS: max_event_bytes: {conf.max_event_bytes} bytes, with {RECORD_OVERHEAD} for headers, are more than "
@@ -157,7 +156,5 @@ def producer_options(conf: EventsSettings) -> dict[str, Any]:
 def largest_batch(conf: EventsSettings) -> int:
     """Bytes that the producer sends to a partition at once at most. Raises ImproperlyConfigured."""
     options = producer_options(conf)
-    together = min(
-        int(options.get("batch.size", _BATCH_BYTES)), int(options.get("message.max.bytes", _MESSAGE_MAX_BYTES))
-    )
+    together = min(int(options.get(name, _MAX_BYTES)) for name in ("batch.size", "message.max.bytes"))
     return max(together, conf.max_event_bytes + RECORD_OVERHEAD)

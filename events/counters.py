@@ -14,8 +14,8 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
@@ -24,10 +24,8 @@ Key = tuple[str, ...]
 """A metric's name and the values of its labels."""
 
 _CELLS = 512
-_CELL_BYTES = 8
-_SIZE = _CELLS * _CELL_BYTES
-# The cell that takes the counts of keys for which no cell is free.
-_NOWHERE = _CELLS - 1
+_SIZE = _CELLS * 8
+_NOWHERE = _CELLS - 1  # the cell that takes the counts of keys for which no cell is free
 
 _SUFFIX = ".counters"
 _ENDED = "ended.json"
@@ -39,8 +37,8 @@ _MODE = 0o600
 class Reading:
     """What was counted. ended: by processes that are gone, together; living: by each process that lives."""
 
-    ended: Mapping[Key, int] = field(default_factory=dict)
-    living: list[dict[Key, int]] = field(default_factory=list)
+    ended: Mapping[Key, int]
+    living: list[dict[Key, int]]
 
 
 class Counters:
@@ -57,9 +55,7 @@ class Counters:
         self._used = 0
         self._fd = -1
         self._end = _SIZE
-        self._cells: memoryview | list[int] = [0] * _CELLS
-        if folder is not None:
-            self._cells = self._make_file(folder)
+        self._cells: memoryview | list[int] = [0] * _CELLS if folder is None else self._make_file(folder)
 
     def add(self, key: Key, number: int = 1) -> None:
         """Adds `number` to a counter."""
@@ -71,10 +67,7 @@ class Counters:
 
     def set(self, key: Key, number: int) -> None:
         """Sets a value, such as the present length of a queue."""
-        index = self._indexes.get(key)
-        if index is None:
-            index = self._cell(key)
-        self._cells[index] = number
+        self._cells[self._cell(key)] = number
 
     def values(self) -> dict[Key, int]:
         """What this process has counted so far."""
@@ -100,29 +93,25 @@ class Counters:
 
     def _cell(self, key: Key) -> int:
         with self._lock:
-            if key in self._indexes:
-                return self._indexes[key]
-            index = self._used
-            if index == _NOWHERE or not self._write_key(key):
-                self._indexes[key] = _NOWHERE
-                return _NOWHERE
-            self._used += 1
-            self._indexes[key] = index
+            if (index := self._indexes.get(key)) is None:
+                index = self._used
+                if index < _NOWHERE and self._write_key(key):
+                    self._used += 1
+                else:
+                    index = _NOWHERE
+                self._indexes[key] = index
             return index
 
     def _write_key(self, key: Key) -> bool:
         if self._fd < 0:
             return True
         line = json.dumps(key).encode() + b"\n"
-        try:
-            is_written = os.pwrite(self._fd, line, self._end) == len(line)
-        except OSError:
-            is_written = False
-        if is_written:
-            self._end += len(line)
-        else:
-            logger.error("the disk is full: %s is not counted", key)
-        return is_written
+        with suppress(OSError):
+            if os.pwrite(self._fd, line, self._end) == len(line):
+                self._end += len(line)
+                return True
+        logger.error("the disk is full: %s is not counted", key)
+        return False
 
 
 def read_counters(folder: Path) -> Reading:
@@ -158,12 +147,9 @@ def _fold(folder: Path) -> None:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    fd = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, _MODE)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+    with open(os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, _MODE), "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(fd)
 
 
 def _files(folder: Path, folded: set[str]) -> list[Path]:
@@ -171,15 +157,12 @@ def _files(folder: Path, folded: set[str]) -> list[Path]:
 
 
 def _is_dead(path: Path) -> bool:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    else:
+    with open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
         return True
-    finally:
-        os.close(fd)
 
 
 def _read(path: Path) -> dict[Key, int]:

@@ -1,6 +1,5 @@
 """Lets the web processes of this machine say that they will end, before they do. No Django here."""
 
-import os
 from pathlib import Path
 
 _FILE = "draining"
@@ -9,9 +8,7 @@ _FILE = "draining"
 def drain(root: Path) -> None:
     """Makes every process that runs now a draining one. root: the folder of the spools of all processes."""
     root.mkdir(parents=True, exist_ok=True)
-    path = root / _FILE
-    path.touch()
-    os.utime(path)
+    (root / _FILE).touch()
 
 
 def is_draining(root: Path, started_at: float) -> bool:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from datetime import MAXYEAR, datetime, tzinfo
+from functools import lru_cache
 from typing import Annotated, get_type_hints
 
 import msgspec
@@ -75,21 +76,14 @@ def format_timestamp(moment: datetime) -> str:
     return text[:-3] + text[-2:]
 
 
-class Clock:
-    """The time of receipt as events of a zone carry it; one millisecond is formatted once."""
+def clock(zone: tzinfo) -> Callable[[], str]:
+    """Gives the time of receipt as events of a zone carry it; one millisecond is formatted once."""
 
-    def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
-        self._last = (0, "")
+    @lru_cache(maxsize=1)
+    def formatted(milliseconds: int) -> str:
+        return format_timestamp(datetime.fromtimestamp(milliseconds / 1000, zone))
 
-    def __call__(self) -> str:
-        """Now."""
-        milliseconds = time.time_ns() // 1_000_000
-        last, text = self._last
-        if milliseconds != last:
-            text = format_timestamp(datetime.fromtimestamp(milliseconds / 1000, self._zone))
-            self._last = (milliseconds, text)
-        return text
+    return lambda: formatted(time.time_ns() // 1_000_000)
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -9,23 +9,22 @@ further records of its topic go to its end.
 """
 
 import logging
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from confluent_kafka import KafkaException
 
-from events.batch import Batch
-from events.delivery import from_payload, to_payload
+from events.batch import Batch, from_payload, to_payload
 from events.spool.log import Spool, SpoolFull
 from events.spool.ownership import orphans, release
 from events.spool.reader import SpoolReader, keep_records
 from kafka_client.log import repeating_logger
-from kafka_client.producer import EventProducer, KafkaUnavailable, Record, TopicUnavailable
+from kafka_client.producer import EventProducer, KafkaUnavailable, Record
 
 logger = logging.getLogger(__name__)
 loop_logger = repeating_logger(__name__)
@@ -46,23 +45,30 @@ _LOOK_SECONDS = 0.1
 _IDLE_SECONDS = 1.0
 
 
+@dataclass(eq=False)
 class _Source:
     """A spool that is being fed, here that of this process. spool: answers for its bytes."""
 
-    is_probing = False
+    reader: SpoolReader
+    spool: Spool
+    batch: Batch | None = None
+    """What is on its way."""
+    next_look: float = 0.0
+    """It is left alone until then."""
+    is_probing: bool = False
     """Whether only the first of its records is tried."""
-
-    def __init__(self, reader: SpoolReader, spool: Spool) -> None:
-        self.reader = reader
-        self.spool = spool
-        self.batch: Batch | None = None
-        """What is on its way."""
-        self.next_look = 0.0
-        """It is left alone until then."""
 
     def commit(self) -> None:
         """All that was read is delivered, or kept elsewhere."""
         self.free(self.reader.commit())
+
+    def finish(self, batch: Batch) -> None:
+        """All of the batch is delivered, but for what Kafka will never take: better without it than stuck for ever."""
+        for index, reason in batch.hopeless.items():
+            topic, value, _ = batch.records[index]
+            logger.error("event not delivered to %s: %s: %r", topic, reason, value)
+        self.batch = None
+        self.commit()
 
     def free(self, size: int) -> None:
         """So many bytes are gone."""
@@ -77,7 +83,7 @@ class _Source:
     def close(self) -> None:
         """Ends it; what is not delivered stays for the next process."""
         if self.batch is not None and not self.batch.undelivered():
-            self.reader.commit()
+            self.finish(self.batch)
 
     def abandon(self) -> None:
         """In a forked child: lets go of the parent's files."""
@@ -94,24 +100,20 @@ class _Adopted(_Source):
         spool.adopt(self.counted)
 
     def free(self, size: int) -> None:
-        """See _Source."""
         size = min(size, self.counted)
         self.counted -= size
         super().free(size)
 
     def fail(self) -> None:
-        """See _Source. It may stay as it is for long, and must not take the room of events that come in."""
         super().fail()
-        self.free(self.counted)
+        self.free(self.counted)  # it may stay as it is for long, and must not take the room of events that come in
 
     def close(self) -> None:
-        """See _Source."""
         super().close()
         self.free(self.counted)
         release(self.reader.folder, self._lock_fd)
 
     def abandon(self) -> None:
-        """See _Source."""
         os.close(self._lock_fd)
 
 
@@ -125,12 +127,10 @@ class _Aside(_Source):
         self.next_look = time.monotonic() + ASIDE_SECONDS
 
     def close(self) -> None:
-        """See _Source."""
         super().close()
         self.spool.close()
 
     def abandon(self) -> None:
-        """See _Source."""
         self.spool.abandon()
 
 
@@ -149,20 +149,19 @@ class Feeder:
         """Its producer, once it was needed."""
         self._own = _Source(SpoolReader(spool.folder, lambda: spool.end), spool)
         self._adopted: list[_Adopted] = []
-        self._asides: dict[str, _Aside] = {}
+        self.asides: dict[str, _Aside] = {}
+        """The records that are set aside, by topic."""
         self.fed = 0
         """Records of this process's spool that were delivered, or set aside."""
         self.aside = 0
         """Records that are set aside now."""
         self.aside_bytes = 0
         """Bytes on the disk of what is set aside."""
-        self.aside_topics: frozenset[str] = frozenset()
-        """Topics whose records are set aside."""
         self.full_topics: frozenset[str] = frozenset()
-        """Those of them of which no more can be set aside."""
+        """The topics of which no more can be set aside."""
         self.dropped = 0
         """Records that were given up: Kafka will never take them, or they can't be decoded."""
-        self._looked_at = 0.0
+        self._looked_at = -math.inf
         self._stopping = threading.Event()
         self._ended = threading.Event()  # a round of some batch, or the work of the feeder
         self._thread = threading.Thread(target=self._run, name="spool-feeder", daemon=True)
@@ -190,7 +189,7 @@ class Feeder:
             source.abandon()
 
     def _sources(self) -> list[_Source]:
-        return [self._own, *self._adopted, *self._asides.values()]
+        return [self._own, *self._adopted, *self.asides.values()]
 
     def _wake(self) -> None:
         self._ended.set()
@@ -214,7 +213,7 @@ class Feeder:
             event.wait(min([_IDLE_SECONDS, *pauses]))
 
     def _adopt(self) -> None:
-        if time.monotonic() - self._looked_at < ADOPT_SECONDS and self._looked_at:
+        if time.monotonic() - self._looked_at < ADOPT_SECONDS:
             return
         self._looked_at = time.monotonic()
         own = {source.reader.folder for source in self._sources()}
@@ -237,9 +236,15 @@ class Feeder:
     def _feed(self, source: _Source) -> None:
         """Feeds a spool as far as that goes without waiting."""
         try:
-            batch = source.batch or self._next_batch(source)
-            if batch is not None and self._send(source, batch) and batch.has_ended:
-                self._end_round(source, batch)
+            if (batch := source.batch or self._next_batch(source)) is None:
+                return
+            producer = self.producer = self.producer or self._make_producer()
+            batch.send(producer)
+            if batch.has_ended:
+                # When Kafka is there, it is the topics of what failed that it does not take.
+                self._end_round(source, batch, batch.failed | batch.missing if producer.is_reached else batch.missing)
+        except KafkaUnavailable:
+            source.next_look = time.monotonic() + _LOOK_SECONDS
         except Exception:
             loop_logger.exception("the spool %s can't be fed; it is tried again", source.reader.folder)
             source.fail()
@@ -252,7 +257,7 @@ class Feeder:
                 self._end(source)
             return None
         batch = source.batch = Batch(self._decode(source, payloads), len(payloads), self._wake)
-        self._set_aside(source, batch, dict.fromkeys(self._asides, ""))
+        self._set_aside(source, batch, dict.fromkeys(self.asides, ""))
         batch.begin(only_first=source.is_probing)
         return batch
 
@@ -273,47 +278,22 @@ class Feeder:
             logger.error("%d events can't be decoded (%s): not delivered, kept as %s", len(damaged), reason, kept)
         return records
 
-    def _send(self, source: _Source, batch: Batch) -> bool:
-        """Hands the rest of a round to Kafka's client; False when the client takes no more at present."""
-        if self.producer is None:
-            self.producer = self._make_producer()
-        while batch.unsent and not self._stopping.is_set():
-            index = batch.unsent[0]
-            topic, value, headers = batch.records[index]
-            try:
-                self.producer.produce(topic, value, headers=headers, on_delivery=partial(batch.note, index))
-            except TopicUnavailable as error:
-                batch.fail(index, str(error), is_of_topic=True)
-            except KafkaUnavailable:
-                source.next_look = time.monotonic() + _LOOK_SECONDS
-                return False
-            except KafkaException as error:
-                batch.drop(index, error.args[0])
-            batch.unsent.popleft()
-        return not batch.unsent
-
-    def _end_round(self, source: _Source, batch: Batch) -> None:
-        """Goes on with what the round did not deliver, or says that the batch is delivered."""
+    def _end_round(self, source: _Source, batch: Batch, stuck: Mapping[str, str]) -> None:
+        """Goes on with what the round did not deliver, or says that the batch is delivered. stuck: see _set_aside."""
         has_failed = bool(batch.missing or batch.failed)
-        stuck = batch.missing
-        if self.producer is not None and self.producer.is_reached:
-            stuck = batch.failed | stuck  # Kafka is there, so it is these topics that it does not take
+        source.is_probing = has_failed and isinstance(source, _Aside)
         self._set_aside(source, batch, stuck)
         if batch.undelivered():
-            if isinstance(source, _Aside):
-                source.is_probing = has_failed
             if has_failed:
                 source.next_look = time.monotonic() + (ASIDE_SECONDS if source.is_probing else _RETRY_SECONDS)
             batch.begin(only_first=source.is_probing)
         else:
-            source.batch = None
-            self.dropped += batch.dropped
+            self.dropped += len(batch.hopeless)
             if isinstance(source, _Aside):
-                source.is_probing = False
                 self.aside -= batch.count
             elif source is self._own:
                 self.fed += batch.count
-            source.commit()
+            source.finish(batch)
         self._wake()  # there is more to send, or to read
 
     def _set_aside(self, source: _Source, batch: Batch, topics: Mapping[str, str]) -> None:
@@ -328,10 +308,10 @@ class Feeder:
             if not indexes:
                 continue
             try:
-                if topic not in self._asides:
-                    self._asides[topic] = _Aside(topic, self._spool.another())
+                if topic not in self.asides:
+                    self.asides[topic] = _Aside(topic, self._spool.another())
                     logger.error("Kafka does not take the events for %s (%s): they are set aside", topic, reason)
-                self._asides[topic].spool.append([to_payload(batch.records[index]) for index in indexes])
+                self.asides[topic].spool.append([to_payload(batch.records[index]) for index in indexes])
             except (SpoolFull, OSError):
                 loop_logger.exception("events for %s can't be set aside: all others wait for them", topic)
                 continue
@@ -339,9 +319,8 @@ class Feeder:
             batch.hand_over(indexes)
 
     def _measure_asides(self) -> None:
-        used = {topic: aside.spool.used for topic, aside in self._asides.items()}
+        used = {topic: aside.spool.used for topic, aside in self.asides.items()}
         self.aside_bytes = sum(used.values())
-        self.aside_topics = frozenset(used)
         full = frozenset(topic for topic in used if used[topic] >= ASIDE_SHARE * self._spool.max_bytes)
         for topic in full - self.full_topics:
             logger.error("events for %s are refused: %d bytes of them are set aside", topic, used[topic])
@@ -352,7 +331,7 @@ class Feeder:
     def _end(self, source: _Source) -> None:
         """An adopted spool, or what was set aside, is delivered."""
         if isinstance(source, _Aside):
-            del self._asides[source.topic]
+            del self.asides[source.topic]
             logger.info("Kafka takes the events for %s: what was set aside is delivered", source.topic)
         elif isinstance(source, _Adopted):
             self._adopted.remove(source)

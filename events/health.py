@@ -30,24 +30,25 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
     """200 while events can be taken as the setting EVENTS_MODE promises, else 503; with what it depends on."""
-    state = process_delivery().state()
+    delivery = process_delivery()
+    spool, is_away = delivery.spool, delivery.is_kafka_away
     reasons = []
-    if state.is_draining:
+    if delivery.is_draining:
         reasons.append("draining")
-    if state.is_closed:
+    if delivery.is_closed:
         reasons.append("the process ends")
-    if state.spool_bytes > SPOOL_LIMIT * state.spool_max_bytes:
+    if spool.used > SPOOL_LIMIT * spool.max_bytes:
         reasons.append("the spool is nearly full")
-    if state.is_kafka_away and Mode(events_settings().mode) is Mode.ACKNOWLEDGED:
+    if is_away and Mode(events_settings().mode) is Mode.ACKNOWLEDGED:
         reasons.append("Kafka is away")
     return JsonResponse(
         {
             "status": "unavailable" if reasons else "ready",
             "reasons": reasons,
-            "kafka": "away" if state.is_kafka_away else "there",
-            "queue": state.waiting,
-            "aside": state.aside,
-            "spool": {"bytes": state.spool_bytes, "max_bytes": state.spool_max_bytes},
+            "kafka": "away" if is_away else "there",
+            "queue": delivery.counts().waiting,
+            "aside": delivery.feeder.aside,
+            "spool": {"bytes": spool.used, "max_bytes": spool.max_bytes},
         },
         status=503 if reasons else 200,
     )

@@ -1,6 +1,7 @@
 """Reads a request from a WSGI environ: its query, its headers, its body. Both doors use it. No Django here."""
 
 import zlib
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -16,13 +17,12 @@ _ZLIB_GZIP = 16 + zlib.MAX_WBITS
 BAD_REQUEST = "The request can't be understood."
 
 
+@dataclass(eq=False)
 class Refused(Exception):
     """The request can't be used at all. status: of the HTTP answer; detail: the reason, for the caller."""
 
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
+    status: int
+    detail: str
 
 
 def query(environ: Environ) -> dict[str, str | list[str]]:

@@ -54,9 +54,8 @@ class Kind:
         self.name = name
         self.event_type = event_type
         self.topic = topic
-        self.fields = tuple(
-            _field(field) for field in msgspec.structs.fields(event_type) if field.name not in SERVER_FIELDS
-        )
+        fields = msgspec.structs.fields(event_type)
+        self.fields = tuple(_field(field) for field in fields if field.name not in SERVER_FIELDS)
         self._checks = [(field.name, field.rule.error, field.default) for field in self.fields]
         """Of each field: what callers name it, what finds its error, its default."""
         if clash := {field.name for field in self.fields} & set(CLIENT_FIELDS):

@@ -6,15 +6,19 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
+from multiprocessing import util
 from pathlib import Path
 
+import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
 from events import metrics
+from events.batch import to_payload
 from events.conf import EventsSettings, SpoolSettings, producer_options
 from events.counters import Counters
-from events.delivery import Delivery, to_payload
+from events.delivery import Delivery
 from events.draining import is_draining
 from events.feeder import Feeder
 from events.forking import never_destroy
@@ -38,42 +42,24 @@ BAD_EVENTS_OPTIONS = {"queue.buffering.max.kbytes": 16 * 1024, "message.timeout.
 _PUBLISH_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class State:
-    """How delivery stands.
-
-    is_draining: whether it was told that it will end; waiting: events in librdkafka's queue; aside: those in the
-    spool whose topic Kafka does not have, or forbids.
-    """
-
-    is_closed: bool
-    is_draining: bool
-    is_kafka_away: bool
-    waiting: int
-    aside: int
-    spool_bytes: int
-    spool_max_bytes: int
-
-
 class ProcessDelivery:
     """The delivery of one process. Raises ImproperlyConfigured and KafkaException."""
 
     def __init__(self, conf: EventsSettings) -> None:
         options = producer_options(conf)
         self._started_at = time.time()
-        self._root = root = Path(conf.spool.path)
+        self._root = Path(conf.spool.path)
         self._flush_seconds = conf.flush_seconds
         self.counters = _make_counters(conf.metrics_path)
-        self._spool = _make_spool(root, conf.spool)
+        self.spool = _make_spool(conf.spool)
         self._producer = EventProducer(
             {**UNHURRIED, **options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep
         )
-        self._feeder = Feeder(
-            root,
-            self._spool,
-            lambda: EventProducer(
-                {**options, **FEEDING}, away_seconds=math.inf, keep=_stays_in_the_spool, reports=True
-            ),
+        self.feeder = Feeder(
+            self._root,
+            self.spool,
+            # What the feeder could not deliver is in the spool already.
+            lambda: EventProducer({**options, **FEEDING}, away_seconds=math.inf, keep=lambda *_: True, reports=True),
         )
         timeout = conf.acknowledge_seconds - TIMEOUT_LEEWAY_SECONDS
         acknowledging_options = {**options, "message.timeout.ms": int(timeout * 1000)}
@@ -81,77 +67,79 @@ class ProcessDelivery:
             self._producer,
             # It never counts Kafka as away: a topic that is stuck must not have the records of all others refused.
             lambda: EventProducer(acknowledging_options, away_seconds=math.inf, reports=True),
-            self._spool,
-            self._feeder,
-            acknowledge_seconds=conf.acknowledge_seconds,
+            self.spool,
+            self.feeder,
+            conf.acknowledge_seconds,
         )
         self.take = self._delivery.take
-        self._bad_events_options = {**options, **BAD_EVENTS_OPTIONS}
-        self._away_seconds = conf.kafka_away_seconds
+        bad_options = {**options, **BAD_EVENTS_OPTIONS}
+        self._make_bad_producer = partial(EventProducer, bad_options, away_seconds=conf.kafka_away_seconds)
         self._bad_producer: EventProducer | None = None
         self._lock = threading.Lock()
         self.is_closed = False
         self._stop_publishing = threading.Event()
         self._publisher = threading.Thread(target=self._publish_each, name="metrics", daemon=True)
         self._publisher.start()
+        # Runs at the end of a main process, and of a multiprocessing child, where atexit does not run. The closed
+        # delivery stays in use, so that a request that is still running is answered 503, not "accepted".
+        self._finalizer = util.Finalize(None, self.close, exitpriority=10)
 
     def counts(self) -> DeliveryCounts:
         """What became of events so far, those in the mode acknowledged apart."""
         counts = self._producer.counts()
-        feeding = self._feeder.producer
+        feeding = self.feeder.producer
         if feeding is not None:
             fed = feeding.counts()
             counts = replace(counts, delivered=counts.delivered + fed.delivered, waiting=counts.waiting + fed.waiting)
-        return replace(counts, failed=counts.failed + self._feeder.dropped)
+        return replace(counts, failed=counts.failed + self.feeder.dropped)
 
-    def state(self) -> State:
-        """How it stands now."""
-        return State(
-            is_closed=self.is_closed,
-            is_draining=is_draining(self._root, self._started_at),
-            is_kafka_away=not self._producer.is_reached,
-            waiting=self.counts().waiting,
-            aside=self._feeder.aside,
-            spool_bytes=self._spool.used,
-            spool_max_bytes=self._spool.max_bytes,
-        )
+    @property
+    def is_draining(self) -> bool:
+        """Whether the process was told that it will end."""
+        return is_draining(self._root, self._started_at)
+
+    @property
+    def is_kafka_away(self) -> bool:
+        """Whether no broker has answered lately."""
+        return not self._producer.is_reached
 
     def send_bad(self, records: Sequence[Record]) -> int:
         """Hands records that nobody waits for to Kafka, without waiting; returns how many it took."""
         if self._bad_producer is None:
             with self._lock:
                 if self._bad_producer is None and not self.is_closed:
-                    self._bad_producer = EventProducer(self._bad_events_options, away_seconds=self._away_seconds)
+                    self._bad_producer = self._make_bad_producer()
         return 0 if self._bad_producer is None else len(records) - len(self._bad_producer.produce_all(records))
 
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""
-        return self._spool.appended - self._feeder.fed + self._feeder.aside or self.counts().waiting
+        return self.spool.appended - self.feeder.fed + self.feeder.aside or self.counts().waiting
 
     def close(self) -> None:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
         if self.is_closed:
             return
+        self._finalizer.cancel()
         with self._lock:
             self.is_closed = True
         deadline = time.monotonic() + self._flush_seconds
-        self._feeder.stop()
+        self.feeder.stop()
         self._delivery.close(self._flush_seconds)
         self._producer.close(0 if self._producer.is_away else _until(deadline))
-        self._feeder.close(_until(deadline))
+        self.feeder.close(_until(deadline))
         if self._bad_producer is not None:
             self._bad_producer.close(0 if self._producer.is_away else _until(deadline))
         self._stop_publishing.set()
         self._publisher.join()
         self._publish()
-        self._spool.close()
+        self.spool.close()
         logger.info("producer closed: %s", self.counts())
 
     def abandon(self) -> None:
         """In a forked child: lets go of what is the parent's."""
         never_destroy(self)
-        self._spool.abandon()
-        self._feeder.abandon()
+        self.spool.abandon()
+        self.feeder.abandon()
         self.counters.abandon()
 
     def _publish_each(self) -> None:
@@ -163,7 +151,7 @@ class ProcessDelivery:
 
     def _publish(self) -> None:
         """Puts what is counted and measured elsewhere among the counters."""
-        state, own = self.state(), self.counts()
+        own = self.counts()
         acknowledging = self._delivery.acknowledging
         counts = [own] if acknowledging is None else [own, acknowledging.counts()]
         statistics = self._producer.statistics
@@ -172,11 +160,11 @@ class ProcessDelivery:
             (metrics.FAILED, own.failed),
             (metrics.KEPT, own.kept),
             (metrics.QUEUE, sum(count.waiting for count in counts)),
-            (metrics.ASIDE, state.aside),
-            (metrics.ASIDE_BYTES, self._feeder.aside_bytes),
-            (metrics.SPOOL_BYTES, state.spool_bytes),
-            (metrics.SPOOL_MAX_BYTES, state.spool_max_bytes),
-            (metrics.KAFKA_AWAY, int(state.is_kafka_away)),
+            (metrics.ASIDE, self.feeder.aside),
+            (metrics.ASIDE_BYTES, self.feeder.aside_bytes),
+            (metrics.SPOOL_BYTES, self.spool.used),
+            (metrics.SPOOL_MAX_BYTES, self.spool.max_bytes),
+            (metrics.KAFKA_AWAY, int(self.is_kafka_away)),
             (metrics.QUEUE_SECONDS, statistics.queue_microseconds),
             (metrics.BROKER_SECONDS, statistics.broker_microseconds),
         ):
@@ -188,7 +176,7 @@ class ProcessDelivery:
 
     def _keep(self, topic: str, value: bytes, headers: Headers | None) -> bool:
         try:
-            self._spool.append([to_payload((topic, value, headers))])
+            self.spool.append([to_payload((topic, value, headers))])
         except SpoolFull:
             return False
         return True
@@ -196,10 +184,6 @@ class ProcessDelivery:
 
 def _until(deadline: float) -> float:
     return max(0.0, deadline - time.monotonic())
-
-
-def _stays_in_the_spool(topic: str, value: bytes, headers: Headers | None) -> bool:
-    return True
 
 
 def _make_counters(path: str) -> Counters:
@@ -212,14 +196,9 @@ def _make_counters(path: str) -> Counters:
         raise ImproperlyConfigured(f"EVENTS: metrics_path: {error} (set EVENTS_METRICS_PATH)") from error
 
 
-def _make_spool(root: Path, conf: SpoolSettings) -> Spool:
+def _make_spool(conf: SpoolSettings) -> Spool:
+    options = msgspec.structs.asdict(conf)
     try:
-        return Spool(
-            root,
-            max_bytes=conf.max_bytes,
-            segment_bytes=conf.segment_bytes,
-            fsync=conf.fsync,
-            fsync_seconds=conf.fsync_seconds,
-        )
+        return Spool(Path(options.pop("path")), **options)
     except OSError as error:
         raise ImproperlyConfigured(f"EVENTS['spool']: path: {error} (set EVENTS_SPOOL_PATH)") from error

@@ -61,7 +61,21 @@ class Text(Rule):
             and _REPLACEMENT not in value
         ):
             return None
-        return _text_error(value, self.max_length)
+        if not isinstance(value, str):
+            return "Must be one string."
+        if not value.strip():
+            return "Must not be empty."
+        if len(value) > self.max_length:
+            return f"Must be at most {self.max_length} characters long, not {len(value)}."
+        if _REPLACEMENT in value:
+            return "Must be valid UTF-8."
+        for character in value:
+            category = unicodedata.category(character)
+            if category == "Cc":
+                return f"Must not contain control characters (U+{ord(character):04X})."
+            if category == "Cs":
+                return f"Must be valid Unicode (U+{ord(character):04X} is half a character)."
+        return None
 
     def allows_all(self, values: Sequence[object]) -> bool:
         if type(self) is not Text:  # it may have an `error` of its own
@@ -163,22 +177,4 @@ def _bounds_error(value: float, minimum: float, maximum: float) -> str | None:
         return f"Must be at least {minimum}."
     if value > maximum:
         return f"Must be at most {maximum}."
-    return None
-
-
-def _text_error(value: object, max_length: int) -> str | None:
-    if not isinstance(value, str):
-        return "Must be one string."
-    if not value.strip():
-        return "Must not be empty."
-    if len(value) > max_length:
-        return f"Must be at most {max_length} characters long, not {len(value)}."
-    if _REPLACEMENT in value:
-        return "Must be valid UTF-8."
-    for character in value:
-        category = unicodedata.category(character)
-        if category == "Cc":
-            return f"Must not contain control characters (U+{ord(character):04X})."
-        if category == "Cs":
-            return f"Must be valid Unicode (U+{ord(character):04X} is half a character)."
     return None

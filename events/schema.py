@@ -3,6 +3,7 @@
 import codecs
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -52,24 +53,15 @@ def explained(value: bytes, error: Exception) -> str:
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8: {error}"
     if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
-        try:
-            # Python reads what JSON does not allow: NaN, and halves of characters.
-            json.loads(value, parse_constant=_refuse_constant)
-        except _Constant as constant:
-            return f"{constant} is no JSON: a number is needed, or null"
-        except (ValueError, RecursionError):
-            pass
-        else:
-            return "JSON has half of a character: an escape of \\ud800 to \\udfff without its other half"
+        # Python reads what JSON does not allow: NaN, and halves of characters.
+        constants: list[str] = []
+        with suppress(ValueError, RecursionError):
+            json.loads(value, parse_constant=constants.append)
+            if not constants:
+                return "JSON has half of a character: an escape of \\ud800 to \\udfff without its other half"
+        if constants:
+            return f"{constants[0]} is no JSON: a number is needed, or null"
     return shortened(str(error), _MAX_REASON)
-
-
-class _Constant(Exception):
-    """NaN, Infinity or -Infinity."""
-
-
-def _refuse_constant(name: str) -> None:
-    raise _Constant(name)
 
 
 class Check:

@@ -1,13 +1,13 @@
 """Sends clicks to the pipeline at a pace, through the HTTP endpoint or by the endpoint's own code straight to Kafka."""
 
-import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from itertools import islice
 
 import urllib3
 
@@ -21,25 +21,14 @@ PATIENCE_SECONDS = 60.0
 """How long Kafka may take nothing before its events count as refused, or as undelivered."""
 
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
-_LOOK_SECONDS = 0.1
 
 
 class Unreachable(Exception):
     """Nothing answers at the address."""
 
 
-class Door(Protocol):
-    """A way into the pipeline."""
-
-    def send(self, click: Click) -> str | None:
-        """None when the click was accepted, otherwise the reason why not. Raises Unreachable. Safe for threads."""
-
-    def finish(self) -> int:
-        """Waits until what was accepted is delivered; returns how many events were not."""
-
-
 class HttpDoor:
-    """The endpoint, over kept-alive connections."""
+    """The way into the pipeline by the endpoint, over kept-alive connections."""
 
     def __init__(self, url: str, *, connections: int) -> None:
         self._url = url
@@ -47,44 +36,39 @@ class HttpDoor:
         self._has_answered = False
 
     def send(self, click: Click) -> str | None:
-        """One GET; a server that has never answered is Unreachable."""
+        """None when the click was accepted, otherwise the reason why not. Raises Unreachable. Safe for threads."""
         try:
-            response = self._pool.request(
-                "GET",
-                self._url,
-                fields={"color": click.color, "user": click.user},
-                headers={"User-Agent": click.user_agent},
-            )
+            fields = {"color": click.color, "user": click.user}
+            response = self._pool.request("GET", self._url, fields=fields, headers={"User-Agent": click.user_agent})
         except urllib3.exceptions.HTTPError as error:
             if not self._has_answered:
                 raise Unreachable(f"{self._url} does not answer: {error}") from error
             time.sleep(_LONGEST_PAUSE)
             return f"no answer ({type(error).__name__})"
         self._has_answered = True
-        if response.status == 202:
+        if response.status in (201, 202):
             return None
-        return f"HTTP {response.status} {_reason(response.data)}".rstrip()
+        reason = ""
+        with suppress(ValueError, AttributeError):  # an answer that is not the collector's
+            answer = response.json()
+            reason = answer.get("errors") or answer.get("detail") or ""
+        return f"HTTP {response.status} {reason}".rstrip()
 
     def finish(self) -> int:
-        """Nothing: the delivery is the server's."""
+        """How many accepted clicks were not delivered: none, the delivery is the server's."""
         self._pool.clear()
         return 0
 
 
 class KafkaDoor:
-    """This process's collector, without HTTP."""
-
-    def __init__(self) -> None:
-        self._collector = process_collector()
-        self._delivery = process_delivery()
-        self._failed_before = self._delivery.counts().failed
+    """The way into the pipeline by this process's collector, without HTTP."""
 
     def send(self, click: Click) -> str | None:
-        """Waits and tries again while events are not taken."""
+        """As HttpDoor; waits and tries again while events are not taken."""
         pause = _SHORTEST_PAUSE
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            answer = self._collector.select({"color": click.color, "user": click.user}, user_agent=click.user_agent)
+            answer = process_collector().select({"color": click.color, "user": click.user}, user_agent=click.user_agent)
             if answer.status in (201, 202):
                 return None
             if answer.status != 503 or time.monotonic() > deadline:
@@ -93,57 +77,37 @@ class KafkaDoor:
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def finish(self) -> int:
-        """Waits as long as Kafka takes events."""
-        waiting = self._delivery.undelivered()
+        """Waits as long as Kafka takes events; returns how many accepted clicks were not delivered."""
+        delivery = process_delivery()
+        waiting = delivery.undelivered()
         deadline = time.monotonic() + PATIENCE_SECONDS
         while waiting and time.monotonic() < deadline:
             time.sleep(_SHORTEST_PAUSE)
-            if (now := self._delivery.undelivered()) < waiting:
+            if (now := delivery.undelivered()) < waiting:
                 waiting = now
                 deadline = time.monotonic() + PATIENCE_SECONDS
-        return waiting + self._delivery.counts().failed - self._failed_before
+        return waiting + delivery.counts().failed
 
 
-@dataclass(eq=False)
-class Schedule:
-    """Deals out clicks, one at a time, when they are due. Safe for threads.
+def paced(
+    clicks: Iterator[Click], *, count: int | None = None, seconds: float | None = None, rate: float | None = None
+) -> Generator[Click]:
+    """Yields each click when it is due.
 
     count, seconds: the end, whichever comes first; rate: clicks per second, without one as fast as they are taken.
     """
-
-    clicks: Iterator[Click]
-    count: int | None = None
-    seconds: float | None = None
-    rate: float | None = None
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], object] = time.sleep
-
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
-        self._started_at: float | None = None
-        self._dealt = 0
-        self._is_stopped = False
-
-    def stop(self) -> None:
-        """Ends it: no further click is dealt."""
-        self._is_stopped = True
-
-    def next_click(self) -> Click | None:
-        """Waits until the next click is due; None at the end."""
-        with self._lock:
-            now = self.clock()
-            if self._started_at is None:
-                self._started_at = now
-            due = self._started_at + self._dealt / self.rate if self.rate else now
-            if self._is_stopped or (self.count is not None and self._dealt >= self.count):
-                return None
-            if self.seconds is not None and max(due, now) >= self._started_at + self.seconds:
-                return None
-            self._dealt += 1
-            click = next(self.clicks)
+    started_at = time.monotonic()
+    for number, click in enumerate(islice(clicks, count)):
+        now = time.monotonic()
+        due = started_at + number / rate if rate else now
+        if seconds is not None and max(due, now) >= started_at + seconds:
+            return
         if due > now:
-            self.sleep(due - now)
-        return click
+            time.sleep(due - now)
+        yield click
+
+
+Door = HttpDoor | KafkaDoor
 
 
 @dataclass
@@ -162,49 +126,38 @@ class Tally:
 
 
 def send_all(
-    schedule: Schedule, door: Door, *, threads: int, progress: Callable[[int], object] = lambda _: None
+    clicks: Generator[Click], door: Door, *, threads: int, progress: Callable[[int], object] = lambda _: None
 ) -> Tally:
-    """Sends every click of the schedule and waits for its delivery; an interrupt (Ctrl-C) ends it early.
+    """Sends every click and waits for its delivery; an interrupt (Ctrl-C) ends it early.
 
-    progress: called now and then with how many more were sent. Raises Unreachable.
+    progress: called with how many more were sent. Raises Unreachable.
     """
     tally = Tally()
     lock = threading.Lock()
 
     def work() -> None:
-        while (click := schedule.next_click()) is not None:
+        while True:
+            with lock:  # also while the next click is not due yet: then none is
+                click = next(clicks, None)
+            if click is None:
+                return
             reason = door.send(click)
             with lock:
                 if reason is None:
                     tally.accepted += 1
                 else:
                     tally.refused[reason] += 1
+                progress(1)
 
     started_at = time.monotonic()
-    shown = 0
     with ThreadPoolExecutor(threads) as pool:
         workers = [pool.submit(work) for _ in range(threads)]
-        pending = set(workers)
-        try:
-            while pending:
-                done, pending = wait(workers, timeout=_LOOK_SECONDS, return_when=FIRST_EXCEPTION)
-                if any(worker.exception() for worker in done):
-                    schedule.stop()
-                sent = tally.sent
-                progress(sent - shown)
-                shown = sent
-        except KeyboardInterrupt:
-            schedule.stop()
+        with suppress(KeyboardInterrupt):
+            wait(workers, return_when=FIRST_EXCEPTION)
+        with lock:
+            clicks.close()
     for worker in workers:
         worker.result()  # raises what ended it
     tally.undelivered = door.finish()
     tally.seconds = time.monotonic() - started_at
     return tally
-
-
-def _reason(body: bytes) -> str:
-    try:
-        answer = json.loads(body)
-        return str(answer.get("errors") or answer.get("detail") or "")
-    except (ValueError, AttributeError):
-        return ""

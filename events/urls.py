@@ -3,9 +3,8 @@
 from django.urls import path, re_path
 
 from events.api import EventsView, NotFoundView, SchemaView, SelectView
-from events.api_page import api_page
 from events.health import healthz, metrics, readyz
-from events.page import page
+from events.page import api_page, page
 
 app_name = "events"
 

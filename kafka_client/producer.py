@@ -117,13 +117,13 @@ class EventProducer:
         # Weak references, so that the client and this object form no cycle. In a cycle, the garbage collector would
         # destroy the closed client at some later time, perhaps in a forked child, where that hangs.
         note_error, note_statistics = WeakMethod(self._note_error), WeakMethod(self._note_statistics)
-        report = WeakMethod(self._report_plain)
+        report = WeakMethod(self._report)
         self._producer = Producer(
             {
                 **options,
                 "error_cb": lambda error: (note := note_error()) and note(error),
                 "stats_cb": lambda text: (note := note_statistics()) and note(text),
-                "on_delivery": lambda error, message: (note := report()) and note(error, message),
+                "on_delivery": lambda error, message: (note := report()) and note(None, error, message),
             },
             logger=client_logger("events.librdkafka"),
         )
@@ -365,9 +365,6 @@ class EventProducer:
         # Not the records in flight: Kafka may have them. They come back to the queue when their connection ends.
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)
 
-    def _report_plain(self, error: KafkaError | None, message: Message) -> None:
-        self._report(None, error, message)
-
     def _report(self, headers: Headers | None, error: KafkaError | None, message: Message) -> None:
         if error is None:
             return
@@ -376,17 +373,14 @@ class EventProducer:
         if self._keep is not None and error.code() not in HOPELESS and self._keep(message.topic(), value, headers):
             self._kept += 1
             return
-        self._note_failure(error, message)
+        self._failed += 1
+        text = value.decode(errors="backslashreplace")
+        logger.error("event not delivered to %s: %s: %r", message.topic(), error.str(), text)
 
     def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:
         # The caller handles a failure, so it is neither counted as one nor logged here.
         self._returned += error is not None
         on_delivery(error, message)
-
-    def _note_failure(self, error: KafkaError, message: Message) -> None:
-        self._failed += 1
-        value = (message.value() or b"").decode(errors="backslashreplace")
-        logger.error("event not delivered to %s: %s: %r", message.topic(), error.str(), value)
 
 
 def check_options(config: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'event',
-                'verbose_name_plural': 'events',
+                'verbose_name_plural': 'event statistics and console',
                 'managed': False,
                 'default_permissions': ('view',),
             },

@@ -1,5 +1,6 @@
 """The spool of one process: appends records to segments, and forces the segments to the disk."""
 
+import errno
 import logging
 import os
 import sys
@@ -137,13 +138,11 @@ class Spool:
 
     def _append_to(self, segment: "_Segment", data: bytes) -> None:
         try:
-            written = os.write(segment.fd, data)
+            if (written := os.write(segment.fd, data)) < len(data):
+                raise OSError(errno.ENOSPC, "the disk is full")
         except OSError as error:
             self._undo(segment)
             raise SpoolFull(f"the spool can't be written: {error.strerror}") from error
-        if written < len(data):
-            self._undo(segment)
-            raise SpoolFull("the spool can't be written: the disk is full")
         segment.written += written
         self.used += written
         if self._is_full:
@@ -158,9 +157,7 @@ class Spool:
         try:
             os.ftruncate(segment.fd, segment.written)
         except OSError:
-            logger.exception(
-                "half a record could not be removed from segment %d: a new segment is begun", segment.number
-            )
+            logger.exception("half a record could not be removed from segment %d: a new one is begun", segment.number)
             segment.end()
 
     def _begin_segment(self, *, after: "_Segment") -> None:

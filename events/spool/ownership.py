@@ -7,6 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from events.spool.reader import DAMAGED, SpoolReader
@@ -64,13 +65,10 @@ def release(folder: Path, lock_fd: int) -> None:
 
 
 def _may_be_orphan(folder: Path) -> bool:
-    if not folder.is_dir():
-        return False
-    try:
-        modified_at = folder.stat().st_mtime
-    except FileNotFoundError:
-        return False
-    return not folder.name.startswith(_NEW) or time.time() - modified_at >= _BEING_MADE_SECONDS
+    with suppress(FileNotFoundError):
+        is_being_made = folder.name.startswith(_NEW) and time.time() - folder.stat().st_mtime < _BEING_MADE_SECONDS
+        return folder.is_dir() and not is_being_made
+    return False
 
 
 def _lock(folder: Path) -> int | None:
@@ -86,7 +84,8 @@ def _lock(folder: Path) -> int | None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # No link is left when the owner has removed the folder after this process opened the lock.
         if os.fstat(fd).st_nlink:
-            _check_readable(folder)
+            for path in folder.iterdir():
+                path.open("rb").close()
             return fd
     except BlockingIOError:
         pass
@@ -95,9 +94,3 @@ def _lock(folder: Path) -> int | None:
         raise
     os.close(fd)
     return None
-
-
-def _check_readable(folder: Path) -> None:
-    for path in folder.iterdir():
-        with path.open("rb"):
-            pass

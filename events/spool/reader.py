@@ -38,7 +38,7 @@ class SpoolReader:
         """The next records, at most `max_records` and about `max_bytes`; none when there are no more."""
         while True:
             number, start = self._position
-            last, last_end = self._end() if self._end is not None else (self._last_segment(), None)
+            last, last_end = self._end() if self._end else (max(segment_numbers(self.folder), default=0), None)
             if last == 0 or number > last:
                 return []
             if number == 0:
@@ -94,9 +94,6 @@ class SpoolReader:
     def is_done(self) -> bool:
         """Whether there is nothing more to read."""
         return not self.read(1, _READ_BYTES)
-
-    def _last_segment(self) -> int:
-        return max(segment_numbers(self.folder), default=0)
 
     def _keep_damaged(self, number: int, start: int) -> None:
         """Copies a segment to the folder DAMAGED, for people to look at: its bytes from `start` on are passed over."""

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from events import feeder as feeder_module
-from events.delivery import Delivery, Mode, to_payload
+from events.batch import to_payload
+from events.delivery import Delivery, Mode
 from events.feeder import Feeder
 from events.spool.log import Spool
 from events.spool.reader import DAMAGED, SpoolReader

@@ -21,7 +21,7 @@ RECEIVED_AT = datetime(2026, 11, 20, 10, 15, 30, 123_000, tzinfo=UTC)
 def collector(delivery: FakeDelivery, mode: Mode = Mode.ACCEPTED) -> Collector:
     return Collector(
         kinds={"select-color": Kind("select-color", SelectColor, "t"), "page-view": Kind("page-view", PageView, "v")},
-        delivery=delivery,
+        take=delivery.take,
         mode=mode,
         limits=Limits(65_536, 2**20, 1000, 32_768),
         honours_privacy_signals=False,

@@ -22,8 +22,8 @@ def kafka() -> FakeProducer:
 @pytest.fixture
 def delivery(kafka: FakeProducer, tmp_path: Path) -> Iterator[Delivery]:
     spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=4096, fsync="never")
-    asides = SimpleNamespace(aside_topics=frozenset(), full_topics=frozenset())
-    yield Delivery(kafka, lambda: kafka, spool, asides, acknowledge_seconds=0.3)  # type: ignore[arg-type, return-value]
+    feeder = SimpleNamespace(asides={}, full_topics=frozenset())
+    yield Delivery(kafka, lambda: kafka, spool, feeder, acknowledge_seconds=0.3)  # type: ignore[arg-type, return-value]
     spool.close()
 
 

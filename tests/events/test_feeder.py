@@ -7,7 +7,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from events import feeder as feeder_module
-from events.delivery import to_payload
+from events.batch import to_payload
 from events.feeder import Feeder
 from events.spool.log import Spool
 from tests.events.fakes import FakeProducer

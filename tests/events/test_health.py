@@ -1,22 +1,22 @@
 """What probes are told."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.test import Client
 
 from events import conf
-from events.process_delivery import State
+from kafka_client.producer import DeliveryCounts
 from tests.events.fakes import FakeDelivery
 
-FINE = {
+FINE: dict[str, Any] = {
     "is_closed": False,
     "is_draining": False,
     "is_kafka_away": False,
-    "waiting": 3,
-    "aside": 0,
-    "spool_bytes": 0,
-    "spool_max_bytes": 100,
+    "counts": lambda: DeliveryCounts(delivered=0, failed=0, refused=0, waiting=3),
+    "feeder": SimpleNamespace(aside=0),
+    "spool": SimpleNamespace(used=0, max_bytes=100),
 }
 
 
@@ -31,9 +31,9 @@ def test_a_process_that_answers_is_alive() -> None:
         ("accepted", {}, []),
         ("accepted", {"is_kafka_away": True}, []),
         ("acknowledged", {"is_kafka_away": True}, ["Kafka is away"]),
-        ("spooled", {"spool_bytes": 90}, []),
-        ("spooled", {"aside": 7}, []),
-        ("spooled", {"spool_bytes": 91}, ["the spool is nearly full"]),
+        ("spooled", {"spool": SimpleNamespace(used=90, max_bytes=100)}, []),
+        ("spooled", {"feeder": SimpleNamespace(aside=7)}, []),
+        ("spooled", {"spool": SimpleNamespace(used=91, max_bytes=100)}, ["the spool is nearly full"]),
         ("accepted", {"is_closed": True}, ["the process ends"]),
         ("accepted", {"is_draining": True}, ["draining"]),
     ],
@@ -42,7 +42,8 @@ def test_it_is_ready_while_it_can_take_events(
     delivery: FakeDelivery, settings: Any, mode: str, state: dict[str, Any], reasons: list[str]
 ) -> None:
     settings.EVENTS = {**settings.EVENTS, "mode": mode}
-    delivery.state = lambda: State(**{**FINE, **state})  # type: ignore[attr-defined]
+    for name, value in {**FINE, **state}.items():
+        setattr(delivery, name, value)
     response = Client().get("/readyz")
     assert response.status_code == (503 if reasons else 200)
     assert response.json() == {
@@ -50,8 +51,8 @@ def test_it_is_ready_while_it_can_take_events(
         "reasons": reasons,
         "kafka": "away" if state.get("is_kafka_away") else "there",
         "queue": 3,
-        "aside": state.get("aside", 0),
-        "spool": {"bytes": state.get("spool_bytes", 0), "max_bytes": 100},
+        "aside": state.get("feeder", FINE["feeder"]).aside,
+        "spool": {"bytes": state.get("spool", FINE["spool"]).used, "max_bytes": 100},
     }
 
 

@@ -17,8 +17,9 @@ from confluent_kafka import KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
 from events import conf, metrics, process_collector, process_delivery
+from events.batch import from_payload
 from events.checks import check_events_settings
-from events.delivery import Mode, from_payload
+from events.delivery import Mode
 from events.spool.ownership import orphans
 from events.spool.reader import SpoolReader
 from kafka_client.producer import (
@@ -456,11 +457,11 @@ def test_an_error_does_not_end_what_is_told_each_second(
     monkeypatch.setattr(process_delivery, "_PUBLISH_SECONDS", 0.01)
     delivery = process_collector.process_delivery()
 
-    def fails(*_: object) -> bool:
+    def fails(*_: object) -> None:
         raise PermissionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(process_delivery, "is_draining", fails)
+        patch.setattr(delivery.counters, "set", fails)
         wait_until(lambda: any("/metrics" in message for message in caplog.messages))
     delivery.counters.set((metrics.SPOOL_MAX_BYTES,), 0)
     wait_until(lambda: delivery.counters.values()[(metrics.SPOOL_MAX_BYTES,)] > 0)

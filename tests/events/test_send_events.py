@@ -3,10 +3,11 @@
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from devstack.ports import choose_free
 from events import sending
-from events.sending import KafkaDoor, Schedule, send_all
+from events.sending import KafkaDoor, paced, send_all
 from events.synthetic import USER_AGENTS, Click, clicks
 from tests.events.fakes import FakeDelivery
 
@@ -84,6 +85,11 @@ def test_sends_each_click_over_connections_that_are_kept(site: Site) -> None:
     assert user_agent in USER_AGENTS
 
 
+def test_a_click_that_kafka_has_acknowledged_is_accepted(site: Site) -> None:
+    site.status = 201
+    assert "5 accepted, 0 refused" in run(url=site.url, count=5)
+
+
 def test_fails_when_a_click_was_refused_and_says_why(site: Site) -> None:
     site.status = 503
     with pytest.raises(CommandError, match="5 events were refused, 5 of them: HTTP 503 the queue to Kafka is full"):
@@ -136,41 +142,30 @@ def test_wrong_arguments_are_explained(options: dict[str, Any], text: str) -> No
         run(**options)
 
 
-# --- The schedule
+# --- The pace
 
 
-class Clock:
-    """Time that passes only in sleep."""
+@pytest.fixture
+def deal(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[float]]:
+    """When each click was due, from the start; time passes only in sleep."""
+    now = [100.0]
 
-    def __init__(self) -> None:
-        self.now = 100.0
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
 
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-def deal(**options: Any) -> list[float]:
-    """When each click was due, from the start."""
-    clock = Clock()
-    schedule = Schedule(itertools.repeat(CLICK), clock=clock, sleep=clock.sleep, **options)
-    times = []
-    while schedule.next_click() is not None:
-        times.append(round(clock.now - 100.0, 6))
-    return times
+    monkeypatch.setattr(sending, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    return lambda **options: [round(now[0] - 100.0, 6) for _ in paced(itertools.repeat(CLICK), **options)]
 
 
-def test_ends_after_a_count() -> None:
+def test_ends_after_a_count(deal: Callable[..., list[float]]) -> None:
     assert len(deal(count=7)) == 7
 
 
-def test_keeps_the_rate() -> None:
+def test_keeps_the_rate(deal: Callable[..., list[float]]) -> None:
     assert deal(count=5, rate=4) == [0, 0.25, 0.5, 0.75, 1.0]
 
 
-def test_ends_after_the_seconds() -> None:
+def test_ends_after_the_seconds(deal: Callable[..., list[float]]) -> None:
     assert deal(seconds=1.0, rate=4) == [0, 0.25, 0.5, 0.75]
 
 
@@ -195,14 +190,14 @@ def test_several_threads_send_each_click_once() -> None:
     door = Collects()
     numbered = (Click("red", str(number), "agent") for number in itertools.count())
     shown: list[int] = []
-    tally = send_all(Schedule(numbered, count=5000), door, threads=4, progress=shown.append)
+    tally = send_all(paced(numbered, count=5000), door, threads=4, progress=shown.append)
     assert tally.accepted == tally.sent == sum(shown) == 5000
     assert {click.user for click in door.clicks} == {str(number) for number in range(5000)}
 
 
 def test_an_unexpected_error_ends_the_run() -> None:
     with pytest.raises(RuntimeError, match="broken"):
-        send_all(Schedule(itertools.repeat(CLICK)), Collects(RuntimeError("broken")), threads=4)
+        send_all(paced(itertools.repeat(CLICK)), Collects(RuntimeError("broken")), threads=4)
 
 
 # --- The clicks

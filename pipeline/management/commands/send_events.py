@@ -9,7 +9,7 @@ from django.urls import reverse
 from tqdm import tqdm
 
 from events.conf import events_settings
-from events.sending import Door, HttpDoor, KafkaDoor, Schedule, Unreachable, send_all
+from events.sending import Door, HttpDoor, KafkaDoor, Unreachable, paced, send_all
 from events.synthetic import clicks
 
 DEFAULT_COUNT = 100
@@ -40,17 +40,13 @@ class Command(BaseCommand):
         count, seconds = options["count"], options["seconds"]
         if count is None and seconds is None:
             count = DEFAULT_COUNT
-        schedule = Schedule(
-            clicks(colors=events_settings().colors, users=options["users"], seed=options["seed"]),
-            count=count,
-            seconds=seconds,
-            rate=options["rate"],
-        )
+        made_up = clicks(colors=events_settings().colors, users=options["users"], seed=options["seed"])
+        due = paced(made_up, count=count, seconds=seconds, rate=options["rate"])
         threads = options["threads"] if options["to"] == "http" else 1
         # disable=None: no bar where nobody watches it.
         with tqdm(total=count, unit=" events", file=sys.stderr, disable=None) as bar:
             try:
-                tally = send_all(schedule, _door(options), threads=threads, progress=bar.update)
+                tally = send_all(due, _door(options), threads=threads, progress=bar.update)
             except Unreachable as error:
                 raise CommandError(str(error)) from error
         refused = tally.refused.total()
