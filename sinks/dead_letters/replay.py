@@ -5,6 +5,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any, Literal
 
+import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from events.schema import Check
@@ -124,7 +125,7 @@ def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: 
     in_order = sorted(letters, key=lambda letter: letter.origin)
     for partition, of_partition in groupby(in_order, key=lambda letter: letter.origin[0]):
         records = [letter.record for letter in of_partition]
-        columns = Columns(*zip(*records, strict=True))
+        columns = Columns(*zip(*map(msgspec.structs.astuple, records), strict=True))  # both have the same five fields
         batch = Batch(partition, records[0].offset, records[0].timestamp, opened_at=0.0)
         batch.add(columns, check.refusals(columns.values, columns.lines))
         opened = retry.run(writer.open(partition, batch.first_offset))
