@@ -141,30 +141,25 @@ class Bulk:
 
     def _answers(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
         """Status and reason of each item that is not simply stored."""
-        if len(items) > 1 and sum(len(item.body) for item in items) > self.caution.most_bytes:
-            yield from self._answers_of_halves(items)
-            return
-        try:
-            answer = self._request(b"".join(item.body for item in items), _OUTCOMES)
-        except _TooLarge as error:
-            if len(items) == 1:
-                yield items[0], TOO_LARGE, str(error)
-            else:
-                # Either one document is too large, or all are together. Halves find out which.
-                yield from self._answers_of_halves(items)
-        else:
-            if not answer["errors"]:
-                return
+        answer = None
+        if len(items) == 1 or sum(len(item.body) for item in items) <= self.caution.most_bytes:
+            try:
+                answer = self._request(b"".join(item.body for item in items), _OUTCOMES)
+            except _TooLarge as error:
+                if len(items) == 1:
+                    yield items[0], TOO_LARGE, str(error)
+                    return
+        if answer is None:
+            # Either one document is too large, or all are together. Halves find out which.
+            middle = len(items) // 2
+            yield from self._answers(items[:middle])
+            yield from self._answers(items[middle:])
+        elif answer["errors"]:
             for item, outcome in zip(items, answer["items"], strict=True):
                 (result,) = outcome.values()
                 yield item, result["status"], reason_of(result.get("error"))
                 if result["status"] >= 300:
                     self.caution.note_errors()
-
-    def _answers_of_halves(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
-        middle = len(items) // 2
-        yield from self._answers(items[:middle])
-        yield from self._answers(items[middle:])
 
     def _request(self, body: Any, filter_path: str) -> Any:
         """The answer, with the fields of `filter_path`. Raises _TooLarge, Retriable, Fatal.

@@ -215,16 +215,14 @@ class Pump:
         """Waits until everything is stored, at most for so many seconds."""
         self._queue.wait(seconds)
 
-    def collect(self) -> list[Batch]:
-        """The batches that are stored since the last call. Raises what storing raised."""
-        batches = self._queue.collect()
-        for batch in batches:
+    def collect(self) -> None:
+        """Notes the batches that are stored since the last call. Raises what storing raised."""
+        for batch in self._queue.collect():
             self.memory.used -= batch.memory
             self.stored = batch.next_offset
             if batch.count:
                 self.status.stored(batch)
             logger.debug("%s: stored %s (%d records)", self.storing.name, batch, batch.count)
-        return batches
 
     def give_up(self) -> int:
         """Drops what is not stored; returns how many records that are, which are read again by the next owner."""

@@ -83,18 +83,12 @@ class StoreQueue:
         """Whether everything in it is stored."""
         return not self._unfinished
 
-    def _next_group(self) -> list[Batch]:
-        group: list[Batch] = []
-        size = 0
-        while self._waiting and len(group) < self.group and size < _GROUP_BYTES:
-            group.append(self._waiting.popleft())
-            size += group[-1].size
-        return group
-
     def _work(self) -> None:
         """Stores one group, or rests when there is none and nothing is being stored."""
+        group: list[Batch] = []
         with self._changed:
-            group = self._next_group()
+            while self._waiting and len(group) < self.group and sum(batch.size for batch in group) < _GROUP_BYTES:
+                group.append(self._waiting.popleft())
             has_failed = self._error is not None
             self._is_resting = not group and not has_failed and self._working == 1
             leaves = self._is_leaving and self._is_resting

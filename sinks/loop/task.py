@@ -102,7 +102,7 @@ class SinkTask(Storing):
         self._patience = _PATIENCE_SECONDS
         self._patience_counted_at = self.clock()
         self._missing_topics: set[str] = set()
-        self._batches = self._rejected = 0
+        self._rejected = 0
         self._told = (self.clock(), 0)
         self._looked_at = self.clock()
         self._rested = self.clock()
@@ -375,15 +375,12 @@ class SinkTask(Storing):
     def _collect(self) -> None:
         for pump in list(self._pumps.values()):
             try:
-                self._collect_stored(pump)
+                pump.collect()
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
                 pump.status.fenced()
                 self._take_over_again(pump)
         self._commit_async()
-
-    def _collect_stored(self, pump: Pump) -> None:
-        self._batches += len(pump.collect())  # raises what storing raised
 
     def _drain(self, leaving: Iterable[Pump]) -> None:
         """Stores and commits what was read of these partitions, as far as the deadline allows."""
@@ -396,8 +393,8 @@ class SinkTask(Storing):
         for pump in leaving:
             pump.wait(max(0.0, deadline - self.clock()))
             try:
-                self._collect_stored(pump)
-                self._collect_stored(pump)  # an error comes after what was stored before it
+                pump.collect()
+                pump.collect()  # an error comes after what was stored before it
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
                 pump.status.fenced()
@@ -537,7 +534,7 @@ class SinkTask(Storing):
         rate = (records - told_records) / (now - told_at)
         rejected = self._rejected + sum(pump.rejected for pump in self._pumps.values())
         positions = ", ".join(self._position(pump) for pump in self._pumps.values())
-        logger.info(text, self.name, records, self._batches, rate, rejected, positions)
+        logger.info(text, self.name, records, self.status.batches, rate, rejected, positions)
 
     def _position(self, pump: Pump) -> str:
         stored = pump.stored or 0

@@ -159,14 +159,14 @@ class PartitionStatus(_WorstState):
 class TaskStatus(_WorstState):
     """The state of a task and of its partitions.
 
-    records, last_writes: how many records the task has stored, and when last, of each partition that it has owned.
+    records, batches: how many the task has stored; last_writes: when last, of each partition that it has owned.
     """
 
     def __init__(self, name: str, metrics: SinkMetrics, wall_clock: Callable[[], float] = time.time) -> None:
         super().__init__("running", wall_clock)
         self.name = name
         self.metrics = metrics
-        self.records = 0
+        self.records = self.batches = 0
         self.last_writes: dict[Partition, datetime] = {}
         self._errors: deque[RecentError] = deque(maxlen=_KEPT_ERRORS)
         self._has_failed = False
@@ -204,6 +204,7 @@ class TaskStatus(_WorstState):
     def add_batch(self, batch: Batch) -> None:
         """Counts a batch that is stored."""
         self.records += batch.count
+        self.batches += 1
         self.last_writes[batch.partition] = datetime.fromtimestamp(self.wall_clock(), UTC)
 
     def report(self) -> TaskReport:
