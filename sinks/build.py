@@ -16,7 +16,6 @@ from kafka_client.producer import EventProducer, check_options
 from sinks.config import SinkConfig
 from sinks.control import Control
 from sinks.dead_letters.producing import PRODUCER_OPTIONS, DeadLetters
-from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.pump import TaskSettings
 from sinks.loop.retry import Backoff
@@ -64,7 +63,8 @@ def build_sink(sink: SinkConfig) -> Sink:
         in_flight=options.in_flight,
         drain_seconds=options.drain_seconds,
         backoff=Backoff(maximum=options.retry_seconds),
-        letter_bound=LetterBound(options.dead_letters_per_minute, options.dead_letter_share),
+        letters_per_minute=options.dead_letters_per_minute,
+        letter_share=options.dead_letter_share,
         is_static_member="group.instance.id" in consumer_config(sink, cluster),
     )
     tasks = []

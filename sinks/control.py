@@ -16,14 +16,6 @@ class Restart:
     offset: int
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a wish; error: why it was refused, empty when reading went back."""
-
-    number: int
-    error: str = ""
-
-
 class Control:
     """One thread fetches the wishes; it hands them to the tasks by this object, and gets back what became of them."""
 
@@ -33,7 +25,7 @@ class Control:
         self._paused: frozenset[Partition] = frozenset()
         self._asked: dict[Partition, Restart] = {}
         self._taken: set[int] = set()
-        self._outcomes: list[Outcome] = []
+        self._outcomes: dict[int, str] = {}
 
     def want_paused(self, partitions: Iterable[Partition], *, everything: bool) -> None:
         """From now on these partitions are to be paused, or all, and no others."""
@@ -59,18 +51,18 @@ class Control:
                 self._taken.add(wish.number)
             return wish
 
-    def done(self, outcome: Outcome) -> None:
-        """What became of a wish that was taken."""
+    def done(self, number: int, error: str) -> None:
+        """A wish that was taken was refused for `error`, or fulfilled when that is empty."""
         with self._lock:
-            self._outcomes.append(outcome)
+            self._outcomes[number] = error
 
-    def outcomes(self) -> list[Outcome]:
-        """What became of wishes, until `forget` removes it."""
+    def outcomes(self) -> dict[int, str]:
+        """The errors of the wishes that were taken, by their numbers, until `forget` removes them."""
         with self._lock:
-            return list(self._outcomes)
+            return dict(self._outcomes)
 
-    def forget(self, outcomes: Iterable[Outcome]) -> None:
-        """These outcomes are written down."""
-        written = set(outcomes)
+    def forget(self, numbers: Iterable[int]) -> None:
+        """What became of these wishes is written down."""
         with self._lock:
-            self._outcomes = [outcome for outcome in self._outcomes if outcome not in written]
+            for number in numbers:
+                self._outcomes.pop(number, None)

@@ -67,7 +67,8 @@ class LetterLog:
         self.unreadable: list[Place] = []
         for place, _, headers in self._own():
             try:
-                (partition, offset), done = _origin(headers), _letter_done(headers)
+                partition, offset = _origin(headers)
+                done = _number(headers, LETTER) if REPLAYED in headers else None  # the letter that a note is about
             except ValueError:
                 self.unreadable.append(place)
                 continue
@@ -96,7 +97,7 @@ class LetterLog:
 
     def _own(self) -> Iterator[tuple[Place, Record, dict[str, bytes]]]:
         for partition, record in self._read():
-            headers = dict(record.headers or ())
+            headers = {name: value or b"" for name, value in record.headers or ()}  # Kafka's may have no value
             if headers.get("dlq.sink") == self._sink:  # several sinks may share the topic
                 yield (partition, record.offset), record, headers
 
@@ -132,7 +133,7 @@ def example_of(reason: str) -> str:
 
 def _origin(headers: dict[str, bytes]) -> Place:
     """The place that a letter or note is about. Raises ValueError when it is neither."""
-    topic = _bytes(headers, "dlq.topic").decode()
+    topic = headers.get("dlq.topic", b"").decode()
     partition, offset = _number(headers, "dlq.partition"), _number(headers, "dlq.offset")
     if not TOPIC.fullmatch(topic) or partition < 0 or offset < 0:
         raise ValueError("no place of a record")
@@ -141,28 +142,15 @@ def _origin(headers: dict[str, bytes]) -> Place:
     return Partition(topic, partition), offset
 
 
-def _letter_done(headers: dict[str, bytes]) -> int | None:
-    """The offset of the letter that a note stands for; None for what is no note. Raises ValueError."""
-    return _number(headers, LETTER) if REPLAYED in headers else None
-
-
 def _number(headers: dict[str, bytes], name: str) -> int:
-    value = _bytes(headers, name)
+    value = headers.get(name, b"")
     if not _NUMBER.fullmatch(value):
         raise ValueError(f"{name} is {value!r}")
     return int(value)
 
 
-def _bytes(headers: dict[str, bytes], name: str) -> bytes:
-    return headers.get(name) or b""  # Kafka's headers may be there without a value
-
-
 def _letter(origin: Place, places: tuple[Place, ...], record: Record, headers: dict[str, bytes]) -> StoredLetter:
     own = [header for header in record.headers or () if not header[0].startswith(ORIGIN)]
-    return StoredLetter(
-        origin=origin,
-        places=places,
-        reason=_bytes(headers, "dlq.reason").decode(errors="replace"),
-        record=Record(origin[1], record.value, _number(headers, "dlq.timestamp"), record.key, own or None),
-        is_whole="dlq.size" not in headers,
-    )
+    original = Record(origin[1], record.value, _number(headers, "dlq.timestamp"), record.key, own or None)
+    reason = headers.get("dlq.reason", b"").decode(errors="replace")
+    return StoredLetter(origin, places, reason, original, is_whole="dlq.size" not in headers)

@@ -4,10 +4,12 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
-from kafka_client.producer import DeliveryReport, EventProducer, KafkaUnavailable
+from kafka_client.producer import EventProducer, KafkaUnavailable
 from sinks.errors import Pending, Retriable
 from sinks.records import Partition, Record, Rejected
 
@@ -30,6 +32,7 @@ ORIGIN = "dlq."
 """The prefix of the headers that say where a dead letter came from."""
 
 
+@dataclass(frozen=True)
 class DeadLetters:
     """Produces rejected records to the dead-letter topic of their topic.
 
@@ -39,10 +42,9 @@ class DeadLetters:
     a record that the dead-letter topic refuses for its size only these are kept, with dlq.size in bytes.
     """
 
-    def __init__(self, producer: EventProducer, *, sink: str, topic_of: Callable[[str], str]) -> None:
-        self._producer = producer
-        self._sink = sink
-        self._topic_of = topic_of
+    producer: EventProducer
+    sink: str
+    topic_of: Callable[[str], str]
 
     def round(self, partition: Partition, rejected: Sequence[Rejected]) -> Callable[[], None]:
         """A step that delivers dead letters together; see sinks.loop.writer.Letters."""
@@ -53,8 +55,8 @@ class DeadLetters:
             last = rejected[-1].record.offset
             text = "%s: %d records of offsets %d to %d are dead letters, the first for: %r"
             logger.warning(text, partition, len(rejected), record.offset, last, reason)
-        letters = [Letter(self._sink, partition, record, reason) for record, reason, _ in rejected]
-        return Round(self._producer, self._topic_of(partition.topic), letters).deliver
+        letters = [Letter(self.sink, partition, record, reason) for record, reason, _ in rejected]
+        return Round(self.producer, self.topic_of(partition.topic), letters).deliver
 
 
 class Letter:
@@ -120,8 +122,9 @@ class Round:
             if letter.is_sent:
                 continue
             try:
+                told = partial(self._note_answer, letter)
                 self._producer.produce(
-                    self._topic, letter.value, key=letter.key, headers=letter.headers, on_delivery=self._report(letter)
+                    self._topic, letter.value, key=letter.key, headers=letter.headers, on_delivery=told
                 )
             except KafkaUnavailable as error:
                 self._error = str(error)
@@ -133,16 +136,13 @@ class Round:
                 return
             letter.is_sent = True
 
-    def _report(self, letter: Letter) -> DeliveryReport:
-        def report(error: KafkaError | None, _: Message) -> None:
-            with self._changed:
-                if error is None:
-                    self._missing.remove(letter)
-                else:
-                    self._error = error.str()
-                    letter.is_sent = False
-                    if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
-                        letter.shrink()
-                self._changed.notify_all()
-
-        return report
+    def _note_answer(self, letter: Letter, error: KafkaError | None, _: Message) -> None:
+        with self._changed:
+            if error is None:
+                self._missing.remove(letter)
+            else:
+                self._error = error.str()
+                letter.is_sent = False
+                if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
+                    letter.shrink()
+            self._changed.notify_all()

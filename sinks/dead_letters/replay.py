@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from confluent_kafka import KafkaException, Producer
 
 from events.schema import Check
@@ -38,19 +39,13 @@ class Replayer:
         """Before letters are read: from now on no other replay can do one of them. Raises Retriable."""
         self._do(lambda: self._producer.init_transactions(_SECONDS))
 
-    def to_topic(self, letters: Iterable[StoredLetter]) -> None:
-        """Produces the records to the topics that they came from, all or none of them. Raises Retriable."""
-        self._transact(letters, to="topic")
+    def replay(self, letters: Iterable[StoredLetter], *, to: Literal["topic", "sink", "nowhere"]) -> None:
+        """Notes that letters were dealt with, all or none of them. Raises Retriable.
 
-    def note_stored(self, letters: Iterable[StoredLetter]) -> None:
-        """Notes that the records are in the store. Raises Retriable."""
-        self._transact(letters, to="sink")
+        to: "topic" also produces their records to the topics that they came from; "sink": the records are in the store
+        by now; "nowhere": nobody wants them any more, and their bytes stay until Kafka deletes them.
+        """
 
-    def discard(self, letters: Iterable[StoredLetter]) -> None:
-        """Notes that nobody wants the records any more; their bytes stay until Kafka deletes them. Raises Retriable."""
-        self._transact(letters, to="nowhere")
-
-    def _transact(self, letters: Iterable[StoredLetter], *, to: str) -> None:
         def transact() -> None:
             self._producer.begin_transaction()
             for letter in letters:
@@ -95,8 +90,8 @@ class NewestOfKeys:
     """Which records are the newest of their keys, judged by what Kafka has.
 
     A store that keeps the newest record of each key forgets in time which keys were deleted, so an older record would
-    bring one back. A record that Kafka no longer has is not taken for the newest of its
-    key: a newer one may have existed, and be gone, too.
+    bring one back. A record that Kafka no longer has is not taken for the newest of its key: a newer one may have
+    existed, and be gone, too.
     """
 
     def __init__(self, letters: Iterable[StoredLetter], reader: LogReader) -> None:
@@ -127,19 +122,10 @@ def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: 
     The writer must be one to which a repeat does no harm. Raises Fatal.
     """
     refused: dict[Place, str] = {}
-
-    def partition_of(letter: StoredLetter) -> Partition:
-        return letter.origin[0]
-
-    for partition, of_partition in groupby(sorted(letters, key=lambda letter: letter.origin), key=partition_of):
+    in_order = sorted(letters, key=lambda letter: letter.origin)
+    for partition, of_partition in groupby(in_order, key=lambda letter: letter.origin[0]):
         records = [letter.record for letter in of_partition]
-        columns = Columns(
-            [record.offset for record in records],
-            [record.value for record in records],
-            [record.timestamp for record in records],
-            [record.key for record in records],
-            [record.headers for record in records],
-        )
+        columns = Columns(*zip(*map(msgspec.structs.astuple, records), strict=True))  # both have the same five fields
         batch = Batch(partition, records[0].offset, records[0].timestamp, opened_at=0.0)
         batch.add(columns, check.refusals(columns.values, columns.lines))
         opened = retry.run(writer.open(partition, batch.first_offset))

@@ -108,15 +108,10 @@ class Actions:
     def _id(self, partition: Partition, record: Record) -> str:
         own = self._identify(record) if self._identify is not None else None
         if own is None:
-            return document_id(partition, record.offset)
+            return f"{partition.topic}-{partition.number}-{record.offset}"
         if len(own.encode()) > MAX_ID_BYTES:
             raise InvalidRecord(f"its id has more than {MAX_ID_BYTES} bytes")
         return own
-
-
-def document_id(partition: Partition, offset: int) -> str:
-    """What identifies a record's document: its place in Kafka."""
-    return f"{partition.topic}-{partition.number}-{offset}"
 
 
 def _identify(id: str) -> Identify | None:

@@ -1,6 +1,7 @@
 """Bulk requests: records on their way into the index, until each is stored or refused."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -42,6 +43,7 @@ def piece(items: list[Item]) -> Chunk:
     return Chunk(len(items), b"".join(item.body for item in items), lambda: items)
 
 
+@dataclass(eq=False)
 class Caution:
     """What a partition's requests do differently for a while after one of them had trouble.
 
@@ -50,10 +52,9 @@ class Caution:
     most_bytes: the largest body that is tried. A proxy in between may take much less than Elasticsearch.
     """
 
-    def __init__(self) -> None:
-        self._wary = 0
-        self._taken = 0
-        self.most_bytes = BULK_BYTES
+    most_bytes: int = BULK_BYTES
+    _wary: int = 0
+    _taken: int = 0
 
     def note_errors(self) -> None:
         """A request had errors: the next ones may have some, too."""
@@ -127,15 +128,12 @@ class Bulk:
 
     def _is_stored(self, chunk: Chunk) -> bool:
         """Sends the whole chunk; False when a document was not stored. Documents that are sent again do no harm."""
-        try:
-            has_errors = self._request(chunk.body, "errors")["errors"]
-        except _TooLarge:
-            has_errors = True
-        if has_errors:
-            self.caution.note_errors()
-        else:
-            self._note_stored(chunk.records)
-        return not has_errors
+        with suppress(_TooLarge):
+            if not self._request(chunk.body, "errors")["errors"]:
+                self._note_stored(chunk.records)
+                return True
+        self.caution.note_errors()
+        return False
 
     def _note_stored(self, documents: int) -> None:
         self.metrics.indexed(self.partition, documents)
@@ -143,30 +141,25 @@ class Bulk:
 
     def _answers(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
         """Status and reason of each item that is not simply stored."""
-        if len(items) > 1 and sum(len(item.body) for item in items) > self.caution.most_bytes:
-            yield from self._answers_of_halves(items)
-            return
-        try:
-            answer = self._request(b"".join(item.body for item in items), _OUTCOMES)
-        except _TooLarge as error:
-            if len(items) == 1:
-                yield items[0], TOO_LARGE, str(error)
-            else:
-                # Either one document is too large, or all are together. Halves find out which.
-                yield from self._answers_of_halves(items)
-        else:
-            if not answer["errors"]:
-                return
+        answer = None
+        if len(items) == 1 or sum(len(item.body) for item in items) <= self.caution.most_bytes:
+            try:
+                answer = self._request(b"".join(item.body for item in items), _OUTCOMES)
+            except _TooLarge as error:
+                if len(items) == 1:
+                    yield items[0], TOO_LARGE, str(error)
+                    return
+        if answer is None:
+            # Either one document is too large, or all are together. Halves find out which.
+            middle = len(items) // 2
+            yield from self._answers(items[:middle])
+            yield from self._answers(items[middle:])
+        elif answer["errors"]:
             for item, outcome in zip(items, answer["items"], strict=True):
                 (result,) = outcome.values()
                 yield item, result["status"], reason_of(result.get("error"))
                 if result["status"] >= 300:
                     self.caution.note_errors()
-
-    def _answers_of_halves(self, items: list[Item]) -> Iterator[tuple[Item, int, str]]:
-        middle = len(items) // 2
-        yield from self._answers(items[:middle])
-        yield from self._answers(items[middle:])
 
     def _request(self, body: Any, filter_path: str) -> Any:
         """The answer, with the fields of `filter_path`. Raises _TooLarge, Retriable, Fatal.

@@ -55,12 +55,8 @@ class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
         names = self.names()
         if self.readers == "":
             raise ValueError(f"alias is needed, for index {self.index!r} begins with a %")
-        return Actions(
-            names,
-            id=self.id,
-            delete_tombstones=self.tombstones == "delete",
-            enrich=AddingAgent(self.user_agent_field) if self.user_agent_field else None,
-        )
+        enrich = AddingAgent(self.user_agent_field) if self.user_agent_field else None
+        return Actions(names, id=self.id, delete_tombstones=self.tombstones == "delete", enrich=enrich)
 
     @property
     def readers(self) -> str:

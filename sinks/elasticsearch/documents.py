@@ -18,6 +18,11 @@ def _agent() -> fields.ObjectField:
     return fields.ObjectField(properties={name: fields.KeywordField() for name in ("browser", "os", "device", "bot")})
 
 
+def _text() -> fields.TextField:
+    """Words are searchable; `.keyword` is what aggregations count."""
+    return fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)})
+
+
 @registry.register_document
 class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no types
     """One choice of a colour, found by time, colour, user and words of the user agent."""
@@ -25,8 +30,7 @@ class SelectColorDocument(Document):  # type: ignore[misc]  # the package has no
     timestamp = fields.DateField(format=TIMESTAMP_FORMAT)
     colorName = fields.KeywordField()
     userName = fields.KeywordField()
-    # Words are searchable; `.keyword` is what aggregations count.
-    userAgent = fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)})
+    userAgent = _text()
     agent = _agent()
 
     class Index:
@@ -52,16 +56,8 @@ def document_of(event: str) -> type[Document] | None:
     """The Document of a kind of event, made of its fields where none is written down; None for any JSON."""
     if event in DOCUMENTS or event not in EVENT_TYPES:
         return DOCUMENTS.get(event)
-    own = {
-        name: _FIELDS[kind]()
-        for name, kind in field_types(EVENT_TYPES[event]).items()
-        if name not in ("timestamp", "userAgent")
-    }
-    shared = {
-        "timestamp": fields.DateField(format=TIMESTAMP_FORMAT),
-        "userAgent": fields.TextField(fields={"keyword": fields.KeywordField(ignore_above=8191)}),
-        "agent": _agent(),
-    }
+    own = {name: _FIELDS[kind]() for name, kind in field_types(EVENT_TYPES[event]).items()}
+    shared = {"timestamp": fields.DateField(format=TIMESTAMP_FORMAT), "userAgent": _text()}
     index = type("Index", (), {"name": event, "settings": SelectColorDocument.Index.settings})
-    document: type[Document] = type("EventDocument", (Document,), {**shared, **own, "Index": index})
+    document: type[Document] = type("EventDocument", (Document,), {"agent": _agent(), **own, **shared, "Index": index})
     return document

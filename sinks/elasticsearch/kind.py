@@ -13,10 +13,9 @@ from events.schema import Check, check_for
 from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import letter_log
-from sinks.elasticsearch.client import connect
-from sinks.elasticsearch.compatibility import node_versions
+from sinks.elasticsearch.client import connect, node_versions
 from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster, hosts_of
-from sinks.elasticsearch.notes import RetentionNote, TopicNotes
+from sinks.elasticsearch.notes import TopicNotes, deleted_before
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.refusals import FirstRefusals
 from sinks.elasticsearch.setup import prepare
@@ -55,14 +54,9 @@ class ElasticsearchKind(Kind):
         target: ElasticsearchTarget = sink.target
         client = connect(elasticsearch_cluster(target.cluster), connections=connections)
         topics = TopicNotes(client, index=target.index, topic_id=topic_id)
-        return ElasticsearchWriter(
-            client,
-            target.actions(),
-            topics,
-            metrics,
-            refusals=FirstRefusals(sink.options.stop_after_refusals),
-            latest_time=LatestTimes(kafka_cluster(sink.kafka)),
-        )
+        refusals = FirstRefusals(sink.options.stop_after_refusals)
+        latest_time = LatestTimes(kafka_cluster(sink.kafka))
+        return ElasticsearchWriter(client, target.actions(), topics, metrics, refusals, latest_time)
 
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
         """Makes template and index, or puts their mapping right."""
@@ -75,11 +69,11 @@ class ElasticsearchKind(Kind):
         target: ElasticsearchTarget = sink.target
         client = connect(elasticsearch_cluster(target.cluster), connections=1)
         actions, check = target.actions(), self.record_check(sink)
-        deleted_before = RetentionNote(client, actions.names.pattern).deleted_before()
+        retention = deleted_before(client, actions.names.pattern)
         dead = letter_log(sink, reader).origins
 
         def compare(partition: Partition, first: int, end: int) -> Comparison:
-            return Verifier(client, actions, check, partition, dead.get(partition, ()), deleted_before)
+            return Verifier(client, actions, check, partition, dead.get(partition, ()), retention)
 
         return compare
 
@@ -93,12 +87,10 @@ class ElasticsearchKind(Kind):
             return
         for this, that in ((one, other), (other, one)):
             if this.target.id == "key" and this.target.index == that.target.index:
-                yield (
-                    f"SINKS[{this.name!r}] stores in {this.target.index} by key, so SINKS[{that.name!r}] needs another "
-                    "index"
-                )
+                where = f"SINKS[{this.name!r}] stores in {this.target.index} by key"
+                yield f"{where}, so SINKS[{that.name!r}] needs another index"
             if this.target.readers != this.target.index and this.target.readers == that.target.index:
-                yield (f"the alias {this.target.readers} of SINKS[{this.name!r}] is the index of SINKS[{that.name!r}]")
+                yield f"the alias {this.target.readers} of SINKS[{this.name!r}] is the index of SINKS[{that.name!r}]"
 
     def record_check(self, sink: SinkConfig) -> Check:
         """A record without a value can be stored, too, unless `tombstones` makes it a dead letter."""

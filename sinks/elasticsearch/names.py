@@ -1,7 +1,7 @@
 """Into which index a record goes: one for all, or one a year, month, day or hour of the record's own time."""
 
 import re
-from calendar import monthrange
+from calendar import isleap, monthrange
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -46,8 +46,8 @@ class IndexNames:
         )
         self.time = time
         self._read_time = FieldReader(time) if time != "kafka" else None
-        self._of_minute = lru_cache(4096)(self._name_of_minute)
-        self._of_hour = lru_cache(4096)(self._name_of_hour)
+        self._of_minute = lru_cache(4096)(lambda text: self._of_moment(parse_timestamp(text).astimezone(UTC)))
+        self._of_hour = lru_cache(4096)(lambda y, m, d, h: datetime(y, m, d, h, tzinfo=UTC).strftime(pattern))
 
     @property
     def prefix(self) -> str:
@@ -88,14 +88,8 @@ class IndexNames:
         except (ValueError, OverflowError, OSError) as error:
             raise InvalidRecord(f"its Kafka time {timestamp} names no index: {error}") from error
 
-    def _name_of_minute(self, text: str) -> str:
-        return self._of_moment(parse_timestamp(text).astimezone(UTC))
-
     def _of_moment(self, moment: datetime) -> str:
         return self._of_hour(moment.year, moment.month, moment.day, moment.hour)
-
-    def _name_of_hour(self, year: int, month: int, day: int, hour: int) -> str:
-        return datetime(year, month, day, hour, tzinfo=UTC).strftime(self.pattern)
 
     def end(self, name: str) -> datetime | None:
         """When the time of an index ends (aware); None for a name that the pattern does not give, or a fixed one."""
@@ -105,10 +99,7 @@ class IndexNames:
         found = {code: int(number) for code, number in match.groupdict().items()}
         try:
             start = datetime(found["Y"], found.get("m", 1), found.get("d", 1), found.get("H", 0), tzinfo=UTC)
-            days = {
-                "Y": 366 if monthrange(start.year, 2)[1] == 29 else 365,
-                "m": monthrange(start.year, start.month)[1],
-            }
+            days = {"Y": 366 if isleap(start.year) else 365, "m": monthrange(start.year, start.month)[1]}
             return start + (timedelta(hours=1) if self._finest == "H" else timedelta(days=days.get(self._finest, 1)))
         except (ValueError, OverflowError):
             return None

@@ -13,7 +13,7 @@ from sinks.elasticsearch.outcomes import translated
 from sinks.errors import Fatal, Retriable
 
 NOTES_INDEX = "sink-topics"
-"""A document for each topic and index pattern (TopicNotes), and one for each pattern with retention (RetentionNote)."""
+"""A document for each topic and index pattern (TopicNotes), and one for each pattern with retention."""
 
 NOTES_FIELDS = {**{name: {"type": "keyword"} for name in ("index", "topic", "id")}, "before": {"type": "date"}}
 
@@ -72,24 +72,20 @@ class TopicNotes:
             self._client.create(index=NOTES_INDEX, id=id, document=note)
 
 
-class RetentionNote:
-    """Notes up to when retention has deleted the indices of a pattern: what was deleted on purpose is not missing."""
+def deleted_before(client: Elasticsearch, pattern: str) -> datetime | None:
+    """Retention has deleted every index of a pattern that ended by then; None when none. Raises Retriable and Fatal."""
+    note = _read(client, _retention(pattern))
+    return datetime.fromisoformat(note["before"]) if note is not None else None
 
-    def __init__(self, client: Elasticsearch, pattern: str) -> None:
-        self._client = client
-        self._pattern = pattern
-        # No topic's note, `<pattern>:<topic>`, has such an id: this pattern has a %, and no topic has.
-        self._id = f"retention:{quote(pattern)}"
 
-    def deleted_before(self) -> datetime | None:
-        """Every index that ended by then was deleted on purpose; None when none was. Raises Retriable and Fatal."""
-        note = _read(self._client, self._id)
-        return datetime.fromisoformat(note["before"]) if note is not None else None
+@translated()
+def note_retention(client: Elasticsearch, pattern: str, before: datetime) -> None:
+    """Notes that the indices that ended by then are deleted; to be called before they are. Raises as above."""
+    known = deleted_before(client, pattern)
+    if known is None or known < before:
+        document = {"index": pattern, "before": before.isoformat()}
+        client.index(index=NOTES_INDEX, id=_retention(pattern), document=document)
 
-    @translated()
-    def note(self, before: datetime) -> None:
-        """Notes that the indices that ended by then are deleted; to be called before they are. Raises as above."""
-        known = self.deleted_before()
-        if known is None or known < before:
-            document = {"index": self._pattern, "before": before.isoformat()}
-            self._client.index(index=NOTES_INDEX, id=self._id, document=document)
+
+def _retention(pattern: str) -> str:
+    return f"retention:{quote(pattern)}"  # no topic's note has such an id, `<pattern>:<topic>`: a % is in this pattern

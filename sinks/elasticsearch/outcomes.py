@@ -75,7 +75,8 @@ def classified(error: elasticsearch.ApiError | elasticsearch.TransportError) -> 
     if isinstance(error, elasticsearch.UnsupportedProductError):
         return Fatal(f"the server is not Elasticsearch: {error.message}")
     if isinstance(error, elasticsearch.ApiError):
-        reason = _request_reason(error)
+        details = error.body.get("error") if isinstance(error.body, dict) else None
+        reason = reason_of(details) if isinstance(details, dict) else str(error.message)
         text = f"Elasticsearch answers {error.status_code}: {reason}"
         outcome = outcome_of(error.status_code, reason, versioned=False)
         return Retriable(text, reason=str(error.status_code)) if outcome is Outcome.AGAIN else Fatal(text)
@@ -91,8 +92,3 @@ def translated() -> Iterator[None]:
         yield
     except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
         raise classified(error) from error
-
-
-def _request_reason(error: elasticsearch.ApiError) -> str:
-    details = error.body.get("error") if isinstance(error.body, dict) else None
-    return reason_of(details) if isinstance(details, dict) else str(error.message)

@@ -4,7 +4,7 @@ from typing import Any
 
 from elasticsearch import BadRequestError, Elasticsearch
 
-from sinks.elasticsearch.compatibility import check_server
+from sinks.elasticsearch.client import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import document_of
 from sinks.elasticsearch.names import IndexNames
@@ -61,7 +61,8 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
         client.indices.put_settings(index=index, settings=changeable)
         for alias in body["aliases"]:
             client.indices.put_alias(index=index, name=alias)
-        shards = _shards(client, index)
+        found = client.indices.get_settings(index=index, name="index.number_of_shards")
+        shards = int(found[index]["settings"]["index"]["number_of_shards"])
         fixed = f"; it keeps its {shards} shards where `shards` is {target.shards}" if shards != target.shards else ""
         done.append(f"index {index}: there already, mapping and settings up to date{fixed}")
         for name, field in kept.items():
@@ -78,11 +79,6 @@ def _put_mapping(client: Elasticsearch, index: str, mapping: dict[str, Any]) -> 
             f"the index {index} has another mapping than its event's, which can't be changed "
             f"(docs/elasticsearch.md, Another mapping): {classified(error)}"
         ) from error
-
-
-def _shards(client: Elasticsearch, index: str) -> int:
-    found = client.indices.get_settings(index=index, name="index.number_of_shards")
-    return int(found[index]["settings"]["index"]["number_of_shards"])
 
 
 def indices(client: Elasticsearch, names: IndexNames) -> list[str]:
@@ -102,11 +98,8 @@ def _time_field(target: ElasticsearchTarget, declared: dict[str, Any]) -> dict[s
 
 def _template(target: ElasticsearchTarget, declared: dict[str, Any], time: dict[str, Any]) -> dict[str, Any]:
     mappings = declared.get("mappings", {})
-    settings = {
-        **declared.get("settings", {}),
-        "number_of_shards": target.shards,
-        "number_of_replicas": target.replicas,
-    }
+    own = {"number_of_shards": target.shards, "number_of_replicas": target.replicas}
+    settings = {**declared.get("settings", {}), **own}
     if target.refresh_interval:
         settings["refresh_interval"] = target.refresh_interval
     if target.tombstones == "delete":

@@ -3,7 +3,7 @@
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
+from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -67,8 +67,9 @@ class Verifier(Comparison):
             self.client.indices.refresh(index=self.actions.names.wildcard)
             self._indices = set(indices(self.client, self.actions.names))
         missing: list[int] = []
-        documents = self._documents(records)
-        expected = self._newest(documents) if self.actions.by_key else documents
+        expected = self._documents(records)
+        if self.actions.by_key:  # the last one of each id: with deletions, an older record may have no document
+            expected = iter({document.id: document for document in expected}.values())
         while chunk := list(islice(expected, _CHUNK)):
             found = self._found({document.id for document in chunk})
             for document in chunk:
@@ -104,10 +105,6 @@ class Verifier(Comparison):
                 self.refused += 1
             elif record.value is not None or self.actions.by_key:
                 yield _Document(index, id, version, record)
-
-    def _newest(self, documents: Iterable[_Document]) -> Iterator[_Document]:
-        """The last one of each id. With deletions, an older record may have no document."""
-        return iter({document.id: document for document in documents}.values())
 
     def _was_deleted(self, record: Record) -> bool:
         """Whether retention has deleted the index of a record that is in none."""
@@ -147,12 +144,10 @@ class Verifier(Comparison):
         return found
 
     def _gaps(self, missing: list[int]) -> Iterator[Finding]:
-        begin = 0
-        for place in range(1, len(missing) + 1):
-            if place == len(missing) or missing[place] != missing[place - 1] + 1:
-                detail = f"{place - begin} records are in no document"
-                yield Finding(self.partition, "gap", missing[begin], missing[place - 1], detail)
-                begin = place
+        for _, gap in groupby(enumerate(missing), key=lambda placed: placed[1] - placed[0]):
+            offsets = [offset for _, offset in gap]
+            detail = f"{len(offsets)} records are in no document"
+            yield Finding(self.partition, "gap", offsets[0], offsets[-1], detail)
 
     def _finding(self, kind: str, offset: int, detail: str) -> Finding:
         return Finding(self.partition, kind, offset, offset, detail)

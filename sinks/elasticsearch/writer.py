@@ -10,7 +10,7 @@ from elasticsearch import Elasticsearch
 from events.schema import InvalidRecord
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.bulk import Bulk, Caution, Chunk, Item, piece
-from sinks.elasticsearch.compatibility import check_server
+from sinks.elasticsearch.client import check_server
 from sinks.elasticsearch.notes import TopicNotes
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.refusals import FirstRefusals

@@ -1,7 +1,6 @@
 """Bounds the dead letters of a partition: when most records are bad, a wrong setting is the likely cause."""
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,18 +8,6 @@ from dataclasses import dataclass
 from sinks.errors import Retriable
 
 _WINDOW_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class LetterBound:
-    """When dead letters of a partition are too many.
-
-    per_minute: so many in a minute always pass; share: beyond that, the partition waits when more than this part of
-    its records, 0 to 1, are dead letters.
-    """
-
-    per_minute: int
-    share: float
 
 
 @dataclass
@@ -33,10 +20,15 @@ class _Second:
 
 
 class LetterLimit:
-    """Holds the dead letters of one partition back while the last minute had too many. Several threads may use it."""
+    """Holds the dead letters of one partition back while the last minute had too many. Several threads may use it.
 
-    def __init__(self, bound: LetterBound, clock: Callable[[], float] = time.monotonic) -> None:
-        self._bound = bound
+    per_minute: so many in a minute always pass; share: beyond that, the partition waits when more than this part of
+    its records, 0 to 1, are dead letters.
+    """
+
+    def __init__(self, per_minute: int, share: float, clock: Callable[[], float]) -> None:
+        self._per_minute = per_minute
+        self._share = share
         self._clock = clock
         self._lock = threading.Lock()
         self._last_minute: deque[_Second] = deque()
@@ -52,12 +44,12 @@ class LetterLimit:
                 self._last_minute.popleft()
             letters_before = sum(second.letters for second in self._last_minute)
             records_before = sum(second.records for second in self._last_minute)
-            too_many = letters and letters_before and letters_before + letters > self._bound.per_minute
-            if too_many and letters_before + letters > self._bound.share * (records_before + records):
+            too_many = letters and letters_before and letters_before + letters > self._per_minute
+            if too_many and letters_before + letters > self._share * (records_before + records):
                 raise Retriable(
                     f"{letters_before} of {records_before} records of the last minute became dead letters, and "
-                    f"{letters} of the next {records} would, too (dead_letters_per_minute is {self._bound.per_minute}, "
-                    f"dead_letter_share {self._bound.share:g}): is the sink's `event` or the index's mapping wrong?",
+                    f"{letters} of the next {records} would, too (dead_letters_per_minute is {self._per_minute}, "
+                    f"dead_letter_share {self._share:g}): is the sink's `event` or the index's mapping wrong?",
                     reason="dead_letters",
                 )
             if not self._last_minute or now - self._last_minute[-1].begin >= 1:

@@ -4,6 +4,7 @@ The task enforces it: it stops reading a partition whose share is pressed (sinks
 """
 
 import threading
+from dataclasses import dataclass
 
 
 class MemoryBudget:
@@ -50,19 +51,16 @@ class MemoryBudget:
             return sum(max(0.0, share.used - own) for share in self._shares)
 
 
+@dataclass(eq=False)
 class MemoryShare:
-    """What one partition holds. Only the thread of the partition's task changes it."""
+    """What one partition holds. Only the thread of the partition's task changes it.
 
-    def __init__(self, budget: MemoryBudget) -> None:
-        self._budget = budget
-        self.is_pressed = False
-        """What `press` said last."""
-        self.used = 0
-        """Bytes held now."""
+    used: bytes held now; is_pressed: what `press` said last.
+    """
 
-    def add(self, size: int) -> None:
-        """Counts `size` bytes more; a negative size gives them back."""
-        self.used += size
+    budget: MemoryBudget
+    used: int = 0
+    is_pressed: bool = False
 
     def press(self, pool_used: float) -> bool:
         """Whether reading must stop. It stops when share and pool are full, until a sixteenth of either is free again.
@@ -70,9 +68,5 @@ class MemoryShare:
         pool_used: of the budget, asked once for many partitions.
         """
         free = 15 / 16 if self.is_pressed else 1
-        self.is_pressed = self.used >= self._budget.own * free and pool_used >= self._budget.limit / 2 * free
+        self.is_pressed = self.used >= self.budget.own * free and pool_used >= self.budget.limit / 2 * free
         return self.is_pressed
-
-    def close(self) -> None:
-        """The partition is given up."""
-        self._budget.leave(self)

@@ -4,13 +4,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from events.schema import Check
-from sinks.loop.letter_limit import LetterBound, LetterLimit
+from sinks.loop.letter_limit import LetterLimit
 from sinks.loop.memory import MemoryShare
-from sinks.loop.retry import Backoff, Steps, attempt
+from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
 from sinks.loop.workers import Workers
 from sinks.loop.writer import Letters, PartitionWriter, Writer
@@ -22,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_OPENERS = 2
+
 
 @dataclass(frozen=True)
 class TaskSettings:
@@ -29,8 +32,8 @@ class TaskSettings:
 
     in_flight: groups of batches that are stored at a time, those of one partition only where their order does not
     matter; drain_seconds: how long storing may take when partitions are revoked or the sink stops, before what is
-    unfinished is given up to be read again; is_static_member: the consumer has a group.instance.id, by which Kafka
-    keeps its partitions for it while the process restarts.
+    unfinished is given up to be read again; letters_per_minute, letter_share: of LetterLimit; is_static_member: the
+    consumer has a group.instance.id, by which Kafka keeps its partitions for it while the process restarts.
     """
 
     topics: tuple[str, ...]
@@ -38,28 +41,33 @@ class TaskSettings:
     in_flight: int
     drain_seconds: float
     backoff: Backoff
-    letter_bound: LetterBound
+    letters_per_minute: int
+    letter_share: float
     is_static_member: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, kw_only=True)
 class Storing:
     """What the pumps of a task share.
 
-    who: the task, for the log; storers: the threads that store; openers: those that take partitions over, so that this
-    does not wait behind storing.
+    name: of the task, for the log; check: tells which records can be stored; clock: monotonic seconds; storers: the
+    threads that store; openers: those that take partitions over, so that this does not wait behind storing.
     """
 
-    who: str
+    name: str
     writer: Writer
     check: Check
-    letters: Letters
+    dead_letters: Letters
     settings: TaskSettings
     metrics: SinkMetrics
-    storers: Workers
-    openers: Workers
+    clock: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self.storers = Workers(self.settings.in_flight, f"{self.name}-store")
+        self.openers = Workers(_OPENERS, f"{self.name}-open")
 
 
+@dataclass(eq=False)
 class Pump:
     """A partition that a task owns, from its assignment until it is revoked, lost or fenced.
 
@@ -68,57 +76,51 @@ class Pump:
 
     paused: why the task does not read it now, or empty; position: records below this offset were read; fell_back: the
     consumer has given one of those again; end: the offset at which the consumer found no more to read; stored: every
-    record below this offset is stored; committed: the offset that was last committed to Kafka.
+    record below this offset is stored; committed: the offset that was last committed to Kafka; rejected: dead letters
+    that were delivered; is_open: whether records can be put.
     """
 
-    def __init__(
-        self,
-        partition: Partition,
-        storing: Storing,
-        memory: MemoryShare,
-        status: PartitionStatus,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.partition = partition
-        self.status = status
-        self.memory = memory
-        self.paused = ""
-        self.position = 0
-        self.fell_back = False
-        self.end = 0
-        self.stored: int | None = None
-        self.committed: int | None = None
-        self.rejected = 0
-        """Dead letters that were delivered."""
-        self._storing = storing
-        self._clock = clock
-        self._limit = LetterLimit(storing.settings.letter_bound, clock)
-        self._cancelled = threading.Event()
-        self._batch: Batch | None = None
-        self._queue: StoreQueue | None = None
-        self._is_opening = False
-        self._opened: PartitionWriter | None = None
-        self._opening_failed: BaseException | None = None
+    partition: Partition
+    storing: Storing
+    memory: MemoryShare
+    status: PartitionStatus
+    paused: str = ""
+    position: int = 0
+    fell_back: bool = False
+    end: int = 0
+    stored: int | None = None
+    committed: int | None = None
+    rejected: int = 0
+    is_open: bool = False
+    _cancelled: threading.Event = field(default_factory=threading.Event)
+    _batch: Batch | None = None
+    _opening: Future[PartitionWriter] | None = None
+    _writer: PartitionWriter = field(init=False)  # once it is open
+
+    def __post_init__(self) -> None:
+        storing = self.storing
+        settings = storing.settings
+        self._limit = LetterLimit(settings.letters_per_minute, settings.letter_share, storing.clock)
+        self._queue = StoreQueue(
+            storing.storers,
+            lambda batches: self._steps(self._store(batches)),
+            lambda leaving: self._steps(self._writer.rest(leaving=leaving)),
+            at_once=1 if storing.writer.ordered else settings.in_flight,
+            group=storing.writer.group,
+        )
 
     # Taking over
 
     @property
     def is_new(self) -> bool:
         """Whether `open` is the next step."""
-        return not self._is_opening and self._queue is None
-
-    @property
-    def is_open(self) -> bool:
-        """Whether records can be put."""
-        return self._queue is not None
+        return self._opening is None
 
     def open(self, committed: int | None) -> None:
         """Begins to take the partition over. committed: the offset that Kafka holds for the group."""
         self.committed = committed
-        self._is_opening = True
-        self._opened = self._opening_failed = None
-        self._storing.openers.start(
-            lambda: self._steps(self._storing.writer.open(self.partition, committed)), self._note_opened
+        self._opening = self.storing.openers.start(
+            lambda: self._steps(self.storing.writer.open(self.partition, committed))
         )
 
     def opened(self) -> PartitionWriter | None:
@@ -126,37 +128,25 @@ class Pump:
 
         After Fenced it is new again.
         """
-        if self._opening_failed is not None:
-            self._is_opening = False
-            raise self._opening_failed
-        return self._opened if self._queue is None else None
+        if self.is_open or self._opening is None or not self._opening.done():
+            return None
+        try:
+            return self._opening.result()
+        except BaseException:
+            self._opening = None
+            raise
 
     def start(self, writer: PartitionWriter) -> None:
         """From now on records are put, from the writer's `resume_at` on."""
-        storing = self._storing
-        self._queue = StoreQueue(
-            storing.storers,
-            lambda batches: self._steps(self._store(writer, batches)),
-            lambda leaving: self._steps(writer.rest(leaving=leaving)),
-            at_once=1 if storing.writer.ordered else storing.settings.in_flight,
-            group=storing.writer.group,
-        )
+        self._writer = writer
+        self.is_open = True
         self.stored = writer.resume_at
         self.position = writer.resume_at or 0
         self.status.running()
 
-    def _note_opened(self, writer: PartitionWriter | None, error: BaseException | None) -> None:
-        self._opening_failed = error
-        self._opened = writer
-
     def _steps(self, work: Coroutine[Any, Any, T]) -> Steps[T]:
-        return Steps(
-            work,
-            who=f"{self._storing.who} {self.partition}",
-            backoff=self._storing.settings.backoff,
-            cancelled=self._cancelled,
-            status=self.status,
-        )
+        who, backoff = f"{self.storing.name} {self.partition}", self.storing.settings.backoff
+        return in_steps(work, who=who, backoff=backoff, cancelled=self._cancelled, status=self.status)
 
     # Records in
 
@@ -168,8 +158,8 @@ class Pump:
         if not columns.offsets:
             return
         self.position = columns.offsets[-1] + 1
-        limits, now = self._storing.settings.limits, self._clock()
-        refused = self._storing.check.refusals(columns.values, columns.lines)
+        limits, now = self.storing.settings.limits, self.storing.clock()
+        refused = self.storing.check.refusals(columns.values, columns.lines)
         begin, count = 0, len(columns.offsets)
         while begin < count:
             batch = self._batch
@@ -180,7 +170,7 @@ class Pump:
             end = limits.end(batch, columns, begin)
             if end > begin:
                 reasons = {place - begin: why for place, why in refused.items() if begin <= place < end}
-                self.memory.add(batch.add(columns.part(begin, end), reasons))
+                self.memory.used += batch.add(columns.part(begin, end), reasons)
             if end < count or batch.is_full(limits):
                 self.submit()
             begin = end
@@ -188,18 +178,18 @@ class Pump:
     def submit_due(self, period: int) -> None:
         """Has the batch stored that is due. period: of the schedule, now."""
         batch = self._batch
-        if batch is None or self._queue is None:
+        if batch is None:
             return
         # For want of memory what has been read is stored at once, or nothing would ever make room.
         makes_room = self.memory.is_pressed and self._queue.is_idle
-        if makes_room or batch.is_due(self._storing.settings.limits, self._clock(), period):
+        if makes_room or batch.is_due(self.storing.settings.limits, self.storing.clock(), period):
             self.submit()
 
     def submit(self) -> None:
         """Has stored what was read."""
         batch, self._batch = self._batch, None
-        if batch is not None and self._queue is not None:
-            logger.debug("%s: stores %s", self._storing.who, batch)
+        if batch is not None:
+            logger.debug("%s: stores %s", self.storing.name, batch)
             self._queue.add(batch)
 
     def pass_markers(self) -> None:
@@ -208,57 +198,53 @@ class Pump:
         The offsets are stored as a batch without records, for the store must agree with Kafka on how far the sink is.
         The position stays, in case a record comes there all the same.
         """
-        is_all_stored = self._batch is None and self._queue is not None and self._queue.is_idle
+        is_all_stored = self._batch is None and self._queue.is_idle
         if is_all_stored and self.stored is not None and self.position <= self.stored < self.end:
-            batch = Batch(self.partition, self.stored, 0, opened_at=self._clock())
+            batch = Batch(self.partition, self.stored, 0, opened_at=self.storing.clock())
             batch.next_offset = self.end
-            self._queue.add(batch)  # type: ignore[union-attr]
+            self._queue.add(batch)
 
     # Batches out
 
     def rest(self, *, leaving: bool = False) -> None:
         """Lets the writer see to the partition while there is nothing to store; leaving: it is about to be given up."""
-        if self._queue is not None:
+        if self.is_open:
             self._queue.rest(leaving=leaving)
 
     def wait(self, seconds: float) -> None:
         """Waits until everything is stored, at most for so many seconds."""
-        if self._queue is not None:
-            self._queue.wait(seconds)
+        self._queue.wait(seconds)
 
-    def collect(self) -> list[Batch]:
-        """The batches that are stored since the last call. Raises what storing raised."""
-        batches = self._queue.collect() if self._queue is not None else []
-        for batch in batches:
-            self.memory.add(-batch.memory)
+    def collect(self) -> None:
+        """Notes the batches that are stored since the last call. Raises what storing raised."""
+        for batch in self._queue.collect():
+            self.memory.used -= batch.memory
             self.stored = batch.next_offset
             if batch.count:
                 self.status.stored(batch)
-            logger.debug("%s: stored %s (%d records)", self._storing.who, batch, batch.count)
-        return batches
+            logger.debug("%s: stored %s (%d records)", self.storing.name, batch, batch.count)
 
     def give_up(self) -> int:
         """Drops what is not stored; returns how many records that are, which are read again by the next owner."""
         self._cancelled.set()
-        left = self._queue.abandon() if self._queue is not None else []
-        left += [self._batch] if self._batch is not None else []
-        self.memory.close()
+        left = self._queue.abandon() + ([self._batch] if self._batch is not None else [])
+        self.memory.budget.leave(self.memory)
         return sum(batch.count for batch in left)
 
     # Steps that run beside the task's thread
 
-    async def _store(self, writer: PartitionWriter, batches: Sequence[Batch]) -> None:
+    async def _store(self, batches: Sequence[Batch]) -> None:
         records = sum(batch.count for batch in batches)
-        with self._storing.metrics.flush():
+        with self.storing.metrics.flush():
             # Before the writer commits: what it has committed is never read again.
             await self._deliver([refused for batch in batches for refused in batch.rejected], records)
-            await self._deliver(await writer.store(batches), 0)
+            await self._deliver(await self._writer.store(batches), 0)
 
     async def _deliver(self, rejected: list[Rejected], records: int) -> None:
         """records: how many the limit of dead letters is told of now, for the first time."""
         await attempt("delivering dead letters", lambda: self._limit.admit(len(rejected), records))
         if rejected:
-            deliver = self._storing.letters.round(self.partition, rejected)
+            deliver = self.storing.dead_letters.round(self.partition, rejected)
             await attempt("delivering dead letters", deliver)
             self.status.dead_letters(rejected)
             self.rejected += len(rejected)

@@ -3,6 +3,8 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from sinks.loop.retry import Steps
 from sinks.loop.workers import Workers
@@ -12,62 +14,53 @@ _GROUP_BYTES = 8 * 1024 * 1024
 """A group takes no further batch above it: memory gets free, and reading goes on, when a whole group is stored."""
 
 
+@dataclass(eq=False)
 class StoreQueue:
     """Batches of one partition on their way into the store, in their order.
 
-    store: gives the work that stores a group of consecutive batches; rest: gives the work on a partition for which
+    store: gives the work that stores a group of consecutive batches; see_to: gives the work on a partition for which
     nothing waits, given whether the partition is left; at_once: how many groups are stored at the same time;
     group: the most batches that are stored together, fewer where they are large.
     """
 
-    def __init__(
-        self,
-        workers: Workers,
-        store: Callable[[list[Batch]], Steps[None]],
-        rest: Callable[[bool], Steps[None]],
-        *,
-        at_once: int,
-        group: int,
-    ) -> None:
-        self._workers = workers
-        self._store = store
-        self._rest = rest
-        self._at_once = at_once
-        self._group = group
-        self._waiting: deque[Batch] = deque()
-        self._unfinished: deque[Batch] = deque()  # waiting, being stored, or stored after one that is not yet
-        self._stored: set[int] = set()  # first offsets of batches in _unfinished that are stored
-        self._working = 0
-        self._is_resting = False
-        self._is_leaving = False
-        self._error: BaseException | None = None
-        self._changed = threading.Condition()
+    workers: Workers
+    store: Callable[[list[Batch]], Steps[None]]
+    see_to: Callable[[bool], Steps[None]]
+    at_once: int
+    group: int
+    _waiting: deque[Batch] = field(default_factory=deque)
+    _unfinished: deque[Batch] = field(default_factory=deque)  # waiting, being stored, or stored after one that is not
+    _stored: set[int] = field(default_factory=set)  # first offsets of batches in _unfinished that are stored
+    _working: int = 0
+    _is_resting: bool = False
+    _is_leaving: bool = False
+    _error: BaseException | None = None
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def add(self, batch: Batch) -> None:
         """Has a batch stored, after the batches that were added before it."""
         with self._changed:
             self._waiting.append(batch)
             self._unfinished.append(batch)
-            if self._working < self._at_once and not self._is_resting:
+            if self._working < self.at_once and not self._is_resting:
                 self._working += 1
-                self._workers.submit(self._work)
+                self.workers.submit(self._work)
 
     def rest(self, *, leaving: bool = False) -> None:
-        """Has `rest` called if nothing is waiting or being stored; when leaving, as soon as nothing is any more."""
+        """Has `see_to` called if nothing is waiting or being stored; when leaving, as soon as nothing is any more."""
         with self._changed:
             self._is_leaving = leaving
             if not self._working and self._error is None:
                 self._working += 1
-                self._workers.submit(self._work)
+                self.workers.submit(self._work)
 
     def collect(self) -> list[Batch]:
         """The batches that are stored, and all before them too, since the last call. Raises what storing raised."""
         with self._changed:
             done = []
             while self._unfinished and self._unfinished[0].first_offset in self._stored:
-                batch = self._unfinished.popleft()
-                self._stored.remove(batch.first_offset)
-                done.append(batch)
+                done.append(self._unfinished.popleft())
+                self._stored.remove(done[-1].first_offset)
             if not done and self._error is not None:
                 raise self._error
             return done
@@ -90,26 +83,21 @@ class StoreQueue:
         """Whether everything in it is stored."""
         return not self._unfinished
 
-    def _next_group(self) -> list[Batch]:
-        group: list[Batch] = []
-        size = 0
-        while self._waiting and len(group) < self._group and size < _GROUP_BYTES:
-            group.append(self._waiting.popleft())
-            size += group[-1].size
-        return group
-
     def _work(self) -> None:
         """Stores one group, or rests when there is none and nothing is being stored."""
+        group: list[Batch] = []
         with self._changed:
-            group = self._next_group()
+            while self._waiting and len(group) < self.group and sum(batch.size for batch in group) < _GROUP_BYTES:
+                group.append(self._waiting.popleft())
             has_failed = self._error is not None
             self._is_resting = not group and not has_failed and self._working == 1
             leaves = self._is_leaving and self._is_resting
         if has_failed or not (group or self._is_resting):
             self._end(group, None, leaves=leaves)
             return
-        steps = self._store(group) if group else self._rest(leaves)
-        self._workers.go_on(steps, lambda _, error: self._end(group, error, leaves=leaves))
+        outcome: Future[None] = Future()
+        outcome.add_done_callback(lambda done: self._end(group, done.exception(), leaves=leaves))
+        self.workers.go_on(self.store(group) if group else self.see_to(leaves), outcome)
 
     def _end(self, group: list[Batch], error: BaseException | None, *, leaves: bool) -> None:
         """A group is stored, or could not be. The next one has another turn at the workers, behind other partitions."""
@@ -120,7 +108,7 @@ class StoreQueue:
                 self._stored.update(batch.first_offset for batch in group)
             is_last = self._working == 1
             if self._error is None and (self._waiting or (self._is_leaving and not leaves and is_last)):
-                self._workers.submit(self._work)
+                self.workers.submit(self._work)
             else:
                 self._working -= 1
             self._changed.notify_all()

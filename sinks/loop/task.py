@@ -14,16 +14,13 @@ from itertools import groupby
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from events.schema import Check
 from kafka_client.log import Outage, repeating_logger
-from sinks.control import Control, Outcome, Restart
+from sinks.control import Control, Restart
 from sinks.errors import Fatal, Fenced
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.pump import Pump, Storing, TaskSettings
-from sinks.loop.workers import Workers
-from sinks.loop.writer import Letters, PartitionWriter, Writer
+from sinks.loop.pump import Pump, Storing
+from sinks.loop.writer import PartitionWriter
 from sinks.records import Columns, Partition, readable_headers
-from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import MEMORY, OPERATOR, TaskStatus
 
 logger = logging.getLogger(__name__)
@@ -51,7 +48,6 @@ CONSUMER_REQUIRED = {
 
 _CONSUME_RECORDS = 2_000
 _RECORD_BYTES = 10_000
-_OPENERS = 2
 _POLL_SECONDS = 0.1
 _REST_SECONDS = 1.0
 _ROOM_SECONDS = 0.01
@@ -80,53 +76,35 @@ OnCommit = Callable[[KafkaError | None, list[TopicPartition]], None]
 
 
 @dataclass(eq=False, kw_only=True)
-class SinkTask:
+class SinkTask(Storing):
     """Moves records of the topics to the writer until it is stopped.
 
-    name: for the log; make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed, that
-    tells the callback the outcome of each commit; check: tells which records can be stored; budget: shared by the
-    tasks of the process; control: what operators want; outage: is told by the consumer when Kafka goes away; clock:
-    monotonic seconds; wall_clock: seconds since 1970. `status` tells what the task is doing.
+    make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed, that tells the callback
+    the outcome of each commit; budget: shared by the tasks of the process; control: what operators want; outage: is
+    told by the consumer when Kafka goes away; wall_clock: seconds since 1970. `status` tells what the task is doing.
     """
 
-    name: str
     make_consumer: Callable[[OnCommit], Consumer]
-    writer: Writer
-    check: Check
-    dead_letters: Letters
     budget: MemoryBudget
-    settings: TaskSettings
-    metrics: SinkMetrics
     control: Control
     outage: Outage
-    clock: Callable[[], float] = time.monotonic
     wall_clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self._consumer = self.make_consumer(self._note_commit)
         self.status = TaskStatus(self.name, self.metrics, self.wall_clock)
         self._pumps: dict[Partition, Pump] = {}
-        self._storing = Storing(
-            who=self.name,
-            writer=self.writer,
-            check=self.check,
-            letters=self.dead_letters,
-            settings=self.settings,
-            metrics=self.metrics,
-            storers=Workers(self.settings.in_flight, f"{self.name}-store"),
-            openers=Workers(_OPENERS, f"{self.name}-open"),
-        )
         # A small budget is not overshot by one reading of many records.
         self._consume_records = max(100, min(_CONSUME_RECORDS, self.budget.limit // _RECORD_BYTES))
         self._is_leaving = False
         self._pressed_since: dict[Partition, float] = {}
         self._patience = _PATIENCE_SECONDS
         self._patience_counted_at = self.clock()
-        self._missing_topics: dict[str, int] = {}
-        self._records = self._batches = self._rejected = 0
+        self._missing_topics: set[str] = set()
+        self._rejected = 0
         self._told = (self.clock(), 0)
         self._looked_at = self.clock()
-        self._looks_in_vain = 0
         self._rested = self.clock()
 
     def run(self, stop: threading.Event) -> None:
@@ -149,8 +127,8 @@ class SinkTask:
         finally:
             self._is_leaving = True  # the revocation that closing brings has nothing to store any more
             self._give_up(self._pumps.values())
-            self._storing.storers.close()
-            self._storing.openers.close()
+            self.storers.close()
+            self.openers.close()
             if not (self.outage.is_away or self.settings.is_static_member):
                 self._leave_group()
 
@@ -175,9 +153,7 @@ class SinkTask:
         consumer.pause(partitions)
 
     def _take(self, partition: Partition) -> None:
-        self._pumps[partition] = Pump(
-            partition, self._storing, self.budget.join(), self.status.assign(partition), self.clock
-        )
+        self._pumps[partition] = Pump(partition, self, self.budget.join(), self.status.assign(partition))
         self._find_topic(partition.topic)
 
     def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -202,16 +178,11 @@ class SinkTask:
             self._rejected += pump.rejected
             left = pump.give_up()
             if left:
-                logger.warning(
-                    "%s: gives %s up with %d records not stored; they are read again", self.name, pump.partition, left
-                )
+                text = "%s: gives %s up with %d records not stored; they are read again"
+                logger.warning(text, self.name, pump.partition, left)
             elif pump.is_open:
-                logger.info(
-                    "%s: leaves %s %s",
-                    self.name,
-                    pump.partition,
-                    "with nothing read" if pump.stored is None else f"at offset {pump.stored}",
-                )
+                where = "with nothing read" if pump.stored is None else f"at offset {pump.stored}"
+                logger.info("%s: leaves %s %s", self.name, pump.partition, where)
 
     def _take_over_again(self, pump: Pump) -> None:
         """After it was fenced: while Kafka says that the partition is ours, it is opened anew."""
@@ -249,9 +220,8 @@ class SinkTask:
         new = [pump for pump in self._pumps.values() if pump.is_new]
         if new:
             try:
-                committed = self._consumer.committed(
-                    [TopicPartition(*pump.partition) for pump in new], timeout=_COMMITTED_SECONDS
-                )
+                asked = [TopicPartition(*pump.partition) for pump in new]
+                committed = self._consumer.committed(asked, timeout=_COMMITTED_SECONDS)
             except KafkaException as error:
                 loop_logger.warning("%s: Kafka: committed offsets: %s", self.name, error.args[0].str())
                 return
@@ -278,12 +248,8 @@ class SinkTask:
             return
         self._consumer.resume([tp])
         pump.start(writer)
-        logger.info(
-            "%s: reads %s from %s",
-            self.name,
-            pump.partition,
-            "the beginning" if resume_at is None else f"offset {resume_at}",
-        )
+        where = "the beginning" if resume_at is None else f"offset {resume_at}"
+        logger.info("%s: reads %s from %s", self.name, pump.partition, where)
 
     # Reading
 
@@ -313,7 +279,7 @@ class SinkTask:
     def _put(self, messages: list[Message]) -> None:
         if not messages:
             return
-        period = self._period()
+        period = self.settings.limits.period(self.wall_clock())
         for partition, read in _by_partition(messages):
             pump = self._pumps.get(partition)
             if errors := [message for message in read if message.error() is not None]:
@@ -329,9 +295,8 @@ class SinkTask:
 
     def _seek_position(self, pump: Pump) -> None:
         """librdkafka may overrule the seek of _start later on, when its lookup of the beginning had to be repeated."""
-        logger.warning(
-            "%s: Kafka's client jumped back in %s; reads on from offset %d", self.name, pump.partition, pump.position
-        )
+        text = "%s: Kafka's client jumped back in %s; reads on from offset %d"
+        logger.warning(text, self.name, pump.partition, pump.position)
         try:
             self._consumer.seek(TopicPartition(*pump.partition, pump.position))
         except KafkaException as error:
@@ -359,9 +324,6 @@ class SinkTask:
         loop_logger.warning("%s: Kafka: %s", self.name, error.str())
         if error.code() in _NO_TOPIC and message.topic():
             self._miss_topic(message.topic())
-
-    def _period(self) -> int:
-        return self.settings.limits.period(self.wall_clock())
 
     # Pausing, for want of memory or because an operator asks for it
 
@@ -398,7 +360,7 @@ class SinkTask:
     # Storing and committing
 
     def _submit_due(self) -> None:
-        period = self._period()
+        period = self.settings.limits.period(self.wall_clock())
         for pump in self._pumps.values():
             pump.submit_due(period)
 
@@ -413,17 +375,12 @@ class SinkTask:
     def _collect(self) -> None:
         for pump in list(self._pumps.values()):
             try:
-                self._collect_stored(pump)
+                pump.collect()
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
                 pump.status.fenced()
                 self._take_over_again(pump)
         self._commit_async()
-
-    def _collect_stored(self, pump: Pump) -> None:
-        for batch in pump.collect():  # raises what storing raised
-            self._records += batch.count
-            self._batches += 1
 
     def _drain(self, leaving: Iterable[Pump]) -> None:
         """Stores and commits what was read of these partitions, as far as the deadline allows."""
@@ -436,17 +393,20 @@ class SinkTask:
         for pump in leaving:
             pump.wait(max(0.0, deadline - self.clock()))
             try:
-                self._collect_stored(pump)
-                self._collect_stored(pump)  # an error comes after what was stored before it
+                pump.collect()
+                pump.collect()  # an error comes after what was stored before it
             except Fenced as fenced:
                 logger.warning("%s: fenced: %s", self.name, fenced)
                 pump.status.fenced()
         self._commit_at_last(leaving, deadline)
 
     def _commit_async(self) -> None:
-        offsets = _commits(self._pumps.values())
-        if not offsets:
+        behind = [pump for pump in self._pumps.values() if pump.stored is not None and pump.stored != pump.committed]
+        if not behind:
             return
+        offsets = [TopicPartition(*pump.partition, pump.stored) for pump in behind]
+        for pump in behind:
+            pump.committed = pump.stored
         try:
             self._consumer.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
@@ -483,28 +443,24 @@ class SinkTask:
     def _restart_asked(self) -> None:
         for pump in list(self._pumps.values()):
             if pump.is_open and (wish := self.control.take_restart(pump.partition)) is not None:
-                self.control.done(Outcome(wish.number, self._restart(pump, wish)))
+                self.control.done(wish.number, self._restart(pump, wish))
 
     def _restart(self, pump: Pump, wish: Restart) -> str:
         """Stores what was read, commits the earlier offset and opens the partition anew; says why not, if not."""
         self._drain([pump])
+        error = ""
         if pump.stored is None or wish.offset > pump.stored:
             error = f"offset {wish.offset} is not below {pump.stored}: records would be left out"
         else:
-            error = self._commit_earlier(TopicPartition(*pump.partition, wish.offset))
+            try:
+                self._consumer.commit(offsets=[TopicPartition(*pump.partition, wish.offset)], asynchronous=False)
+            except KafkaException as refused:
+                error = f"Kafka: {refused.args[0].str()}"
         # Also after an error: what draining has given up must be read again.
         self._take_over_again(pump)
-        logger.warning(
-            "%s: an operator restarts %s at %d%s", self.name, wish.partition, wish.offset, error and f": {error}"
-        )
+        text = "%s: an operator restarts %s at %d%s"
+        logger.warning(text, self.name, wish.partition, wish.offset, error and f": {error}")
         return error
-
-    def _commit_earlier(self, place: TopicPartition) -> str:
-        try:
-            self._consumer.commit(offsets=[place], asynchronous=False)
-        except KafkaException as error:
-            return f"Kafka: {error.args[0].str()}"
-        return ""
 
     # Telling what it does
 
@@ -522,29 +478,26 @@ class SinkTask:
         for pump in self._pumps.values():
             end = self._end(pump) if is_answering else None
             is_answering = is_answering and end is not None  # one that hangs is not asked for each partition
-            pump.status.progress(
-                position=max(pump.position, pump.stored or 0), stored=pump.stored, committed=pump.committed, end=end
-            )
+            position = max(pump.position, pump.stored or 0)
+            pump.status.progress(position=position, stored=pump.stored, committed=pump.committed, end=end)
 
     def _ask_kafka(self) -> None:
         try:
             self._consumer.list_topics(self.settings.topics[0], timeout=_LOOK_TIMEOUT)
         except KafkaException as error:
-            self._looks_in_vain += 1
-            self.status.backing_off("kafka", f"Kafka is away: {error.args[0].str()}", self._looks_in_vain)
+            self.status.backing_off("kafka", f"Kafka is away: {error.args[0].str()}")
         else:
-            self._looks_in_vain = 0
             self.status.goes_on("kafka")
             self.outage.over("the sink reads on")
 
     def _miss_topic(self, topic: str) -> None:
         """Kafka does not have the topic. librdkafka reports this once; the task shows it until the topic is there."""
-        tries = self._missing_topics[topic] = self._missing_topics.get(topic, 0) + 1
-        self.status.backing_off(("topic", topic), f"Kafka has no topic {topic}: run `manage.py setup_pipeline`", tries)
+        self._missing_topics.add(topic)
+        self.status.backing_off(("topic", topic), f"Kafka has no topic {topic}: run `manage.py setup_pipeline`")
 
     def _find_topic(self, topic: str) -> None:
-        if self._missing_topics.pop(topic, None):
-            self.status.goes_on(("topic", topic))
+        self._missing_topics.discard(topic)
+        self.status.goes_on(("topic", topic))
 
     def _look_for_topic(self, topic: str) -> None:
         try:
@@ -573,34 +526,20 @@ class SinkTask:
 
     def _tell_story(self) -> None:
         told_at, told_records = self._told
-        now = self.clock()
-        if now - told_at < STORY_SECONDS or self._records == told_records:
+        now, records = self.clock(), self.status.records
+        if now - told_at < STORY_SECONDS or records == told_records:
             return
-        self._told = (now, self._records)
-        logger.info(
-            "%s: stored %d records in %d batches so far (%.0f/s), %d dead letters; %s",
-            self.name,
-            self._records,
-            self._batches,
-            (self._records - told_records) / (now - told_at),
-            self._rejected + sum(pump.rejected for pump in self._pumps.values()),
-            ", ".join(self._position(pump) for pump in self._pumps.values()),
-        )
+        self._told = (now, records)
+        text = "%s: stored %d records in %d batches so far (%.0f/s), %d dead letters; %s"
+        rate = (records - told_records) / (now - told_at)
+        rejected = self._rejected + sum(pump.rejected for pump in self._pumps.values())
+        positions = ", ".join(self._position(pump) for pump in self._pumps.values())
+        logger.info(text, self.name, records, self.status.batches, rate, rejected, positions)
 
     def _position(self, pump: Pump) -> str:
         stored = pump.stored or 0
         _, end = self._consumer.get_watermark_offsets(TopicPartition(*pump.partition), cached=True)
         return f"{pump.partition} at {stored}" + (f" lag {max(0, end - stored)}" if end >= 0 else "")
-
-
-def _commits(pumps: Iterable[Pump]) -> list[TopicPartition]:
-    """What is stored and not committed yet."""
-    offsets = []
-    for pump in pumps:
-        if pump.stored is not None and pump.stored != pump.committed:
-            offsets.append(TopicPartition(*pump.partition, pump.stored))
-            pump.committed = pump.stored
-    return offsets
 
 
 def _by_partition(messages: list[Message]) -> Iterator[tuple[Partition, list[Message]]]:

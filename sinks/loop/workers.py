@@ -4,15 +4,13 @@ import heapq
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from itertools import count
 from typing import TypeVar
 
 from sinks.loop.retry import Steps
 
 T = TypeVar("T")
-
-Done = Callable[[T | None, BaseException | None], None]
-"""Called with the result of the work, or with what the work raised."""
 
 
 class Workers:
@@ -38,21 +36,22 @@ class Workers:
             heapq.heappush(self._jobs, (time.monotonic() + after, next(self._numbers), job))
             self._changed.notify()
 
-    def start(self, begin: Callable[[], Steps[T]], done: Done[T]) -> None:
-        """Has work run to its end; `done` is called on the thread that ends it. begin: makes the work when due."""
-        self.submit(lambda: self.go_on(begin(), done))
+    def start(self, begin: Callable[[], Steps[T]]) -> Future[T]:
+        """Has work run to its end. begin: makes the work when it is due."""
+        outcome: Future[T] = Future()
+        self.submit(lambda: self.go_on(begin(), outcome))
+        return outcome
 
-    def go_on(self, steps: Steps[T], done: Done[T]) -> None:
+    def go_on(self, steps: Steps[T], outcome: Future[T]) -> None:
         """Runs work on the calling thread up to its next wait, after which the workers go on with it."""
         try:
-            delay = steps.run()
+            delay = next(steps)
+        except StopIteration as end:
+            outcome.set_result(end.value)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits for the work
-            done(None, error)
-            return
-        if delay is None:
-            done(steps.result, None)
+            outcome.set_exception(error)
         else:
-            self.submit(lambda: self.go_on(steps, done), after=delay)
+            self.submit(lambda: self.go_on(steps, outcome), after=delay)
 
     def close(self) -> None:
         """Drops the jobs that have not begun; the threads end with what they are doing."""
@@ -66,9 +65,7 @@ class Workers:
     def _run(self) -> None:
         while (job := self._next()) is not None:
             job()
-            del (
-                job
-            )  # or a thread without work would keep what it has stored last, which the memory budget doesn't count
+            del job  # or a thread without work keeps what it has stored last, which the memory budget doesn't count
 
     def _next(self) -> Callable[[], None] | None:
         """Waits for a job that is due; None when there will be none any more."""

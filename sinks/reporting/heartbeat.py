@@ -10,6 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -48,6 +49,7 @@ class _Earlier(msgspec.Struct):
     last_write: datetime | None = None
 
 
+@dataclass(eq=False)
 class Heartbeat:
     """The thread that reports for a process of a sink.
 
@@ -55,34 +57,26 @@ class Heartbeat:
     now: the wall clock, aware.
     """
 
-    def __init__(
-        self,
-        sink: str,
-        status: Callable[[], SinkReport],
-        control: Control,
-        *,
-        every_seconds: float,
-        now: Callable[[], datetime] = timezone.now,
-    ) -> None:
-        self._sink = sink
-        self._status = status
-        self._control = control
-        self._every_seconds = every_seconds
-        self._now = now
-        self._host = socket.gethostname()
+    sink: str
+    status: Callable[[], SinkReport]
+    control: Control
+    every_seconds: float
+    now: Callable[[], datetime] = timezone.now
+
+    def __post_init__(self) -> None:
         self._counts: deque[tuple[datetime, int]] = deque(maxlen=_RATE_BEATS)
         self._sampled_at: datetime | None = None
         self._earlier_write: datetime | None = None
         self._failures: dict[str, tuple[type[Exception], str]] = {}  # the latest of each part of a beat that fails
         self._first = threading.Event()
         self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"{sink}-heartbeat", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{self.sink}-heartbeat", daemon=True)
 
     def start(self, *, wait_seconds: float) -> None:
         """Starts the thread. Waits at most this long for the first beat, which fetches what is to be paused."""
         self._thread.start()
         if not self._first.wait(wait_seconds):
-            logger.warning("%s: the database has not answered: starts without knowing what is paused", self._sink)
+            logger.warning("%s: the database has not answered: starts without knowing what is paused", self.sink)
 
     def stop(self, *, wait_seconds: float) -> None:
         """Reports a last time that the process stops. Waits at most this many seconds for the database."""
@@ -103,7 +97,7 @@ class Heartbeat:
             self._first.set()
             if stopped:
                 return
-            self._leaving.wait(self._every_seconds)
+            self._leaving.wait(self.every_seconds)
 
     def _attempt(self, what: str, part: Callable[[], None]) -> None:
         """Does a part of a beat. A part that fails is tried again with the next beat, and stops no other part."""
@@ -112,16 +106,16 @@ class Heartbeat:
         except (DatabaseError, ImproperlyConfigured) as error:
             if self._is_new(what, error):
                 logger.warning(
-                    "%s: can't %s, the database says: %s; tries on, the sink goes on", self._sink, what, error
+                    "%s: can't %s, the database says: %s; tries on, the sink goes on", self.sink, what, error
                 )
             with suppress(DatabaseError):
                 connection.close()  # it may be broken: the next query makes a new one
         except Exception as error:
             if self._is_new(what, error):
-                logger.exception("%s: can't %s, by an unexpected error; tries on, the sink goes on", self._sink, what)
+                logger.exception("%s: can't %s, by an unexpected error; tries on, the sink goes on", self.sink, what)
         else:
             if self._failures.pop(what, None) and not self._failures:
-                logger.info("%s: reports to the database and asks it again", self._sink)
+                logger.info("%s: reports to the database and asks it again", self.sink)
 
     def _is_new(self, what: str, error: Exception) -> bool:
         """Notes a failure. Says whether it is to be told: neither this part nor another one has failed so before."""
@@ -132,16 +126,16 @@ class Heartbeat:
         return not is_known
 
     def _report(self, *, stopped: bool = False) -> None:
-        now = self._now()
-        report = self._status()
+        now = self.now()
+        report = self.status()
         if not self._counts:
             self._earlier_write = self._read_last_write()
         if report.last_write is None:
             report = msgspec.structs.replace(report, last_write=self._earlier_write)
         self._counts.append((now, report.records))
         SinkProcess.objects.update_or_create(
-            sink=self._sink,
-            host=self._host,
+            sink=self.sink,
+            host=socket.gethostname(),
             pid=os.getpid(),
             defaults={
                 "started": report.since,
@@ -161,41 +155,41 @@ class Heartbeat:
     def _read_last_write(self) -> datetime | None:
         """When the sink's processes before this one stored last: they are forgotten one day."""
         writes = []
-        for report in SinkProcess.objects.filter(sink=self._sink).values_list("report", flat=True):
+        for report in SinkProcess.objects.filter(sink=self.sink).values_list("report", flat=True):
             with suppress(msgspec.DecodeError):  # of another version, or cut off
                 writes.append(msgspec.json.decode(report, type=_Earlier).last_write)
         return max((write for write in writes if write), default=None)
 
     def _sample_lag(self) -> None:
-        now = self._now()
+        now = self.now()
         if self._sampled_at is not None and now - self._sampled_at < LAG_EVERY:
             return
         parts = [
             (part.topic, part.partition, part.end, done)
-            for part in self._status().partitions
+            for part in self.status().partitions
             if part.end is not None and (done := part.done) is not None
         ]
-        SinkLag.objects.create(sink=self._sink, sampled_at=now, parts=msgspec.json.encode(parts).decode())
-        SinkLag.objects.filter(sink=self._sink, sampled_at__lt=now - LAG_KEPT).delete()
-        SinkProcess.objects.filter(sink=self._sink, heard_at__lt=now - FORGOTTEN_AFTER).delete()
-        SinkRestart.objects.filter(sink=self._sink, done_at__lt=now - RESTARTS_KEPT).delete()
+        SinkLag.objects.create(sink=self.sink, sampled_at=now, parts=msgspec.json.encode(parts).decode())
+        SinkLag.objects.filter(sink=self.sink, sampled_at__lt=now - LAG_KEPT).delete()
+        SinkProcess.objects.filter(sink=self.sink, heard_at__lt=now - FORGOTTEN_AFTER).delete()
+        SinkRestart.objects.filter(sink=self.sink, done_at__lt=now - RESTARTS_KEPT).delete()
         self._sampled_at = now
 
     def _ask_pauses(self) -> None:
-        pauses = list(SinkPause.objects.filter(sink=self._sink))
-        self._control.want_paused(
+        pauses = list(SinkPause.objects.filter(sink=self.sink))
+        self.control.want_paused(
             (Partition(pause.topic, pause.partition) for pause in pauses),
             everything=any(pause.partition == ALL_PARTITIONS for pause in pauses),
         )
 
     def _ask_restarts(self) -> None:
-        outcomes = self._control.outcomes()
-        for outcome in outcomes:
-            SinkRestart.objects.filter(pk=outcome.number).update(done_at=self._now(), error=outcome.error)
-        self._control.forget(outcomes)
-        own = {(part.topic, part.partition) for part in self._status().partitions}
-        self._control.want_restarts(
+        outcomes = self.control.outcomes()
+        for number, error in outcomes.items():
+            SinkRestart.objects.filter(pk=number).update(done_at=self.now(), error=error)
+        self.control.forget(outcomes)
+        own = {(part.topic, part.partition) for part in self.status().partitions}
+        self.control.want_restarts(
             Restart(wish.pk, Partition(wish.topic, wish.partition), wish.offset)
-            for wish in SinkRestart.objects.filter(sink=self._sink, done_at=None).order_by("pk")
+            for wish in SinkRestart.objects.filter(sink=self.sink, done_at=None).order_by("pk")
             if (wish.topic, wish.partition) in own
         )

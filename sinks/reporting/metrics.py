@@ -2,23 +2,29 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 
 from sinks.records import REJECTIONS, Partition
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the moments at which counters began would double what is scraped
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
-_PARTITION = ("sink", "topic", "partition")
+
+
+@dataclass(frozen=True)
+class PartitionCounter:
+    """Counts something of each partition of a sink; `counter` has the labels sink, topic and partition at least."""
+
+    sink: str
+    counter: Counter
+
+    def __call__(self, partition: Partition, count: int = 1, **labels: str) -> None:
+        """Adds to the count. labels: those besides the partition's; 0 shows a counter before it has counted."""
+        place = {"sink": self.sink, "topic": partition.topic, "partition": str(partition.number)}
+        self.counter.labels(**place, **labels).inc(count)
 
 
 class SinkMetrics:
@@ -31,76 +37,32 @@ class SinkMetrics:
         self.registry = CollectorRegistry()
         self.sink = sink
         ProcessCollector(registry=self.registry)
-        self._records = self._counter(
-            "sink_records_total", "Records that are done: stored, or delivered as dead letters.", _PARTITION
-        )
-        self._bytes = self._counter("sink_record_bytes_total", "Bytes of the values of these records.", _PARTITION)
-        self._dead_letters = self._counter(
-            "sink_dead_letters_total", "Dead letters that Kafka has acknowledged.", (*_PARTITION, "reason")
-        )
-        self._unread_times = self._counter(
-            "sink_unread_times_total", "Records stored by Kafka's time, for their own field is no time.", _PARTITION
-        )
-        self._retries = self._counter(
-            "sink_retries_total", "Steps that failed and are repeated.", (*_PARTITION, "reason")
-        )
-        self._pauses = self._counter("sink_pauses_total", "Times that reading stopped for want of memory.", _PARTITION)
-        self._fenced = self._counter(
-            "sink_fenced_total", "Times that another owner took the partition over.", _PARTITION
-        )
-        self._files = self._counter("sink_files_total", "Files that were published.", _PARTITION)
-        self._documents = self._counter("sink_documents_total", "Documents that Elasticsearch has stored.", _PARTITION)
-        self._uploaded = self._counter(
-            "sink_uploaded_bytes_total", "Bytes sent into the store of files, repeats included."
-        )
-        self._flush_seconds = self._histogram(
-            "sink_flush_seconds", "Storing a group of batches, with their dead letters and all repeats."
-        )
+        text = "Records that are done: stored, or delivered as dead letters."
+        self.records = self._counter("sink_records_total", text)
+        self.bytes = self._counter("sink_record_bytes_total", "Bytes of the values of these records.")
+        text = "Dead letters that Kafka has acknowledged."
+        self.dead_letters = self._counter("sink_dead_letters_total", text, "reason")
+        text = "Records stored by Kafka's time, for their own field is no time."
+        self.unread_times = self._counter("sink_unread_times_total", text)
+        self.retries = self._counter("sink_retries_total", "Steps that failed and are repeated.", "reason")
+        self.pauses = self._counter("sink_pauses_total", "Times that reading stopped for want of memory.")
+        self.fenced = self._counter("sink_fenced_total", "Times that another owner took the partition over.")
+        self.published = self._counter("sink_files_total", "Files that were published.")
+        self.indexed = self._counter("sink_documents_total", "Documents that Elasticsearch has stored.")
+        text = "Bytes sent into the store of files, repeats included."
+        self._uploaded = Counter("sink_uploaded_bytes_total", text, ("sink",), registry=self.registry)
+        text = "Storing a group of batches, with their dead letters and all repeats."
+        self._flush_seconds = self._histogram("sink_flush_seconds", text)
         self._upload_seconds = self._histogram("sink_upload_seconds", "Writing one file into the store.")
         self._bulk_seconds = self._histogram("sink_bulk_seconds", "One bulk request that Elasticsearch answered.")
         self._in_flight = Gauge("sink_in_flight", "Groups of batches being stored.", ("sink",), registry=self.registry)
 
     def add_partition(self, partition: Partition) -> None:
         """Shows a partition's counters at 0 from its beginning, so that a first increase is seen as one."""
-        labels = self._labels(partition)
-        for counter in (self._records, self._bytes, self._unread_times, self._pauses, self._fenced):
-            counter.labels(*labels)
+        for counter in (self.records, self.bytes, self.unread_times, self.pauses, self.fenced):
+            counter(partition, 0)
         for kind in REJECTIONS:
-            self._dead_letters.labels(*labels, kind)
-
-    def stored(self, partition: Partition, records: int, size: int) -> None:
-        """Counts records that are done. size: the bytes of their values."""
-        labels = self._labels(partition)
-        self._records.labels(*labels).inc(records)
-        self._bytes.labels(*labels).inc(size)
-
-    def dead_letter(self, partition: Partition, kind: str) -> None:
-        """A dead letter arrived; kind: one of REJECTIONS."""
-        self._dead_letters.labels(*self._labels(partition), kind).inc()
-
-    def unread_times(self, partition: Partition, records: int) -> None:
-        """Counts records that are stored by Kafka's time, because their own field is no time."""
-        self._unread_times.labels(*self._labels(partition)).inc(records)
-
-    def retried(self, partition: Partition, reason: str) -> None:
-        """A step failed and is repeated; reason: as Retriable's."""
-        self._retries.labels(*self._labels(partition), reason).inc()
-
-    def paused(self, partition: Partition) -> None:
-        """Reading stopped."""
-        self._pauses.labels(*self._labels(partition)).inc()
-
-    def fenced(self, partition: Partition) -> None:
-        """Another owner took over."""
-        self._fenced.labels(*self._labels(partition)).inc()
-
-    def published(self, partition: Partition, files: int) -> None:
-        """Counts files that readers can see."""
-        self._files.labels(*self._labels(partition)).inc(files)
-
-    def indexed(self, partition: Partition, documents: int) -> None:
-        """Counts documents that are in the index."""
-        self._documents.labels(*self._labels(partition)).inc(documents)
+            self.dead_letters(partition, 0, reason=kind)
 
     @contextmanager
     def flush(self) -> Iterator[None]:
@@ -116,11 +78,9 @@ class SinkMetrics:
             yield
         self._uploaded.labels(self.sink).inc(size)
 
-    @contextmanager
-    def bulk(self) -> Iterator[None]:
+    def bulk(self) -> AbstractContextManager[None]:
         """Around a bulk request."""
-        with self._timed(self._bulk_seconds):
-            yield
+        return self._timed(self._bulk_seconds)
 
     @contextmanager
     def _timed(self, histogram: Histogram) -> Iterator[None]:
@@ -129,11 +89,9 @@ class SinkMetrics:
         yield
         histogram.labels(self.sink).observe(time.perf_counter() - begin)
 
-    def _labels(self, partition: Partition) -> tuple[str, str, str]:
-        return self.sink, partition.topic, str(partition.number)
-
-    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ("sink",)) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+    def _counter(self, name: str, text: str, *labels: str) -> PartitionCounter:
+        every_label = ("sink", "topic", "partition", *labels)
+        return PartitionCounter(self.sink, Counter(name, text, every_label, registry=self.registry))
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, ("sink",), buckets=_SECONDS, registry=self.registry)

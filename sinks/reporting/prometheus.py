@@ -18,26 +18,19 @@ class StateCollector(Collector):
     def collect(self) -> Iterable[Metric]:
         """The gauges at the moment of a scrape."""
         report = self._report()
-        states = GaugeMetricFamily(
-            "sink_partition_state",
-            "1 for the state that a partition is in.",
-            labels=("sink", "topic", "partition", "state"),
-        )
-        lags = GaugeMetricFamily(
-            "sink_lag_records",
-            "Offsets from what is stored to the end in Kafka; there may be fewer records.",
-            labels=("sink", "topic", "partition"),
-        )
+        of_sink, of_partition = ("sink",), ("sink", "topic", "partition")
+        text = "1 for the state that a partition is in."
+        states = GaugeMetricFamily("sink_partition_state", text, labels=(*of_partition, "state"))
+        text = "Offsets from what is stored to the end in Kafka; there may be fewer records."
+        lags = GaugeMetricFamily("sink_lag_records", text, labels=of_partition)
         for partition in report.partitions:
             labels = (report.sink, partition.topic, str(partition.partition))
             for state in get_args(State):
                 states.add_metric((*labels, state), partition.state == state)
             if partition.lag is not None:
                 lags.add_metric(labels, partition.lag)
-        healthy = GaugeMetricFamily("sink_healthy", "What /healthz answers: 1 for 200, 0 for 503.", labels=("sink",))
+        healthy = GaugeMetricFamily("sink_healthy", "What /healthz answers: 1 for 200, 0 for 503.", labels=of_sink)
         healthy.add_metric((report.sink,), report.healthy)
-        buffered = GaugeMetricFamily(
-            "sink_buffered_bytes", "Bytes that were read and not stored yet.", labels=("sink",)
-        )
+        buffered = GaugeMetricFamily("sink_buffered_bytes", "Bytes that were read and not stored yet.", labels=of_sink)
         buffered.add_metric((report.sink,), report.buffered_bytes)
         return states, lags, healthy, buffered

@@ -40,11 +40,6 @@ class UnreadTimes:
             if self._clock() - self._told_at < REPEAT_SECONDS:
                 return
             count, self._count, self._told_at = self._count, 0, self._clock()
-        logger.warning(
-            "%s: the field %s of %d records is no time, as %s; they are stored by Kafka's time (docs/configuration.md, "
-            "Times)",
-            partition,
-            self._field,
-            count,
-            shortened(repr(values[0]), _EXAMPLE),
-        )
+        text = "%s: the field %s of %d records is no time, as %s; they are stored by Kafka's time"
+        example = shortened(repr(values[0]), _EXAMPLE)
+        logger.warning(f"{text} (docs/configuration.md, Times)", partition, self._field, count, example)

@@ -132,7 +132,7 @@ class _HalfAway:
     def begin(self) -> None:
         pass
 
-    def discard(self, _part: list[object]) -> None:
+    def replay(self, _part: list[object], *, to: str) -> None:
         if not self._left:
             raise Retriable("Kafka: no broker")
         self._left -= 1

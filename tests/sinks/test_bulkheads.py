@@ -10,7 +10,7 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from events.schema import check_for
 from sinks.errors import Retriable
-from sinks.loop.letter_limit import LetterBound, LetterLimit
+from sinks.loop.letter_limit import LetterLimit
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.pump import TaskSettings
 from sinks.loop.retry import Backoff, attempt
@@ -177,7 +177,8 @@ def sink(
                 in_flight=threads,
                 drain_seconds=0,
                 backoff=Backoff(),
-                letter_bound=LetterBound(1_000_000, 1.0),
+                letters_per_minute=1_000_000,
+                letter_share=1.0,
             ),
             **unwatched(),
         )
@@ -301,7 +302,7 @@ def test_a_missing_topic_is_told_by_the_task_until_it_is_there() -> None:
         check=check_for("select-color"),
         dead_letters=Letters(),
         budget=MemoryBudget(400_000),
-        settings=TaskSettings(("topic", "absent"), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), LetterBound(1, 1.0)),
+        settings=TaskSettings(("topic", "absent"), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), 1, 1.0),
         clock=lambda: float(next(seconds)),
         **unwatched(),
     )
@@ -319,7 +320,7 @@ def test_a_missing_topic_is_told_by_the_task_until_it_is_there() -> None:
 
 def test_dead_letters_are_held_back_while_most_records_of_the_last_minute_are_bad() -> None:
     now = 0.0
-    limit = LetterLimit(LetterBound(per_minute=100, share=0.5), clock=lambda: now)
+    limit = LetterLimit(per_minute=100, share=0.5, clock=lambda: now)
     limit.admit(2_000, 2_000)  # the first ones always pass: what is wrong is to be seen
     with pytest.raises(Retriable, match="2000 of 2000 records of the last minute became dead letters, and 50 of"):
         limit.admit(50, 50)
@@ -331,7 +332,7 @@ def test_dead_letters_are_held_back_while_most_records_of_the_last_minute_are_ba
 
 
 def test_many_dead_letters_among_many_more_good_records_pass() -> None:
-    limit = LetterLimit(LetterBound(per_minute=100, share=0.5), clock=lambda: 0.0)
+    limit = LetterLimit(per_minute=100, share=0.5, clock=lambda: 0.0)
     for _ in range(100):
         limit.admit(400, 1_000)
 
@@ -352,9 +353,7 @@ def test_good_records_between_bad_ones_count_though_they_are_stored_without_a_de
 
     writer, letters = Grouping(), Letters()
     consumer = Mixed([STUCK], {})
-    settings = TaskSettings(
-        ("topic",), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), LetterBound(per_minute=150, share=0.5)
-    )
+    settings = TaskSettings(("topic",), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), 150, 0.5)
     task = SinkTask(
         name="task",
         make_consumer=lambda _: consumer,

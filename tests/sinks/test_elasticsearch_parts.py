@@ -10,7 +10,7 @@ import pytest
 
 from events.schema import InvalidRecord
 from sinks.elasticsearch.actions import MAX_ID_BYTES, Actions
-from sinks.elasticsearch.compatibility import check_server
+from sinks.elasticsearch.client import check_server
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of, reason_of

@@ -8,7 +8,7 @@ import pytest
 from django.conf import settings
 from django.db import OperationalError
 
-from sinks.control import Control, Outcome, Restart
+from sinks.control import Control, Restart
 from sinks.models import SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting import heartbeat as module
@@ -107,11 +107,11 @@ def test_a_wish_goes_to_the_owner_once_and_its_outcome_is_written_down(sink: Sin
     assert sink.control.take_restart(PARTITION) == Restart(wish.pk, PARTITION, 5)
     sink.beat()
     assert sink.control.take_restart(PARTITION) is None
-    sink.control.done(Outcome(wish.pk, "why not"))
+    sink.control.done(wish.pk, "why not")
     sink.beat()
     wish.refresh_from_db()
     assert (wish.done_at, wish.error) == (sink.now, "why not")
-    assert sink.control.outcomes() == []
+    assert sink.control.outcomes() == {}
 
 
 @pytest.mark.django_db
@@ -161,7 +161,7 @@ def test_a_database_that_is_away_is_told_once_and_asked_again(
     assert beats[-1] is True
 
 
-@pytest.mark.parametrize("broken", [*PARTS, "_status"])
+@pytest.mark.parametrize("broken", [*PARTS, "status"])
 @pytest.mark.django_db
 def test_a_part_of_a_beat_that_fails_is_told_by_its_own_words_and_stops_no_other(
     sink: Sink, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
@@ -181,7 +181,7 @@ def test_a_part_of_a_beat_that_fails_is_told_by_its_own_words_and_stops_no_other
             "_ask_restarts": sink.control.take_restart(PARTITION) is not None,
             "_sample_lag": SinkLag.objects.exists(),
         }
-    needs_status = {"_report", "_ask_restarts", "_sample_lag"} if broken == "_status" else {broken}
+    needs_status = {"_report", "_ask_restarts", "_sample_lag"} if broken == "status" else {broken}
     assert {part for part in PARTS if not done[part]} == needs_status
     assert [record.exc_text.splitlines()[-1] for record in caplog.records if record.exc_text] == [
         "RuntimeError: a mistake"

@@ -103,7 +103,7 @@ def test_memory_is_pressed_from_the_bound_until_a_sixteenth_of_the_rest_is_free(
     share = budget.join()  # 80 of its own, and 80 of the common rest
     pressed = []
     for size in (159, 1, -5, -1):
-        share.add(size)
+        share.used += size
         pressed.append(share.press(budget.pool_used))
     assert pressed == [False, True, True, False]
 
@@ -111,14 +111,14 @@ def test_memory_is_pressed_from_the_bound_until_a_sixteenth_of_the_rest_is_free(
 def test_a_partition_that_is_stuck_leaves_each_other_its_share_of_the_memory() -> None:
     budget = MemoryBudget(160)
     stuck, other = budget.join(), budget.join()
-    stuck.add(40 + 80)
+    stuck.used += 40 + 80
     assert stuck.press(budget.pool_used)
-    other.add(39)
+    other.used += 39
     assert not other.press(budget.pool_used)
-    other.add(1)
+    other.used += 1
     assert other.press(budget.pool_used)
     assert budget.used == budget.limit
-    stuck.close()
+    budget.leave(stuck)
     assert not other.press(budget.pool_used)
 
 

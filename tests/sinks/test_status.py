@@ -91,9 +91,9 @@ def test_a_partition_is_in_one_state_since_a_moment(sink: Sink) -> None:
     sink.clock.now = 1_002
     sink.partition.paused(MEMORY)
     assert sink.state() == ("paused", 1_002, "memory", 0)
-    for tries in (1, 2):
+    for _ in range(2):
         sink.clock.now += 10
-        sink.partition.backing_off(WORK, "uploading 0-9", AWAY, tries)
+        sink.partition.backing_off(WORK, "uploading 0-9", AWAY)
     assert sink.state() == ("backing off", 1_012, "uploading 0-9: connection refused", 2)
     sink.clock.now = 1_030
     sink.partition.goes_on(WORK)
@@ -105,9 +105,9 @@ def test_a_partition_is_in_one_state_since_a_moment(sink: Sink) -> None:
 
 def test_a_partition_backs_off_until_the_last_of_its_steps_works(sink: Sink) -> None:
     sink.partition.running()
-    sink.partition.backing_off(WORK, "bulk 1", AWAY, 1)
+    sink.partition.backing_off(WORK, "bulk 1", AWAY)
     sink.clock.now = 1_005
-    sink.partition.backing_off(object(), "bulk 2", AWAY, 1)
+    sink.partition.backing_off(object(), "bulk 2", AWAY)
     assert sink.state() == ("backing off", 1_000, "bulk 1: connection refused", 1)
     sink.partition.goes_on(WORK)
     assert sink.state() == ("backing off", 1_005, "bulk 2: connection refused", 1)
@@ -117,7 +117,7 @@ def test_an_operators_pause_is_told_apart_from_one_for_memory(sink: Sink) -> Non
     sink.partition.running()
     sink.partition.paused(OPERATOR)
     assert sink.state() == ("paused", 1_000, "operator", 0)
-    sink.partition.backing_off(WORK, "bulk 1", AWAY, 1)
+    sink.partition.backing_off(WORK, "bulk 1", AWAY)
     (partition,) = sink.status.report().partitions
     assert (partition.state, partition.held) == ("backing off", True)
     assert sink.sample("sink_pauses_total", **LABELS) == 0
@@ -125,8 +125,8 @@ def test_an_operators_pause_is_told_apart_from_one_for_memory(sink: Sink) -> Non
 
 def test_recent_errors_and_writes_are_told_also_when_the_partition_has_moved(sink: Sink) -> None:
     sink.partition.running()
-    for tries in (1, 2):
-        sink.partition.backing_off(WORK, "bulk 1", AWAY, tries)
+    for _ in range(2):
+        sink.partition.backing_off(WORK, "bulk 1", AWAY)
     sink.clock.now = 1_007
     sink.partition.goes_on(WORK)
     sink.partition.stored(batch(3))
@@ -170,7 +170,7 @@ def test_a_given_up_step_backs_off_no_longer(sink: Sink) -> None:
 
 def test_healthz_tells_which_partition_has_backed_off_for_some_seconds(sink: Sink) -> None:
     sink.partition.running()
-    sink.partition.backing_off(WORK, "uploading 0-9", AWAY, 1)
+    sink.partition.backing_off(WORK, "uploading 0-9", AWAY)
     assert sink.get("/healthz")[0] == "200 OK"  # one failed try is no outage
     sink.clock.now += 5
     status, body = sink.get("/healthz")
@@ -201,7 +201,7 @@ def test_a_failed_task_is_shown_until_the_process_ends(sink: Sink) -> None:
 
 def test_kafka_away_is_unhealthy_even_when_no_partition_is_left(sink: Sink) -> None:
     sink.task.leave(PARTITION)
-    sink.task.backing_off("kafka", "Kafka is away: timed out", 1)
+    sink.task.backing_off("kafka", "Kafka is away: timed out")
     sink.clock.now += 5
     status, body = sink.get("/healthz")
     assert status.startswith("503")

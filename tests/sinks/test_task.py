@@ -12,13 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from events.schema import check_for
 from kafka_client.log import Outage
-from sinks.control import Control, Outcome, Restart
+from sinks.control import Control, Restart
 from sinks.dead_letters.producing import DeadLetters
 from sinks.errors import Fatal
-from sinks.loop.letter_limit import LetterBound
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.pump import TaskSettings
-from sinks.loop.retry import Backoff, Steps, attempt
+from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
 from sinks.loop.task import SinkTask
 from sinks.loop.workers import Workers
@@ -163,7 +162,8 @@ def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> Sin
             in_flight=1,
             drain_seconds=5,
             backoff=Backoff(),
-            letter_bound=LetterBound(1_000, 0.5),
+            letters_per_minute=1_000,
+            letter_share=0.5,
         ),
         **{**unwatched(), **options},
     )
@@ -372,13 +372,13 @@ def test_a_restart_stores_the_earlier_records_again_and_is_done_once() -> None:
         control.want_restarts([wish])
         wait_until(lambda: len(writer.offsets) == 18, what="the repeat")
         assert writer.offsets == [*range(10, 20), *range(12, 20)]
-        assert control.outcomes() == [Outcome(7)]
+        assert control.outcomes() == {7: ""}
         control.want_restarts([wish])
         wait_until(lambda: consumer.committed_offset == 20, what="the commit after the repeat")
         control.want_restarts([Restart(8, PARTITION, 21)])
         wait_until(lambda: len(control.outcomes()) == 2, what="the refusal")
     assert len(writer.offsets) == 18
-    assert control.outcomes()[1].error == "offset 21 is not below 20: records would be left out"
+    assert control.outcomes()[8] == "offset 21 is not below 20: records would be left out"
 
 
 def test_a_paused_partition_that_is_restarted_stays_paused() -> None:
@@ -388,7 +388,7 @@ def test_a_paused_partition_that_is_restarted_stays_paused() -> None:
     task = make_task(consumer, writer, control=control)
     with running(task):
         control.want_restarts([Restart(1, PARTITION, 5)])
-        wait_until(lambda: control.outcomes() == [Outcome(1)], what="the restart")
+        wait_until(lambda: control.outcomes() == {1: ""}, what="the restart")
         wait_until(lambda: [p.held for p in task.status.partitions()] == [True], what="the pause")
         assert (consumer.committed_offset, writer.offsets) == (5, [])
         control.want_paused([], everything=False)
@@ -478,4 +478,4 @@ def test_a_partition_is_not_left_while_a_group_of_it_is_being_stored() -> None:
 
 def steps(work: Coroutine[Any, Any, None]) -> Steps[None]:
     """Work of a partition that is not given up."""
-    return Steps(work, who="test", backoff=Backoff(), cancelled=threading.Event())
+    return in_steps(work, who="test", backoff=Backoff(), cancelled=threading.Event())

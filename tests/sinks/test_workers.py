@@ -12,7 +12,7 @@ import pytest
 
 from sinks.dead_letters.producing import DeadLetters
 from sinks.errors import Pending, Retriable
-from sinks.loop.retry import Backoff, Retry, Steps, attempt
+from sinks.loop.retry import Backoff, Retry, Steps, attempt, in_steps
 from sinks.loop.workers import Workers
 from sinks.records import Partition, Record, Rejected
 from sinks.reporting.metrics import SinkMetrics
@@ -24,11 +24,7 @@ PARTITION = Partition("topic", 0)
 
 def steps(work: Coroutine[Any, Any, Any]) -> Steps[Any]:
     """Work of a partition that is not given up."""
-    return Steps(work, who="test", backoff=Backoff(), cancelled=threading.Event())
-
-
-def ignore(result: Any, error: BaseException | None) -> None:
-    """Whoever waits for nothing."""
+    return in_steps(work, who="test", backoff=Backoff(), cancelled=threading.Event())
 
 
 def test_work_that_has_not_begun_is_dropped_without_a_warning() -> None:
@@ -37,7 +33,7 @@ def test_work_that_has_not_begun_is_dropped_without_a_warning() -> None:
 
     workers, is_free = Workers(1, "test"), threading.Event()
     workers.submit(lambda: is_free.wait(10) and None)
-    workers.start(lambda: steps(work()), ignore)
+    workers.start(lambda: steps(work()))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         workers.close()
@@ -61,7 +57,7 @@ def test_work_that_waits_for_its_next_try_is_ended_when_the_workers_close() -> N
         return metrics.registry.get_sample_value("sink_in_flight", {"sink": "sink"})
 
     workers = Workers(1, "test")
-    workers.start(lambda: steps(work()), ignore)
+    workers.start(lambda: steps(work()))
     wait_until(lambda: in_flight() == 1, what="the work has begun")
     time.sleep(0.05)  # it may still be on its way into the heap
     workers.close()
@@ -112,7 +108,7 @@ def test_dead_letters_that_kafka_does_not_take_leave_the_only_thread_to_others()
 
     workers = Workers(1, "test")
     for number in range(10):
-        workers.start(lambda number=number: steps(deliver(number)), ignore)  # type: ignore[misc]
+        workers.start(lambda number=number: steps(deliver(number)))  # type: ignore[misc]
     time.sleep(1.5)  # each holds the thread once
     workers.submit(other)
     time.sleep(1)

@@ -176,7 +176,7 @@ def replay(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collect
         whole = [letter for letter in found if letter.is_whole]
         keyless = [letter for letter in whole if letter.record.key is None]
         for part in parts(keyless):
-            session.replayer.to_topic(part)
+            session.replayer.replay(part, to="topic")
             session.done += len(part)
     return Replayed(len(keyless), len(found) - len(whole), len(whole) - len(keyless), foreign=len(said) - len(found))
 
@@ -206,7 +206,7 @@ def store_again(sink: SinkConfig, *, topic: str, reason: str | None, origins: Co
             for part in parts(whole):
                 refused |= store(writer, kind_of(sink).record_check(sink), part, retry)
                 stored = [letter for letter in part if letter.origin not in refused]
-                session.replayer.note_stored(stored)
+                session.replayer.replay(stored, to="sink")
                 session.done += len(stored)
         finally:
             patience.cancel()
@@ -226,7 +226,7 @@ def discard(sink: SinkConfig, *, topic: str, reason: str | None, origins: Collec
     with _replaying(sink) as session:
         found = chosen(session.letters, topic=topic, reason=reason, origins=origins)
         for part in parts(found):
-            session.replayer.discard(part)
+            session.replayer.replay(part, to="nowhere")
             session.done += len(part)
     return len(found)
 

@@ -24,27 +24,14 @@ class Command(FilesCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         which = parser.add_mutually_exclusive_group()
-        which.add_argument(
-            "--folder",
-            type=folder,
-            action="append",
-            dest="folders",
-            help="a closed folder below the sink's path, with all below it; may be given again",
+        text = "a closed folder below the sink's path, with all below it; may be given again"
+        which.add_argument("--folder", type=folder, action="append", dest="folders", help=text)
+        text = (
+            "all folders in which nothing was written for so long; without folders, files that are so old (default: 24)"
         )
-        which.add_argument(
-            "--older-than",
-            type=float,
-            default=24.0,
-            metavar="HOURS",
-            help="all folders in which nothing was written for so long; without folders, files that are so old "
-            "(default: 24)",
-        )
-        parser.add_argument(
-            "--target-bytes",
-            type=whole(1),
-            default=128 * 1024 * 1024,
-            help="the size of merged files; a file of half of it is left alone (default: 134217728)",
-        )
+        which.add_argument("--older-than", type=float, default=24.0, metavar="HOURS", help=text)
+        text = "the size of merged files; a file of half of it is left alone (default: 134217728)"
+        parser.add_argument("--target-bytes", type=whole(1), default=128 * 1024 * 1024, help=text)
 
     def work(self, sink: SinkConfig, kind: FileKind, store: FileStore, options: dict[str, Any]) -> None:
         """Merges, and tells each merged file."""
@@ -54,14 +41,8 @@ class Command(FilesCommand):
         files = layout_of(sink)
         if folders and files.folders.is_flat:
             raise CommandError(f"{sink.name} has no folders; --older-than chooses the files")
-        compaction = Compaction(
-            store,
-            path=sink.target.path,
-            sink=sink.name,
-            files=files,
-            target=options["target_bytes"],
-            retry=patient(sink),
-        )
+        target, retry = options["target_bytes"], patient(sink)
+        compaction = Compaction(store, path=sink.target.path, sink=sink.name, files=files, target=target, retry=retry)
         before = time.time() - (0 if folders else options["older_than"] * 3600)
         lines = 0
         for topic in sink.topics:

@@ -4,6 +4,4 @@ from sinks.management.commands import compact
 
 
 class Command(compact.Command):
-    """Takes the entry hdfs where none is named."""
-
     kind = "hdfs"

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from sinks.elasticsearch.client import connect
 from sinks.elasticsearch.config import elasticsearch_cluster
-from sinks.elasticsearch.notes import RetentionNote
+from sinks.elasticsearch.notes import note_retention
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import indices
 from sinks.errors import Fatal, Retriable
@@ -44,7 +44,7 @@ class Command(SinkCommand):
         try:
             with closing(connect(elasticsearch_cluster(sink.target.cluster), connections=1)) as client, translated():
                 if options["delete"]:
-                    RetentionNote(client, names.pattern).note(before)
+                    note_retention(client, names.pattern, before)
                 for index in indices(client, names):
                     end = names.end(index)
                     if end is None or end > before:

@@ -52,17 +52,10 @@ class Command(ReportingCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument(
-            "--to",
-            choices=("topic", "sink"),
-            default="topic",
-            help="topic: as new records, for every sink that reads the topic; sink: into the index of this sink alone",
-        )
-        parser.add_argument(
-            "--keyed",
-            action="store_true",
-            help="with --to topic: also records that have a key, though they become the newest of it",
-        )
+        text = "topic: as new records, for every sink that reads the topic; sink: into the index of this sink alone"
+        parser.add_argument("--to", choices=("topic", "sink"), default="topic", help=text)
+        text = "with --to topic: also records that have a key, though they become the newest of it"
+        parser.add_argument("--keyed", action="store_true", help=text)
         parser.add_argument("--reason", default="", help="only those whose reason has this regular expression in it")
         parser.add_argument("--topic", help="only those that came from this topic")
         parser.add_argument("--limit", type=whole(1), help="at most so many, in the order of the dead-letter topic")
@@ -72,10 +65,8 @@ class Command(ReportingCommand):
         """Whether all letters that were chosen were replayed, or would be."""
         sink = self.sink(options)
         if options["to"] == "sink" and not kind_of(sink).stores_letters:
-            raise CommandError(
-                f"a sink of the kind {sink.kind} stores each offset once and in order; replay its dead letters --to "
-                "topic"
-            )
+            why = f"a sink of the kind {sink.kind} stores each offset once and in order"
+            raise CommandError(f"{why}; replay its dead letters --to topic")
         if options["to"] == "sink" and options["keyed"]:
             raise CommandError("--keyed belongs to --to topic: --to sink never replaces a newer record of a key")
         if options["topic"] not in (None, *sink.topics):
@@ -94,20 +85,21 @@ class Command(ReportingCommand):
             replayer.begin()
         reader = LogReader(cluster, group=sink.group)
         log = letter_log(sink, reader)
-        self._tell_unreadable(log)
+        if log.unreadable:
+            partition, offset = log.unreadable[0]
+            self.stdout.write(
+                f"{len(log.unreadable)} records of the dead-letter topic say that they are of this sink but are not "
+                f"what it writes, the first in {partition} offset {offset}: left alone"
+            )
         choice = _Choice(sink, log, reader, reason, options)
         done = refused = 0
-        for part in parts(choice.letters()):
-            if replayer is None:
-                done += len(part)
-            elif options["to"] == "topic":
-                replayer.to_topic(part)
-                done += len(part)
-            else:
-                stored = self._store(sink, part)
-                replayer.note_stored(stored)
-                done += len(stored)
-                refused += len(part) - len(stored)
+        for part in parts(islice(choice.letters(), options["limit"])):
+            dealt_with = part
+            if replayer is not None:
+                dealt_with = self._store(sink, part) if options["to"] == "sink" else part
+                replayer.replay(dealt_with, to=options["to"])
+            done += len(dealt_with)
+            refused += len(part) - len(dealt_with)
         reader.close()
         for (topic, kind), count in choice.reasons.most_common():
             self.stdout.write(f"{topic}: {count} x {shortened(choice.examples[topic, kind], _REASON)}")
@@ -115,19 +107,9 @@ class Command(ReportingCommand):
             self.stdout.write(f"{count} left out: they {why}")
         left = refused + choice.left_out.total()
         more = "; --limit ended it, there may be more" if done + refused == options["limit"] else ""
-        if replayer is None:
-            self.stdout.write(f"dry run: {done} dead letters would be replayed, {left} left{more}")
-        else:
-            self.stdout.write(f"{done} dead letters replayed, {left} left{more}")
+        verdict = f"{done} dead letters replayed" if replayer else f"dry run: {done} dead letters would be replayed"
+        self.stdout.write(f"{verdict}, {left} left{more}")
         return not left
-
-    def _tell_unreadable(self, log: LetterLog) -> None:
-        if log.unreadable:
-            partition, offset = log.unreadable[0]
-            self.stdout.write(
-                f"{len(log.unreadable)} records of the dead-letter topic say that they are of this sink but are not "
-                f"what it writes, the first in {partition} offset {offset}: left alone"
-            )
 
     def _store(self, sink: SinkConfig, letters: list[StoredLetter]) -> list[StoredLetter]:
         """Those that the index takes now."""
@@ -169,16 +151,12 @@ class _Choice:
         self.left_out: Counter[str] = Counter()
 
     def letters(self) -> Iterator[StoredLetter]:
-        """Those that can be replayed, no more than the limit."""
-        return islice(self._replayable(), self._options["limit"])
-
-    def _replayable(self) -> Iterator[StoredLetter]:
+        """Those that can be replayed."""
         for letter in self._fitting():
             kind = letter.origin[0].topic, reason_kind(letter.reason)
             self.reasons[kind] += 1
             self.examples.setdefault(kind, example_of(letter.reason))
-            why = self._hindrance(letter)
-            if why:
+            if why := self._hindrance(letter):
                 self.left_out[why] += 1
             else:
                 yield letter

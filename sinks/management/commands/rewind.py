@@ -75,18 +75,13 @@ def _layouts_of_others(sink: SinkConfig, kind: FileKind) -> list[FileLayout]:
 
 def _lost(reader: LogReader, partition: Partition, plan: Plan) -> list[str]:
     """What to know of files whose records Kafka has compacted since they were written."""
-    if not plan.replaced:
-        return []
     try:
-        is_compacted = reader.is_compacted(partition.topic)
+        if not plan.replaced or not reader.is_compacted(partition.topic):
+            return []
     except Retriable as error:
         return [f"whether Kafka compacts {partition.topic} is not known: {error}"]
-    if not is_compacted:
-        return []
-    return [
-        f"{partition.topic} is compacted: records of these files that Kafka has removed since, for newer ones of their "
-        "keys, are not stored again"
-    ]
+    which = "records of these files that Kafka has removed since, for newer ones of their keys"
+    return [f"{partition.topic} is compacted: {which}, are not stored again"]
 
 
 def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
@@ -96,11 +91,8 @@ def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
     if plan.to < asked:
         lines.append(f"offset {asked} is in the middle of a file, which is replaced as a whole: from offset {plan.to}")
     if plan.replaced:
-        count, last = len(plan.replaced), max(file.last for file in plan.replaced)
-        lines.append(
-            f"files that would be moved out of sight, {count} with offsets {plan.to} to {last}; what Kafka has of them "
-            "is stored again:"
-        )
+        what = f"{len(plan.replaced)} with offsets {plan.to} to {max(file.last for file in plan.replaced)}"
+        lines.append(f"files that would be moved out of sight, {what}; what Kafka has of them is stored again:")
         lines += [f"  {file.path}" for file in plan.replaced]
     if plan.growing:
         lines.append("files that are still open, which are closed first and replaced when they hold such records:")
@@ -111,8 +103,6 @@ def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
             f"records, move them away, or these will be there twice: {plan.unknown[0]}"
         )
     if plan.to > (plan.now or 0):
-        lines.append(
-            f"offsets {plan.now or 0} to {plan.to - 1} would be left out: in no file, a gap that `manage.py verify` "
-            "reports as long as Kafka has them"
-        )
+        what = f"offsets {plan.now or 0} to {plan.to - 1} would be left out"
+        lines.append(f"{what}: in no file, a gap that `manage.py verify` reports as long as Kafka has them")
     return lines

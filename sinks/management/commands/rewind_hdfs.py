@@ -4,6 +4,4 @@ from sinks.management.commands import rewind
 
 
 class Command(rewind.Command):
-    """Takes the entry hdfs where none is named."""
-
     kind = "hdfs"

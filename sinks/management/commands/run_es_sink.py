@@ -4,6 +4,4 @@ from sinks.management.commands import run_sink
 
 
 class Command(run_sink.Command):
-    """Takes the entry elasticsearch where none is named."""
-
     kind = "elasticsearch"

@@ -4,6 +4,4 @@ from sinks.management.commands import run_sink
 
 
 class Command(run_sink.Command):
-    """Takes the entry hdfs where none is named."""
-
     kind = "hdfs"

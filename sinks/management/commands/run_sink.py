@@ -39,12 +39,8 @@ class Command(SinkCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument(
-            "--metrics-port",
-            type=int,
-            metavar="PORT",
-            help="serve /metrics, /healthz and /status there (default: the entry's metrics_port, or nowhere)",
-        )
+        text = "serve /metrics, /healthz and /status there (default: the entry's metrics_port, or nowhere)"
+        parser.add_argument("--metrics-port", type=int, metavar="PORT", help=text)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Exits 0 after a signal, 1 when the sink can't go on. Raises CommandError for wrong settings."""
@@ -57,14 +53,8 @@ class Command(SinkCommand):
         port = sink.metrics_port if options["metrics_port"] is None else options["metrics_port"]
         if port is not None:
             self._serve(sink, parts, port)
-        logger.info(
-            "%s: %d tasks read %s as group %s and store in %s",
-            sink.name,
-            sink.tasks,
-            ", ".join(sink.topics),
-            sink.group,
-            sink.target,
-        )
+        text = "%s: %d tasks read %s as group %s and store in %s"
+        logger.info(text, sink.name, sink.tasks, ", ".join(sink.topics), sink.group, sink.target)
         heartbeat = Heartbeat(sink.name, parts.status.report, parts.control, every_seconds=sink.heartbeat_seconds)
         heartbeat.start(wait_seconds=_DATABASE_SECONDS)
         code = Runner(sink.name, parts.tasks, stop_seconds=sink.options.drain_seconds + _LEAVING_SECONDS).run()

@@ -25,12 +25,10 @@ class Command(ReportingCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--partition", type=whole(0), help="only this partition (default: all)")
-        parser.add_argument(
-            "--from", type=whole(0), dest="first", help="the first offset (default: the first in Kafka)"
-        )
-        parser.add_argument(
-            "--to", type=whole(0), dest="last", help="the last offset (default: what the sink has committed)"
-        )
+        text = "the first offset (default: the first in Kafka)"
+        parser.add_argument("--from", type=whole(0), dest="first", help=text)
+        text = "the last offset (default: what the sink has committed)"
+        parser.add_argument("--to", type=whole(0), dest="last", help=text)
 
     def report(self, options: dict[str, Any]) -> bool:
         """Whether each record of the range is stored once, and there was one to look for where Kafka has records."""
@@ -40,7 +38,7 @@ class Command(ReportingCommand):
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
         # Before the store is looked at: what a running sink stores meanwhile is not asked for.
         places = [
-            _Range(partition, *reader.bounds(partition), reader.committed(partition), options["first"], options["last"])
+            _range_of(partition, reader, options["first"], options["last"])
             for topic in sink.topics
             for partition in reader.partitions(topic)
             if options["partition"] in (None, partition.number)
@@ -76,40 +74,33 @@ class Command(ReportingCommand):
 
 @dataclass(frozen=True)
 class _Range:
-    """What is looked at of a partition.
+    """What is looked at of a partition: its offsets from `first` to `end` (excluded).
 
     low, high: the first offset in Kafka and the one after the last; committed: None when the group has committed
-    nothing; asked_first, asked_last: those of the command line.
+    nothing; is_unread: nothing is looked at, for the sink has committed nothing of what Kafka has.
     """
 
     partition: Partition
     low: int
     high: int
     committed: int | None
-    asked_first: int | None
-    asked_last: int | None
-
-    @property
-    def first(self) -> int:
-        """Where it begins."""
-        return max(self.low, self.asked_first or 0)
-
-    @property
-    def end(self) -> int:
-        """Where it ends (excluded)."""
-        return min(self.high, (self.committed or 0) if self.asked_last is None else self.asked_last + 1)
+    first: int
+    end: int
+    is_unread: bool
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing in it."""
         return self.end <= self.first
 
-    @property
-    def is_unread(self) -> bool:
-        """Whether it is empty only because the sink has committed nothing of what Kafka has."""
-        return self.is_empty and self.asked_last is None and self.first < self.high
-
     def __str__(self) -> str:
         committed = "nothing was committed" if self.committed is None else f"committed {self.committed}"
         lag = self.high - max(self.low, self.committed or 0)
         return f"{self.partition}: {committed}, end {self.high}, lag {lag} offsets"
+
+
+def _range_of(partition: Partition, reader: LogReader, asked_first: int | None, asked_last: int | None) -> _Range:
+    (low, high), committed = reader.bounds(partition), reader.committed(partition)
+    first = max(low, asked_first or 0)
+    end = min(high, (committed or 0) if asked_last is None else asked_last + 1)
+    return _Range(partition, low, high, committed, first, end, is_unread=asked_last is None and end <= first < high)

@@ -4,6 +4,4 @@ from sinks.management.commands import verify
 
 
 class Command(verify.Command):
-    """Takes the entry elasticsearch where none is named."""
-
     kind = "elasticsearch"

@@ -4,6 +4,4 @@ from sinks.management.commands import verify
 
 
 class Command(verify.Command):
-    """Takes the entry hdfs where none is named."""
-
     kind = "hdfs"
