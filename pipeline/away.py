@@ -5,7 +5,8 @@ First of all the database: who is signed in is only known there.
 
 from collections.abc import Callable
 
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connection
+from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -21,8 +22,31 @@ _RETRY_SECONDS = "5"
 
 
 def database_error(error: Error) -> ServerError:
-    """The database's own words for people; the database is named without user and password."""
-    return ServerError(f"{connection.display_name} ({connection.settings_dict['NAME']})", str(error).strip())
+    """The database's own words for people; the database is named without user and password.
+
+    One that was not migrated to this version is no database that can't be read: the error says what to do.
+    """
+    name = f"{connection.display_name} ({connection.settings_dict['NAME']})"
+    return _not_migrated(error) or ServerError(name, str(error).strip())
+
+
+def _not_migrated(error: Error) -> ServerError | None:
+    """What to do where migrations were not applied; None where the error has another cause.
+
+    Only what may be a missing table or column makes it look: SQLite says "no such …" with an OperationalError,
+    PostgreSQL and MariaDB raise a ProgrammingError.
+    """
+    if not (isinstance(error, ProgrammingError) or "no such" in str(error)):
+        return None
+    try:
+        executor = MigrationExecutor(connection)
+        is_complete = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except Error:
+        return None
+    if is_complete:
+        return None
+    text = _("The database lacks tables of this version: migrations are missing. Apply them with: {command}")
+    return ServerError("", text.format(command="python manage.py migrate"))
 
 
 class AwayMiddleware:
@@ -37,17 +61,26 @@ class AwayMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponseBase | None:
         """Called by Django with what a view, or the rendering of its page, raised."""
-        if isinstance(exception, (OperationalError, InterfaceError)):
+        not_migrated = _not_migrated(exception) if isinstance(exception, Error) else None
+        if not_migrated is not None:
+            error = not_migrated
+            logger.warning("%s can't be answered: %s", request.path, error)
+        elif isinstance(exception, (OperationalError, InterfaceError)):
             logger.warning("%s can't be answered: %s", request.path, database_error(exception))
             # Whoever asks may be a stranger: nothing here tells hosts and names.
-            entry = {"server": connection.display_name, "text": _("The log of the website has more.")}
+            error = ServerError(connection.display_name, _("The log of the website has more."))
         elif isinstance(exception, ServerError):
-            entry = {"server": exception.server, "text": exception.text}
+            error = exception
         else:
             return None
+        entry = {"server": error.server, "text": error.text}
         answer: HttpResponse
         if request.accepts("text/html"):
-            answer = HttpResponse(render_to_string("admin/away.html", entry), status=503)
+            if error.server:
+                title = _("{server} can’t be read").format(server=error.server)
+            else:
+                title = _("This page can’t be shown yet")
+            answer = HttpResponse(render_to_string("admin/away.html", {**entry, "title": title}), status=503)
         else:
             answer = JsonResponse({"error": entry}, status=503)
         answer.headers["Retry-After"] = _RETRY_SECONDS

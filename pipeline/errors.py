@@ -4,11 +4,12 @@
 class ServerError(Exception):
     """A server could not be read.
 
-    server: its name for people, such as "Elasticsearch (http://localhost:9200)"; text: its own words.
+    server: its name for people, such as "Elasticsearch (http://localhost:9200)", empty where it answers but lacks what
+    the text names; text: its own words.
     """
 
     def __init__(self, server: str, text: str) -> None:
-        super().__init__(f"{server}: {text}")
+        super().__init__(f"{server}: {text}" if server else text)
         self.server = server
         self.text = text
 

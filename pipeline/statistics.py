@@ -7,14 +7,15 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from elasticsearch.dsl import Search
-from elasticsearch.dsl.connections import connections
 from elasticsearch.exceptions import ApiError, TransportError
 
 from events.conf import kinds
 from events.rules import Text
 from pipeline.browsers import AgentCount, count_agents
 from pipeline.console.guard import guard
+from pipeline.elasticsearch_reads import client_of, has_timed_out, reason_of, server_name, servers_time
 from pipeline.errors import ServerAway, ServerError
 from pipeline.time_range import TimeRange, to_milliseconds
 from sinks.config import SinkConfig
@@ -309,11 +310,10 @@ def _newest_timestamp(target: Documents, timeout: float) -> int | None:
 
 
 def _search_all(target: Documents, timeout: float) -> Any:
-    client = connections.get_connection(target.cluster).options(request_timeout=timeout, max_retries=0)
+    client = client_of(target.cluster, timeout=timeout)
     # A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
-    return Search(using=client, index=target.readers).params(
-        ignore_unavailable=True, allow_partial_search_results=False
-    )
+    search = Search(using=client, index=target.readers).extra(timeout=servers_time(timeout))
+    return search.params(ignore_unavailable=True, allow_partial_search_results=False)
 
 
 def _search(target: Documents, time_range: TimeRange, timeout: float) -> Any:
@@ -342,29 +342,16 @@ def _bars(time_range: TimeRange) -> dict[str, Any]:
 
 
 def _execute(target: Documents, search: Any) -> dict[str, Any]:
-    server = _server(target)
+    server = server_name(target.cluster)
     with guard().read(server):
         try:
             # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
             return search.execute().to_dict()  # type: ignore[no-any-return]
         except ApiError as error:
-            raise ServerError(server, reason_of(error)) from error
+            text = _("It gave this search up; a shorter time range takes less.")
+            raise ServerError(server, text if has_timed_out(error) else reason_of(error)) from error
         except TransportError as error:
             raise ServerAway(server, error.message) from error
-
-
-def _server(target: Documents) -> str:
-    client = connections.get_connection(target.cluster)
-    return f"Elasticsearch ({', '.join(node.base_url for node in client.transport.node_pool.all())})"
-
-
-def reason_of(error: ApiError) -> str:
-    """Elasticsearch's own words: the reason of the root cause, else of the error, else its status."""
-    details = error.body.get("error") if isinstance(error.body, dict) else None
-    if not isinstance(details, dict):
-        return str(error)
-    causes = details.get("root_cause") or [details]
-    return str(causes[0].get("reason") or details.get("reason") or error)
 
 
 def _total(answer: dict[str, Any]) -> int:

@@ -12,15 +12,21 @@ from typing import Any, cast
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from elasticsearch import Elasticsearch, helpers
-from elasticsearch.dsl.connections import connections
 from elasticsearch.exceptions import ApiError, TransportError
 
 from pipeline.conf import console_settings
 from pipeline.console.documents.query import DocumentQuery
 from pipeline.console.guard import guard
 from pipeline.console.pages import Mistake
+from pipeline.elasticsearch_reads import (
+    client_of,
+    has_timed_out,
+    reason_of,
+    server_name,
+    servers_seconds,
+    servers_time,
+)
 from pipeline.errors import ServerAway, ServerError
-from pipeline.statistics import reason_of
 from pipeline.time_range import to_milliseconds
 from sinks.config import SinkConfig
 from sinks.kind import Documents
@@ -36,12 +42,6 @@ _SAMPLE = 2_000
 _FIELDS = 20
 _TOP = 5
 _EXPORT_AT_ONCE = 1_000
-_SERVERS_SHARE = 0.8
-"""The part of the time that Elasticsearch may take: it must give up before nobody waits for its answer any more."""
-
-_TIMED_OUT = "search_timeout_exception"
-"""What Elasticsearch calls it in an error when it has given up."""
-
 _COUNTED = {"keyword", "boolean", "long", "integer", "short", "byte", "double", "float", "ip", "constant_keyword"}
 _GROUPS = {"object", "nested"}
 
@@ -126,7 +126,13 @@ def document(target: Documents, index: str, id: str) -> StoredDocument | None:
     wanted = {"bool": {"filter": [{"ids": {"values": [id]}}, {"term": {"_index": index}}]}}
     with _server(target) as client:
         answer = client.search(
-            index=target.readers, query=wanted, size=1, ignore_unavailable=True, docvalue_fields=_time_value(target)
+            index=target.readers,
+            query=wanted,
+            size=1,
+            ignore_unavailable=True,
+            allow_partial_search_results=False,
+            timeout=_servers_time(),
+            docvalue_fields=_time_value(target),
         )
     hits = answer["hits"]["hits"]
     return _document(target, hits[0]) if hits else None
@@ -244,7 +250,7 @@ def _search(target: Documents, query: DocumentQuery, **options: Any) -> dict[str
 
 
 def _servers_time() -> str:
-    return f"{max(1, int(1000 * _SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds))}ms"
+    return servers_time(console_settings().elasticsearch_timeout_seconds)
 
 
 def _filter(target: Documents, query: DocumentQuery) -> dict[str, Any]:
@@ -277,15 +283,14 @@ def _document(target: Documents, hit: Mapping[str, Any]) -> StoredDocument:
 @contextmanager
 def _server(target: Documents) -> Iterator[Elasticsearch]:
     timeout = console_settings().elasticsearch_timeout_seconds
-    connected = connections.get_connection(target.cluster)
-    name = f"Elasticsearch ({', '.join(node.base_url for node in connected.transport.node_pool.all())})"
+    name = server_name(target.cluster)
     with guard().read(name):
         try:
-            yield connected.options(request_timeout=timeout, max_retries=0)
+            yield client_of(target.cluster, timeout=timeout)
         except ApiError as error:
             if (mistake := _mistake(error)) is not None:
                 raise Mistake("q", mistake) from error
-            raise ServerError(name, _too_long() if _TIMED_OUT in str(error.body) else reason_of(error)) from error
+            raise ServerError(name, _too_long() if has_timed_out(error) else reason_of(error)) from error
         except TransportError as error:
             raise ServerAway(name, error.message) from error
 
@@ -303,4 +308,4 @@ def _mistake(error: ApiError) -> str | None:
 
 def _too_long() -> str:
     text = _("It gave this search up after {n} s. A shorter time range, or words without * and /…/, take less.")
-    return text.format(n=f"{_SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds:g}")
+    return text.format(n=f"{servers_seconds(console_settings().elasticsearch_timeout_seconds):g}")

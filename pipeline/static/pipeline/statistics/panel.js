@@ -36,9 +36,9 @@ export class Panel {
         box.replaceChildren();
         if (error) {
             const title = document.createElement("strong");
-            title.textContent = text("notAnswering", { server: error.server });
+            title.textContent = error.server ? text("notAnswering", { server: error.server }) : error.text;
             const detail = document.createElement("p");
-            detail.textContent = error.text;
+            detail.textContent = error.server ? error.text : "";
             box.append(title, detail);
         }
         this.#draw((name) => this.#section.querySelector(`[data-part="${name}"]`), error ? null : answer);

@@ -89,7 +89,7 @@ async function fetchJson(url, cancelled) {
         const { server, text: detail } = answers.error;
         return response.status === 400
             ? { problem: detail, isFinal: true }
-            : { problem: `${text("notAnswering", { server })}: ${detail}` };
+            : { problem: server ? `${text("notAnswering", { server })}: ${detail}` : detail };
     } catch {
         return { problem: timeout.aborted ? text("requestTimeout", { n: TIMEOUT_SECONDS }) : text("requestLost") };
     }
