@@ -72,6 +72,15 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     download_seconds: Annotated[
         float, Meta(gt=0, le=86_400, description="The longest that one download or export may take, in seconds.")
     ] = 900.0
+    audit_days: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=36_500,
+            description="Days for which the log of what operators did and read is kept. Older entries are deleted when "
+            "a new one is written.",
+        ),
+    ] = 365
     practice_topic: Annotated[
         str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of the practice page.")
     ] = "practice"

@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from pipeline.conf import console_settings
 from pipeline.panels import panels_of, services, top_browsers
 from pipeline.statistics import EVENT, stored_kinds, text_fields
-from pipeline.time_range import DEFAULT_SPAN, SPANS, parse_time_range
+from pipeline.time_range import DEFAULT_SPAN, SPANS, is_chosen_by_dates, parse_time_range
 
 SINKS = "sinks"
 """The panel that the database fills."""
@@ -62,7 +62,7 @@ def page_context(query: Mapping[str, str]) -> dict[str, Any]:
             "by": field,
             "range": chosen,
             "spans": {key: span.length // timedelta(milliseconds=1) for key, span in SPANS.items()},
-            "end": int(query["end"]) if query.get("end") else None,
+            "end": int(query["end"]) if query.get("end") and not is_chosen_by_dates(query) else None,
             "from": query.get("from") or None,
             "to": query.get("to") or None,
             "panelsUrl": reverse("admin:events_selectcolorevent_panels"),

@@ -75,13 +75,18 @@ def choose_interval(length: timedelta) -> timedelta:
     return min(fitting, key=lambda interval: abs(math.log(length / interval / WANTED_BARS)))
 
 
+def is_chosen_by_dates(query: Mapping[str, str]) -> bool:
+    """Whether a query string names its range by `from` and `to`: `range` and `end` mean nothing then."""
+    return bool(query.get("from") or query.get("to"))
+
+
 def parse_time_range(query: Mapping[str, str], *, now: datetime) -> TimeRange:
     """The range that a query string names.
 
     `from` and `to`, as 2026-11-20T10:15 in the site's time zone; or `range`, a key of SPANS, and `end` in epoch
     milliseconds (default: now). Raises ValueError saying what is wrong with it.
     """
-    if query.get("from") or query.get("to"):
+    if is_chosen_by_dates(query):
         return _custom(query.get("from") or "", query.get("to") or "", now)
     key = query.get("range") or DEFAULT_SPAN
     span = SPANS.get(key)

@@ -13,6 +13,7 @@ VIEW = "events.view_selectcolorevent"
 PRODUCE = "console.produce"
 CONTROL = "console.control"
 REPLAY = "console.replay"
+AUDIT = "console.audit"
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "

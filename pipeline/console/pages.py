@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from pipeline.conf import console_settings
+from pipeline.console.access import AUDIT, VIEW
 from pipeline.errors import ServerError
 
 if TYPE_CHECKING:
@@ -35,10 +36,11 @@ class Mistake(ValueError):
 
 @dataclass(frozen=True)
 class Page:
-    """An entry of the navigation. url: the name of its address."""
+    """An entry of the navigation. url: the name of its address; permission: of those who see the entry."""
 
     url: str
     title: "_StrPromise"
+    permission: str = VIEW
 
 
 PAGES = (
@@ -49,7 +51,7 @@ PAGES = (
     Page("console:files", _("Files")),
     Page("console:dead_letters", _("Dead letters")),
     Page("console:practice", _("Practice")),
-    Page("console:actions", _("Actions")),
+    Page("console:actions", _("Actions"), AUDIT),
 )
 
 

@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
+from pipeline.console.audit import Action
 from pipeline.errors import ServerError
 
 
@@ -141,6 +142,12 @@ def download(name: str, content_type: str, begin: Callable[[], Source]) -> HttpR
     if parts.length is not None:
         answer.headers["Content-Length"] = str(parts.length)  # one that is cut short is told from a whole one
     answer.headers["X-Content-Type-Options"] = "nosniff"
+    return answer
+
+
+def logged(action: Action, answer: HttpResponseBase) -> HttpResponseBase:
+    """The answer of `download`; the log says whether anything is sent. How much of it arrives is not known here."""
+    action.done("begun" if answer.status_code == 200 else f"refused: status {answer.status_code}")
     return answer
 
 

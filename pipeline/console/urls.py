@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipeline.console.access import CONTROL, PRODUCE, REPLAY, console_view
+from pipeline.console.access import AUDIT, CONTROL, PRODUCE, REPLAY, console_view
 from pipeline.console.actions import views as actions
 from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
@@ -67,5 +67,5 @@ urlpatterns = [
     path("practice/group/", console_view(practice.group_panel), name="practice_group"),
     path("practice/read/", console_view(practice.read_panel), name="practice_read"),
     path("practice/act/", console_view(practice.act, permission=PRODUCE), name="practice_act"),
-    path("actions/", console_view(actions.index), name="actions"),
+    path("actions/", console_view(actions.index, permission=AUDIT), name="actions"),
 ]

@@ -73,7 +73,7 @@ def test_permissions_without_seeing_events_open_nothing(client: Client, db: None
 
 
 def test_pages_work_under_a_policy_without_anything_inline(operator: Operator) -> None:
-    client = operator("control", "produce", "replay")
+    client = operator("audit", "control", "produce", "replay")
     for one in PAGES:
         answer = client.get(one)
         assert answer.status_code == 200, one

@@ -1,5 +1,7 @@
 """The pages of the files of a folder sink; on no server."""
 
+import html
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +9,10 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from pipeline.console.files import folders, views
+from pipeline.console.topics.messages import TopicMessage
 from sinks import registry as sinks_registry
+from sinks.folder import browser
 from sinks.folder.store import FolderStore
 from tests.console.support import shown
 from tests.pipeline.conftest import panel_data
@@ -58,6 +63,43 @@ def test_the_file_of_a_record_is_found(folder: Path, operator: Operator) -> None
     client = operator()
     assert client.get(f"{FILES}find/t/0/7/").headers["Location"] == f"{FILES}file/?path={NAME}"
     assert "No file of this sink" in client.get(f"{FILES}find/t/0/10/").content.decode()
+
+
+def test_a_look_up_that_ends_at_its_bound_says_so_and_goes_on(
+    folder: Path, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "_LISTINGS", 1)
+    monkeypatch.setattr(browser, "_LISTED", 2)
+    for start in range(10, 60, 10):
+        (folder / f"t-0-{start:020d}-{start + 9:020d}.log").write_bytes(CONTENT)
+    client = operator()
+    address, seen = f"{FILES}find/t/0/57/", []
+    while (answer := client.get(address)).status_code == 200:
+        page = html.unescape(answer.content.decode())
+        assert "No file of this sink" not in page
+        seen.append("is not among the 2 names that were looked at. The folder has more." in page)
+        link = re.search(r'href="([?]after=[^"]+)"', page)
+        assert link
+        address = f"{FILES}find/t/0/57/{link[1]}"
+    assert seen == [True] * 3, "of _sink, dt=1 and six files"
+    assert answer.headers["Location"].endswith(f"t-0-{50:020d}-{59:020d}.log")
+    missing = client.get(f"{FILES}find/t/0/77/?after=t-0-{49:020d}").content.decode()
+    assert "No file of this sink" in missing
+    assert "?after=" not in missing
+
+
+@pytest.mark.parametrize("value", [b"no JSON", b"[]", b"\xff", b"[" * 100_000, b'"text"'])
+def test_a_record_whose_folder_nobody_can_tell_is_explained(
+    folder: Path, operator: Operator, settings: Settings, monkeypatch: pytest.MonkeyPatch, value: bytes
+) -> None:
+    entry = settings.SINKS["clicks"]
+    settings.SINKS = {"clicks": {**entry, "target": {**entry["target"], "folders": "color={colorName}"}}}
+    sinks_registry.sinks.cache_clear()
+    record = TopicMessage(partition=0, offset=7, timestamp=0, key=None, value=value, headers=())
+    monkeypatch.setattr(views, "one_message", lambda *_place: record)
+    answer = operator().get(f"{FILES}find/t/0/7/")
+    assert answer.status_code == 200
+    assert "its dead letters may have it" in answer.content.decode()
 
 
 @pytest.mark.parametrize("path", ["../other", "/etc", "dt=1/../../x", ".", "a\0b", "out", "out/secret.log"])

@@ -5,10 +5,10 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.utils import timezone
 
+from pipeline.console.models import AuditEntry
 from pipeline.console.sinks import actions
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from sinks.models import SinkLag, SinkPause, SinkRestart
@@ -49,10 +49,10 @@ def test_a_pause_needs_a_confirmation_and_is_logged(operator: Operator) -> None:
     assert pauses() == [("elasticsearch", "", -1, name)]  # which covers the one before
     controller.post(CONTROL, {"action": "resume"})  # everything
     assert pauses() == []
-    assert list(LogEntry.objects.order_by("pk").values_list("user__username", "change_message")) == [
-        (name, "pause select-color-1: asked for"),
-        (name, "pause all partitions: asked for"),
-        (name, "resume all partitions: asked for"),
+    assert list(AuditEntry.objects.order_by("pk").values_list("user", "what", "outcome")) == [
+        (name, "pause select-color-1", "asked for"),
+        (name, "pause all partitions", "asked for"),
+        (name, "resume all partitions", "asked for"),
     ]
 
 
@@ -96,7 +96,7 @@ def test_a_partition_that_the_topic_does_not_have_is_not_paused(
     assert "Yes, pause" not in page
     controller.post(CONTROL, wish)
     assert pauses() == []
-    assert "no partition 77" in LogEntry.objects.get().change_message
+    assert "no partition 77" in AuditEntry.objects.get().outcome
     assert "Yes, pause" in controller.get(CONTROL, {**wish, "partition": "0"}).content.decode()
     controller.post(CONTROL, {**wish, "partition": "0"})
     assert [pause[2] for pause in pauses()] == [0]
@@ -110,7 +110,7 @@ def test_nothing_is_restarted_while_kafka_does_not_tell_how_far_the_sink_is(oper
     assert "Yes, restart" not in page
     controller.post(CONTROL, wish)
     assert not SinkRestart.objects.exists()
-    assert "Kafka does not tell" in LogEntry.objects.get().change_message
+    assert "Kafka does not tell" in AuditEntry.objects.get().outcome
 
 
 def test_the_lag_of_a_partition_over_time_is_a_chart_and_a_table(operator: Operator) -> None:

@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
 from django.test import Client
 from pytest_django import Settings
 
 from devstack.stack import Stack
 from pipeline import conf
+from pipeline.console.models import ActionKind, AuditEntry
 from tests.console.support import shown
 from tests.support import committed_offsets, event, produce, set_topic, wait_until
 
@@ -173,10 +174,16 @@ def test_a_record_is_produced_by_those_who_may_and_logged(console: Stack, topic:
     assert '"b": "ü"' in text
     assert "trace 7" in text
     assert client.get(url(topic, "2/0/value/")).content == '{"a":1,"b":"ü"}'.encode()
-    entry = LogEntry.objects.get()
-    assert entry.object_repr == f"topic {topic} (default)"
-    assert entry.change_message == "produce 16 bytes: partition 2, offset 0"
+    entry = AuditEntry.objects.get(kind=ActionKind.PRODUCE)
+    assert entry.subject == f"topic {topic} (default)"
+    assert (entry.what, entry.outcome) == ("16 bytes", "partition 2, offset 0")
     assert client.post(url(topic, "produce/"), {"kind": "text", "value": "not {json"}).status_code == 302
+    answer = client.post(url(topic, "produce/"), {"kind": "tombstone", "key": "k", "partition": "0"})
+    place = answer.headers["Location"].removeprefix(url(topic))
+    assert "Value none (null)" in shown(client, url(topic, f"{place}record/"))
+    answer = client.post(url(topic, "produce/"), {"kind": "empty", "key": "k", "partition": "0"})
+    place = answer.headers["Location"].removeprefix(url(topic))
+    assert "Value empty" in shown(client, url(topic, f"{place}record/"))
     for wrong, error in (
         ({"kind": "json", "value": "{nope"}, "This is not JSON"),
         ({"kind": "text", "value": "x", "headers": "no colon"}, "must be a line"),
@@ -188,5 +195,5 @@ def test_a_record_is_produced_by_those_who_may_and_logged(console: Stack, topic:
     assert "no topic of this name" in client.post(url("missing", "produce/"), form).content.decode()
     assert client.get(url(topic, "produce/")).status_code == 405
     strict = Client(enforce_csrf_checks=True)
-    strict.force_login(LogEntry.objects.first().user)  # type: ignore[union-attr]
+    strict.force_login(User.objects.get(username=entry.user))
     assert strict.post(url(topic, "produce/"), form).status_code == 403

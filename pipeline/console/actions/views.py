@@ -1,4 +1,8 @@
-"""The page of what operators did: the console's log, to be read."""
+"""The page of what operators did and read: the console's log, to be searched."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponseBadRequest
 from django.http.response import HttpResponseBase
@@ -6,27 +10,52 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
-from pipeline.console.audit import read_log
+from pipeline.console.audit import LogQuery, read_log
+from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response
-from pipeline.console.topics.browse import number_of
+from pipeline.console.topics.browse import number_of, time_of
 
 PAGE = "console:actions"
+_FIELDS = ("user", "kind", "text", "from", "to")
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
-    """The newest actions, or those that were logged before the one whose number is `before`."""
+    """The newest entries that fit, or those that were logged before the one whose number is `before`."""
+    given = {name: value for name in _FIELDS if (value := request.GET.get(name, "").replace("\0", "").strip())}
     try:
-        before = number_of(request.GET.get("before", ""), _("Action"))
+        query = _parse({**given, "before": request.GET.get("before", "")})
     except ValueError as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
-    entries, has_older = read_log(before=before, count=console_settings().records)
+    entries, has_older = read_log(query, count=console_settings().records)
     return page_response(
         request,
         "actions/index.html",
         page=PAGE,
         title=_("Actions"),
         entries=entries,
-        is_newest=before is None,
-        older=entries[-1].pk if has_older else None,
+        days=console_settings().audit_days,
+        query=given,
+        kinds=ActionKind.choices,
+        newest=None if query.before is None else urlencode(given),
+        older=urlencode({**given, "before": entries[-1].pk}) if has_older else None,
     )
+
+
+def _parse(given: Mapping[str, str]) -> LogQuery:
+    """The query of the page's address. Raises ValueError saying what is wrong with it."""
+    kind = given.get("kind", "")
+    if kind and kind not in ActionKind.values:
+        raise ValueError(_("“kind” must be one of {names}.").format(names=", ".join(ActionKind.values)))
+    return LogQuery(
+        user=given.get("user", ""),
+        kind=kind,
+        text=given.get("text", ""),
+        since=_moment(given.get("from", "")),
+        until=_moment(given.get("to", "")),
+        before=number_of(given["before"], _("Action")),
+    )
+
+
+def _moment(text: str) -> datetime | None:
+    return datetime.fromtimestamp(time_of(text) / 1000, UTC) if text else None

@@ -15,8 +15,9 @@ from django.views.decorators.http import require_GET, require_POST
 from events.shortening import shortened
 from pipeline.conf import console_settings
 from pipeline.console.access import REPLAY
-from pipeline.console.audit import audited
+from pipeline.console.audit import audited, log_read
 from pipeline.console.dead_letters import letters
+from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
@@ -86,6 +87,7 @@ def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
     def read() -> Mapping[str, Any]:
         page = number_of(request.GET.get("page", ""), _("Page")) or 0
         count = console_settings().records
+        log_read(request, _subject(config), f"topic {topic or '*'}, page {page}")
         found = letters.read_letters(config)
         fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
         shown = fitting[page * count : (page + 1) * count]
@@ -127,6 +129,7 @@ def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, of
 
     def read() -> Mapping[str, Any]:
         origin = (Partition(topic, partition), offset)
+        log_read(request, _subject(config), f"{topic}-{partition}-{offset}")
         found = letters.read_letters(config).found.get(origin)
         if found is None:
             return {"letter": None}
@@ -200,7 +203,7 @@ def _do(
 ) -> HttpResponseBase:
     reasons = "*" if reason is None else f"like {example_of(reason)}" if example_of(reason) else "none"
     which = f"all of topic {topic or '*'}, reason {reasons}" if origins is None else f"{len(origins)} selected"
-    with audited(request, f"dead letters of {config.name}", f"{action} {which}") as logged:
+    with audited(request, ActionKind.REPLAY, _subject(config), f"{action} {which}") as logged:
         if action != "discard":
             again = letters.replay if action == "replay" else letters.store_again
             replayed = again(config, topic=topic, reason=reason, origins=origins)
@@ -272,6 +275,11 @@ def _origins(ids: list[str]) -> set[Place]:
             raise ValueError(f"letter {id!r}")
         origins.add((Partition(topic, partition), offset))
     return origins
+
+
+def _subject(config: SinkConfig) -> str:
+    """What the log calls a sink's dead letters."""
+    return f"dead letters of {config.name}"
 
 
 def _sink(name: str) -> SinkConfig:

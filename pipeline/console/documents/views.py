@@ -14,14 +14,16 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
+from pipeline.console.audit import audited, log_read
 from pipeline.console.documents import search
 from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse_query
 from pipeline.console.documents.texts import readable, to_json
 from pipeline.console.files.folders import file_sinks
+from pipeline.console.models import ActionKind
 from pipeline.console.pages import Mistake, page_response, panel_response
 from pipeline.console.payload import payload
-from pipeline.console.sending import Source, download
-from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds
+from pipeline.console.sending import Source, download, logged
+from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds, to_milliseconds
 from sinks.config import SinkConfig
 from sinks.kind import Documents
 
@@ -79,7 +81,7 @@ def histogram_panel(request: HttpRequest, sink: str) -> JsonResponse:
                 "bar": bar,
                 "height": round(100 * bar.count / most, 2) if most else 0,
                 "top": round(100 - 100 * bar.count / most, 2) if most else 100,
-                "link": "?" + query.with_values(**{"range": "", "from": _iso(bar.start), "to": _iso(bar.end)}),
+                "link": _link(query, bar),
             }
             for bar in bars
         ]
@@ -96,6 +98,7 @@ def hits_panel(request: HttpRequest, sink: str) -> JsonResponse:
     def read() -> Mapping[str, Any]:
         query = parse_query(request.GET.dict())
         count = console_settings().records
+        log_read(request, _subject(config), _told(query))
         found, has_more = search.documents(target, query, count=count)
         is_last = (query.page + 2) * count > search.WINDOW
         time = search.time_field(target)
@@ -121,10 +124,11 @@ def hits_panel(request: HttpRequest, sink: str) -> JsonResponse:
 @require_GET
 def fields_panel(request: HttpRequest, sink: str) -> JsonResponse:
     """Fields with their most frequent values."""
-    _config, target = _sink(sink)
+    config, target = _sink(sink)
 
     def read() -> Mapping[str, Any]:
         query = parse_query(request.GET.dict())
+        log_read(request, _subject(config), _told(query))
         sample, fields = search.top_values(target, query)
         fields.sort(key=lambda field: not field.values)
         return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
@@ -147,7 +151,9 @@ def document_panel(request: HttpRequest, sink: str) -> JsonResponse:
     config, target = _sink(sink)
 
     def read() -> Mapping[str, Any]:
-        found = search.document(target, request.GET.get("index", ""), request.GET.get("id", ""))
+        index, id = request.GET.get("index", ""), request.GET.get("id", "")
+        log_read(request, _subject(config), f"document {id} of index {index}")
+        found = search.document(target, index, id)
         if found is None:
             return {"document": None}
         record = search.record_of(config, target, found.id)
@@ -172,9 +178,10 @@ def document_panel(request: HttpRequest, sink: str) -> JsonResponse:
 @require_GET
 def export(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The documents that fit, as CSV or as JSON lines."""
-    _config, target = _sink(sink)
+    config, target = _sink(sink)
     rows = console_settings().export_rows
     is_csv = request.GET.get("format") != "ndjson"
+    extension, content_type = ("csv", "text/csv; charset=utf-8") if is_csv else ("ndjson", "application/x-ndjson")
     try:
         query = parse_query(request.GET.dict())
     except ValueError as error:
@@ -186,9 +193,8 @@ def export(request: HttpRequest, sink: str) -> HttpResponseBase:
         return Source(_csv(found, names) if is_csv else _ndjson(found), close)
 
     try:
-        if is_csv:
-            return download(f"{target.readers}.csv", "text/csv; charset=utf-8", begin)
-        return download(f"{target.readers}.ndjson", "application/x-ndjson", begin)
+        with audited(request, ActionKind.EXPORT, _subject(config), f"{extension}, {_told(query)}") as action:
+            return logged(action, download(f"{target.readers}.{extension}", content_type, begin))
     except Mistake as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
 
@@ -234,9 +240,30 @@ def _values(query: DocumentQuery, field: search.TopValues) -> list[dict[str, Any
     ]
 
 
+def _subject(config: SinkConfig) -> str:
+    """What the log calls a sink's documents."""
+    return f"documents of {config.name}"
+
+
+def _told(query: DocumentQuery) -> str:
+    """A query as the log has it; its further pages are the same read."""
+    asked = [f"{key}={query.given[key]}" for key in ("range", "from", "to", "q") if query.given.get(key)]
+    return f"documents {' '.join(asked) or f'range={DEFAULT_SPAN}'}"
+
+
+def _link(query: DocumentQuery, bar: search.Bar) -> str:
+    """Leads to the documents that a bar counts: those of the query's own range, which may begin or end within it."""
+    start, end = bar.start, bar.end
+    if query.range is not None:
+        start = max(start, to_milliseconds(query.range.start))
+        end = min(end, to_milliseconds(query.range.end))
+    return "?" + query.with_values(**{"range": "", "from": _iso(start), "to": _iso(end)})
+
+
 def _iso(milliseconds: int) -> str:
     """A time as a form's field has it, in the reader's zone."""
-    return timezone.localtime(from_milliseconds(str(milliseconds))).strftime("%Y-%m-%dT%H:%M:%S")
+    moment = timezone.localtime(from_milliseconds(str(milliseconds)))
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def _sink(name: str) -> tuple[SinkConfig, Documents]:

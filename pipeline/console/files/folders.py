@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 
 from django.utils.translation import gettext as _
@@ -18,7 +19,7 @@ from sinks.records import Partition
 from sinks.registry import kind_of, sinks
 
 _LISTINGS = 50
-"""Parts of a listing (a store gives 1,000 names or so at once) that one look-up reads."""
+"""Parts of a listing (a store gives 1,000 names or so at once) that one look-up reads; the next one goes on there."""
 
 
 def file_sinks() -> dict[str, tuple[SinkConfig, BrowsedFiles]]:
@@ -49,25 +50,39 @@ def browsing(sink: SinkConfig) -> Iterator[FileBrowser]:
             raise ServerError(files.server, str(error)) from error
 
 
-def find_file(sink: SinkConfig, folder: str, partition: Partition, offset: int) -> str | None:
-    """The path, below the sink's folder, of the file that holds an offset; None when it is not in that folder.
+@dataclass(frozen=True)
+class LookUp:
+    """What a look-up came to.
+
+    path: of the file, below the sink's folder, None when it was not among the names; names: how many were looked at;
+    after: the last of them where more follow, else None: then all were looked at.
+    """
+
+    path: str | None
+    names: int
+    after: str | None = None
+
+
+def find_file(sink: SinkConfig, folder: str, partition: Partition, offset: int, *, after: str = "") -> LookUp:
+    """Looks in a folder for the file that holds an offset, among the names after `after`.
 
     Raises ServerError, and NotThere where there is no such folder.
     """
     files = file_sinks()[sink.name][1]
-    path, after = inside(files, folder), ""
+    path, names = inside(files, folder), 0
     with browsing(sink) as browser:
         for _part in range(_LISTINGS):
             entries, left = browser.listing(path, after=after)
+            names += len(entries)
             for entry in entries:
                 if entry.is_folder or (read := files.layout.names.read(entry.name)) is None:
                     continue
                 if read[0] == partition and read[1] <= offset <= read[2]:
-                    return f"{folder}/{entry.name}" if folder else entry.name
+                    return LookUp(f"{folder}/{entry.name}" if folder else entry.name, names)
             if not left or not entries:
-                return None
+                return LookUp(None, names)
             after = entries[-1].name
-    return None
+    return LookUp(None, names, after)
 
 
 def list_folder(sink: SinkConfig, path: str, *, after: str, count: int) -> tuple[list[FileStatus], bool]:

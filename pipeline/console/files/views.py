@@ -8,13 +8,16 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
-from pipeline.console.files.folders import browsing, file_sinks, find_file, inside, list_folder
+from pipeline.console.audit import audited, log_read
+from pipeline.console.files.folders import LookUp, browsing, file_sinks, find_file, inside, list_folder
 from pipeline.console.files.preview import NoPreview, preview
+from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response, panel_response
-from pipeline.console.sending import Source, download
+from pipeline.console.sending import Source, download, logged
 from pipeline.console.topics.browse import one_message
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig
@@ -113,6 +116,7 @@ def preview_panel(request: HttpRequest, sink: str) -> JsonResponse:
 
     def read() -> Mapping[str, Any]:
         conf = console_settings()
+        log_read(request, _subject(config), path)
         found, reason = None, ""
         with browsing(config) as browser:
             status = browser.status(inside(files, path))
@@ -145,24 +149,35 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
             return Source(*browser.open(inside(files, path)))
 
     try:
-        return download(path.rpartition("/")[2], "application/octet-stream", begin)
+        with audited(request, ActionKind.DOWNLOAD, _subject(config), path) as action:
+            return logged(action, download(path.rpartition("/")[2], "application/octet-stream", begin))
     except NotThere as error:
         raise Http404(str(error)) from error
 
 
 @require_GET
 def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> HttpResponseBase:
-    """Leads to the file that holds a record."""
+    """Leads to the file that holds a record; `after`: the name up to which its folder was looked at before."""
     config, files = _sink(sink)
     if topic not in config.topics:
         raise Http404("the sink does not read this topic")
+    further = None
     try:
-        path = _find(config, files, Partition(topic, partition), offset)
-        text = _("No file of this sink holds the record, yet or any more.")
+        found = _find(config, files, Partition(topic, partition), offset, after=request.GET.get("after", ""))
     except (ServerError, NotThere) as error:
-        path, text = None, str(error)
-    if path is not None:
-        return HttpResponseRedirect(f"{_url('file', sink)}?{urlencode({'path': path})}")
+        text = str(error)
+    else:
+        if found.path is not None:
+            return HttpResponseRedirect(f"{_url('file', sink)}?{urlencode({'path': found.path})}")
+        if found.after is None:
+            text = _("No file of this sink holds the record, yet or any more.")
+        else:
+            text = ngettext(
+                "The record’s file is not among the {n} name that was looked at. The folder has more.",
+                "The record’s file is not among the {n} names that were looked at. The folder has more.",
+                found.names,
+            ).format(n=f"{found.names:,}")
+            further = urlencode({"after": found.after})
     return page_response(
         request,
         "files/missing.html",
@@ -171,11 +186,12 @@ def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: in
         sink=config,
         target=files,
         text=text,
+        further=further,
         crumbs=[],
     )
 
 
-def _find(config: SinkConfig, files: BrowsedFiles, partition: Partition, offset: int) -> str | None:
+def _find(config: SinkConfig, files: BrowsedFiles, partition: Partition, offset: int, *, after: str) -> LookUp:
     layout = files.layout
     below = ""
     if not layout.folders.is_flat:
@@ -183,8 +199,12 @@ def _find(config: SinkConfig, files: BrowsedFiles, partition: Partition, offset:
         message = one_message(config.kafka, partition.topic, partition.number, offset)
         if message is None:
             raise NotThere(_("The record is no longer in Kafka, so the folder of its file is not known."))
-        below = layout.folders.of(Record(offset, message.value, message.timestamp or 0, message.key, None))
-    return find_file(config, below, partition, offset)
+        try:
+            below = layout.folders.of(Record(offset, message.value, message.timestamp or 0, message.key, None))
+        except (ValueError, RecursionError) as error:
+            text = _("The record is no JSON object, so this sink stores it in no file; its dead letters may have it.")
+            raise NotThere(text) from error
+    return find_file(config, below, partition, offset, after=after)
 
 
 def _sink(name: str) -> tuple[SinkConfig, BrowsedFiles]:
@@ -192,6 +212,11 @@ def _sink(name: str) -> tuple[SinkConfig, BrowsedFiles]:
     if found is None:
         raise Http404("no sink of this name stores files")
     return found
+
+
+def _subject(config: SinkConfig) -> str:
+    """What the log calls a sink's files."""
+    return f"files of {config.name}"
 
 
 def _path(request: HttpRequest, files: BrowsedFiles) -> str:

@@ -15,13 +15,14 @@ from events.conf import events_settings
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.access import PRODUCE
-from pipeline.console.audit import audited
+from pipeline.console.audit import audited, log_read
+from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
 from pipeline.console.topics.browse import read_cursor, write_cursor
 from pipeline.console.topics.describe import progress_of
-from pipeline.console.topics.views import ProduceForm, produce_form
+from pipeline.console.topics.views import ProduceForm, produce_form, subject_of
 from pipeline.errors import ServerError
 
 PAGE = "console:practice"
@@ -77,6 +78,7 @@ def read_panel(request: HttpRequest) -> JsonResponse:
 
     def read() -> Mapping[str, Any]:
         begun, reached = (read_cursor(request.GET.get(name, "")) for name in ("begun", "reached"))
+        log_read(request, subject_of(_cluster(), console_settings().practice_topic), f"from {write_cursor(begun)}")
         reading = exercises.read_between(_cluster(), begun, reached)
         found = sorted(reading.messages, key=lambda message: (message.partition, message.offset))
         return {
@@ -99,7 +101,7 @@ def act(request: HttpRequest) -> HttpResponseBase:
         return _produce(request, action)
     cluster, topic, query = _cluster(), console_settings().practice_topic, ""
     try:
-        with audited(request, f"topic {topic} ({cluster})", f"practice: {action[:20]}") as logged:
+        with audited(request, ActionKind.PRACTICE, subject_of(cluster, topic), action[:20]) as logged:
             outcome = "done"
             if action == "create" and not exercises.create_topic(cluster):
                 notes.warning(request, _("The topic is there already."))

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from pipeline.conf import console_settings
 from pipeline.console.access import CONTROL
 from pipeline.console.audit import audited
+from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
@@ -86,7 +87,7 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
             heard=heard,
             restarts=kind_of(config).restarts,
         )
-    with audited(request, f"sink {name}", action.logged) as log:
+    with audited(request, ActionKind.CONTROL, f"sink {name}", action.logged) as log:
         refusal = actions.carry_out(action, heard, asked_by=request.user.get_username())
         log.done(refusal or "asked for")
     if refusal:

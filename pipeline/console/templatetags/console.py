@@ -15,9 +15,14 @@ register = template.Library()
 
 @register.inclusion_tag("admin/console/navigation.html", takes_context=True)
 def console_navigation(context: dict[str, Any], current: str) -> dict[str, Any]:
-    """Links to the console's pages; current: the `url` of the one that is shown."""
+    """Links to the console's pages that the reader may see; current: the `url` of the one that is shown."""
+    user = context["request"].user
     return {
-        "pages": [{"url": reverse(page.url), "title": page.title, "is_current": page.url == current} for page in PAGES]
+        "pages": [
+            {"url": reverse(page.url), "title": page.title, "is_current": page.url == current}
+            for page in PAGES
+            if user.has_perm(page.permission)
+        ]
     }
 
 

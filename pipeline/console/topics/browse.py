@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, cast
 
 from django.utils import timezone
@@ -24,6 +24,8 @@ _MOST_OF_ALL = 5_000
 """Records that are read of all partitions together to show one page of them."""
 _WINDOW = 4_000
 """Offsets that a search for the newest looks at in one go."""
+_FIRST_DAY, _LAST_DAY = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+"""Between these a moment has a name in every time zone."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,9 @@ def time_of(text: str) -> int:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = timezone.make_aware(moment)
-        return int(moment.timestamp() * 1000)
+        if _FIRST_DAY <= moment <= _LAST_DAY:
+            return int(moment.timestamp() * 1000)
+        raise ValueError("some time zone has no such day")
     except (ValueError, OverflowError) as error:
         raise ValueError(_("“{text}” is no time.").format(text=text[:50])) from error
 

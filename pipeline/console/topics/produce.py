@@ -18,9 +18,9 @@ Headers = list[tuple[str, bytes]]
 
 @dataclass(frozen=True)
 class NewRecord:
-    """partition: None lets Kafka's partitioner choose."""
+    """value: None makes it a tombstone; partition: None lets Kafka's partitioner choose."""
 
-    value: bytes
+    value: bytes | None
     key: bytes | None = None
     partition: int | None = None
     headers: tuple[tuple[str, bytes], ...] = ()

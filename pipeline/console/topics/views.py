@@ -17,7 +17,8 @@ from events.conf import events_settings
 from events.event import EVENT_TYPES
 from pipeline.conf import console_settings
 from pipeline.console.access import PRODUCE, REPLAY
-from pipeline.console.audit import audited
+from pipeline.console.audit import audited, log_read
+from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response, panel_response
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
@@ -31,7 +32,6 @@ from pipeline.console.topics.browse import (
     read_cursor,
     write_cursor,
 )
-from pipeline.console.topics.messages import TopicMessage
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION
@@ -48,7 +48,16 @@ _MOST_ROWS = 500
 class ProduceForm(forms.Form):
     """A record to produce."""
 
-    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=[("json", "JSON"), ("text", gettext_lazy("Text"))])
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"),
+        choices=[
+            ("json", "JSON"),
+            ("text", gettext_lazy("Text")),
+            ("empty", gettext_lazy("Empty value (0 bytes)")),
+            ("tombstone", gettext_lazy("Tombstone (no value)")),
+        ],
+        widget=forms.Select(attrs={"data-chooses": True}),
+    )
     partition = forms.IntegerField(
         label=gettext_lazy("Partition"), required=False, min_value=0, max_value=MAX_PARTITION
     )
@@ -60,7 +69,11 @@ class ProduceForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 2}),
     )
     value = forms.CharField(
-        label=gettext_lazy("Value"), max_length=500_000, strip=False, widget=forms.Textarea(attrs={"rows": 5})
+        label=gettext_lazy("Value"),
+        required=False,
+        max_length=500_000,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 5}),
     )
 
     def clean(self) -> dict[str, Any]:
@@ -81,8 +94,17 @@ class ProduceForm(forms.Form):
         key = data["key"].encode() if data["key"] else None
         return NewRecord(data["value"], key, data["partition"], data["headers"])
 
-    def _value(self, text: str) -> bytes:
-        return check_json(text) if self.cleaned_data["kind"] == "json" else text.encode()
+    def _value(self, text: str) -> bytes | None:
+        match self.cleaned_data["kind"]:
+            case "tombstone":
+                return None
+            case "empty":
+                return b""
+        if not text:
+            raise ValueError(self.fields["value"].error_messages["required"])
+        if self.cleaned_data["kind"] == "json":
+            return check_json(text)
+        return text.replace("\r\n", "\n").encode()  # browsers send each newline of a form as CRLF
 
     @staticmethod
     def _headers(text: str) -> tuple[tuple[str, bytes], ...]:
@@ -187,6 +209,7 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> JsonRespons
 
     def read() -> Mapping[str, Any]:
         query = parse_query(given)
+        log_read(request, subject_of(cluster, name), f"records {_told(given)}")
         found = browse(cluster, name, query)
         chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
         following = None
@@ -216,7 +239,9 @@ def tail(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
     _check(cluster, name)
 
     def read() -> Mapping[str, Any]:
-        found, skipped = newer(cluster, name, read_cursor(request.GET.get("cursor", "")))
+        cursor = read_cursor(request.GET.get("cursor", ""))
+        log_read(request, subject_of(cluster, name), "records as they come")
+        found, skipped = newer(cluster, name, cursor)
         return {**rows(cluster, name, found), "cursor": write_cursor(found.ends), "skipped": skipped}
 
     return panel_response(
@@ -266,6 +291,7 @@ def message_panel(request: HttpRequest, cluster: str, name: str, partition: int,
     limit = console_settings().preview_bytes
 
     def read() -> Mapping[str, Any]:
+        log_read(request, subject_of(cluster, name), f"partition {partition}, offset {offset}")
         found = one_message(cluster, name, partition, offset)
         return {
             "message": found,
@@ -283,14 +309,17 @@ def message_panel(request: HttpRequest, cluster: str, name: str, partition: int,
 def message_value(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> HttpResponse:
     """A record's value as it is, to be saved."""
     _check(cluster, name)
+    what = f"value of partition {partition}, offset {offset}"
     try:
-        found: TopicMessage | None = one_message(cluster, name, partition, offset)
+        with audited(request, ActionKind.DOWNLOAD, subject_of(cluster, name), what) as action:
+            found = one_message(cluster, name, partition, offset)
+            if found is None:
+                raise NotThere("Kafka has no record there")
+            action.done(f"{len(found.value or b'')} bytes")
     except ServerError as error:
         return HttpResponse(str(error), status=503, content_type="text/plain; charset=utf-8")
     except NotThere as error:
         raise Http404(str(error)) from error
-    if found is None:
-        raise Http404("Kafka has no record there")
     answer = HttpResponse(found.value or b"", content_type="application/octet-stream")
     answer.headers["Content-Disposition"] = f'attachment; filename="{name}-{partition}-{offset}.bin"'
     answer.headers["X-Content-Type-Options"] = "nosniff"
@@ -319,7 +348,8 @@ def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceFor
             raise ServerError(name, _("There is no topic of this name."))
         if record.partition is not None and record.partition not in about.partitions:
             raise ServerError(name, _("This topic has no partition {number}.").format(number=record.partition))
-        with audited(request, f"topic {name} ({cluster})", f"produce {len(record.value)} bytes") as action:
+        size = "tombstone" if record.value is None else f"{len(record.value)} bytes"
+        with audited(request, ActionKind.PRODUCE, subject_of(cluster, name), size) as action:
             partition, offset = produce(cluster, name, record)
             action.done(f"partition {partition}, offset {offset}")
     except ServerError as error:
@@ -330,6 +360,17 @@ def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceFor
         _("The record is in partition {partition} at offset {offset}.").format(partition=partition, offset=offset),
     )
     return partition, offset
+
+
+def subject_of(cluster: str, name: str) -> str:
+    """What the log calls a topic."""
+    return f"topic {name} ({cluster})"
+
+
+def _told(given: Mapping[str, str]) -> str:
+    """A query as the log has it; its further pages are the same read."""
+    asked = (f"{key}={given[key]}" for key in ("from", "partition", "offset", "time", "q") if given.get(key))
+    return " ".join(asked) or "from=newest"
 
 
 def _check(cluster: str, name: str) -> None:
