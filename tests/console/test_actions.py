@@ -185,7 +185,7 @@ def test_the_same_read_within_some_minutes_is_one_entry(kim: User) -> None:
         ("topics/default/clicks/1/7/value/", ("download", "topic clicks (default)", "value of partition 1, offset 7")),
         ("practice/read/?begun=0:1&reached=0:5", ("read", "topic practice (default)", "from 0:1")),
         ("documents/elasticsearch/hits/?q=kim", ("read", "documents of elasticsearch", "documents q=kim")),
-        ("documents/elasticsearch/fields/", ("read", "documents of elasticsearch", "documents range=1h")),
+        ("documents/elasticsearch/fields/", ("read", "documents of elasticsearch", "top values of documents range=1h")),
         (
             "documents/elasticsearch/source/?index=i&id=a%00",
             ("read", "documents of elasticsearch", "document a\ufffd of index i"),

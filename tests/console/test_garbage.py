@@ -1,6 +1,7 @@
 """Whatever stands in the address of a page, the site answers without an error of its own."""
 
 import re
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 from html import unescape
@@ -100,7 +101,8 @@ def statuses(client: Client, query: Query, *, names: Query, text: str = "x", num
     for address in (PAGE, f"{PAGE}panels/", *(filled(pattern, names, text, number) for pattern in urlpatterns)):
         answer = client.get(address, query)
         found[address] = answer.status_code
-        answer.close()
+        if answer.streaming:
+            deque(answer.streaming_content, maxlen=0)  # type: ignore[attr-defined]
     return found
 
 

@@ -128,7 +128,7 @@ def fields_panel(request: HttpRequest, sink: str) -> JsonResponse:
 
     def read() -> Mapping[str, Any]:
         query = parse_query(request.GET.dict())
-        log_read(request, _subject(config), _told(query))
+        log_read(request, _subject(config), f"top values of {_told(query)}")
         sample, fields = search.top_values(target, query)
         fields.sort(key=lambda field: not field.values)
         return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
