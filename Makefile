@@ -21,6 +21,7 @@ run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C
 
 test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
+	@$(if $(ARGS),,$(BIN)/python -m tests.on_postgres -n 2 -m "not integration and not browser and not slow")
 
 test-fast: $(STAMP) ## the tests that need no servers, no Java and no browser, in under two minutes
 	@$(BIN)/python -m pytest -n 2 -m "not integration and not browser and not slow" $(ARGS)

@@ -1,4 +1,4 @@
-"""The three servers together: up in parallel, down in order."""
+"""The servers together: up in parallel, down in order."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -11,13 +11,14 @@ from devstack.fetch import Report, fetch
 from devstack.hdfs import hdfs_servers
 from devstack.kafka import kafka_servers
 from devstack.locks import locked
+from devstack.postgres import fetch_postgres, postgres_server
 from devstack.server import Server, ServerStatus
 
 READY_SECONDS = 180.0
 
 
 class Stack:
-    """Kafka, HDFS and Elasticsearch of one StackConfig.
+    """Kafka, HDFS and Elasticsearch of one StackConfig, and PostgreSQL where it has one.
 
     Nothing is held in memory but the configuration: another process with the same configuration sees and
     controls the same servers.
@@ -28,11 +29,13 @@ class Stack:
         self.kafka: list[Server] = kafka_servers(config)
         self.namenode, self.datanodes = hdfs_servers(config)
         self.elasticsearch: Server = elasticsearch_server(config)
+        port = config.postgres_port
+        self.databases: list[Server] = [] if port is None else [postgres_server(config, port)]
 
     @property
     def servers(self) -> list[Server]:
         """All of them, in the order of `status`."""
-        return [*self.kafka, self.namenode, *self.datanodes, self.elasticsearch]
+        return [*self.kafka, self.namenode, *self.datanodes, self.elasticsearch, *self.databases]
 
     @property
     def bootstrap_servers(self) -> str:
@@ -56,6 +59,8 @@ class Stack:
         """
         servers = self.servers if servers is None else servers
         fetch(self.config.home, report)
+        if self.databases:
+            fetch_postgres(self.config.home, report)
         with self._alone(report):
             down = [server for server in servers if not server.is_running()]
             for server in down:
@@ -69,9 +74,9 @@ class Stack:
                 raise
 
     def down(self, report: Report = print) -> None:
-        """Stop what runs, in order: Elasticsearch, DataNodes, NameNode, Kafka. The data stays."""
+        """Stop what runs, in order: Elasticsearch, DataNodes, NameNode, Kafka, PostgreSQL. The data stays."""
         with self._alone(report):
-            for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.kafka):
+            for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.kafka, self.databases):
                 running = [server for server in group if server.is_running()]
                 if running:
                     report("stopping " + ", ".join(server.title for server in running))

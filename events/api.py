@@ -10,6 +10,7 @@ from drf_spectacular.renderers import OpenApiJsonRenderer2
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework import exceptions, status
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -37,8 +38,10 @@ class AlwaysJson(DefaultContentNegotiation):
 
 
 class ApiView(APIView):
-    """What all addresses below /api/ share: JSON in English, errors included; nothing is cached."""
+    """What all addresses below /api/ share: public; JSON in English, errors included; nothing is cached."""
 
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
     content_negotiation_class = AlwaysJson
     endpoint: str | None = None
     """What its answers are counted under."""

@@ -1,10 +1,15 @@
-"""For probes and Prometheus: whether this process lives, whether it can take events, what all processes counted."""
+"""For probes and Prometheus: whether this process lives, whether it can take events, what all processes counted.
 
+Load balancers, Kubernetes and Prometheus ask by the host's address and in plain HTTP, whatever the site is called:
+`ProbeMiddleware` answers them before the host is checked and before plain HTTP is redirected.
+"""
+
+from collections.abc import Callable
 from pathlib import Path
 
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -17,7 +22,6 @@ SPOOL_LIMIT = 0.9
 """The part of the spool that may be used; above it, other processes should get the requests."""
 
 
-@csrf_exempt  # another method is told so
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -25,7 +29,6 @@ def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "alive"})
 
 
-@csrf_exempt  # another method is told so
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> JsonResponse:
@@ -54,12 +57,25 @@ def readyz(request: HttpRequest) -> JsonResponse:
     )
 
 
-@csrf_exempt  # another method is told so
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """What the processes of this machine have counted, for Prometheus; 404 where the settings say so."""
     folder = events_settings().metrics_path
     if not folder:
-        raise Http404
+        return HttpResponse("EVENTS_METRICS_PATH is empty: nothing is counted.\n", "text/plain", status=404)
     return HttpResponse(metrics_text(Path(folder)), content_type=CONTENT_TYPE_LATEST)
+
+
+PROBES = {"/healthz": healthz, "/readyz": readyz, "/metrics": metrics}
+
+
+class ProbeMiddleware:
+    """Answers the probes; stands before all middleware that looks at the host, the protocol or a session."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """A probe's answer, else that of what stands behind."""
+        return PROBES.get(request.path_info, self._get_response)(request)

@@ -3,16 +3,12 @@
 from django.urls import path, re_path
 
 from events.api import EventsView, NotFoundView, SchemaView, SelectView
-from events.health import healthz, metrics, readyz
 from events.page import api_page, page
 
 app_name = "events"
 
 urlpatterns = [
     path("", page, name="page"),
-    path("healthz", healthz),
-    path("readyz", readyz),
-    path("metrics", metrics),
     path("api/select", SelectView.as_view(), name="select"),
     path("api/events", EventsView.as_view(), name="events"),
     path("api/schema", SchemaView.as_view(), name="schema"),

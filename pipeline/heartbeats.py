@@ -10,12 +10,11 @@ from typing import Literal
 
 import msgspec
 from django.db import Error
-from django.utils import timezone
 
 from pipeline.away import database_error
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
-from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
+from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart, database_now
 from sinks.reporting.heartbeat import LAG_EVERY
 from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, TaskReport
 
@@ -265,9 +264,9 @@ def sample_gap(config: SinkConfig) -> timedelta:
 
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:
     """Each sink of `configs` in their order. Raises ServerError when the database does not answer."""
-    now = now or timezone.now()
     configs = list(configs)
     try:
+        now = now or database_now()
         names = [config.name for config in configs]
         rows = list(SinkProcess.objects.filter(sink__in=names).order_by("host", "pid"))
         pauses = list(SinkPause.objects.filter(sink__in=names))

@@ -27,11 +27,18 @@ DEVSTACK = {
     "kafka_port": env.int("DEVSTACK_KAFKA_PORT", 9092),
     "webhdfs_port": env.int("DEVSTACK_WEBHDFS_PORT", 9870),
     "elasticsearch_port": env.int("DEVSTACK_ELASTICSEARCH_PORT", 9200),
+    # Only where it is given: PostgreSQL in place of SQLite.
+    "postgres_port": env.int("DEVSTACK_POSTGRES_PORT", None),
     "elasticsearch_heap": env.str("DEVSTACK_ELASTICSEARCH_HEAP", "1g"),
 }
 
 if env.int("ES_SINK_REPLICAS", None) is None and "elasticsearch" in SINKS:
     SINKS["elasticsearch"]["target"]["replicas"] = 0  # devstack's Elasticsearch is one node
+
+if DEVSTACK["postgres_port"] is not None:
+    DATABASES = {
+        "default": env.database("DATABASE_URL", f"postgres://devstack@127.0.0.1:{DEVSTACK['postgres_port']}/postgres")
+    }
 
 # Unless told otherwise, use the servers that devstack runs.
 if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):

@@ -10,6 +10,25 @@ import dj_database_url
 from dotenv.parser import Binding, parse_stream
 from environs import Env, EnvError
 
+_DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
+    # The web server and the sinks write to it: they wait for each other for a moment instead of failing.
+    "django.db.backends.sqlite3": {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 10,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+    },
+    # A host that swallows packets, a lock or a slow query must not hold the website's threads for minutes.
+    "django.db.backends.postgresql": {
+        "connect_timeout": 5,
+        "options": "-c statement_timeout=30s",
+        "tcp_user_timeout": 10_000,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+    },
+}
+"""What a database URL may give otherwise, for example `?connect_timeout=2`."""
+
 
 class Variables(Env):
     """Variables of the environment, and of a file for what the environment does not have.
@@ -65,11 +84,11 @@ class Variables(Env):
         return (user, password) if user else None
 
     def database(self, name: str, default: str) -> dict[str, Any]:
-        """An entry of Django's DATABASES, from a URL."""
+        """An entry of Django's DATABASES, from a URL, with the options that its engine needs here."""
         url = self.whole(name) or default
         parts = None
         try:
-            found = dict(dj_database_url.parse(url))
+            found: dict[str, Any] = dict(dj_database_url.parse(url))
             parts = urlsplit(url)
         except ValueError:
             pass
@@ -80,6 +99,7 @@ class Variables(Env):
                 "it must be a URL such as postgres://user:password@host/name; in user, password and name, characters "
                 "such as # / ? : @ [ ] % are percent-encoded, for example # as %23 and / as %2F",
             )
+        found["OPTIONS"] = {**_DATABASE_OPTIONS.get(str(found["ENGINE"]), {}), **found.get("OPTIONS", {})}
         return found
 
 

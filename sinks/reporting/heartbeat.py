@@ -19,10 +19,9 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
-from django.utils import timezone
 
 from sinks.control import Control, Restart
-from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
+from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart, database_now
 from sinks.records import Partition
 from sinks.reporting.reports import SinkReport
 
@@ -61,7 +60,7 @@ class Heartbeat:
     status: Callable[[], SinkReport]
     control: Control
     every_seconds: float
-    now: Callable[[], datetime] = timezone.now
+    now: Callable[[], datetime] = database_now
 
     def __post_init__(self) -> None:
         self._counts: deque[tuple[datetime, int]] = deque(maxlen=_RATE_BEATS)

@@ -1,6 +1,8 @@
 """Files whose content takes far more memory than the file: given up on, by a process that is not the website's."""
 
 import io
+import sys
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -8,9 +10,12 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from pipeline.console.files.decode import TooLarge, Undecodable, decode_apart
+from pipeline.console.files.decode import ENVIRONMENT, PASSED_ON, TooLarge, Undecodable, decode_apart
 
 MEMORY = 16 * 1024 * 1024
+
+SAYS = """printf '{"first": ["%s"], "last": [], "total": 1}' "$names"\n"""
+"""A shell's command: a Preview of one line."""
 
 
 def avro(kind: Any, value: Any) -> bytes:
@@ -55,3 +60,15 @@ def test_what_is_no_such_file_is_told_in_the_words_of_the_library() -> None:
         decode_apart("avro", b"no", memory_bytes=MEMORY)
     with pytest.raises(Undecodable, match="Parquet"):
         decode_apart("parquet", b"no", memory_bytes=MEMORY)
+
+
+def test_the_process_that_decodes_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A file made by anybody may take the process over."""
+    tells = tmp_path / "python"
+    tells.write_text("#!/bin/sh\nnames=$(env | cut -d= -f1 | tr '\\n' ' ')\n" + SAYS)
+    tells.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(tells))
+    for name in ("SECRET_KEY", "KAFKA_OPTIONS", "DATABASE_URL", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "geheim")
+    [told] = decode_apart("avro", b"", memory_bytes=MEMORY).first
+    assert set(told.split()) <= {*PASSED_ON, *ENVIRONMENT, "PWD", "SHLVL", "_", "OLDPWD"}

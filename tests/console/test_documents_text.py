@@ -43,9 +43,7 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def exported(client: Client, form: str) -> str:
     """An export, which must be UTF-8."""
     answer = client.get(f"{DOCUMENTS}export/?format={form}")
-    text = b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
-    answer.close()
-    return text
+    return b"".join(answer.streaming_content).decode()  # type: ignore[attr-defined]
 
 
 def test_half_of_a_surrogate_pair_is_shown_and_exported(operator: Operator, stored: dict[str, Any]) -> None:

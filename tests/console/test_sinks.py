@@ -1,15 +1,19 @@
 """What operators may ask of sinks, and what is written down of it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
 from pipeline.console.models import AuditEntry
 from pipeline.console.sinks import actions
+from pipeline.console.sinks.actions import Action, Plan, carry_out
+from pipeline.heartbeats import HeardSink
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from sinks.models import SinkLag, SinkPause, SinkRestart
 from sinks.registry import sinks
@@ -54,6 +58,36 @@ def test_a_pause_needs_a_confirmation_and_is_logged(operator: Operator) -> None:
         (name, "pause all partitions", "asked for"),
         (name, "resume all partitions", "asked for"),
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("action", "wishes"),
+    [
+        (Action(sinks()["elasticsearch"], "pause", None), SinkPause),
+        (Action(sinks()["elasticsearch"], "pause", ("select-color", 1)), SinkPause),
+        (Action(sinks()["elasticsearch"], "restart", ("select-color", 1), 7), SinkRestart),
+    ],
+    ids=["pause all", "pause one", "restart"],
+)
+def test_operators_who_ask_for_the_same_at_once_are_all_answered_and_one_wish_stays(
+    monkeypatch: pytest.MonkeyPatch, action: Action, wishes: Any
+) -> None:
+    if connection.vendor == "sqlite":
+        pytest.skip("it lets one writer in at a time")
+    monkeypatch.setattr(actions, "plan", lambda *_: Plan())  # Kafka is away
+
+    def ask(name: str) -> str:
+        try:
+            return carry_out(action, HeardSink(action.sink, []), asked_by=name)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(20):
+            assert list(pool.map(ask, ("Ada", "Bob", "Cem", "Dan"))) == [""] * 4
+            assert wishes.objects.count() == 1
+            wishes.objects.all().delete()
 
 
 def test_a_post_without_a_token_is_refused(operator: Operator) -> None:

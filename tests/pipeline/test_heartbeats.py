@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from django.db import connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
@@ -27,9 +28,12 @@ from pipeline.panels import sinks as panel
 from pipeline.panels import topics
 from pipeline.panels.topics import OFFSETS
 from sinks import registry as sinks_registry
+from sinks.control import Control
 from sinks.models import SinkLag, SinkPause, SinkProcess
 from sinks.registry import sinks
+from sinks.reporting.heartbeat import Heartbeat
 from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, State, TaskReport
+from sinks.reporting.states import SinkStatus
 from tests.pipeline.conftest import PAGE, panel_data
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
@@ -366,3 +370,18 @@ def test_a_lag_that_is_not_known_yet_is_not_drawn_as_none() -> None:
     moments = [datetime(2026, 11, 20, 10, minute, tzinfo=UTC) for minute in range(3)]
     history = LagHistory(zip(moments, [[], [("t", 0, 7, 4)], []], strict=True))
     assert history.total() == [(moments[1], 3)]
+
+
+@pytest.mark.django_db
+def test_a_host_whose_clock_is_wrong_is_heard_as_any_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On SQLite all processes are on one host, with one clock."""
+    if connection.vendor == "sqlite":
+        pytest.skip("one clock")
+    status = SinkStatus("hdfs", [], lambda: 0)
+    heartbeat = Heartbeat("hdfs", status.report, Control(), every_seconds=5)
+    behind = datetime.now(UTC) - timedelta(hours=1)
+    monkeypatch.setattr(timezone, "now", lambda: behind)
+    heartbeat.beat()
+    monkeypatch.undo()
+    [sink] = read_heartbeats(sinks().values())
+    assert sink.state == "running"

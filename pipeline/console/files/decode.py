@@ -32,6 +32,13 @@ _UNDECODABLE, _NO_MEMORY = 1, 3
 
 _OWN_BYTES = 256 * 1024 * 1024
 """What Python and the libraries take before there is a file."""
+
+PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TZ")
+"""Nothing else of the website's environment: it has passwords, and the file may be anybody's."""
+
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""One arena and no pool that reserves memory: the bound is for what the file takes."""
+
 _FOLDER = Path(__file__).resolve().parents[3]
 
 
@@ -62,8 +69,7 @@ def decode_apart(format_name: str, content: bytes, *, memory_bytes: int) -> Prev
             timeout=_SECONDS,
             check=False,
             cwd=_FOLDER,
-            # One arena and no pool that reserves memory: the bound is for what the file takes.
-            env={**os.environ, "MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"},
+            env={name: os.environ[name] for name in PASSED_ON if name in os.environ} | ENVIRONMENT,
         )
     except subprocess.TimeoutExpired as error:
         raise TooLarge from error

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from pipeline.console.sinks.progress import PartitionProgress, partition_progress, try_progress
@@ -100,16 +99,14 @@ def carry_out(action: Action, heard: HeardSink, *, asked_by: str) -> str:
         return refusal
     if action.kind == "restart":
         return _ask_restart(action, asked_by)
-    with transaction.atomic():
-        wanted = SinkPause.objects.filter(sink=name)
-        if action.partition is not None:
-            topic, number = action.partition
-            wanted = wanted.filter(topic=topic, partition=number)
-        else:
-            topic, number = "", ALL_PARTITIONS
-        wanted.delete()  # resuming all takes the pauses of single partitions back, and a pause of all covers them
-        if action.kind == "pause":
-            SinkPause.objects.create(sink=name, topic=topic, partition=number, asked_by=asked_by)
+    topic, number = action.partition or ("", ALL_PARTITIONS)
+    place: dict[str, Any] = {"sink": name, "topic": topic, "partition": number}
+    # Another operator may do the same now: nothing is deleted that is to be there afterwards.
+    others = SinkPause.objects.filter(sink=name) if action.partition is None else SinkPause.objects.filter(**place)
+    if action.kind == "pause":
+        pause, _created = SinkPause.objects.update_or_create(**place, defaults={"asked_by": asked_by})
+        others = others.exclude(pk=pause.pk)
+    others.delete()  # resuming all takes the pauses of single partitions back, and a pause of all covers them
     return ""
 
 
@@ -118,9 +115,11 @@ def _ask_restart(action: Action, asked_by: str) -> str:
         return _("A sink of this kind can’t be restarted here.")
     topic, number = action.partition
     place = {"sink": action.sink.name, "topic": topic, "partition": number}
-    with transaction.atomic():
-        SinkRestart.objects.filter(**place, done_at=None).delete()  # the latest wish counts
-        SinkRestart.objects.create(**place, offset=action.offset, asked_by=asked_by)
+    SinkRestart.objects.create(**place, offset=action.offset, asked_by=asked_by)
+    # The latest wish counts. Where two operators ask at once, the one who comes last here sees both wishes.
+    pending = SinkRestart.objects.filter(**place, done_at=None)
+    if latest := pending.order_by("pk").last():
+        pending.filter(pk__lt=latest.pk).delete()
     return ""
 
 

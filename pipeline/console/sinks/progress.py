@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.utils import timezone
-
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerError
@@ -14,6 +12,7 @@ from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server
 from pipeline.lag import State as LagState
 from pipeline.lag import progress
 from sinks.config import SinkConfig
+from sinks.models import database_now
 from sinks.reporting.reports import PartitionReport
 
 
@@ -83,13 +82,13 @@ def sink_progress(sink: HeardSink, offsets: ClusterOffsets | None, *, now: datet
     return SinkProgress(
         lag=total_lag(rows),
         uncommitted=sum(row.lag_state == "none" for row in rows),
-        delay=read_longest_delay(sink.config.name, _behind(rows), now or timezone.now()),
+        delay=read_longest_delay(sink.config.name, _behind(rows), now or database_now()),
     )
 
 
 def with_delays(sink: str, rows: list[PartitionProgress], *, now: datetime | None = None) -> list[PartitionProgress]:
     """The rows with how long each is behind. Raises ServerError when the database does not answer."""
-    delays = read_delays(sink, _behind(rows), now or timezone.now())
+    delays = read_delays(sink, _behind(rows), now or database_now())
     return [replace(row, delay=delays.get((row.topic, row.partition))) for row in rows]
 
 

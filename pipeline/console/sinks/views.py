@@ -7,7 +7,6 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
@@ -22,6 +21,7 @@ from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, sample_gap
 from pipeline.kafka_reads import ClusterOffsets
 from sinks.config import SinkConfig
+from sinks.models import database_now
 from sinks.registry import kind_of, sinks
 
 PAGE = "console:sinks"
@@ -124,7 +124,7 @@ def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
 
 
 def _large_chart(config: SinkConfig, samples: Sequence[Sample]) -> LagChart | None:
-    return lag_chart(samples, gap=sample_gap(config), now=timezone.now(), width=600, height=90)
+    return lag_chart(samples, gap=sample_gap(config), now=database_now(), width=600, height=90)
 
 
 def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
@@ -133,7 +133,7 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
     offsets, error = try_progress([config])[config.name]
     rows = with_delays(config.name, partition_progress(heard, offsets))
     shown = rows[: console_settings().partitions]
-    gap, now = sample_gap(config), timezone.now()
+    gap, now = sample_gap(config), database_now()
     return {
         "sink": heard,
         "error": error,
