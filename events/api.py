@@ -92,8 +92,8 @@ class EventsView(ApiView):
 
     @describe_post_events
     def post(self, request: Request) -> Response:
-        """One event, or an array of them, plain or with `Content-Encoding: gzip`. Good events are taken, bad ones are
-        named by their place. Fields that a kind does not know are ignored.
+        """One event, or an array of them. Good events are taken, bad ones are named by their place. Fields that a kind
+        does not know are ignored.
         """
         return _collect(request)
 

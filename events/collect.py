@@ -26,7 +26,6 @@ from events.event import Event, InvalidEvent, encode, encode_all
 from events.http import Environ, Refused
 from events.kinds import Kind
 from events.schema import explained
-from events.shortening import shortened
 from kafka_client.log import repeating_logger
 from kafka_client.producer import Headers, Record
 
@@ -54,9 +53,6 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _decode_batch = msgspec.json.Decoder(list[dict[str, Any]]).decode
 _decode_event = msgspec.json.Decoder(dict[str, Any]).decode
-
-_MAX_REASON = 300
-"""A reason may quote the body, and is cut at this many characters."""
 
 
 @dataclass(frozen=True)
@@ -263,9 +259,7 @@ def collect(environ: Environ, get_collector: Callable[[], Collector]) -> Answer:
 
 def _collect_events(environ: Environ, collector: Collector) -> Answer:
     mode = _mode(environ, collector)
-    if http.media_type(environ) not in ("application/json", "text/plain"):
-        raise Refused(415, "The Content-Type must be application/json or text/plain.")
-    body = http.plain_body(environ, collector.limits.max_batch_bytes)
+    body = http.json_body(environ, collector.limits.max_batch_bytes, "application/json", "text/plain")
     try:
         events = _events(body, collector.limits.max_batch_events)
     except Refused as refused:
@@ -299,13 +293,13 @@ def _events(body: bytes, limit: int) -> Sequence[Any]:
     # The body has a fault. json decodes more than msgspec does: half of a surrogate pair, and elements that are no
     # objects. Such events are rejected later, one by one.
     try:
-        found = json.loads(body, parse_constant=_no_constant)
+        found = json.loads(body.decode("utf-8", "surrogatepass"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         # When it is JSON, an event is nested too deep, or has NaN or a number of thousands of digits. The other events
         # may be good.
         is_json = not isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
         if not is_json or (elements := _elements(body)) is None:
-            raise Refused(400, f"{_NO_EVENTS} ({shortened(str(error), _MAX_REASON)}).") from None
+            raise Refused(400, f"{_NO_EVENTS} ({explained(body, error)}).") from None
         _check_number(elements, limit)
         return [_read(element) for element in elements]
     if not isinstance(found, list | dict):
@@ -350,9 +344,7 @@ def _no_constant(name: str) -> None:
 
 
 def _posted_select(environ: Environ, collector: Collector) -> dict[str, Any]:
-    if http.media_type(environ) != "application/json":
-        raise Refused(415, f'Unsupported media type "{environ.get("CONTENT_TYPE", "")}" in request.')
-    body = http.body(environ, collector.limits.max_body_bytes)
+    body = http.json_body(environ, collector.limits.max_body_bytes, "application/json")
     try:
         return _decode_event(body)
     except (ValueError, RecursionError) as error:

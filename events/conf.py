@@ -77,7 +77,7 @@ class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     colors: Annotated[list[Name], Meta(min_length=1)]
     """The colours that the page offers."""
     max_body_bytes: Annotated[int, Meta(ge=1024)] = 64 * 1024
-    """The largest body of /api/select, in bytes."""
+    """The largest body of /api/select, in bytes, also after inflating."""
     max_batch_bytes: Annotated[int, Meta(ge=1024)] = 1024 * 1024
     """The largest body of /api/events, in bytes, also after inflating."""
     max_batch_events: Annotated[int, Meta(ge=1)] = 1000

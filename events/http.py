@@ -1,7 +1,10 @@
 """Reads a request from a WSGI environ: its query, its headers, its body. Both doors use it. No Django here."""
 
 import zlib
+from codecs import BOM_UTF8
+from contextlib import suppress
 from dataclasses import dataclass
+from json import detect_encoding
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -10,10 +13,14 @@ Environ = dict[str, Any]
 
 MAX_QUERY_FIELDS = 1000
 
-MAX_GZIP_MEMBERS = 100
-"""A gzip body may be several of them in a row. For each, all bytes behind it are copied once more."""
+MAX_MEMBERS = 100
+"""A compressed body may be several of them in a row. For each, all bytes behind it are copied once more."""
 
-_ZLIB_GZIP = 16 + zlib.MAX_WBITS
+_ENCODINGS = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+"""Content-Encodings that are taken, with what zlib calls their format."""
+
+_UTF8 = ("utf-8", "utf8", "us-ascii")
+
 BAD_REQUEST = "The request can't be understood."
 
 
@@ -29,7 +36,8 @@ def query(environ: Environ) -> dict[str, str | list[str]]:
     """The fields of the query string. A field that is given several times has a list of its values. Raises Refused."""
     text = environ.get("QUERY_STRING", "")
     if not text.isascii():
-        text = _utf8(text)
+        with suppress(UnicodeError):  # the server decoded latin-1, where browsers send UTF-8
+            text = text.encode("latin-1").decode()
     parts = text.split("&")
     if len(parts) > MAX_QUERY_FIELDS:
         raise Refused(400, BAD_REQUEST)
@@ -59,12 +67,6 @@ def user_agent(environ: Environ) -> str:
     return header.encode("latin-1", "replace").decode("utf-8", "replace")
 
 
-def media_type(environ: Environ) -> str:
-    """The Content-Type without its parameters, in lower case."""
-    content_type: str = environ.get("CONTENT_TYPE", "")
-    return content_type.partition(";")[0].strip().lower()
-
-
 def body(environ: Environ, limit: int) -> bytes:
     """The body as it was sent. Raises Refused when it has more than `limit` bytes, or fewer than it declares."""
     declared = environ.get("CONTENT_LENGTH") or ""
@@ -85,23 +87,29 @@ def body(environ: Environ, limit: int) -> bytes:
     return data
 
 
-def plain_body(environ: Environ, limit: int) -> bytes:
-    """The body, inflated if it is gzip. Raises Refused; `limit` (bytes) holds before and after inflating."""
+def json_body(environ: Environ, limit: int, *media_types: str) -> bytes:
+    """The body as UTF-8, inflated, without a byte order mark. Raises Refused.
+
+    limit: bytes, before and after inflating; media_types: those that the address takes. Whether the body is JSON is for
+    the caller to see.
+    """
+    media_type, _, parameters = environ.get("CONTENT_TYPE", "").lower().partition(";")
+    if media_type.strip() not in media_types:
+        raise Refused(415, f"The Content-Type must be {' or '.join(media_types)}.")
+    for parameter in parameters.split(";"):
+        name, _, value = parameter.partition("=")
+        if name.strip() == "charset" and value.strip().strip('"') not in _UTF8:
+            raise Refused(415, "The charset must be UTF-8.")
     encoding = environ.get("HTTP_CONTENT_ENCODING", "").strip().lower()
-    if encoding in ("", "identity"):
-        return body(environ, limit)
-    if encoding != "gzip":
-        raise Refused(415, "The Content-Encoding must be gzip, or none.")
-    return _inflate(body(environ, limit), limit)
-
-
-def _utf8(text: str) -> str:
-    """Text that the server decoded as latin-1: decoded as UTF-8 instead, where its bytes are UTF-8."""
-    raw = text.encode("latin-1", "replace")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    if encoding not in ("", "identity", *_ENCODINGS):
+        raise Refused(415, "The Content-Encoding must be gzip or deflate, or none.")
+    data = body(environ, limit)
+    if encoding in _ENCODINGS:
+        data = _inflate(data, limit, encoding)
+    data = data.removeprefix(BOM_UTF8)
+    if (charset := detect_encoding(data)[:6]) in ("utf-16", "utf-32"):
+        raise Refused(415, f"The body must be UTF-8; it looks like {charset.upper()}.")
+    return data
 
 
 def _read(stream: Any, size: int) -> bytes:
@@ -114,21 +122,21 @@ def _read(stream: Any, size: int) -> bytes:
     return data
 
 
-def _inflate(data: bytes, limit: int) -> bytes:
+def _inflate(data: bytes, limit: int, encoding: str) -> bytes:
     inflated = b""
     members = 0
     while data:
         members += 1
-        if members > MAX_GZIP_MEMBERS:
-            raise Refused(400, f"The gzip body has more than {MAX_GZIP_MEMBERS} members.")
-        member = zlib.decompressobj(_ZLIB_GZIP)
+        if members > MAX_MEMBERS:
+            raise Refused(400, f"The {encoding} body has more than {MAX_MEMBERS} members.")
+        member = zlib.decompressobj(_ENCODINGS[encoding])
         try:
             inflated += member.decompress(data, limit + 1 - len(inflated))
         except zlib.error:
-            raise Refused(400, "The body is not gzip.") from None
+            raise Refused(400, f"The body is not {encoding}.") from None
         if len(inflated) > limit:
             raise Refused(413, f"The body is too large when inflated; at most {limit} bytes are accepted.")
         if not member.eof:
-            raise Refused(400, "The gzip body ends too early.")
+            raise Refused(400, f"The {encoding} body ends too early.")
         data = member.unused_data
     return inflated

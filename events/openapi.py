@@ -59,8 +59,8 @@ def _says(description: str, *answers: str) -> OpenApiResponse:
 
 _SHARED = {
     405: _says("Another method.", "Rejected"),
-    413: _says("The body is too large.", "Rejected"),
-    415: _says("The Content-Type, or the Content-Encoding, is not one of those named.", "Rejected"),
+    413: _says("The body is too large, also inflated.", "Rejected"),
+    415: _says("The Content-Type or Content-Encoding is not one of those named, or the body is not UTF-8.", "Rejected"),
     429: _says("Too many requests, where a proxy limits them; the body may be its own.", "Unavailable"),
     500: _says("An error of the server: come again.", "Unavailable"),
 }
@@ -84,6 +84,8 @@ _EVENTS_ANSWERS = {
     503: _says("Some events were not taken: come again with those.", "BatchUnavailable"),
 }
 
+_ENCODINGS = ["gzip", "deflate", "identity"]
+_CONTENT_ENCODING = OpenApiParameter("Content-Encoding", str, OpenApiParameter.HEADER, enum=_ENCODINGS)
 _RETRY_AFTER = OpenApiParameter(
     "Retry-After",
     int,
@@ -109,7 +111,7 @@ describe_get_select = extend_schema(
 describe_post_select = extend_schema(
     operation_id="select_post",
     summary=_SELECT_SUMMARY,
-    parameters=[_RETRY_AFTER],
+    parameters=[_CONTENT_ENCODING, _RETRY_AFTER],
     request={"application/json": _ref("Select")},
     responses=_SELECT_ANSWERS,
     examples=[OpenApiExample("One choice", value=_SELECT_EXAMPLE, request_only=True)],
@@ -128,7 +130,7 @@ describe_post_events = extend_schema(
                 "Kafka. Without it a setting decides."
             ),
         ),
-        OpenApiParameter("Content-Encoding", str, OpenApiParameter.HEADER, enum=["gzip", "identity"]),
+        _CONTENT_ENCODING,
         _RETRY_AFTER,
     ],
     request={"application/json": _ref("Events"), "text/plain": _ref("Events")},

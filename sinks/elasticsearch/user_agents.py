@@ -6,23 +6,22 @@ from typing import NamedTuple
 import msgspec
 import ua_parser
 
+from events.bots import MAX_LENGTH, is_bot
 from sinks.elasticsearch.fields import FieldReader
-
-MAX_PARSED = 512
-"""Characters of a user agent that are parsed: real ones are shorter, and a hostile one may cost no time."""
 
 FIELD = "agent"
 """The object that is added to a stored event."""
 
 _OWN = b'"%b"' % FIELD.encode()
 _CACHED = 4096
-_BOT = "Spider"
+_NO_DEVICE = "Spider"
 
 
 class Agent(NamedTuple):
     """What a user agent names; None where it names nothing that is known.
 
-    browser: for example "Chrome" or "Mobile Safari"; os: "Windows"; device: "iPhone"; bot: whether it is a crawler.
+    browser: for example "Chrome" or "Mobile Safari"; os: "Windows"; device: "iPhone"; bot: whether it is a program, as
+    the header `event.bot` says.
     """
 
     browser: str | None
@@ -33,13 +32,13 @@ class Agent(NamedTuple):
 
 def agent_of(user_agent: str) -> Agent:
     """What a user agent names."""
-    result = ua_parser.parse(user_agent[:MAX_PARSED])
+    result = ua_parser.parse(user_agent[:MAX_LENGTH])
     device = result.device.family if result.device else None
     return Agent(
         browser=result.user_agent.family if result.user_agent else None,
         os=result.os.family if result.os else None,
-        device=None if device == _BOT else device,
-        bot=device == _BOT,
+        device=None if device == _NO_DEVICE else device,
+        bot=is_bot(user_agent),
     )
 
 
@@ -59,7 +58,7 @@ class AddingAgent:
             return value
         if _OWN in value and FIELD in msgspec.json.decode(value, type=dict[str, msgspec.Raw]):
             return value  # Elasticsearch refuses an object with one field twice
-        return value.rstrip()[:-1] + _tail(user_agent[:MAX_PARSED])
+        return value.rstrip()[:-1] + _tail(user_agent[:MAX_LENGTH])
 
     def all(self, lines: bytes) -> list[bytes]:
         """The object of each line. Raises InvalidRecord when one of them does."""
@@ -67,7 +66,7 @@ class AddingAgent:
         if _OWN in lines:
             return [self(value) for value in values]
         return [
-            value.rstrip()[:-1] + _tail(user_agent[:MAX_PARSED]) if isinstance(user_agent, str) else value
+            value.rstrip()[:-1] + _tail(user_agent[:MAX_LENGTH]) if isinstance(user_agent, str) else value
             for value, user_agent in zip(values, self._read.all(lines), strict=True)
         ]
 

@@ -28,7 +28,10 @@ def test_it_is_a_valid_schema_of_the_two_addresses(page_view: None) -> None:
         for operation in methods.values():
             assert {"201", "202", "400", "405", "429", "500", "503"} <= set(operation["responses"])
             assert "Retry-After" in operation["responses"]["503"]["headers"]
-    assert {"413", "415"} <= set(found["paths"]["/api/events"]["post"]["responses"])
+    for path in found["paths"].values():
+        assert {"413", "415"} <= set(path["post"]["responses"])
+        parameters = {parameter["name"]: parameter["schema"] for parameter in path["post"]["parameters"]}
+        assert set(parameters["Content-Encoding"]["enum"]) == {"gzip", "deflate", "identity"}
 
 
 def test_every_reference_leads_somewhere(page_view: None) -> None:
