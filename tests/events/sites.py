@@ -1,9 +1,14 @@
 """Pages of other sites that have collect.js, in a real browser, and what becomes of the events that they collect."""
 
 import json
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Self
+from urllib.parse import unquote
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -78,6 +83,68 @@ class Site:
     def _note_request(self, request: Any) -> None:
         if request.url.endswith("/api/events"):
             self.bodies.append(json.loads(request.post_data))
+
+
+class SelfDrivenSite:
+    """Pages that do by themselves what is tested, in a browser that nothing drives. All else is the collector's.
+
+    Each page has the script's tag. It may ask for `/next`, where the test sends it, and may tell something by a request
+    for `/told?…`.
+    """
+
+    def __init__(self, collector: str, pages: Mapping[str, str], command: Sequence[str]) -> None:
+        """The command starts the browser; it gets the address of the page `/from`."""
+        self.next = ""
+        self.told: list[str] = []
+        self._server = ThreadingHTTPServer(("localhost", 0), _handler(self, collector, pages))
+        Thread(target=self._server.serve_forever, daemon=True).start()
+        url = f"http://localhost:{self._server.server_port}/from"
+        self._browser = subprocess.Popen([*command, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._browser.terminate()
+        self._browser.wait(10)
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(site: SelfDrivenSite, collector: str, pages: Mapping[str, str]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            path, _, query = self.path.partition("?")
+            if path == "/told":
+                site.told.append(unquote(query))
+                self._answer("text/plain", b"")
+            elif path == "/next":
+                self._answer("text/plain", site.next.encode())
+            elif path in pages:
+                tag = f'<script src="{collector}/static/events/collect.js" defer></script>'
+                self._answer("text/html", f"<!doctype html><title>a site</title>{tag}{pages[path]}".encode())
+            else:
+                self._pass_on(None)
+
+        def do_POST(self) -> None:
+            self._pass_on(self.rfile.read(int(self.headers["Content-Length"])))
+
+        def _pass_on(self, body: bytes | None) -> None:
+            names = ("User-Agent", "Content-Type")
+            headers = {name: self.headers[name] for name in names if name in self.headers}
+            with urlopen(Request(collector + self.path, body, headers)) as response:
+                self._answer(response.headers["Content-Type"], response.read())
+
+        def _answer(self, content_type: str, body: bytes) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", content_type)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    return Handler
 
 
 COLLECT = "(users) => users.map((user) => collect('select-color', { colorName: 'red', userName: user }))"

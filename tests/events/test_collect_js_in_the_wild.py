@@ -3,10 +3,7 @@
 import re
 import shutil
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from subprocess import DEVNULL, Popen
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from tests.conftest import CHROMIUM_ARGUMENTS
 from tests.events.fakes import FakeDelivery
 from tests.events.sites import (
+    SelfDrivenSite,
     Site,
     await_outcomes,
     await_sent,
@@ -258,7 +256,7 @@ PAGES = {
     "/to": """<script type="module">
             const where = document.prerendering ? "prerendered" : "shown";
             collect("select-color", { colorName: "red", userName: where });
-            fetch("/ran?" + where);
+            fetch("/told?" + where);
         </script>""",
     "/elsewhere": """<script type="module">
             collect("select-color", { colorName: "red", userName: "elsewhere" });
@@ -266,70 +264,31 @@ PAGES = {
 }
 
 
-class PrerenderingSite:
-    """Pages in a Chromium of its own: under Playwright a Chromium prerenders nothing."""
-
-    def __init__(self, collector: str, profile: Path) -> None:
-        self.next = ""
-        """Where the visitor goes."""
-        self.asked: list[str] = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                site.asked.append(self.path)
-                body = site.next if self.path == "/next" else site.html(collector, self.path)
-                self.send_response(200)
-                self.send_header("Content-Type", "text/html")
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *arguments: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("localhost", 0), Handler)
-        Thread(target=self._server.serve_forever, daemon=True).start()
-        chromium = shutil.which("chromium") or shutil.which("google-chrome")
-        options = [*CHROMIUM_ARGUMENTS, "--headless=new", f"--user-data-dir={profile}"]
-        self._browser = Popen(
-            [str(chromium), *options, f"http://localhost:{self._server.server_port}/from"],
-            stdout=DEVNULL,
-            stderr=DEVNULL,
-        )
-
-    @staticmethod
-    def html(collector: str, path: str) -> str:
-        tag = f'<script src="{collector}/static/events/collect.js" defer></script>'
-        return f"<!doctype html><title>a site</title>{tag}{PAGES.get(path, '')}"
-
-    def close(self) -> None:
-        self._browser.terminate()
-        self._browser.wait(10)
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.fixture
-def prerendering_site(browser: Any, live_server: Any, delivery: FakeDelivery, tmp_path: Path) -> Iterator[Any]:
-    site = PrerenderingSite(live_server.url, tmp_path)
-    yield site
-    site.close()
+def prerendering_site(
+    browser: Any, live_server: Any, delivery: FakeDelivery, tmp_path: Path
+) -> Iterator[SelfDrivenSite]:
+    """In a Chromium of its own: under Playwright a Chromium prerenders nothing."""
+    chromium = str(shutil.which("chromium") or shutil.which("google-chrome"))
+    command = [chromium, *CHROMIUM_ARGUMENTS, "--headless=new", f"--user-data-dir={tmp_path}"]
+    with SelfDrivenSite(live_server.url, PAGES, command) as site:
+        yield site
 
 
 def test_an_event_of_a_prerendered_page_is_sent_once_it_is_shown(
-    prerendering_site: Any, delivery: FakeDelivery
+    prerendering_site: SelfDrivenSite, delivery: FakeDelivery
 ) -> None:
-    wait_until(lambda: "/ran?prerendered" in prerendering_site.asked, what="a prerendered page")
+    wait_until(lambda: "prerendered" in prerendering_site.told, what="a prerendered page")
     assert delivery.events == []
     prerendering_site.next = "/to"
     wait_until(lambda: users(delivery) == ["prerendered"], what="its event")
-    assert "/ran?shown" not in prerendering_site.asked
+    assert prerendering_site.told == ["prerendered"]
 
 
 def test_an_event_of_a_prerendered_page_that_is_never_visited_is_not_sent(
-    prerendering_site: Any, delivery: FakeDelivery
+    prerendering_site: SelfDrivenSite, delivery: FakeDelivery
 ) -> None:
-    wait_until(lambda: "/ran?prerendered" in prerendering_site.asked, what="a prerendered page")
+    wait_until(lambda: "prerendered" in prerendering_site.told, what="a prerendered page")
     prerendering_site.next = "/elsewhere"
     wait_until(lambda: "elsewhere" in users(delivery), what="the next page's event")
     assert users(delivery) == ["elsewhere"]
