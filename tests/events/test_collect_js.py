@@ -304,15 +304,19 @@ def test_a_storage_that_the_site_has_filled_is_no_loss(site: Site, delivery: Fak
 
 
 def test_of_a_full_queue_the_oldest_events_are_dropped_and_counted(site: Site, delivery: FakeDelivery) -> None:
+    site.stop_time()  # what is being sent is not dropped
     page = site.open()
     site.answer(is_lost)
     large = "() => collect('select-color', { colorName: 'red', userName: 'Ada', more: 'x'.repeat(20_000) })"
-    ids = [page.evaluate(large) for _ in range(52)]
+    ids = [page.evaluate(large)]
+    await_outcomes(page, "waiting")
+    ids += [page.evaluate(large) for _ in range(51)]
     await_outcomes(page, "dropped", 3)
     assert page.evaluate("outcomes.filter(({ outcome }) => outcome === 'dropped').map(({ id }) => id)") == ids[:3]
     assert site.warnings[-1] == "collect: the queue is full; 3 of its oldest events were dropped"
     assert page.evaluate("Object.entries(localStorage).flat().join('').length") <= 1_000_000
     site.answer(None)
+    page.evaluate("dispatchEvent(new Event('online'))")
     await_sent(page)
     assert taken_ids(delivery) == ids[3:]
 
