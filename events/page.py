@@ -37,6 +37,7 @@ _TEXTS = {
     "dropped": _("Too many choices are waiting: this one, the oldest, was dropped."),
     "ignored": _("Your browser asks not to be tracked, so nothing was kept."),
     "stillWaiting": _("Waiting to be sent: {count}"),
+    "scriptMissing": _("A script of this page was blocked, so no choice can be sent. Allow it, then reload."),
     "caughtUp": _("All that was waiting has been received."),
 }
 """What page.js says, in the page's language; {…} is filled in there."""

@@ -226,7 +226,18 @@ CORS_URLS_REGEX = r"^/api/"
 CORS_ALLOWED_ORIGINS: list[str] = env.texts("EVENTS_CORS_ORIGINS", [])
 CORS_ALLOW_ALL_ORIGINS = not CORS_ALLOWED_ORIGINS
 CORS_ALLOW_METHODS = ["GET", "POST", "OPTIONS"]
-CORS_ALLOW_HEADERS = [*default_headers, "content-encoding"]
+# A site's tracing library adds headers to all requests of its pages. A preflight that refuses one holds up all events.
+CORS_ALLOW_HEADERS = [
+    *default_headers,
+    "content-encoding",
+    *("traceparent", "tracestate", "baggage", "sentry-trace", "newrelic", "request-id", "request-context"),
+    *("b3", "x-b3-traceid", "x-b3-spanid", "x-b3-parentspanid", "x-b3-sampled", "x-b3-flags"),
+    *("x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-origin", "x-datadog-sampling-priority"),
+    *("x-datadog-sampled", "x-datadog-tags", "x-instana-t", "x-instana-s", "x-instana-l", "elastic-apm-traceparent"),
+    *("uber-trace-id", "sw8", "sw8-correlation", "x-amzn-trace-id", "x-cloud-trace-context"),
+    *("x-request-id", "x-correlation-id"),
+    "*",  # any other, for browsers since 2022
+]
 CORS_EXPOSE_HEADERS = ["Retry-After"]  # for collect.js on other sites
 
 # What the admin's statistics read at most; docs/settings.md lists the keys.

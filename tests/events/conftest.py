@@ -1,6 +1,7 @@
 """Fixtures of the tests of collecting."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,7 @@ from devstack.stack import Stack
 from events import process_collector
 from tests.events.doors import DOORS, Client
 from tests.events.fakes import FakeDelivery
+from tests.events.sites import Site
 from tests.events.web import WORKERS, Web
 from tests.support import stack_env
 
@@ -42,3 +44,10 @@ def web(stack: Stack, topic: str) -> Iterator[Callable[..., Web]]:
     for web in started:
         if web.process.is_running():
             web.kill()
+
+
+@pytest.fixture
+def site(browser: Any, live_server: Any, delivery: FakeDelivery) -> Iterator[Site]:
+    context = browser.new_context()
+    yield Site(context, live_server.url)
+    context.close()

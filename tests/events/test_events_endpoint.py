@@ -281,6 +281,24 @@ def test_events_that_were_not_taken_are_named_by_their_place_in_the_request(deli
     assert body == {"status": "unavailable", "detail": "the spool is full", "accepted": 1, "unavailable": [3, 4]}
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("traceparent", "tracestate", "baggage", "sentry-trace", "newrelic", "b3", "x-b3-traceid", "x-b3-sampled"),
+        *("x-datadog-trace-id", "x-datadog-parent-id", "x-datadog-origin", "x-datadog-sampling-priority"),
+    ],
+)
+@pytest.mark.parametrize("url", [URL, "/api/select"])
+def test_another_origin_may_send_the_headers_of_tracing_libraries(url: str, name: str) -> None:
+    asked = {
+        "Origin": "https://book.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": f"content-type,{name}",
+    }
+    response = Client().options(url, headers=asked)
+    assert name in response["Access-Control-Allow-Headers"].split(", ")
+
+
 def test_another_origin_may_send_gzip(delivery: FakeDelivery) -> None:
     asked = {
         "Origin": "https://book.example",

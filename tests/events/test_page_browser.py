@@ -166,6 +166,27 @@ def test_choices_that_wait_outlive_the_page(open_page: Any, delivery: FakeDelive
     assert len(delivery.events) == 1
 
 
+@pytest.mark.parametrize(
+    ("locale", "text"),
+    [
+        ("en-US", "A script of this page was blocked, so no choice can be sent. Allow it, then reload."),
+        (
+            "ko-KR",
+            "이 페이지의 스크립트가 차단되어 선택을 보낼 수 없습니다. 허용한 뒤 새로 고쳐 주세요.",
+        ),
+    ],
+)
+def test_a_blocked_script_is_told_and_the_tiles_can_not_be_chosen(open_page: Any, locale: str, text: str) -> None:
+    page = open_page(locale)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.route("**/collect*.js", lambda route: route.abort("blockedbyclient"))
+    page.reload()
+    assert await_status(page, "failed") == text
+    assert page.locator(".tile:enabled").count() == 0
+    assert errors == []
+
+
 def test_works_where_storage_is_blocked(open_page: Any, delivery: FakeDelivery) -> None:
     page = open_page()
     blocked = "{ get() { throw new DOMException('blocked', 'SecurityError'); } }"

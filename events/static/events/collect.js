@@ -1,8 +1,4 @@
-/* collect(event, fields) sends an event to POST /api/events, now or as soon as it can; see docs/collecting.md.
- *
- * An event waits as an entry of localStorage until an answer tells its fate, so it outlives the page. An entry names the
- * page that sends it. That page holds a lock while it has entries; entries whose lock is free are anyone's to take over.
- */
+/* collect(event, fields) sends an event to POST /api/events, now or as soon as it can: docs/collecting.md says how. */
 "use strict";
 
 (() => {
@@ -11,86 +7,99 @@
   const DAY = 86_400_000;
   const TRIES = 8;
   const BATCH_EVENTS = 500;
-  const BATCH_BYTES = 60_000; // browsers allow 64 KiB to requests that outlive their page
-  const QUEUE_LENGTH = 1_000_000; // characters: a fifth of what browsers give a site
-  const SETTLE = 200; // far more than a browser takes to show what another of its processes stored
+  const BATCH_BYTES = 60_000; // browsers allow 64 KiB to "keepalive"
+  const QUEUE_LENGTH = 1_000_000; // characters
+  const SETTLE = 200; // until another page's doings are seen
   const WORDS = ["accepted", "ignored", "rejected", "unavailable"];
 
-  const script = document.currentScript;
+  const random = (digit) => (digit ^ (crypto.getRandomValues(new Uint8Array(1))[0] & (15 >> (digit / 4)))).toString(16);
+  /** crypto.randomUUID is there on HTTPS only. */
+  const uuid = () => crypto.randomUUID?.() ?? "10000000-1000-4000-8000-100000000000".replace(/[018]/g, random);
+
+  const script = document.currentScript ?? document.querySelector("script[src*='/collect.']"); // a module
+  if (!script) return console.error("collect: load collect.js by <script src>");
   const url = new URL(script.dataset.url ?? new URL("/api/events", script.src), document.baseURI).href;
   const owner = uuid().slice(0, 8);
 
-  let newest = 0; // the time of the newest event, in ms
-  let limit = BATCH_EVENTS; // halved by a failure, doubled by a success
+  let newest = 0; // event's time
+  let limit = BATCH_EVENTS; // of events
   let failures = 0; // in a row
   let dropped = 0;
-  let isDraining = false;
+  let isDraining = true; // until begin(), as is flushing
   let isPaused = false;
-  let isLeft = false; // the page has ended, or waits in the browser to be shown again
+  let isLeft = false; // it may be shown again
   let wake = () => {};
-  let flushing; // the promise of what flush sent
-  const flying = new Set(); // keys of entries whose answer is awaited
-
-  /** crypto.randomUUID is there on HTTPS only. */
-  function uuid() {
-    if (crypto.randomUUID) return crypto.randomUUID();
-    const bytes = crypto.getRandomValues(new Uint8Array(16));
-    const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-    return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})/, "$1-$2-4$3-8$4-");
-  }
+  let flushing = true; // later the promise of what flush sent
+  const flying = new Set(); // keys whose answer is awaited
 
   const byteLength = (text) => new TextEncoder().encode(text).length;
 
-  // --- Entries: the key is prefix, time and id, the value owner and event. Memory has what localStorage does not take.
+  // --- Entries of localStorage: the key is prefix, time and id, the value owner and event. Memory mirrors those of all
+  // pages, so collect() takes the same time however many wait.
 
   const prefix = `collect ${url} `;
   const untilKey = `collect-until ${url}`;
-  const memory = new Map();
+  const entries = new Map(); // oldest first
+  const own = new Set(); // keys of this page's
+  const unstored = new Set(); // keys that memory alone knows the fate of
+  let length = 0; // of all, in characters
+  let until = 0;
   let disk;
-  try {
-    disk = localStorage;
-  } catch {
-    // It is blocked.
-  }
 
-  function put(key, value) {
+  /** localStorage may be blocked, full or broken: memory stands in. */
+  function attempt(work) {
     try {
-      disk.setItem(key, value);
+      return work();
     } catch {
-      memory.set(key, value);
+      // Nothing is lost.
     }
   }
 
-  const get = (key) => memory.get(key) ?? disk?.getItem(key) ?? "";
-  const textOf = (key) => get(key).slice(owner.length);
-
-  function remove(key) {
-    memory.delete(key);
-    disk?.removeItem(key);
+  /** Without a value the entry is gone. */
+  function mirror(key, value) {
+    length -= entries.has(key) && (key + entries.get(key)).length;
+    entries.delete(key);
+    own.delete(key);
+    if (!value) return;
+    length += (key + value).length;
+    entries.set(key, value);
+    if (value.startsWith(owner)) own.add(key);
   }
 
-  /** Oldest first. */
-  const keys = () => [...memory.keys(), ...Object.keys(disk ?? {})].filter((key) => key.startsWith(prefix)).sort();
-  const ownKeys = () => keys().filter((key) => get(key).startsWith(owner));
+  /** Reads what no storage event told. */
+  const look = () =>
+    attempt(() => {
+      const keys = [...Object.keys(disk).filter((key) => key.startsWith(prefix)), ...unstored].sort();
+      const values = keys.map((key) => (unstored.has(key) ? entries.get(key) : disk.getItem(key)));
+      [...entries.keys()].forEach((key) => mirror(key));
+      keys.forEach((key, index) => mirror(key, values[index]));
+    });
+
+  function put(key, value) {
+    mirror(key, value);
+    unstored.add(key);
+    attempt(() => {
+      value ? disk.setItem(key, value) : disk?.removeItem(key);
+      unstored.delete(key);
+    });
+  }
+
+  const textOf = (key) => entries.get(key).slice(owner.length);
 
   const tell = (key, outcome, errors) =>
     dispatchEvent(new CustomEvent("collect", { detail: { id: key.slice(-36), outcome, errors } }));
 
   function reject(key, text, errors) {
-    remove(key);
+    put(key);
     console.warn("collect: rejected", errors, text);
     tell(key, "rejected", errors);
   }
 
   function dropOldest() {
-    const length = (key) => key.length + get(key).length;
-    const all = keys();
-    let total = all.reduce((sum, key) => sum + length(key), 0);
-    for (const key of all) {
-      if (total <= QUEUE_LENGTH) return;
+    for (const key of entries.keys()) {
+      if (length <= QUEUE_LENGTH) return;
       if (flying.has(key)) continue;
-      total -= length(key);
-      remove(key);
+      put(key);
       console.warn(`collect: the queue is full; ${++dropped} of its oldest events were dropped`);
       tell(key, "dropped");
     }
@@ -98,27 +107,26 @@
 
   // --- Which page sends an entry
 
-  const locks = disk && navigator.locks; // on HTTPS only
+  let locks; // on HTTPS only
   const holding = (name, work) => (locks ? locks.request(prefix + name, work) : work());
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const watched = new Set(); // pages whose lock is awaited
 
-  /** Takes over what other pages leave when they end (without locks: what is a minute old). */
+  /** Takes over what other pages leave when they end: then their locks are free. */
   function adopt() {
-    for (const other of keys().map((key) => get(key).slice(0, owner.length))) {
-      if (!other || other === owner || watched.has(other)) continue;
+    for (const other of new Set([...entries.values()].map((value) => value.slice(0, owner.length)))) {
+      if (other === owner || watched.has(other)) continue;
       watched.add(other);
       holding(other, async () => {
-        const age = (key) => Date.now() - parseInt(key.slice(prefix.length), 36);
-        const isFree = (key) => get(key).startsWith(other) && (locks || age(key) > 60_000);
-        // If it lives, what it collects from now on is its own. What it or a third page dealt with is soon seen to be gone.
-        let left = keys().filter(isFree);
-        if (left.length) await sleep(SETTLE);
-        left = left.filter(isFree);
+        const isFree = (key) => locks || Date.now() - parseInt(key.slice(prefix.length), 36) > 60_000;
+        const find = () => look() ?? [...entries.keys()].filter((key) => entries.get(key).startsWith(other) && isFree(key));
+        // What another page dealt with is soon gone.
+        if (find().length) await sleep(SETTLE);
+        const left = find();
         left.forEach((key) => put(key, owner + textOf(key)));
         watched.delete(other);
         if (!left.length) return;
-        drain();
+        resume();
         await sleep(SETTLE);
       });
     }
@@ -129,7 +137,7 @@
   function nextBatch() {
     const batch = [];
     let bytes = 2;
-    for (const key of ownKeys()) {
+    for (const key of own) {
       if (flying.has(key)) continue;
       bytes += byteLength(textOf(key)) + 1;
       if (bytes > BATCH_BYTES || batch.length === limit) break;
@@ -138,13 +146,13 @@
     return batch;
   }
 
-  /** How long the server asked not to be called, in ms. */
+  /** How long the server is not to be called. */
   function toldPause() {
-    const left = get(untilKey) - Date.now();
+    const left = Math.max(until, attempt(() => disk.getItem(untilKey)) ?? 0) - Date.now();
     return left > 0 && left <= DAY ? left : 0;
   }
 
-  /** Sends entries and forgets those whose fate is known. Resolves to the pause before the next attempt, in ms. */
+  /** Resolves to the pause before the next attempt. */
   async function send(batch) {
     const texts = batch.map(textOf);
     const abort = new AbortController();
@@ -162,7 +170,7 @@
         answer = read;
       }
     } catch {
-      // No answer, or not the collector's: all are kept.
+      // All are kept.
     }
     clearTimeout(timer);
 
@@ -172,7 +180,7 @@
     // Smaller batches find the event that it is for.
     const isSplit = batch.length > 1 && (status === 413 || (isRefused && status === 400 && !answer.rejected));
     if (status === 413 || isSplit) isRefused = !isSplit;
-    // A proxy refuses the batch. If that is for one event, smaller batches find it.
+    // A proxy's refusal may be for one event, too.
     else if (!said && status >= 400 && status < 500 && ![408, 425, 429].includes(status))
       isRefused = batch.length === 1 && failures >= TRIES;
     if (isRefused || said === "accepted" || said === "ignored") kept.clear();
@@ -182,7 +190,7 @@
       if (errors[index]) return reject(key, texts[index], errors[index]);
       if (kept.has(index)) return;
       if (isRefused) return reject(key, texts[index], { event: answer?.detail ?? `HTTP ${status}` });
-      remove(key);
+      put(key);
       tell(key, said === "ignored" ? said : "accepted");
     });
 
@@ -196,13 +204,14 @@
     const after = response?.headers.get("Retry-After");
     const told = after * 1000 || Date.parse(after) - Date.now();
     // Not all clients at the same moment.
-    if (told > 0) put(untilKey, Date.now() + Math.min(DAY, told + Math.random() * Math.min(told, LONGEST_PAUSE)));
+    if (told > 0) until = Date.now() + Math.min(DAY, told + Math.random() * Math.min(told, LONGEST_PAUSE));
+    if (told > 0) attempt(() => disk.setItem(untilKey, until));
     return toldPause() || Math.min(LONGEST_PAUSE, 1000 * 2 ** failures++) * (0.5 + Math.random() / 2);
   }
 
   async function pause(ms) {
     isPaused = true;
-    ownKeys().forEach((key) => tell(key, "waiting"));
+    [...own].forEach((key) => tell(key, "waiting"));
     await new Promise((resolve) => {
       wake = resolve;
       setTimeout(resolve, ms);
@@ -226,62 +235,85 @@
   }
 
   async function drain() {
-    if (isLeft) return;
-    adopt();
-    if (isDraining || !(flushing || ownKeys().length)) return;
+    if (isLeft || isDraining || !(flushing || own.size)) return;
     isDraining = true;
     await null; // what is collected in one go becomes one batch
     await holding(owner, sendAll);
   }
 
-  /** The page may be about to end: sends what is not on its way, without waiting for a lock.
-   *
-   * A page that ends does not see the answer, and the next one repeats the event. So what waits for the server to come
-   * back stays for the next page, when it is in localStorage, and is not sent by one that was left.
+  /** The page may end before a lock is there, and before the answer: the next page repeats what is sent now.
+   * So what waits for the server to come back is left to that page, if localStorage has it.
    */
   async function flush() {
+    if (flushing || toldPause() || (isPaused && !unstored.size)) return;
     const batch = nextBatch();
-    if (flushing || !batch.length || toldPause() || (isPaused && !memory.size)) return;
+    if (!batch.length) return;
     flushing = send(batch);
     if (!(await flushing)) wake();
   }
 
-  const isHidden = () => document.visibilityState === "hidden";
-
-  /** Queues an event of this kind; returns its id, by which the outcomes in "collect" events of the window name it. */
+  /** Never throws. Returns the id by which "collect" events of the window tell what becomes of it. */
   function collect(event, fields) {
     const id = uuid();
     newest = Math.max(newest + 1, Date.now());
     const key = `${prefix}${newest.toString(36)} ${id}`;
-    const text = JSON.stringify({ ...fields, event, id });
-    if (byteLength(text) > BATCH_BYTES - 3) {
-      queueMicrotask(() => reject(key, text, { event: `Must be less than ${BATCH_BYTES} bytes.` }));
+    let reason = "Can't be written as JSON.";
+    let text;
+    try {
+      text = JSON.stringify({ ...fields, event: `${event}`, id });
+      if (text) reason = byteLength(text) > BATCH_BYTES - 3 && `Must be less than ${BATCH_BYTES} bytes.`;
+    } catch (error) {
+      text = error;
+    }
+    if (reason) {
+      queueMicrotask(() => reject(key, text, { event: reason }));
       return id;
     }
     put(key, owner + text);
     dropOldest();
     if (isPaused) queueMicrotask(() => tell(key, "waiting"));
-    if (isHidden() || isLeft) flush();
+    if (document.hidden || isLeft) flush();
     drain();
     return id;
   }
 
-  /** How many events wait in this browser. */
-  collect.waiting = () => keys().length;
+  collect.waiting = () => entries.size;
   window.collect = collect;
 
-  document.addEventListener("visibilitychange", () => (isHidden() ? flush() : drain()));
+  function resume() {
+    if (isLeft) return;
+    look();
+    adopt();
+    drain();
+  }
+
+  function begin() {
+    isDraining = flushing = false;
+    attempt(() => {
+      localStorage.removeItem(prefix); // else each page would send all
+      disk = localStorage;
+      locks = navigator.locks;
+    });
+    [...own].forEach((key) => put(key, entries.get(key)));
+    resume();
+  }
+
+  addEventListener("storage", ({ key, newValue }) => {
+    if (key?.startsWith(prefix) && !unstored.has(key)) mirror(key, newValue);
+  });
+  document.addEventListener("visibilitychange", () => (document.hidden ? flush() : resume()));
   addEventListener("pagehide", () => {
     isLeft = true;
     flush();
   });
   addEventListener("pageshow", () => {
     isLeft = false;
-    drain();
+    resume();
   });
   addEventListener("online", () => {
     wake();
-    drain();
+    resume();
   });
-  drain();
+  if (document.prerendering) document.addEventListener("prerenderingchange", begin);
+  else begin();
 })();

@@ -155,10 +155,16 @@
     say("sending", fill(texts.sendingLong, { color }));
   }
 
+  form.addEventListener("submit", (event) => event.preventDefault());
+  if (!window.collect) {
+    // A content blocker may know collect.js by its name.
+    tiles.forEach((tile) => (tile.disabled = true));
+    say("failed", texts.scriptMissing);
+    return;
+  }
   if (collect.waiting() > 0) countWaiting();
   tiles.forEach((tile) => tile.addEventListener("click", () => choose(tile)));
 
-  form.addEventListener("submit", (event) => event.preventDefault());
   // Enter in the field goes on to the colours, or says that the name is missing.
   nameField.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.isComposing) return;
