@@ -187,7 +187,7 @@ class Documents:
 
     def __init__(self, stack: Stack, index: str) -> None:
         self.index = index
-        self.client = Elasticsearch(stack.elasticsearch_url, request_timeout=30)
+        self.client = Elasticsearch(stack.elasticsearch_url, request_timeout=120)
 
     def found(self) -> dict[str, Any]:
         """Every document by its id; fails when two have the same id in different indices."""
