@@ -1,4 +1,4 @@
-"""The named Kafka clusters of the settings: settings.KAFKA."""
+"""The named clusters of servers in the settings; those of Kafka are settings.KAFKA."""
 
 from typing import Any
 
@@ -6,12 +6,17 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 
+def cluster_entry(setting: str, alias: str) -> dict[str, Any]:
+    """The cluster `alias` of a setting that holds named clusters of servers. Raises ImproperlyConfigured."""
+    clusters: dict[str, dict[str, Any]] = getattr(settings, setting)
+    if alias not in clusters:
+        raise ImproperlyConfigured(f"{setting} has no cluster {alias!r}; it has {', '.join(clusters) or 'none'}")
+    return clusters[alias]
+
+
 def kafka_cluster(alias: str) -> dict[str, Any]:
     """The librdkafka options of a cluster in `settings.KAFKA`; raises ImproperlyConfigured when there is none."""
-    try:
-        cluster = dict(settings.KAFKA[alias])
-    except KeyError:
-        raise ImproperlyConfigured(f"KAFKA has no cluster {alias!r}; it has {', '.join(settings.KAFKA)}") from None
+    cluster = dict(cluster_entry("KAFKA", alias))
     if not cluster.get("bootstrap.servers"):
         raise ImproperlyConfigured(f"KAFKA[{alias!r}] has no bootstrap.servers (set KAFKA_BOOTSTRAP_SERVERS)")
     return cluster

@@ -17,8 +17,6 @@ from sinks.config import SinkConfig
 from sinks.control import Control
 from sinks.dead_letters.producing import PRODUCER_OPTIONS, DeadLetters
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.pump import TaskSettings
-from sinks.loop.retry import Backoff
 from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask
 from sinks.loop.writer import Writer
 from sinks.registry import kind_of
@@ -48,7 +46,6 @@ class Sink:
 
 def build_sink(sink: SinkConfig) -> Sink:
     """Makes the parts of a sink. Raises ImproperlyConfigured."""
-    options = sink.options
     cluster = kafka_cluster(sink.kafka)
     metrics = SinkMetrics(sink.name)
     writer = build_writer(sink, cluster, metrics)
@@ -56,28 +53,21 @@ def build_sink(sink: SinkConfig) -> Sink:
     producer = EventProducer({**cluster, **PRODUCER_OPTIONS}, away_seconds=float("inf"), reports=True)
     check = kind_of(sink).record_check(sink)
     control = Control()
-    budget = MemoryBudget(options.buffer_bytes)
-    task_settings = TaskSettings(
-        topics=sink.topics,
-        limits=options.limits(),
-        in_flight=options.in_flight,
-        drain_seconds=options.drain_seconds,
-        backoff=Backoff(maximum=options.retry_seconds),
-        letters_per_minute=options.dead_letters_per_minute,
-        letter_share=options.dead_letter_share,
-        is_static_member="group.instance.id" in consumer_config(sink, cluster),
-    )
+    budget = MemoryBudget(sink.options.buffer_bytes)
     tasks = []
     for number in range(sink.tasks):
         outage = Outage(logger, "the sink waits for it")
+        config = consumer_config(sink, cluster, task=number)
         task = SinkTask(
             name=f"{sink.name}/{number}",
-            make_consumer=partial(_consumer, consumer_config(sink, cluster, task=number), outage),
+            topics=sink.topics,
+            options=sink.options,
+            make_consumer=partial(_consumer, config, outage),
+            is_static_member="group.instance.id" in config,
             writer=writer,
             check=check,
             dead_letters=DeadLetters(producer, sink=sink.name, topic_of=sink.dead_letters_of),
             budget=budget,
-            settings=task_settings,
             metrics=metrics,
             control=control,
             outage=outage,

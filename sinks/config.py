@@ -1,15 +1,16 @@
 """The settings that sinks of every kind have. The registry reads `settings.SINKS` with them."""
 
 import re
+from bisect import bisect_left
+from datetime import datetime
+from itertools import accumulate, takewhile
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta
 
-from sinks.records import BatchLimits
+from sinks.records import Batch, Columns
+from sinks.times import time_zone
 
 TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
 Topic = Annotated[str, Meta(pattern=f"^{TOPIC.pattern}$")]
@@ -58,20 +59,38 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     sink began: most likely the store is set up wrongly. 0: the sink never stops for this, and the records become dead
     letters."""
 
-    def limits(self) -> BatchLimits:
-        """When batches are stored. Raises ValueError for an unknown time zone."""
-        try:
-            zone = ZoneInfo(self.flush_time_zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"flush_time_zone is {self.flush_time_zone!r}, which is no IANA time zone") from error
-        return BatchLimits(
-            records=self.flush_records,
-            bytes=self.flush_bytes,
-            seconds=self.flush_seconds,
-            interval=self.flush_interval_seconds,
-            schedule=self.flush_schedule,
-            zone=zone,
-        )
+    def __post_init__(self) -> None:
+        time_zone("flush_time_zone", self.flush_time_zone)
+
+    def period(self, wall: float) -> int:
+        """The number of the period of `flush_schedule` in which a moment lies (seconds since 1970)."""
+        if not self.flush_schedule:
+            return 0
+        moment = datetime.fromtimestamp(wall, time_zone("flush_time_zone", self.flush_time_zone))
+        if self.flush_schedule == "daily":
+            return moment.toordinal()
+        return (moment.toordinal() * 24 + moment.hour) * 2 + moment.fold  # an hour that a clock shows twice is two
+
+    def end(self, batch: Batch, columns: Columns, begin: int) -> int:
+        """Up to which place the records from `begin` on join a batch."""
+        end = min(begin + self.flush_records - batch.count, len(columns.offsets))
+        if self.flush_interval_seconds:
+            span = self.flush_interval_seconds * 1000
+            interval = batch.first_timestamp // span
+            end = begin + sum(1 for _ in takewhile(lambda t: t // span == interval, columns.timestamps[begin:end]))
+        left = self.flush_bytes - batch.size
+        if sum(map(len, filter(None, columns.values[begin:end]))) >= left:
+            sizes = list(accumulate(len(value or b"") for value in columns.values[begin:end]))
+            end = begin + bisect_left(sizes, left) + 1  # the record that reaches the bound is taken, too
+        return end
+
+    def is_full(self, batch: Batch) -> bool:
+        """Whether a batch takes no further record."""
+        return batch.count >= self.flush_records or batch.size >= self.flush_bytes
+
+    def is_due(self, batch: Batch, now: float, period: int) -> bool:
+        """Whether it is time to store a batch, at a monotonic time and in a scheduled period."""
+        return now - batch.opened_at >= self.flush_seconds or period != batch.period
 
 
 class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -119,11 +138,3 @@ class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def dead_letters_of(self, topic: str) -> str:
         """The dead-letter topic of a topic."""
         return self.dead_letter_topic.replace("{topic}", topic)
-
-
-def cluster_entry(setting: str, alias: str) -> dict[str, Any]:
-    """The cluster `alias` of a setting that holds named clusters of servers. Raises ImproperlyConfigured."""
-    clusters: dict[str, dict[str, Any]] = getattr(settings, setting)
-    if alias not in clusters:
-        raise ImproperlyConfigured(f"{setting} has no cluster {alias!r}; it has {', '.join(clusters) or 'none'}")
-    return clusters[alias]

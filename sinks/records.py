@@ -1,11 +1,9 @@
 """The records that sinks move, and the batches in which they are stored."""
 
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from datetime import UTC, datetime, tzinfo
-from itertools import accumulate, chain, takewhile
+from itertools import chain
 from typing import Any, NamedTuple
 
 import msgspec
@@ -144,44 +142,6 @@ class Run:
         return map(columns.record, range(len(self.offsets)))
 
 
-@dataclass(frozen=True)
-class BatchLimits:
-    """When a batch is stored.
-
-    At so many records, bytes, or seconds after its first record was read; before a record whose Kafka time lies in
-    another interval (seconds; 0: never); when an hour or day of the zone ends (schedule: "", "hourly" or "daily").
-    """
-
-    records: int
-    bytes: int
-    seconds: float
-    interval: float = 0.0
-    schedule: str = ""
-    zone: tzinfo = UTC
-
-    def period(self, wall: float) -> int:
-        """The number of the scheduled period in which a moment lies (seconds since 1970)."""
-        if not self.schedule:
-            return 0
-        moment = datetime.fromtimestamp(wall, self.zone)
-        if self.schedule == "daily":
-            return moment.toordinal()
-        return (moment.toordinal() * 24 + moment.hour) * 2 + moment.fold  # an hour that a clock shows twice is two
-
-    def end(self, batch: "Batch", columns: Columns, begin: int) -> int:
-        """Up to which place the records from `begin` on join the batch."""
-        end = min(begin + self.records - batch.count, len(columns.offsets))
-        if self.interval:
-            span = self.interval * 1000
-            interval = batch.first_timestamp // span
-            end = begin + sum(1 for _ in takewhile(lambda t: t // span == interval, columns.timestamps[begin:end]))
-        left = self.bytes - batch.size
-        if sum(map(len, filter(None, columns.values[begin:end]))) >= left:
-            sizes = list(accumulate(len(value or b"") for value in columns.values[begin:end]))
-            end = begin + bisect_left(sizes, left) + 1  # the record that reaches the bound is taken, too
-        return end
-
-
 @dataclass(eq=False, repr=False, slots=True)
 class Batch:
     """Consecutive records of one partition that are stored together.
@@ -234,14 +194,6 @@ class Batch:
     def last_offset(self) -> int:
         """The offset of its last record."""
         return self.next_offset - 1
-
-    def is_full(self, limits: BatchLimits) -> bool:
-        """Whether it takes no further record."""
-        return self.count >= limits.records or self.size >= limits.bytes
-
-    def is_due(self, limits: BatchLimits, now: float, period: int) -> bool:
-        """Whether it is time to store it, at a monotonic time and in a scheduled period."""
-        return now - self.opened_at >= limits.seconds or period != self.period
 
     def __str__(self) -> str:
         return f"{self.partition} offsets {self.first_offset}-{self.last_offset}"

@@ -65,7 +65,6 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
             raise ValueError(
                 f"dead_letter_topic gives {letters!r}, which must be the name of a topic that it does not read"
             )
-    config.options.limits()
     kind.check(config)
     return config
 

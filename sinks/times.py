@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from events.event import parse_timestamp
 
@@ -42,3 +43,11 @@ def moment_of(value: Any) -> datetime | None:
     if _MILLISECONDS[0] <= value < _MILLISECONDS[1]:
         return _EPOCH + timedelta(milliseconds=value)
     return None
+
+
+def time_zone(key: str, name: str) -> ZoneInfo:
+    """The time zone that a setting names. Raises ValueError, which names the setting's key."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{key} is {name!r}, which is no IANA time zone") from error

@@ -6,7 +6,7 @@ import msgspec
 from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta
 
-from sinks.config import cluster_entry
+from kafka_client.clusters import cluster_entry
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.user_agents import AddingAgent

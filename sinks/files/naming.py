@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from string import Formatter
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from sinks.files.layout import OPEN, flat
 from sinks.records import Partition, Record
-from sinks.times import Unread, moment_of, no_unread
+from sinks.times import Unread, moment_of, no_unread, time_zone
 
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 """What Hive calls the folder of rows without a value."""
@@ -52,10 +51,7 @@ class Folders:
         self._parts = [_parse("folders", part) for part in template.split("/") if part]
         self._has_time = "%" in template
         self.time = time
-        try:
-            self._zone = ZoneInfo(zone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-            raise ValueError(f"time_zone is {zone!r}, which is no IANA time zone") from error
+        self._zone = time_zone("time_zone", zone)
         for name in self._names(_LONG_DAY, lambda field: "x"):
             if _NOT_IN_NAMES.search(name) or name.startswith((".", "_")):
                 raise ValueError(

@@ -3,7 +3,7 @@
 import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
-from sinks.config import cluster_entry
+from kafka_client.clusters import cluster_entry
 from sinks.files.config import FilesTarget
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.urls import check_url

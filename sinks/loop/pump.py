@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from events.schema import Check
+from sinks.config import SinkOptions
 from sinks.loop.letter_limit import LetterLimit
 from sinks.loop.memory import MemoryShare
 from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
 from sinks.loop.workers import Workers
 from sinks.loop.writer import Letters, PartitionWriter, Writer
-from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected
+from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import PartitionStatus
 
@@ -26,45 +27,27 @@ T = TypeVar("T")
 _OPENERS = 2
 
 
-@dataclass(frozen=True)
-class TaskSettings:
-    """What a task needs to know of its sink.
-
-    in_flight: groups of batches that are stored at a time, those of one partition only where their order does not
-    matter; drain_seconds: how long storing may take when partitions are revoked or the sink stops, before what is
-    unfinished is given up to be read again; letters_per_minute, letter_share: of LetterLimit; is_static_member: the
-    consumer has a group.instance.id, by which Kafka keeps its partitions for it while the process restarts.
-    """
-
-    topics: tuple[str, ...]
-    limits: BatchLimits
-    in_flight: int
-    drain_seconds: float
-    backoff: Backoff
-    letters_per_minute: int
-    letter_share: float
-    is_static_member: bool = False
-
-
 @dataclass(eq=False, kw_only=True)
 class Storing:
     """What the pumps of a task share.
 
-    name: of the task, for the log; check: tells which records can be stored; clock: monotonic seconds; storers: the
-    threads that store; openers: those that take partitions over, so that this does not wait behind storing.
+    name: of the task, for the log; options: of the sink; check: tells which records can be stored; clock: monotonic
+    seconds; storers: the threads that store; openers: those that take partitions over, so that this does not wait
+    behind storing.
     """
 
     name: str
+    options: SinkOptions
     writer: Writer
     check: Check
     dead_letters: Letters
-    settings: TaskSettings
     metrics: SinkMetrics
     clock: Callable[[], float] = time.monotonic
 
     def __post_init__(self) -> None:
-        self.storers = Workers(self.settings.in_flight, f"{self.name}-store")
+        self.storers = Workers(self.options.in_flight, f"{self.name}-store")
         self.openers = Workers(_OPENERS, f"{self.name}-open")
+        self.backoff = Backoff(maximum=self.options.retry_seconds)
 
 
 @dataclass(eq=False)
@@ -98,14 +81,13 @@ class Pump:
     _writer: PartitionWriter = field(init=False)  # once it is open
 
     def __post_init__(self) -> None:
-        storing = self.storing
-        settings = storing.settings
-        self._limit = LetterLimit(settings.letters_per_minute, settings.letter_share, storing.clock)
+        storing, options = self.storing, self.storing.options
+        self._limit = LetterLimit(options.dead_letters_per_minute, options.dead_letter_share, storing.clock)
         self._queue = StoreQueue(
             storing.storers,
             lambda batches: self._steps(self._store(batches)),
             lambda leaving: self._steps(self._writer.rest(leaving=leaving)),
-            at_once=1 if storing.writer.ordered else settings.in_flight,
+            at_once=1 if storing.writer.ordered else options.in_flight,
             group=storing.writer.group,
         )
 
@@ -145,7 +127,7 @@ class Pump:
         self.status.running()
 
     def _steps(self, work: Coroutine[Any, Any, T]) -> Steps[T]:
-        who, backoff = f"{self.storing.name} {self.partition}", self.storing.settings.backoff
+        who, backoff = f"{self.storing.name} {self.partition}", self.storing.backoff
         return in_steps(work, who=who, backoff=backoff, cancelled=self._cancelled, status=self.status)
 
     # Records in
@@ -158,7 +140,7 @@ class Pump:
         if not columns.offsets:
             return
         self.position = columns.offsets[-1] + 1
-        limits, now = self.storing.settings.limits, self.storing.clock()
+        options, now = self.storing.options, self.storing.clock()
         refused = self.storing.check.refusals(columns.values, columns.lines)
         begin, count = 0, len(columns.offsets)
         while begin < count:
@@ -167,11 +149,11 @@ class Pump:
                 batch = self._batch = Batch(
                     self.partition, columns.offsets[begin], columns.timestamps[begin], opened_at=now, period=period
                 )
-            end = limits.end(batch, columns, begin)
+            end = options.end(batch, columns, begin)
             if end > begin:
                 reasons = {place - begin: why for place, why in refused.items() if begin <= place < end}
                 self.memory.used += batch.add(columns.part(begin, end), reasons)
-            if end < count or batch.is_full(limits):
+            if end < count or options.is_full(batch):
                 self.submit()
             begin = end
 
@@ -182,7 +164,7 @@ class Pump:
             return
         # For want of memory what has been read is stored at once, or nothing would ever make room.
         makes_room = self.memory.is_pressed and self._queue.is_idle
-        if makes_room or batch.is_due(self.storing.settings.limits, self.storing.clock(), period):
+        if makes_room or self.storing.options.is_due(batch, self.storing.clock(), period):
             self.submit()
 
     def submit(self) -> None:

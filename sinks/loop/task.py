@@ -80,14 +80,18 @@ class SinkTask(Storing):
     """Moves records of the topics to the writer until it is stopped.
 
     make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED, not yet subscribed, that tells the callback
-    the outcome of each commit; budget: shared by the tasks of the process; control: what operators want; outage: is
-    told by the consumer when Kafka goes away; wall_clock: seconds since 1970. `status` tells what the task is doing.
+    the outcome of each commit; is_static_member: the consumer has a group.instance.id, by which Kafka keeps its
+    partitions for it while the process restarts; budget: shared by the tasks of the process; control: what operators
+    want; outage: is told by the consumer when Kafka goes away; wall_clock: seconds since 1970. `status` tells what the
+    task is doing.
     """
 
+    topics: tuple[str, ...]
     make_consumer: Callable[[OnCommit], Consumer]
     budget: MemoryBudget
     control: Control
     outage: Outage
+    is_static_member: bool = False
     wall_clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
@@ -112,9 +116,7 @@ class SinkTask(Storing):
 
         Raises Fatal or KafkaException when it can't go on; nothing unfinished is committed then.
         """
-        self._consumer.subscribe(
-            list(self.settings.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose
-        )
+        self._consumer.subscribe(list(self.topics), on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
         try:
             while not stop.is_set():
                 self.run_once()
@@ -129,7 +131,7 @@ class SinkTask(Storing):
             self._give_up(self._pumps.values())
             self.storers.close()
             self.openers.close()
-            if not (self.outage.is_away or self.settings.is_static_member):
+            if not (self.outage.is_away or self.is_static_member):
                 self._leave_group()
 
     def run_once(self) -> None:
@@ -279,7 +281,7 @@ class SinkTask(Storing):
     def _put(self, messages: list[Message]) -> None:
         if not messages:
             return
-        period = self.settings.limits.period(self.wall_clock())
+        period = self.options.period(self.wall_clock())
         for partition, read in _by_partition(messages):
             pump = self._pumps.get(partition)
             if errors := [message for message in read if message.error() is not None]:
@@ -360,7 +362,7 @@ class SinkTask(Storing):
     # Storing and committing
 
     def _submit_due(self) -> None:
-        period = self.settings.limits.period(self.wall_clock())
+        period = self.options.period(self.wall_clock())
         for pump in self._pumps.values():
             pump.submit_due(period)
 
@@ -388,7 +390,7 @@ class SinkTask(Storing):
         for pump in leaving:
             pump.submit()
             pump.rest(leaving=True)
-        seconds = self.settings.drain_seconds
+        seconds = self.options.drain_seconds
         deadline = self.clock() + (min(seconds, _AWAY_DRAIN_SECONDS) if self.outage.is_away else seconds)
         for pump in leaving:
             pump.wait(max(0.0, deadline - self.clock()))
@@ -483,7 +485,7 @@ class SinkTask(Storing):
 
     def _ask_kafka(self) -> None:
         try:
-            self._consumer.list_topics(self.settings.topics[0], timeout=_LOOK_TIMEOUT)
+            self._consumer.list_topics(self.topics[0], timeout=_LOOK_TIMEOUT)
         except KafkaException as error:
             self.status.backing_off("kafka", f"Kafka is away: {error.args[0].str()}")
         else:

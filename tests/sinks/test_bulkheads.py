@@ -9,13 +9,13 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from events.schema import check_for
+from sinks.config import SinkOptions
 from sinks.errors import Retriable
 from sinks.loop.letter_limit import LetterLimit
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.pump import TaskSettings
-from sinks.loop.retry import Backoff, attempt
+from sinks.loop.retry import attempt
 from sinks.loop.task import SinkTask
-from sinks.records import Batch, BatchLimits, Partition, Rejected
+from sinks.records import Batch, Partition, Rejected
 from tests.sinks.test_task import FakeMessage, running, unwatched
 from tests.support import event, wait_until
 
@@ -152,6 +152,10 @@ class Letters:
         return deliver
 
 
+def options(**others: Any) -> SinkOptions:
+    return SinkOptions(**{"flush_records": 100, "flush_bytes": 10**6, "in_flight": 1, "drain_seconds": 0, **others})
+
+
 @contextmanager
 def sink(
     writer: Counting,
@@ -171,15 +175,8 @@ def sink(
             check=check_for("select-color"),
             dead_letters=letters,
             budget=budget,
-            settings=TaskSettings(
-                topics=("topic",),
-                limits=BatchLimits(100, 1_000_000, 60),
-                in_flight=threads,
-                drain_seconds=0,
-                backoff=Backoff(),
-                letters_per_minute=1_000_000,
-                letter_share=1.0,
-            ),
+            topics=("topic",),
+            options=options(in_flight=threads, dead_letters_per_minute=1_000_000, dead_letter_share=1.0),
             **unwatched(),
         )
         for number, partitions in enumerate(tasks)
@@ -302,7 +299,8 @@ def test_a_missing_topic_is_told_by_the_task_until_it_is_there() -> None:
         check=check_for("select-color"),
         dead_letters=Letters(),
         budget=MemoryBudget(400_000),
-        settings=TaskSettings(("topic", "absent"), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), 1, 1.0),
+        topics=("topic", "absent"),
+        options=options(dead_letters_per_minute=1, dead_letter_share=1.0),
         clock=lambda: float(next(seconds)),
         **unwatched(),
     )
@@ -353,7 +351,6 @@ def test_good_records_between_bad_ones_count_though_they_are_stored_without_a_de
 
     writer, letters = Grouping(), Letters()
     consumer = Mixed([STUCK], {})
-    settings = TaskSettings(("topic",), BatchLimits(100, 10**6, 60), 1, 0, Backoff(), 150, 0.5)
     task = SinkTask(
         name="task",
         make_consumer=lambda _: consumer,
@@ -361,7 +358,8 @@ def test_good_records_between_bad_ones_count_though_they_are_stored_without_a_de
         check=check_for("select-color"),
         dead_letters=letters,
         budget=MemoryBudget(400_000),
-        settings=settings,
+        topics=("topic",),
+        options=options(dead_letters_per_minute=150, dead_letter_share=0.5),
         **unwatched(),
     )
     with running(task):

@@ -3,24 +3,24 @@
 import itertools
 import threading
 from concurrent.futures import Future
-from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
+from sinks.config import SinkOptions
 from sinks.errors import Cancelled, Retriable
 from sinks.files.formats import as_line
 from sinks.files.layout import flat, unflat
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import Backoff, Retry
-from sinks.records import Batch, BatchLimits, Columns, Partition, Rejected, Run
+from sinks.records import Batch, Columns, Partition, Rejected, Run
 from sinks.topic_ids import TopicIds
 
 PARTITION = Partition("select-color", 0)
-LIMITS = BatchLimits(records=3, bytes=100, seconds=10)
+LIMITS = SinkOptions(flush_records=3, flush_bytes=100, flush_seconds=10)
 
 
 def batch(count: int, size: int = 10, first: int = 10) -> Batch:
@@ -34,24 +34,24 @@ def columns(count: int, size: int = 10, first: int = 10, timestamp: int = 5_000)
 
 
 def test_a_batch_is_full_by_records_or_bytes_and_due_by_age() -> None:
-    assert not batch(2).is_full(LIMITS)
-    assert batch(3).is_full(LIMITS)
-    assert batch(1, size=100).is_full(LIMITS)
-    assert not batch(1).is_due(LIMITS, 9.9, 0)
-    assert batch(1).is_due(LIMITS, 10.0, 0)
+    assert not LIMITS.is_full(batch(2))
+    assert LIMITS.is_full(batch(3))
+    assert LIMITS.is_full(batch(1, size=100))
+    assert not LIMITS.is_due(batch(1), 9.9, 0)
+    assert LIMITS.is_due(batch(1), 10.0, 0)
 
 
 @pytest.mark.parametrize(
     ("limits", "timestamps", "joining"),
     [
         (LIMITS, [5_000] * 4, 2),  # one of three records is there
-        (replace(LIMITS, records=100), [5_000] * 20, 9),  # up to the one that reaches the bytes
-        (replace(LIMITS, interval=60.0), [59_999, 60_000], 1),
-        (replace(LIMITS, interval=60.0), [60_000], 0),
+        (replace(LIMITS, flush_records=100), [5_000] * 20, 9),  # up to the one that reaches the bytes
+        (replace(LIMITS, flush_interval_seconds=60.0), [59_999, 60_000], 1),
+        (replace(LIMITS, flush_interval_seconds=60.0), [60_000], 0),
         (LIMITS, [60_000_000], 1),
     ],
 )
-def test_so_many_records_join_a_batch(limits: BatchLimits, timestamps: list[int], joining: int) -> None:
+def test_so_many_records_join_a_batch(limits: SinkOptions, timestamps: list[int], joining: int) -> None:
     given = columns(1 + len(timestamps))
     more = Columns(given.offsets, given.values, [5_000, *timestamps])
     assert limits.end(batch(1), more, 1) == 1 + joining
@@ -78,15 +78,15 @@ def test_a_batch_gives_its_records_back_byte_for_byte_and_leaves_the_refused_one
     ],
 )
 def test_a_schedule_ends_batches_with_the_hour_or_day_of_its_zone(schedule: str, before: str, after: str) -> None:
-    limits = replace(LIMITS, schedule=schedule, zone=ZoneInfo("Asia/Seoul"))
+    limits = replace(LIMITS, flush_schedule=schedule, flush_time_zone="Asia/Seoul")
     period = limits.period(datetime.fromisoformat(before).timestamp())
     opened = Batch(PARTITION, 0, 0, opened_at=0.0, period=period)
-    assert not opened.is_due(limits, 0.0, period)
-    assert opened.is_due(limits, 0.0, limits.period(datetime.fromisoformat(after).timestamp()))
+    assert not limits.is_due(opened, 0.0, period)
+    assert limits.is_due(opened, 0.0, limits.period(datetime.fromisoformat(after).timestamp()))
 
 
 def test_an_hour_that_the_clock_shows_twice_ends_twice() -> None:
-    limits = replace(LIMITS, schedule="hourly", zone=ZoneInfo("Europe/Vienna"))
+    limits = replace(LIMITS, flush_schedule="hourly", flush_time_zone="Europe/Vienna")
     summer = datetime.fromisoformat("2026-10-25T00:30:00+00:00").timestamp()
     assert limits.period(summer) != limits.period(summer + 3600)
 

@@ -12,16 +12,16 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from events.schema import check_for
 from kafka_client.log import Outage
+from sinks.config import SinkOptions
 from sinks.control import Control, Restart
 from sinks.dead_letters.producing import DeadLetters
 from sinks.errors import Fatal
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.pump import TaskSettings
 from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
 from sinks.loop.task import SinkTask
 from sinks.loop.workers import Workers
-from sinks.records import Batch, BatchLimits, Partition, Rejected
+from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from tests.support import event, wait_until
 
@@ -156,15 +156,8 @@ def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> Sin
         check=check_for("select-color"),
         dead_letters=DeadLetters(None, sink="sink", topic_of="{}.dlq".format),
         budget=MemoryBudget(1_000_000),
-        settings=TaskSettings(
-            topics=(PARTITION.topic,),
-            limits=BatchLimits(5, 1_000_000, 0.01),
-            in_flight=1,
-            drain_seconds=5,
-            backoff=Backoff(),
-            letters_per_minute=1_000,
-            letter_share=0.5,
-        ),
+        topics=(PARTITION.topic,),
+        options=SinkOptions(flush_records=5, flush_bytes=1_000_000, flush_seconds=0.01, in_flight=1, drain_seconds=5),
         **{**unwatched(), **options},
     )
 
