@@ -23,7 +23,7 @@ from sinks.registry import kind_of
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.prometheus import StateCollector
 from sinks.reporting.states import SinkStatus
-from sinks.topic_ids import TopicIds
+from sinks.topic_ids import TopicAdmin
 
 logger = logging.getLogger(__name__)
 
@@ -125,4 +125,4 @@ def build_letters_writer(sink: SinkConfig) -> Writer:
 def build_writer(sink: SinkConfig, kafka: dict[str, Any], metrics: SinkMetrics) -> Writer:
     """Where a sink stores; kafka: librdkafka options of the cluster that it reads. Raises ImproperlyConfigured."""
     connections = sink.tasks * sink.options.in_flight
-    return kind_of(sink).writer(sink, topic_id=TopicIds(kafka), connections=connections, metrics=metrics)
+    return kind_of(sink).writer(sink, topic_id=TopicAdmin(kafka).topic_id, connections=connections, metrics=metrics)

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import cache, partial
 
+from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
 from sinks.files.rewind_marks import RewindMarks, describe
 from sinks.files.store import FileStore
-from sinks.files.stored import committed_open_files, settled_files
+from sinks.files.stored import settled_files
 from sinks.files.verify import Verifier
 from sinks.files.writer import FilesWriter
 from sinks.kind import Comparison, Kind, TopicId, Verification
@@ -19,6 +20,7 @@ from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
+from sinks.topic_ids import TopicAdmin
 
 
 class FileKind(Kind):
@@ -71,10 +73,10 @@ class FileKind(Kind):
         """Lists the files once, for all partitions."""
         path = sink.target.path
         store = self.store(sink, connections=1)
-        layout, check, is_compacted = layout_of(sink), self.record_check(sink), cache(reader.is_compacted)
-        open_files = committed_open_files(store, path, sink.name, sink.topics)
+        layout, check = layout_of(sink), self.record_check(sink)
+        is_compacted = cache(TopicAdmin(kafka_cluster(sink.kafka)).is_compacted)
         folders = [Layout(path, sink.name, Partition(topic, 0)) for topic in sink.topics]
-        files = sorted(file for folder in folders for file in settled_files(store, folder, layout, open_files))
+        files = sorted(file for folder in folders for file in settled_files(store, folder, layout))
 
         def compare(partition: Partition, first: int, end: int) -> Comparison:
             marks = RewindMarks(store, Layout(path, sink.name, partition)).under_way()

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource
 
 from kafka_client.log import client_logger
 from sinks.errors import Retriable
@@ -32,7 +31,6 @@ class LogReader:
             "auto.offset.reset": "earliest",  # where Kafka has deleted what was there a moment ago
         }
         logger = client_logger("sinks.librdkafka")
-        self._cluster = cluster
         self._consumer = Consumer({**cluster, **options}, logger=logger)
         # To a consumer that reads committed records the log seems to end where an open transaction begins.
         self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"}, logger=logger)
@@ -50,15 +48,6 @@ class LogReader:
         with _answering(str(partition)):
             first, end = self._asking.get_watermark_offsets(TopicPartition(*partition), timeout=_STALLED_SECONDS)
         return first, end
-
-    def is_compacted(self, topic: str) -> bool:
-        """Whether Kafka removes records of a topic once there are newer ones with their keys. Raises Retriable."""
-        admin = AdminClient(dict(self._cluster), logger=client_logger("sinks.librdkafka"))
-        resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
-        (answer,) = admin.describe_configs([resource], request_timeout=_STALLED_SECONDS).values()
-        with _answering(f"settings of {topic}"):
-            found = answer.result()
-        return "compact" in found["cleanup.policy"].value.split(",")
 
     def committed(self, partition: Partition) -> int | None:
         """The group's committed offset, None when it has none. Raises Retriable."""

@@ -26,7 +26,7 @@ from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
-from sinks.topic_ids import LatestTimes
+from sinks.topic_ids import TopicAdmin
 from sinks.urls import without_password
 
 
@@ -55,7 +55,7 @@ class ElasticsearchKind(Kind):
         client = connect(elasticsearch_cluster(target.cluster), connections=connections)
         topics = TopicNotes(client, index=target.index, topic_id=topic_id)
         refusals = FirstRefusals(sink.options.stop_after_refusals)
-        latest_time = LatestTimes(kafka_cluster(sink.kafka))
+        latest_time = TopicAdmin(kafka_cluster(sink.kafka)).latest_time
         return ElasticsearchWriter(client, target.actions(), topics, metrics, refusals, latest_time)
 
     def prepare(self, sink: SinkConfig) -> Iterator[str]:

@@ -9,52 +9,33 @@ OPEN = ".open"
 """How the names of files that are still written end."""
 
 
-@dataclass(frozen=True)
 class Layout:
-    """The folders of one sink and partition. Those of the topic are the same for all of its partitions.
+    """The folders of one sink and partition.
 
     data: the folder that readers see; everything else lies below `<data>/_sink`, which Hive, Spark and Hadoop's own
     input formats leave out for its underscore.
+
+    The same for all partitions of the topic are topic, which holds one folder for each of them, and the topic's
+    identity; and compaction, which holds what is being merged (see sinks.files.merges).
+
+    committed: holds one folder for each owner (epoch) that is not fenced, and in it the commit records; pending: holds
+    one folder for each owner, and in it what is being uploaded; rewinds: holds one folder for each time that an
+    operator moved the offset at which reading goes on; replaced: holds the files that a rewind took away; agreed: is
+    there once each offset committed to Kafka is in a commit record, of which versions before 0.2 left some out.
     """
 
-    data: str
-    sink: str
-    partition: Partition
-
-    @property
-    def topic(self) -> str:
-        """Of the topic: holds one folder for each of its partitions, and the topic's identity."""
-        return f"{self.data}/_sink/{self.sink}/{self.partition.topic}"
-
-    @property
-    def compaction(self) -> str:
-        """Of the topic: holds what is being merged; see sinks.files.merges."""
-        return f"{self.topic}/compaction"
-
-    @property
-    def rewinds(self) -> str:
-        """Holds one folder for each time that an operator moved the offset at which reading goes on."""
-        return f"{self.topic}/{self.partition.number}/rewinds"
-
-    @property
-    def replaced(self) -> str:
-        """Holds the files that a rewind took away."""
-        return f"{self.topic}/{self.partition.number}/replaced"
-
-    @property
-    def committed(self) -> str:
-        """Holds one folder for each owner (epoch) that is not fenced, and in it the commit records."""
-        return f"{self.topic}/{self.partition.number}/committed"
-
-    @property
-    def agreed(self) -> str:
-        """Is there once each offset committed to Kafka is in a commit record. Versions before 0.2 left some out."""
-        return f"{self.topic}/{self.partition.number}/agrees-with-kafka"
-
-    @property
-    def pending(self) -> str:
-        """Holds one folder for each owner, and in it what is being uploaded."""
-        return f"{self.topic}/{self.partition.number}/pending"
+    def __init__(self, data: str, sink: str, partition: Partition) -> None:
+        self.data = data
+        self.sink = sink
+        self.partition = partition
+        self.topic = f"{data}/_sink/{sink}/{partition.topic}"
+        self.compaction = f"{self.topic}/compaction"
+        own = f"{self.topic}/{partition.number}"
+        self.committed = f"{own}/committed"
+        self.pending = f"{own}/pending"
+        self.rewinds = f"{own}/rewinds"
+        self.replaced = f"{own}/replaced"
+        self.agreed = f"{own}/agrees-with-kafka"
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
 """The files of a sink. The name of a file says which records of which partition the file holds."""
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
-from types import MappingProxyType
 
 from sinks.errors import Fenced
 from sinks.files.contents import FileLayout
@@ -37,39 +35,21 @@ class StoredFile:
     extension: str = field(default="", compare=False)
 
 
-def stored_files(
-    client: FileStore,
-    path: str,
-    layout: FileLayout,
-    *,
-    below: str = "",
-    open_files: Mapping[str, OpenFile] = MappingProxyType({}),
-    any_format: bool = False,
-) -> list[StoredFile]:
-    """The sink's files in the data folder `path`, by partition and offset. Raises Retriable, Fatal.
+def stored_files(client: FileStore, path: str, layout: FileLayout, *, below: str = "") -> list[StoredFile]:
+    """The closed files of the sink's format in the data folder `path`, by partition and offset.
 
-    below: only those in this folder of it; open_files: those still open, as `committed_open_files` tells of them;
-    any_format: those from before the sink's format was changed, too.
+    below: only those in this folder of it. Raises Retriable, Fatal.
     """
-    names = _names_of_any_format(layout) if any_format else {layout.format.extension: layout.names}
-    found = []
-    for file in client.walk(f"{path}/{below}" if below else path):
-        growing = open_files.get(file.path.removeprefix(f"{path}/"))
-        named = file._replace(path=f"{path}/{growing.final}", length=growing.length) if growing else file
-        if (stored := _stored(named, path, names)) is not None:
-            found.append(replace(stored, path=file.path))
-    return sorted(found)
+    names = {layout.format.extension: layout.names}
+    files = client.walk(f"{path}/{below}" if below else path)
+    return sorted(known for file in files if (known := _stored(file, path, names)) is not None)
 
 
-def committed_open_files(client: FileStore, path: str, sink: str, topics: Iterable[str]) -> dict[str, OpenFile]:
-    """The open files that the newest commit records of a sink tell of, by path below the data folder `path`."""
-    found: dict[str, OpenFile] = {}
-    for topic in topics:
-        for number in client.names(Layout(path, sink, Partition(topic, 0)).topic):
-            if number.isdigit():
-                layout = Layout(path, sink, Partition(topic, int(number)))
-                found |= {file.path: file for file in newest_open_files(client, layout)}
-    return found
+def _committed_open_files(client: FileStore, layout: Layout) -> dict[str, OpenFile]:
+    """The open files that the newest commit records of a topic tell of, by path."""
+    numbers = [int(name) for name in client.names(layout.topic) if name.isdigit()]
+    layouts = [Layout(layout.data, layout.sink, Partition(layout.partition.topic, number)) for number in numbers]
+    return {f"{layout.data}/{file.path}": file for each in layouts for file in newest_open_files(client, each)}
 
 
 def newest_open_files(client: FileStore, layout: Layout) -> list[OpenFile]:
@@ -119,21 +99,30 @@ def _stored(file: ListedFile, path: str, names: Mapping[str, FileNames]) -> Stor
     return None
 
 
-def settled_files(
-    client: FileStore, layout: Layout, files: FileLayout, open_files: Mapping[str, OpenFile] = MappingProxyType({})
-) -> list[StoredFile]:
+def settled_files(client: FileStore, layout: Layout, files: FileLayout) -> list[StoredFile]:
     """The files of a topic as they are when each merge that is under way is finished: `path` tells where they lie now.
 
-    Those from before the sink's format was changed are among them. open_files: as for stored_files.
+    Those from before the sink's format was changed are among them, and those that are still open.
     """
-    list_files = partial(stored_files, client, layout.data, files, open_files=open_files, any_format=True)
+    names = _names_of_any_format(files)
+    open_files = _committed_open_files(client, layout)
+
+    def known(file: ListedFile, path: str) -> StoredFile | None:
+        stored = _stored(file, layout.data, names)
+        if stored is None or stored.partition.topic != layout.partition.topic:
+            return None
+        return replace(stored, path=path)
+
     merges: list[tuple[Merge, str]] | None = None
     while (now := list(under_way(client, layout))) != merges:  # one began or ended while the files were listed
-        merges, found = now, list_files()
+        merges, listed = now, client.walk(layout.data)
+    found = []
+    for file in listed:
+        growing = open_files.get(file.path)
+        named = file._replace(path=f"{layout.data}/{growing.final}", length=growing.length) if growing else file
+        found.append(known(named, file.path))
     for merge, path in now:
-        known = _stored(ListedFile(merge.path, 0, 0.0), layout.data, _names_of_any_format(files))
         gone = {merge.path, *(f"{merge.folder}/{name}" for name in merge.originals)}
-        found = [file for file in found if file.path not in gone]
-        if known is not None:
-            found.append(replace(known, path=path))
-    return sorted(file for file in found if file.partition.topic == layout.partition.topic)
+        found = [file for file in found if file is not None and file.path not in gone]
+        found.append(known(ListedFile(merge.path, 0, 0.0), path))
+    return sorted(filter(None, found))

@@ -17,7 +17,7 @@ from sinks.files.layout import flat, unflat
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition, Rejected, Run
-from sinks.topic_ids import TopicIds
+from sinks.topic_ids import TopicAdmin
 
 PARTITION = Partition("select-color", 0)
 LIMITS = SinkOptions(flush_records=3, flush_bytes=100, flush_seconds=10)
@@ -196,6 +196,6 @@ class IdleAdmin:
 
 def test_one_client_asks_for_the_identity_of_topics_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sinks.topic_ids.AdminClient", IdleAdmin)
-    topic_ids = TopicIds({"bootstrap.servers": "localhost:1"})
-    assert [topic_ids("select-color") for _ in range(3)] == ["an id"] * 3
+    topics = TopicAdmin({"bootstrap.servers": "localhost:1"})
+    assert [topics.topic_id("select-color") for _ in range(3)] == ["an id"] * 3
     assert IdleAdmin.made == 1

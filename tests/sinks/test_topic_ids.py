@@ -7,7 +7,7 @@ from confluent_kafka import Producer
 
 from devstack.stack import Stack
 from sinks.records import Partition
-from sinks.topic_ids import LatestTimes
+from sinks.topic_ids import TopicAdmin
 
 pytestmark = pytest.mark.integration
 
@@ -21,7 +21,7 @@ def test_the_latest_time_of_the_records_below_an_offset_is_known(stack: Stack, t
         producer.produce(topic, b"x", partition=0, timestamp=each)
         assert is_one_batch or producer.flush(30) == 0
     assert producer.flush(30) == 0
-    latest_time = LatestTimes({"bootstrap.servers": stack.bootstrap_servers})
+    latest_time = TopicAdmin({"bootstrap.servers": stack.bootstrap_servers}).latest_time
     expected = [0, now - 5000, now - 5000, now - 1000, now - 1000, now]
     assert [latest_time(Partition(topic, 0), offset) for offset in range(6)] == expected
     assert latest_time(Partition(topic, 1), 0) == 0

@@ -14,7 +14,7 @@ from events.schema import check_for
 from sinks.files.formats import FORMATS, make_format
 from sinks.files.layout import Layout, OpenFile
 from sinks.files.merges import Merge
-from sinks.files.stored import StoredFile, committed_open_files, settled_files, stored_files
+from sinks.files.stored import StoredFile, settled_files, stored_files
 from sinks.files.verify import Verifier
 from sinks.findings import Finding
 from sinks.hdfs.config import HdfsTarget
@@ -139,7 +139,7 @@ def test_of_an_open_file_what_is_committed_is_stored() -> None:
     eight = sum(len(event(offset)) + 1 for offset in range(8))
     open_file(client, eight, 7)
     layout = HdfsTarget(path="/data", mode="append").layout("select-color")
-    files = stored_files(client, "/data", layout, open_files=committed_open_files(client, "/data", "sink", ["t"]))
+    files = settled_files(client, Layout("/data", "sink", PARTITION), layout)
     assert files == [StoredFile(PARTITION, 0, 7, "", f"/data/t-0-{0:020d}.open", eight)]
     assert verify_open(client, files) == []
     client.rename(f"/data/t-0-{0:020d}.open", f"/data/t-0-{0:020d}-{9:020d}.log")  # it grows and is closed meanwhile
@@ -152,7 +152,7 @@ def test_an_open_file_of_which_nothing_is_committed_stores_nothing() -> None:
     client = MemoryHdfs()
     client.create(f"/data/t-0-{0:020d}.open", event(0) + b"\n")
     layout = HdfsTarget(path="/data", mode="append").layout("select-color")
-    files = stored_files(client, "/data", layout, open_files=committed_open_files(client, "/data", "sink", ["t"]))
+    files = settled_files(client, Layout("/data", "sink", PARTITION), layout)
     assert verify_open(client, files) == ["t-0: gap: offsets 0-7: 8 records are in no file"]
 
 

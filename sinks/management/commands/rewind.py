@@ -17,6 +17,7 @@ from sinks.management.arguments import whole
 from sinks.management.base import FilesCommand, patient
 from sinks.records import Partition
 from sinks.registry import sinks
+from sinks.topic_ids import TopicAdmin
 
 
 class Command(FilesCommand):
@@ -43,7 +44,7 @@ class Command(FilesCommand):
         layout = Layout(sink.target.path, sink.name, partition)
         rewind = Rewind(store, layout, layout_of(sink), _layouts_of_others(sink, kind))
         plan = rewind.plan(options["to"])
-        for line in [*_told(partition, options["to"], plan), *_lost(reader, partition, plan)]:
+        for line in [*_told(partition, options["to"], plan), *_lost(sink, partition, plan)]:
             self.stdout.write(line)
         reader.close()
         if not first <= plan.to <= end:
@@ -73,10 +74,10 @@ def _layouts_of_others(sink: SinkConfig, kind: FileKind) -> list[FileLayout]:
     return [layout_of(other) for other in in_folder if kind.places(other) & kind.places(sink)]
 
 
-def _lost(reader: LogReader, partition: Partition, plan: Plan) -> list[str]:
+def _lost(sink: SinkConfig, partition: Partition, plan: Plan) -> list[str]:
     """What to know of files whose records Kafka has compacted since they were written."""
     try:
-        if not plan.replaced or not reader.is_compacted(partition.topic):
+        if not plan.replaced or not TopicAdmin(kafka_cluster(sink.kafka)).is_compacted(partition.topic):
             return []
     except Retriable as error:
         return [f"whether Kafka compacts {partition.topic} is not known: {error}"]
