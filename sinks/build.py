@@ -15,13 +15,12 @@ from kafka_client.log import Outage, client_logger
 from kafka_client.producer import EventProducer, check_options
 from sinks.config import SinkConfig
 from sinks.control import Control
-from sinks.dead_letters.producing import PRODUCER_OPTIONS, DeadLetters
+from sinks.dead_letters.producing import PRODUCER_OPTIONS, dead_letters
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, OnCommit, SinkTask
 from sinks.loop.writer import Writer
 from sinks.registry import kind_of
-from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.prometheus import StateCollector
+from sinks.reporting.metrics import SinkMetrics, StateCollector
 from sinks.reporting.states import SinkStatus
 from sinks.topic_ids import TopicAdmin
 
@@ -66,7 +65,7 @@ def build_sink(sink: SinkConfig) -> Sink:
             is_static_member="group.instance.id" in config,
             writer=writer,
             check=check,
-            dead_letters=DeadLetters(producer, sink=sink.name, topic_of=sink.dead_letters_of),
+            dead_letters=dead_letters(producer, sink=sink.name, topic_of=sink.dead_letters_of),
             budget=budget,
             metrics=metrics,
             control=control,

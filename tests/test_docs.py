@@ -8,8 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from events.metrics import metrics_text
 from pipeline.reference import settings_reference
-from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.prometheus import StateCollector
+from sinks.reporting.metrics import SinkMetrics, StateCollector
 from sinks.reporting.states import SinkStatus
 
 PROJECT = Path(__file__).resolve().parent.parent

@@ -4,13 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from kafka_client.producer import EventProducer, KafkaUnavailable
 from sinks.errors import Pending, Retriable
+from sinks.loop.writer import Deliver
 from sinks.records import Partition, Record, Rejected
 
 logger = logging.getLogger(__name__)
@@ -30,33 +30,6 @@ _ROUND_SECONDS = 10.0
 _ANSWER_SECONDS = 0.1
 ORIGIN = "dlq."
 """The prefix of the headers that say where a dead letter came from."""
-
-
-@dataclass(frozen=True)
-class DeadLetters:
-    """Produces rejected records to the dead-letter topic of their topic.
-
-    producer: one with PRODUCER_OPTIONS; sink: its name; topic_of: gives the dead-letter topic of a topic.
-
-    The headers are the record's own and: dlq.reason, dlq.sink, dlq.topic, dlq.partition, dlq.offset, dlq.timestamp. Of
-    a record that the dead-letter topic refuses for its size only these are kept, with dlq.size in bytes.
-    """
-
-    producer: EventProducer
-    sink: str
-    topic_of: Callable[[str], str]
-
-    def round(self, partition: Partition, rejected: Sequence[Rejected]) -> Callable[[], None]:
-        """A step that delivers dead letters together; see sinks.loop.writer.Letters."""
-        record, reason, _ = rejected[0]
-        if len(rejected) == 1:
-            logger.warning("%s offset %d is a dead letter: %r", partition, record.offset, reason)
-        else:
-            last = rejected[-1].record.offset
-            text = "%s: %d records of offsets %d to %d are dead letters, the first for: %r"
-            logger.warning(text, partition, len(rejected), record.offset, last, reason)
-        letters = [Letter(self.sink, partition, record, reason) for record, reason, _ in rejected]
-        return Round(self.producer, self.topic_of(partition.topic), letters).deliver
 
 
 class Letter:
@@ -88,7 +61,7 @@ class Letter:
 
 
 class Round:
-    """Delivers letters; each is sent again only when it is known not to have arrived."""
+    """Delivers letters together; each is sent again only when it is known not to have arrived."""
 
     def __init__(self, producer: EventProducer, topic: str, letters: list[Letter]) -> None:
         self._producer = producer
@@ -146,3 +119,26 @@ class Round:
                 if error.code() == KafkaError.MSG_SIZE_TOO_LARGE:
                     letter.shrink()
             self._changed.notify_all()
+
+
+def dead_letters(producer: EventProducer, *, sink: str, topic_of: Callable[[str], str]) -> Deliver:
+    """Produces rejected records to the dead-letter topic of their topic.
+
+    producer: one with PRODUCER_OPTIONS; sink: its name; topic_of: gives the dead-letter topic of a topic.
+
+    The headers are the record's own and: dlq.reason, dlq.sink, dlq.topic, dlq.partition, dlq.offset, dlq.timestamp. Of
+    a record that the dead-letter topic refuses for its size only these are kept, with dlq.size in bytes.
+    """
+
+    def deliver(partition: Partition, rejected: Sequence[Rejected]) -> Callable[[], None]:
+        record, reason, _ = rejected[0]
+        if len(rejected) == 1:
+            logger.warning("%s offset %d is a dead letter: %r", partition, record.offset, reason)
+        else:
+            last = rejected[-1].record.offset
+            text = "%s: %d records of offsets %d to %d are dead letters, the first for: %r"
+            logger.warning(text, partition, len(rejected), record.offset, last, reason)
+        letters = [Letter(sink, partition, record, reason) for record, reason, _ in rejected]
+        return Round(producer, topic_of(partition.topic), letters).deliver
+
+    return deliver

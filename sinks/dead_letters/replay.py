@@ -86,34 +86,26 @@ def parts(letters: Iterable[StoredLetter]) -> Iterator[list[StoredLetter]]:
         yield part
 
 
-class NewestOfKeys:
-    """Which records are the newest of their keys, judged by what Kafka has.
+def newest_of_keys(letters: Iterable[StoredLetter], reader: LogReader) -> set[Place]:
+    """The places of the records that are the newest of the letters' keys, judged by what Kafka has. Raises Retriable.
 
     A store that keeps the newest record of each key forgets in time which keys were deleted, so an older record would
     bring one back. A record that Kafka no longer has is not taken for the newest of its key: a newer one may have
     existed, and be gone, too.
     """
-
-    def __init__(self, letters: Iterable[StoredLetter], reader: LogReader) -> None:
-        """Reads the log from the first of the letters' records on. Raises Retriable."""
-        self._newest: dict[Partition, dict[bytes, int]] = {}
-        firsts: dict[Partition, int] = {}
-        for letter in letters:
-            partition, offset = letter.origin
-            if letter.record.key is not None:
-                self._newest.setdefault(partition, {})[letter.record.key] = -1
-                firsts[partition] = min(offset, firsts.get(partition, offset))
-        for partition, first in firsts.items():
-            newest = self._newest[partition]
-            begin, end = reader.bounds(partition)
-            for record in reader.read(partition, max(begin, first), end):
-                if record.key in newest:
-                    newest[record.key] = record.offset
-
-    def has(self, letter: StoredLetter) -> bool:
-        """Whether a letter's record is the newest of its key, or has no key."""
+    newest: dict[Partition, dict[bytes, int]] = {}
+    firsts: dict[Partition, int] = {}
+    for letter in letters:
         partition, offset = letter.origin
-        return letter.record.key is None or self._newest[partition].get(letter.record.key) == offset
+        if letter.record.key is not None:
+            newest.setdefault(partition, {})[letter.record.key] = -1
+            firsts[partition] = min(offset, firsts.get(partition, offset))
+    for partition, first in firsts.items():
+        begin, end = reader.bounds(partition)
+        for record in reader.read(partition, max(begin, first), end):
+            if record.key in newest[partition]:
+                newest[partition][record.key] = record.offset
+    return {(partition, offset) for partition, offsets in newest.items() for offset in offsets.values()}
 
 
 def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: Retry) -> dict[Place, str]:

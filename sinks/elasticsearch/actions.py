@@ -1,8 +1,9 @@
-"""What a bulk request says of each record: the document's id, its index, and the bytes that Kafka delivered."""
+"""What a bulk request says of each record: the document's id, its version, its index, and the bytes from Kafka."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -15,6 +16,15 @@ from sinks.times import Unread, no_unread
 
 MAX_ID_BYTES = 512
 """Elasticsearch's own bound: a longer id would have the whole request refused."""
+
+_MILLISECOND = 2**20
+"""How much later a version becomes with each millisecond of Kafka's time; with each offset it becomes later by 1."""
+
+_TIMES = (2**30, 2**42 - 1)
+"""The times of 1970 and 2109 that all others are drawn to: every version fits into Elasticsearch's long."""
+
+FIRST = _TIMES[0] * _MILLISECOND
+"""The lowest version. Documents that were stored without versions count 1, 2, 3 … and never reach it."""
 
 Identify = Callable[[Record], str | None]
 """Gives the id that a record brings along, None where it brings none. Raises InvalidRecord."""
@@ -29,7 +39,7 @@ class Actions:
     Raises ValueError.
 
     Of records with one id the newest stays, in whatever order they arrive, for a document has a version. by_key: the
-    version is the offset; by_time: one of sinks.elasticsearch.versions; by_place: each record has its own document, so
+    version is the offset; by_time: one of `Versions`; by_place: each record has its own document, so
     none is needed.
     """
 
@@ -112,6 +122,28 @@ class Actions:
         if len(own.encode()) > MAX_ID_BYTES:
             raise InvalidRecord(f"its id has more than {MAX_ID_BYTES} bytes")
         return own
+
+
+class Versions:
+    """The versions of a partition's records, asked for in the order of their offsets.
+
+    latest: the latest Kafka time (ms) of the records before the first one that is asked for.
+
+    A version is made of Kafka's time, then of the offset. Producers may set times that run backwards, so a record
+    counts as no older than any record before it in its partition. Versions therefore rise with the offsets, and
+    whoever reads a record again gives it the same version.
+    """
+
+    def __init__(self, partition: Partition, *, latest: int = 0) -> None:
+        self._latest = latest
+        # Of records of one millisecond in two partitions always the same one is the newer one.
+        self._partition = crc32(str(partition).encode()) % _MILLISECOND
+
+    def of(self, record: Record) -> int:
+        """The version of the next record."""
+        self._latest = max(self._latest, record.timestamp)
+        first, last = _TIMES
+        return min(max(self._latest, first), last) * _MILLISECOND + self._partition + record.offset
 
 
 def _identify(id: str) -> Identify | None:

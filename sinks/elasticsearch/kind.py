@@ -16,8 +16,7 @@ from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect, node_versions
 from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster, hosts_of
 from sinks.elasticsearch.notes import TopicNotes, deleted_before
-from sinks.elasticsearch.outcomes import translated
-from sinks.elasticsearch.refusals import FirstRefusals
+from sinks.elasticsearch.outcomes import FirstRefusals, translated
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.verify import Verifier
 from sinks.elasticsearch.writer import ElasticsearchWriter

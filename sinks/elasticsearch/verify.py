@@ -10,11 +10,10 @@ import msgspec
 from elasticsearch import Elasticsearch
 
 from events.schema import Check, InvalidRecord
-from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.actions import FIRST, Actions, Versions
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import indices
 from sinks.elasticsearch.user_agents import FIELD
-from sinks.elasticsearch.versions import FIRST, Versions
 from sinks.findings import Finding
 from sinks.kind import Comparison
 from sinks.records import Partition, Record
@@ -25,7 +24,7 @@ _HITS = 10_000
 
 
 class _Document(NamedTuple):
-    """What must be stored. place: its index; version: the offset, or one of sinks.elasticsearch.versions."""
+    """What must be stored. place: its index; version: the offset, or one of `Versions`."""
 
     place: str
     id: str

@@ -8,13 +8,11 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from events.schema import InvalidRecord
-from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.actions import Actions, Versions
 from sinks.elasticsearch.bulk import Bulk, Caution, Chunk, Item, piece
 from sinks.elasticsearch.client import check_server
 from sinks.elasticsearch.notes import TopicNotes
-from sinks.elasticsearch.outcomes import translated
-from sinks.elasticsearch.refusals import FirstRefusals
-from sinks.elasticsearch.versions import Versions
+from sinks.elasticsearch.outcomes import FirstRefusals, translated
 from sinks.errors import Retriable
 from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected, Run

@@ -15,7 +15,7 @@ from sinks.loop.memory import MemoryShare
 from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
 from sinks.loop.workers import Workers
-from sinks.loop.writer import Letters, PartitionWriter, Writer
+from sinks.loop.writer import Deliver, PartitionWriter, Writer
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import PartitionStatus
@@ -40,7 +40,7 @@ class Storing:
     options: SinkOptions
     writer: Writer
     check: Check
-    dead_letters: Letters
+    dead_letters: Deliver
     metrics: SinkMetrics
     clock: Callable[[], float] = time.monotonic
 
@@ -226,7 +226,7 @@ class Pump:
         """records: how many the limit of dead letters is told of now, for the first time."""
         await attempt("delivering dead letters", lambda: self._limit.admit(len(rejected), records))
         if rejected:
-            deliver = self.storing.dead_letters.round(self.partition, rejected)
+            deliver = self.storing.dead_letters(self.partition, rejected)
             await attempt("delivering dead letters", deliver)
             self.status.dead_letters(rejected)
             self.rejected += len(rejected)

@@ -48,9 +48,7 @@ class Writer(Protocol):
         """Gives up connections; nothing else is called afterwards."""
 
 
-class Letters(Protocol):
-    """Delivers records that can't be stored to their dead-letter topic."""
-
-    def round(self, partition: Partition, rejected: Sequence[Rejected]) -> Callable[[], None]:
-        """A step that delivers these: it returns once Kafka has all of them. It raises Pending while answers are due,
-        Retriable when some did not arrive; the next call sends only these again."""
+Deliver = Callable[[Partition, Sequence[Rejected]], Callable[[], None]]
+"""Gives the step that delivers records that can't be stored to their dead-letter topic: it returns once Kafka has all
+of them. It raises Pending while answers are due, Retriable when some did not arrive; the next call sends only these
+again."""

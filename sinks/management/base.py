@@ -1,7 +1,9 @@
-"""What the commands on a sink share: the argument --sink, and how they end."""
+"""What the commands on a sink share: their arguments, which are checked before anything is done, and how they end."""
 
 import sys
 import threading
+from argparse import ArgumentTypeError
+from collections.abc import Callable
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -17,6 +19,9 @@ from sinks.registry import kind_of, sinks
 NOT_CARRIED_OUT = 2
 
 CARRIED_OUT_OR_NOT = "2: it could not be carried out (a server is away, wrong settings or arguments)."
+
+_MOST = 2**63 - 1
+"""The highest offset."""
 
 
 class SinkCommand(BaseCommand):
@@ -98,3 +103,19 @@ class FilesCommand(CheckedCommand):
 def patient(sink: SinkConfig) -> Retry:
     """Tries steps of a command again as the sink does, until the operator gives up."""
     return Retry(sink.name, Backoff(maximum=sink.options.retry_seconds), threading.Event())
+
+
+def whole(least: int, most: int = _MOST) -> Callable[[str], int]:
+    """The argparse type of whole numbers of a range; argparse names the option before what is wrong with it."""
+
+    def read(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError as error:
+            raise ArgumentTypeError(f"{text!r} is not a whole number") from error
+        if not least <= number <= most:
+            bound = f"at least {least}" if number < least else f"at most {most}"
+            raise ArgumentTypeError(f"{number} must be {bound}")
+        return number
+
+    return read

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+import msgspec
+
 from events.shortening import shortened
 from sinks.errors import Retriable
 from sinks.records import Batch, Partition, Rejected
@@ -77,13 +79,6 @@ class _WorstState:
         }
 
 
-class _Offsets(NamedTuple):
-    position: int | None = None
-    stored: int | None = None
-    committed: int | None = None
-    end: int | None = None
-
-
 class PartitionStatus(_WorstState):
     """The state of a partition. Every thread that works for the partition calls it; it counts the metrics as well.
 
@@ -95,7 +90,7 @@ class PartitionStatus(_WorstState):
         self._partition = partition
         self._task = task
         self._metrics = task.metrics
-        self._offsets = _Offsets()
+        self._offsets: dict[str, Any] = {}
         self._held = False
         self._records = 0
         self._metrics.add_partition(partition)
@@ -136,14 +131,12 @@ class PartitionStatus(_WorstState):
 
     def progress(self, *, position: int, stored: int | None, committed: int | None, end: int | None) -> None:
         """How far the partition is. end: None or negative when Kafka could not be asked; the last one known stays."""
-        known = self._offsets.end if end is None or end < 0 else end
-        self._offsets = _Offsets(position, stored, committed, known)
+        known = self._offsets.get("end") if end is None or end < 0 else end
+        self._offsets = {"position": position, "stored": stored, "committed": committed, "end": known}
 
     def report(self) -> PartitionReport:
         """The partition at this moment."""
-        offsets = self._offsets
-        done = offsets.committed if offsets.stored is None else offsets.stored
-        return PartitionReport(
+        report = PartitionReport(
             topic=self._partition.topic,
             partition=self._partition.number,
             task=self._task.name,
@@ -151,9 +144,11 @@ class PartitionStatus(_WorstState):
             held=self._held,
             records=self._records,
             last_write=self._task.last_writes.get(self._partition),
-            **offsets._asdict(),
-            lag=None if offsets.end is None or done is None else max(0, offsets.end - done),
+            **self._offsets,
         )
+        if report.end is None or report.done is None:
+            return report
+        return msgspec.structs.replace(report, lag=max(0, report.end - report.done))
 
 
 class TaskStatus(_WorstState):

@@ -7,10 +7,9 @@ from typing import Any
 import elasticsearch
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 
-from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.actions import Actions, Versions
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.refusals import FirstRefusals
-from sinks.elasticsearch.versions import Versions
+from sinks.elasticsearch.outcomes import FirstRefusals
 from sinks.elasticsearch.writer import ElasticsearchPartition, ElasticsearchWriter
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics

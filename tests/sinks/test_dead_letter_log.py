@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sinks.dead_letters.log import LETTER, REPLAYED, LetterLog, StoredLetter, example_of, reason_kind
-from sinks.dead_letters.replay import NewestOfKeys, parts
+from sinks.dead_letters.replay import newest_of_keys, parts
 from sinks.records import Headers, Partition, Record
 
 TOPIC = Partition("t", 0)
@@ -172,8 +172,7 @@ def test_only_the_newest_record_of_a_key_that_kafka_still_has_may_be_stored_agai
         "newest": stored(13, key=b"b"),
         "expired, or compacted": stored(3, key=b"gone"),
         "compacted": stored(12, key=b"c"),
-        "without a key": stored(14),
     }
     log: Any = Kafka({10: b"b", 11: b"a", 13: b"b", 14: None, 15: b"a", 16: b"other"})
-    newest = NewestOfKeys(letters.values(), log)
-    assert [name for name, one in letters.items() if newest.has(one)] == ["newest", "without a key"]
+    newest = newest_of_keys([*letters.values(), stored(14)], log)
+    assert [name for name, one in letters.items() if one.origin in newest] == ["newest"]

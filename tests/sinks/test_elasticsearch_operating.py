@@ -16,10 +16,10 @@ from elasticsearch import Elasticsearch
 from devstack.stack import Stack
 from sinks.dead_letters.log import letter_log
 from sinks.dead_letters.replay import Replayer
+from sinks.elasticsearch.actions import Versions
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.elasticsearch.setup import prepare
-from sinks.elasticsearch.versions import Versions
 from sinks.errors import Fatal
 from sinks.log_reader import LogReader
 from sinks.records import Partition, Record

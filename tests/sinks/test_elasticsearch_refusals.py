@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sinks.elasticsearch.refusals import FirstRefusals
+from sinks.elasticsearch.outcomes import FirstRefusals
 from sinks.errors import Fatal
 from tests.sinks.fake_elasticsearch import FakeElasticsearch, batches_of, partition_of
 from tests.sinks.schedules import hasty_retry

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.actions import FIRST, Actions, Versions
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.versions import FIRST, Versions
 from sinks.elasticsearch.writer import ElasticsearchPartition
 from sinks.records import Batch, Columns, Partition, Record
 from tests.sinks import fake_elasticsearch

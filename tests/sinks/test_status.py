@@ -10,15 +10,13 @@ from django.core.management import CommandError, call_command
 from django.test import override_settings
 from elasticsearch import Elasticsearch
 
-from sinks.elasticsearch.actions import Actions
+from sinks.elasticsearch.actions import Actions, Versions
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.versions import Versions
 from sinks.errors import Cancelled, Retriable
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
-from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.metrics import SinkMetrics, StateCollector
 from sinks.reporting.monitor import monitor_app
-from sinks.reporting.prometheus import StateCollector
 from sinks.reporting.states import MEMORY, OPERATOR, SinkStatus, TaskStatus
 from tests.sinks.fake_elasticsearch import partition_of
 from tests.support import event

@@ -14,7 +14,7 @@ from events.schema import check_for
 from kafka_client.log import Outage
 from sinks.config import SinkOptions
 from sinks.control import Control, Restart
-from sinks.dead_letters.producing import DeadLetters
+from sinks.dead_letters.producing import dead_letters
 from sinks.errors import Fatal
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import Backoff, Steps, attempt, in_steps
@@ -154,7 +154,7 @@ def make_task(consumer: FakeConsumer, writer: ListWriter, **options: Any) -> Sin
         make_consumer=lambda on_commit: consumer,
         writer=writer,
         check=check_for("select-color"),
-        dead_letters=DeadLetters(None, sink="sink", topic_of="{}.dlq".format),
+        dead_letters=dead_letters(None, sink="sink", topic_of="{}.dlq".format),
         budget=MemoryBudget(1_000_000),
         topics=(PARTITION.topic,),
         options=SinkOptions(flush_records=5, flush_bytes=1_000_000, flush_seconds=0.01, in_flight=1, drain_seconds=5),

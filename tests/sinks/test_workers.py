@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sinks.dead_letters.producing import DeadLetters
+from sinks.dead_letters.producing import dead_letters
 from sinks.errors import Pending, Retriable
 from sinks.loop.retry import Backoff, Retry, Steps, attempt, in_steps
 from sinks.loop.workers import Workers
@@ -96,9 +96,9 @@ def test_dead_letters_that_kafka_does_not_take_leave_the_only_thread_to_others()
             """Kafka never answers."""
 
     async def deliver(number: int) -> None:
-        letters = DeadLetters(Silent(), sink="sink", topic_of="{}.dlq".format)  # type: ignore[arg-type]
+        letters = dead_letters(Silent(), sink="sink", topic_of="{}.dlq".format)  # type: ignore[arg-type]
         rejected = [Rejected(Record(0, b"bad", 0), "bad")]
-        await attempt("delivering", letters.round(Partition("topic", number), rejected))
+        await attempt("delivering", letters(Partition("topic", number), rejected))
 
     done: list[float] = []
 

@@ -1,6 +1,7 @@
 """`manage.py compact`: merges the small files of a sink of any kind that stores files into large ones."""
 
 import time
+from argparse import ArgumentTypeError
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -9,8 +10,7 @@ from sinks.config import SinkConfig
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.compaction import Compaction
 from sinks.files.store import FileStore
-from sinks.management.arguments import folder, whole
-from sinks.management.base import FilesCommand, patient
+from sinks.management.base import FilesCommand, patient, whole
 
 
 class Command(FilesCommand):
@@ -25,7 +25,7 @@ class Command(FilesCommand):
         super().add_arguments(parser)
         which = parser.add_mutually_exclusive_group()
         text = "a closed folder below the sink's path, with all below it; may be given again"
-        which.add_argument("--folder", type=folder, action="append", dest="folders", help=text)
+        which.add_argument("--folder", type=_folder, action="append", dest="folders", help=text)
         text = (
             "all folders in which nothing was written for so long; without folders, files that are so old (default: 24)"
         )
@@ -52,3 +52,13 @@ class Command(FilesCommand):
         if not lines:
             age = "" if folders else f" that have not changed for {options['older_than']:g} hours"
             self.stdout.write(f"{sink.name}: no neighbouring small files{age}; nothing to merge")
+
+
+def _folder(text: str) -> str:
+    """The argparse type of a folder below a data folder, in which readers see files; without a slash at its end."""
+    path = text.removesuffix("/")
+    if any(part == "" or part[0] in "._" for part in path.split("/")):
+        raise ArgumentTypeError(
+            f"{text!r} must be a path below the sink's, with no slash first, no // and no part that begins with . or _"
+        )
+    return path

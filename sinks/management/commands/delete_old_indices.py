@@ -12,8 +12,7 @@ from sinks.elasticsearch.notes import note_retention
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import indices
 from sinks.errors import Fatal, Retriable
-from sinks.management.arguments import whole
-from sinks.management.base import SinkCommand
+from sinks.management.base import SinkCommand, whole
 
 _MOST_DAYS = 365 * 1000
 

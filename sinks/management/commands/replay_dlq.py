@@ -4,6 +4,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -13,13 +14,12 @@ from events.shortening import shortened
 from kafka_client.clusters import kafka_cluster
 from sinks.build import build_letters_writer
 from sinks.config import SinkConfig
-from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, letter_log, reason_kind
-from sinks.dead_letters.replay import NewestOfKeys, Replayer, parts, store
+from sinks.dead_letters.log import LetterLog, Place, StoredLetter, example_of, is_own, letter_log, reason_kind
+from sinks.dead_letters.replay import Replayer, newest_of_keys, parts, store
 from sinks.errors import Cancelled
 from sinks.log_reader import LogReader
 from sinks.loop.retry import Backoff, Retry
-from sinks.management.arguments import whole
-from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand
+from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand, whole
 from sinks.registry import kind_of
 
 _REASON = 120
@@ -130,49 +130,49 @@ class Command(ReportingCommand):
         return [letter for letter in letters if letter.origin not in refused]
 
 
+@dataclass(eq=False)
 class _Choice:
     """The letters that options choose.
 
     reasons, left_out: how many there are, once `letters` has come to its end; examples: one reason of each kind.
     """
 
-    def __init__(
-        self, sink: SinkConfig, log: LetterLog, reader: LogReader, reason: "re.Pattern[str]", options: dict[str, Any]
-    ) -> None:
-        self._log = log
-        self._sink = sink
-        self._reason = reason
-        self._options = options
-        self._newest: NewestOfKeys | None = None
-        if options["to"] == "sink" and kind_of(sink).keeps_newest(sink):
-            self._newest = NewestOfKeys((letter for letter in self._fitting() if is_own(letter, sink)), reader)
-        self.reasons: Counter[tuple[str, str]] = Counter()
-        self.examples: dict[tuple[str, str], str] = {}
-        self.left_out: Counter[str] = Counter()
+    sink: SinkConfig
+    log: LetterLog
+    reader: LogReader
+    reason: "re.Pattern[str]"
+    options: dict[str, Any]
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    examples: dict[tuple[str, str], str] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
 
     def letters(self) -> Iterator[StoredLetter]:
         """Those that can be replayed."""
+        newest: set[Place] | None = None
+        if self.options["to"] == "sink" and kind_of(self.sink).keeps_newest(self.sink):
+            own = (letter for letter in self._fitting() if is_own(letter, self.sink))
+            newest = newest_of_keys(own, self.reader)
         for letter in self._fitting():
             kind = letter.origin[0].topic, reason_kind(letter.reason)
             self.reasons[kind] += 1
             self.examples.setdefault(kind, example_of(letter.reason))
-            if why := self._hindrance(letter):
+            if why := self._hindrance(letter, newest):
                 self.left_out[why] += 1
             else:
                 yield letter
 
     def _fitting(self) -> Iterator[StoredLetter]:
-        for letter in self._log:
-            if self._reason.search(letter.reason) and self._options["topic"] in (None, letter.origin[0].topic):
+        for letter in self.log:
+            if self.reason.search(letter.reason) and self.options["topic"] in (None, letter.origin[0].topic):
                 yield letter
 
-    def _hindrance(self, letter: StoredLetter) -> str:
-        if not is_own(letter, self._sink):
+    def _hindrance(self, letter: StoredLetter, newest: set[Place] | None) -> str:
+        if not is_own(letter, self.sink):
             return _FOREIGN
         if not letter.is_whole:
             return _TOO_LARGE
-        if self._options["to"] == "topic" and letter.record.key is not None and not self._options["keyed"]:
-            return _KEYED
-        if self._newest is not None and not self._newest.has(letter):
-            return _SUPERSEDED
-        return ""
+        if letter.record.key is None:
+            return ""
+        if self.options["to"] == "topic":
+            return "" if self.options["keyed"] else _KEYED
+        return "" if newest is None or letter.origin in newest else _SUPERSEDED

@@ -13,8 +13,7 @@ from sinks.files.layout import Layout
 from sinks.files.rewind import Plan, Rewind
 from sinks.files.store import FileStore
 from sinks.log_reader import LogReader
-from sinks.management.arguments import whole
-from sinks.management.base import FilesCommand, patient
+from sinks.management.base import FilesCommand, patient, whole
 from sinks.records import Partition
 from sinks.registry import sinks
 from sinks.topic_ids import TopicAdmin

@@ -7,8 +7,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
 from sinks.log_reader import LogReader
-from sinks.management.arguments import whole
-from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand
+from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand, whole
 from sinks.records import Partition
 from sinks.registry import kind_of
 
