@@ -49,17 +49,8 @@ class FileKind(Kind):
 
     def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
         """The exactly-once protocol over the store."""
-        target: FilesTarget = sink.target
-        return FilesWriter(
-            self.store(sink, connections=connections, metrics=metrics),
-            path=target.path,
-            sink=sink.name,
-            consumer_group=sink.group,
-            files=layout_of(sink),
-            topic_id=topic_id,
-            metrics=metrics,
-            roll=target.roll,
-        )
+        store = self.store(sink, connections=connections, metrics=metrics)
+        return FilesWriter(store, sink.target, sink.name, sink.group, layout_of(sink), topic_id, metrics)
 
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
         """Makes the folder of the sink's files."""

@@ -86,12 +86,12 @@ def parts(letters: Iterable[StoredLetter]) -> Iterator[list[StoredLetter]]:
         yield part
 
 
-def newest_of_keys(letters: Iterable[StoredLetter], reader: LogReader) -> set[Place]:
-    """The places of the records that are the newest of the letters' keys, judged by what Kafka has. Raises Retriable.
+def newest_of_keys(letters: Iterable[StoredLetter], reader: LogReader) -> Callable[[StoredLetter], bool]:
+    """Tells of each letter whether its record is the newest of its key, judged by what Kafka has, or has no key.
 
     A store that keeps the newest record of each key forgets in time which keys were deleted, so an older record would
     bring one back. A record that Kafka no longer has is not taken for the newest of its key: a newer one may have
-    existed, and be gone, too.
+    existed, and be gone, too. Raises Retriable.
     """
     newest: dict[Partition, dict[bytes, int]] = {}
     firsts: dict[Partition, int] = {}
@@ -105,7 +105,12 @@ def newest_of_keys(letters: Iterable[StoredLetter], reader: LogReader) -> set[Pl
         for record in reader.read(partition, max(begin, first), end):
             if record.key in newest[partition]:
                 newest[partition][record.key] = record.offset
-    return {(partition, offset) for partition, offsets in newest.items() for offset in offsets.values()}
+
+    def is_newest(letter: StoredLetter) -> bool:
+        partition, offset = letter.origin
+        return letter.record.key is None or newest[partition].get(letter.record.key) == offset
+
+    return is_newest
 
 
 def store(writer: Writer, check: Check, letters: Sequence[StoredLetter], retry: Retry) -> dict[Place, str]:

@@ -49,11 +49,6 @@ class IndexNames:
         self._of_minute = lru_cache(4096)(lambda text: self._of_moment(parse_timestamp(text).astimezone(UTC)))
         self._of_hour = lru_cache(4096)(lambda y, m, d, h: datetime(y, m, d, h, tzinfo=UTC).strftime(pattern))
 
-    @property
-    def prefix(self) -> str:
-        """What all names begin with, without a separator at its end."""
-        return self.pattern.partition("%")[0].rstrip("-._")
-
     def of(self, record: Record, unread: Unread = no_unread) -> str:
         """The index of a record that is a valid event, or has no value. unread: called with a time that can't be read.
 

@@ -43,7 +43,7 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
         name=names.template,
         index_patterns=[names.wildcard],
         # Of two that apply to an index, the one whose names begin in more detail.
-        priority=_PRIORITY + len(names.prefix),
+        priority=_PRIORITY + len(names.pattern.partition("%")[0].rstrip("-._")),
         template=body,
         meta={"event": event},
     )
@@ -56,7 +56,13 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
         # What type of field it is, and how it reads times, can't be changed.
         kept = {name: there[name] for name in time if name in there}
         properties = {name: field for name, field in body["mappings"]["properties"].items() if name not in kept}
-        _put_mapping(client, index, {**body["mappings"], "properties": properties})
+        try:
+            client.indices.put_mapping(index=index, body={**body["mappings"], "properties": properties})
+        except BadRequestError as error:
+            raise Fatal(
+                f"the index {index} has another mapping than its event's, which can't be changed "
+                f"(docs/elasticsearch.md, Another mapping): {classified(error)}"
+            ) from error
         changeable = {key: value for key, value in body["settings"].items() if key != "number_of_shards"}
         client.indices.put_settings(index=index, settings=changeable)
         for alias in body["aliases"]:
@@ -69,16 +75,6 @@ def prepare(client: Elasticsearch, target: ElasticsearchTarget, *, event: str) -
             if field.get("type") != "date":
                 done.append(f"index {index}: field {name} is no date there, so the console can't search it by time")
     return done
-
-
-def _put_mapping(client: Elasticsearch, index: str, mapping: dict[str, Any]) -> None:
-    try:
-        client.indices.put_mapping(index=index, body=mapping)
-    except BadRequestError as error:
-        raise Fatal(
-            f"the index {index} has another mapping than its event's, which can't be changed "
-            f"(docs/elasticsearch.md, Another mapping): {classified(error)}"
-        ) from error
 
 
 def indices(client: Elasticsearch, names: IndexNames) -> list[str]:

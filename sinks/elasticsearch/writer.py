@@ -16,8 +16,7 @@ from sinks.elasticsearch.outcomes import FirstRefusals, translated
 from sinks.errors import Retriable
 from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected, Run
-from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.unread_times import UnreadTimes
+from sinks.reporting.metrics import SinkMetrics, UnreadTimes
 
 
 @dataclass(eq=False)

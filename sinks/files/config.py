@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from sinks.files.append import RollLimits
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.naming import FileNames, Folders
@@ -57,10 +56,3 @@ class FilesTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         format_ = make_format(self.format, event)
         folders = Folders(self.folders, time=self.time, zone=self.time_zone)
         return FileLayout(folders, FileNames(self.file_name, format_.extension), format_)
-
-    @property
-    def roll(self) -> RollLimits | None:
-        """When growing files are closed; None in flush mode."""
-        if self.mode == "flush":
-            return None
-        return RollLimits(self.roll_records, self.roll_bytes, self.roll_seconds, self.open_files)

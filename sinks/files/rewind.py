@@ -64,7 +64,8 @@ class Rewind:
             to = min(beginnings)
         replaced = [file for file in files if file.last >= to]
         growing = [f"{self.layout.data}/{file.path}" for file in newest_open_files(self.client, self.layout)]
-        return Plan(self._now(), to, replaced, unknown, growing)
+        newest = max(map(posixpath.basename, commit_records(self.client, self.layout)), default=None)
+        return Plan(record_end(newest) + 1 if newest else None, to, replaced, unknown, growing)
 
     def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
         """Does what was planned; returns the folder of the files replaced. skip: records may be left out."""
@@ -113,7 +114,9 @@ class Rewind:
         for folder in {self._target(file, replaced).rpartition("/")[0] for file in files}:
             retry("making folders", partial(self.client.make_folders, folder))
         # The listed files were stored before the take-over, so only these are moved, whatever happens from here on.
-        self._prove(mark, ownership, retry)
+        retry.run(ownership.prove())
+        if mark not in retry("looking for rewinds", self._marks.under_way):
+            raise Fatal(f"{self.layout.partition}: another command has finished this rewind")
         # Both checks can fail only when no earlier run of this rewind has moved a file, so the mark can be removed.
         wrong = ""
         if any(file.first < plan.to for file in files):
@@ -128,11 +131,6 @@ class Rewind:
         retry.run(ownership.move_to(plan.to))
         retry.run(merges.leave())
 
-    def _prove(self, mark: str, ownership: Ownership, retry: Retry) -> None:
-        retry.run(ownership.prove())
-        if mark not in retry("looking for rewinds", self._marks.under_way):
-            raise Fatal(f"{self.layout.partition}: another command has finished this rewind")
-
     def _put_aside(self, file: StoredFile, target: str) -> None:
         if self.client.rename(file.path, target) or not self.client.exists(file.path):
             return
@@ -145,7 +143,3 @@ class Rewind:
 
     def _stored(self) -> tuple[list[StoredFile], list[str]]:
         return files_of_any_format(self.client, self.layout, self.files, self.others)
-
-    def _now(self) -> int | None:
-        newest = max(map(posixpath.basename, commit_records(self.client, self.layout)), default=None)
-        return record_end(newest) + 1 if newest else None

@@ -1,22 +1,22 @@
 """Stores each batch as files, one a folder, that appear when they are whole, or in growing files; exactly once."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
 from sinks.errors import Fatal
-from sinks.files.append import AppendPartition, RollLimits
+from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout, flat, unflat
 from sinks.files.ownership import Ownership
+from sinks.files.partitions import AppendPartition, FlushPartition
 from sinks.files.rewind_marks import RewindMarks
-from sinks.files.store import Content, FileStore
+from sinks.files.store import FileStore
 from sinks.loop.retry import attempt
 from sinks.loop.writer import PartitionWriter
-from sinks.records import Batch, Partition, Rejected
-from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.unread_times import UnreadTimes
+from sinks.records import Partition
+from sinks.reporting.metrics import SinkMetrics, UnreadTimes
 
 logger = logging.getLogger(__name__)
 
@@ -25,32 +25,30 @@ _TOPIC_ID = "topic-id="
 
 @dataclass(eq=False)
 class FilesWriter:
-    """Files below `path`.
+    """Files below the path of `target`.
 
-    sink, consumer_group: their names; files: into which folders, under which names and in which format;
-    topic_id: gives Kafka's own id of a topic, which another topic of the same name, made later, does not have; raises
-    Retriable while Kafka is away; roll: when growing files are closed (append mode), None for files that
-    are written at once (flush mode).
+    sink, consumer_group: their names; files: into which folders, under which names and in which format; topic_id: gives
+    Kafka's own id of a topic, which another topic of the same name, made later, does not have; raises Retriable while
+    Kafka is away.
     """
 
     ordered = True
     group = 32
 
     client: FileStore
-    path: str
+    target: FilesTarget
     sink: str
     consumer_group: str
     files: FileLayout
     topic_id: Callable[[str], str]
     metrics: SinkMetrics
-    roll: RollLimits | None = None
 
     def __post_init__(self) -> None:
         self.files = replace(self.files, unread=UnreadTimes(self.files.folders.time, self.metrics).note)
 
     async def open(self, partition: Partition, committed: int | None) -> PartitionWriter:
         """Fences earlier owners. Reading goes on after what the store holds; if that is nothing, where Kafka says."""
-        layout = Layout(self.path, self.sink, partition)
+        layout = Layout(self.target.path, self.sink, partition)
         topic_id = await attempt("checking the topic's identity", lambda: self._identify(layout))
         marks = RewindMarks(self.client, layout)
         while True:
@@ -64,9 +62,10 @@ class FilesWriter:
 
         check_identity = partial(self._check_identity, layout, topic_id)
         published = partial(self.metrics.published, partition)
-        if self.roll is None:
-            return FlushPartition(ownership, resume_at, self.files, check_identity, published)
-        return AppendPartition(partition, ownership, resume_at, self.files, self.roll, check_identity, published)
+        owned = ownership, resume_at, self.files, check_identity, published
+        if self.target.mode == "flush":
+            return FlushPartition(*owned)
+        return AppendPartition(*owned, partition, self.target)
 
     async def _resume_offset(
         self, ownership: Ownership, layout: Layout, stored: int | None, committed: int | None
@@ -83,10 +82,10 @@ class FilesWriter:
             if is_agreed:
                 raise Fatal(
                     f"{partition}: Kafka says that group {self.consumer_group} has stored everything below offset "
-                    f"{committed}, but what lies in {self.path} ends at {stored}. Was the store put back to an earlier "
-                    "state, or do two deployments share the group? To store what Kafka still has from there on: "
-                    f"manage.py rewind --sink {self.sink} --partition {partition} --to {stored}; to leave it out: the "
-                    f"same with --to {committed} --skip"
+                    f"{committed}, but what lies in {layout.data} ends at {stored}. Was the store put back to an "
+                    "earlier state, or do two deployments share the group? To store what Kafka still has from there "
+                    f"on: manage.py rewind --sink {self.sink} --partition {partition} --to {stored}; to leave it out: "
+                    f"the same with --to {committed} --skip"
                 )
             # Versions before this one left no record of dead letters and ends of transactions.
             await ownership.store({}, stored, committed - 1)
@@ -113,7 +112,7 @@ class FilesWriter:
         topic_id = self.topic_id(layout.partition.topic)
         if topic_id != known:
             raise Fatal(
-                f"the topic {layout.partition.topic} was deleted and made again since {self.path} was written "
+                f"the topic {layout.partition.topic} was deleted and made again since {layout.data} was written "
                 f"(its id was {known}, now it is {topic_id}): its offsets begin anew, so its files would be taken for "
                 f"the old ones; give this sink another path, or move the old files and {layout.topic} away"
             )
@@ -130,34 +129,3 @@ def check_not_renamed(client: FileStore, layout: Layout) -> None:
                 f"it would be stored there again: name the entry {name!r}, give it another path, or move "
                 f"{folder}/{name}/{topic} and the files of the topic away"
             )
-
-
-@dataclass(eq=False)
-class FlushPartition:
-    """A partition that this process owns, each batch of which is stored in files of its own.
-
-    check_identity: raises Fatal when the topic is not the one that was opened; published: is told how many files were.
-    """
-
-    ownership: Ownership
-    resume_at: int | None
-    files: FileLayout
-    check_identity: Callable[[], None]
-    published: Callable[[int], None]
-
-    async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
-        """Stores each batch as one file in each folder; all of them appear or none. Refuses no record."""
-        files: dict[str, Callable[[], Content]] = {}
-        for batch in batches:
-            for path, content in self.files.of(batch):
-                if path in files:
-                    raise Fatal(f"two files would have the name {path}; nothing was stored")
-                files[path] = content
-        # Checked after the records were read, so that they are records of the topic that has this id.
-        await attempt("checking the topic's identity", self.check_identity)
-        await self.ownership.store(files, batches[0].first_offset, batches[-1].last_offset)
-        self.published(len(files))
-        return []
-
-    async def rest(self, *, leaving: bool) -> None:
-        """Its files are all closed."""

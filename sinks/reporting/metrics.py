@@ -1,21 +1,28 @@
 """Every metric of a sink's process, named and explained; docs/operations.md says what to do with them."""
 
+import logging
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from events.shortening import shortened
+from kafka_client.log import REPEAT_SECONDS
 from sinks.records import REJECTIONS, Partition
 from sinks.reporting.reports import SinkReport, State
+
+logger = logging.getLogger(__name__)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the moments at which counters began would double what is scraped
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_EXAMPLE = 100
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,35 @@ class SinkMetrics:
 
     def _histogram(self, name: str, text: str) -> Histogram:
         return Histogram(name, text, ("sink",), buckets=_SECONDS, registry=self.registry)
+
+
+class UnreadTimes:
+    """Counts records whose time field holds no time, so they are stored by Kafka's time, and logs that now and then.
+
+    field: the one for the time; clock: monotonic seconds.
+    """
+
+    def __init__(self, field: str, metrics: SinkMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._field = field
+        self._metrics = metrics
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._count = 0
+        self._told_at = -REPEAT_SECONDS
+
+    def note(self, partition: Partition, values: Sequence[Any]) -> None:
+        """Records of a partition have these values in the field."""
+        if not values:
+            return
+        self._metrics.unread_times(partition, len(values))
+        with self._lock:
+            self._count += len(values)
+            if self._clock() - self._told_at < REPEAT_SECONDS:
+                return
+            count, self._count, self._told_at = self._count, 0, self._clock()
+        text = "%s: the field %s of %d records is no time, as %s; they are stored by Kafka's time"
+        example = shortened(repr(values[0]), _EXAMPLE)
+        logger.warning(f"{text} (docs/configuration.md, Times)", partition, self._field, count, example)
 
 
 class StateCollector(Collector):

@@ -1,18 +1,15 @@
 """Serves a sink's metrics and status by HTTP: /metrics for Prometheus, /healthz for probes, /status for people."""
 
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import msgspec
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
 from sinks.reporting.states import SinkStatus
-
-StartResponse = Callable[[str, list[tuple[str, str]]], Any]
-App = Callable[[dict[str, Any], StartResponse], Iterable[bytes]]
 
 
 class _Handler(WSGIRequestHandler):
@@ -22,11 +19,11 @@ class _Handler(WSGIRequestHandler):
         """Probes and scrapes are no news."""
 
 
-def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> App:
+def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> WSGIApplication:
     """The WSGI application. registry: what /metrics shows."""
     metrics = make_wsgi_app(registry)
 
-    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/metrics":
             answer: Iterable[bytes] = metrics(environ, start_response)
@@ -48,7 +45,7 @@ def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> App:
     return app
 
 
-def serve(app: App, *, host: str, port: int) -> None:
+def serve(app: WSGIApplication, *, host: str, port: int) -> None:
     """Serves in a thread until the process ends. Raises OSError when the port is not to be had."""
     server = make_server(host, port, app, ThreadingWSGIServer, _Handler)
     threading.Thread(target=server.serve_forever, name="monitor", daemon=True).start()

@@ -10,12 +10,13 @@ import sys
 from typing import Any
 
 from sinks.errors import Fenced
-from sinks.files.append import AppendPartition, RollLimits
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.layout import Layout
 from sinks.files.naming import FileNames, Folders
 from sinks.files.ownership import Ownership
+from sinks.files.partitions import AppendPartition
+from sinks.folder.config import FolderTarget
 from sinks.folder.store import FolderStore
 from sinks.records import Batch, Columns, Partition
 from tests.sinks.schedules import hasty_retry
@@ -49,11 +50,11 @@ def store_all(root: str) -> None:
     format_ = make_format("json", "json")
     names = FileNames("{topic}-{partition}-{start}-{end}.{ext}", format_.extension)
     partition = AppendPartition(
-        PARTITION,
         ownership,
         position,
         FileLayout(Folders("", time="kafka", zone="UTC"), names, format_),
-        RollLimits(1000, 1_000_000, 3600.0, 1),
+        partition=PARTITION,
+        target=FolderTarget(path=root, mode="append", roll_records=1000, roll_bytes=1_000_000, open_files=1),
         check_identity=lambda: None,
         published=lambda files: None,
     )

@@ -172,7 +172,8 @@ def test_only_the_newest_record_of_a_key_that_kafka_still_has_may_be_stored_agai
         "newest": stored(13, key=b"b"),
         "expired, or compacted": stored(3, key=b"gone"),
         "compacted": stored(12, key=b"c"),
+        "without a key": stored(14),
     }
     log: Any = Kafka({10: b"b", 11: b"a", 13: b"b", 14: None, 15: b"a", 16: b"other"})
-    newest = newest_of_keys([*letters.values(), stored(14)], log)
-    assert [name for name, one in letters.items() if one.origin in newest] == ["newest"]
+    is_newest = newest_of_keys(letters.values(), log)
+    assert [name for name, one in letters.items() if is_newest(one)] == ["newest", "without a key"]

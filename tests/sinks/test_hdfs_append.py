@@ -7,9 +7,9 @@ import pytest
 
 from sinks.errors import Fatal, Fenced
 from sinks.files import recovery
-from sinks.files.append import AppendPartition
 from sinks.files.layout import Layout
 from sinks.files.ownership import Ownership
+from sinks.files.partitions import AppendPartition
 from sinks.hdfs.config import HdfsTarget
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
@@ -34,13 +34,12 @@ class Fixture:
         target = HdfsTarget(path="/data", mode="append", folders=folders, **limits)
         ownership = Ownership(self.hdfs, LAYOUT)
         hasty_retry().run(ownership.take_over())
-        assert target.roll is not None
         self.partition = AppendPartition(
-            PARTITION,
             ownership,
             None,
             target.layout("select-color"),
-            target.roll,
+            partition=PARTITION,
+            target=target,
             check_identity=lambda: None,
             published=self._publish,
             clock=lambda: self.clock,

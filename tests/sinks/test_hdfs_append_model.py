@@ -14,14 +14,13 @@ import pytest
 
 from sinks.errors import Fenced, Retriable
 from sinks.files import ownership, recovery
-from sinks.files.append import AppendPartition, RollLimits
 from sinks.files.contents import FileLayout
 from sinks.files.layout import OpenFile
 from sinks.files.naming import Folders
 from sinks.files.ownership import Ownership
+from sinks.files.partitions import AppendPartition, FlushPartition
 from sinks.files.recovery import LeftOpen
 from sinks.files.store import Content, NotFound
-from sinks.files.writer import FlushPartition
 from sinks.hdfs.config import HdfsTarget
 from sinks.loop.retry import attempt
 from sinks.records import Batch, Columns, Record
@@ -85,15 +84,22 @@ def consume(
         layout = HdfsTarget(path="/data").layout("json")
         if rng.random() < 0.5:
             layout = FileLayout(TwoFolders(), layout.names, layout.format)
-        limits = RollLimits(rng.choice([3, 10, 1000]), rng.choice([10, 10_000]), 5.0, rng.choice([1, 2]))
+        target = HdfsTarget(
+            path="/data",
+            mode="append",
+            roll_records=rng.choice([3, 10, 1000]),
+            roll_bytes=rng.choice([10, 10_000]),
+            roll_seconds=5.0,
+            open_files=rng.choice([1, 2]),
+        )
         clock = iter(range(10_000)).__next__
         callbacks: Any = {"check_identity": lambda: None, "published": lambda files: None}
         try:
             stored = retry.run(owner.take_over())
             position = committed or 0 if stored is None else stored
             if rng.choice(modes) == "append":
-                partition: AppendPartition | FlushPartition = AppendPartition(
-                    LAYOUT.partition, owner, position, layout, limits, **callbacks, clock=clock
+                partition: FlushPartition = AppendPartition(
+                    owner, position, layout, **callbacks, partition=LAYOUT.partition, target=target, clock=clock
                 )
             else:
                 partition = FlushPartition(owner, position, layout, **callbacks)

@@ -19,7 +19,8 @@ from sinks.files.contents import MAX_NAME
 from sinks.files.formats import FORMATS, as_line, make_format
 from sinks.files.layout import Layout, OpenFile
 from sinks.files.naming import NO_VALUE, FileNames, Folders
-from sinks.files.writer import FlushPartition, check_not_renamed
+from sinks.files.partitions import FlushPartition
+from sinks.files.writer import check_not_renamed
 from sinks.hdfs.config import HdfsTarget
 from sinks.records import Batch, Columns, Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs

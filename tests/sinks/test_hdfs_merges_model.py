@@ -18,7 +18,6 @@ from django.test import override_settings
 from sinks import registry as sinks_registry
 from sinks.errors import Cancelled, Fatal, Fenced, Retriable
 from sinks.files import recovery
-from sinks.files.append import RollLimits
 from sinks.files.compaction import Compaction
 from sinks.files.contents import FileLayout
 from sinks.files.formats import JsonLines
@@ -88,16 +87,24 @@ def batch(first: int, end: int) -> Batch:
     return made
 
 
-def writer(hdfs: MemoryHdfs, roll: RollLimits | None = None) -> FilesWriter:
+FLUSH = HdfsTarget(path="/data")
+
+
+def appending(records: int) -> HdfsTarget:
+    return HdfsTarget(
+        path="/data", mode="append", roll_records=records, roll_bytes=10_000, roll_seconds=1000.0, open_files=1
+    )
+
+
+def writer(hdfs: MemoryHdfs, target: HdfsTarget = FLUSH) -> FilesWriter:
     return FilesWriter(
         hdfs,
-        path="/data",
+        target,
         sink="sink",
         consumer_group="group",
         files=FILES,
         topic_id=lambda topic: "id",
         metrics=SinkMetrics(),
-        roll=roll,
     )
 
 
@@ -381,9 +388,7 @@ def test_files_of_an_earlier_format_are_replaced_too_and_others_are_told() -> No
 
 def test_open_files_are_told_as_the_sinks_own() -> None:
     hdfs = stored(MemoryHdfs())
-    hasty_retry().run(
-        hasty_retry().run(writer(hdfs, RollLimits(10, 10_000, 1000.0, 1)).open(PARTITION, None)).store([batch(30, 33)])
-    )
+    hasty_retry().run(hasty_retry().run(writer(hdfs, appending(10)).open(PARTITION, None)).store([batch(30, 33)]))
     plan = Rewind(hdfs, LAYOUT, FILES).plan(24)
     assert [file.first for file in plan.replaced] == [24, 27]
     assert (plan.growing, plan.unknown) == ([f"/data/topic-0-{30:020d}.open"], [])
@@ -485,9 +490,9 @@ def finish(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
 def consume(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
     """A sink: flush or append mode; again when it is fenced."""
     while True:
-        roll = RollLimits(rng.choice([3, 10]), 10_000, 1000.0, 1) if rng.random() < 0.4 else None
+        target = appending(rng.choice([3, 10])) if rng.random() < 0.4 else FLUSH
         try:
-            owned = hasty_retry().run(writer(hdfs, roll).open(PARTITION, kafka.committed))
+            owned = hasty_retry().run(writer(hdfs, target).open(PARTITION, kafka.committed))
             position = owned.resume_at or 0
             while position < RECORDS:
                 end = min(position + rng.randint(1, 4), RECORDS)

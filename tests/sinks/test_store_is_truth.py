@@ -6,13 +6,13 @@ from itertools import count
 import pytest
 
 from sinks.errors import Fatal, Retriable
-from sinks.files.append import RollLimits
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.layout import Layout
 from sinks.files.naming import FileNames, Folders
 from sinks.files.rewind import Rewind
 from sinks.files.writer import FilesWriter
+from sinks.hdfs.config import HdfsTarget
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -25,28 +25,36 @@ FILES = FileLayout(
     FileNames("{topic}-{partition}-{start}-{end}.{ext}", "log"),
     make_format("json", "json"),
 )
-MODES = pytest.mark.parametrize("roll", [None, RollLimits(1_000, 10_000, 1_000.0, 1)], ids=["flush", "append"])
+MODES = pytest.mark.parametrize(
+    "target",
+    [
+        HdfsTarget(path="/data"),
+        HdfsTarget(
+            path="/data", mode="append", roll_records=1_000, roll_bytes=10_000, roll_seconds=1_000.0, open_files=1
+        ),
+    ],
+    ids=["flush", "append"],
+)
 
 
 class Sink:
     """A sink on a store in memory; each `open` is that of a new process."""
 
-    def __init__(self, roll: RollLimits | None) -> None:
+    def __init__(self, target: HdfsTarget) -> None:
         self.store = MemoryHdfs()
         self.store.make_folders("/data")
-        self._roll = roll
+        self._target = target
 
     def open(self, committed: int | None) -> int | None:
         """Takes the partition over; returns where reading goes on."""
         writer = FilesWriter(
             self.store,
-            path="/data",
+            self._target,
             sink="sink",
             consumer_group="group",
             files=FILES,
             topic_id=lambda topic: "id",
             metrics=SinkMetrics(),
-            roll=self._roll,
         )
         self._partition = hasty_retry().run(writer.open(PARTITION, committed))
         return self._partition.resume_at
@@ -76,8 +84,8 @@ class Sink:
 
 
 @MODES
-def test_the_store_and_kafka_agree_after_batches_of_nothing_but_dead_letters(roll: RollLimits | None) -> None:
-    sink = Sink(roll)
+def test_the_store_and_kafka_agree_after_batches_of_nothing_but_dead_letters(target: HdfsTarget) -> None:
+    sink = Sink(target)
     sink.open(None)
     sink.put(0, 10)
     sink.put(10, 20, bad=True)
@@ -89,8 +97,8 @@ def test_the_store_and_kafka_agree_after_batches_of_nothing_but_dead_letters(rol
 
 
 @MODES
-def test_kafka_behind_the_store_changes_nothing(roll: RollLimits | None) -> None:
-    sink = Sink(roll)
+def test_kafka_behind_the_store_changes_nothing(target: HdfsTarget) -> None:
+    sink = Sink(target)
     sink.open(None)
     sink.put(0, 10)
     assert sink.open(committed=3) == 10
@@ -98,8 +106,8 @@ def test_kafka_behind_the_store_changes_nothing(roll: RollLimits | None) -> None
 
 
 @MODES
-def test_kafka_ahead_of_the_store_stops_the_sink_and_says_how_to_decide(roll: RollLimits | None) -> None:
-    sink = Sink(roll)
+def test_kafka_ahead_of_the_store_stops_the_sink_and_says_how_to_decide(target: HdfsTarget) -> None:
+    sink = Sink(target)
     sink.open(None)
     sink.put(0, 10)
     with pytest.raises(Fatal, match=r"everything below offset 15.* ends at 10.*--to 10; .*--to 15 --skip"):
@@ -109,8 +117,8 @@ def test_kafka_ahead_of_the_store_stops_the_sink_and_says_how_to_decide(roll: Ro
 
 @MODES
 @pytest.mark.parametrize(("to", "skip"), [(10, False), (15, True)])
-def test_the_commands_that_are_named_let_the_sink_go_on(roll: RollLimits | None, to: int, skip: bool) -> None:
-    sink = Sink(roll)
+def test_the_commands_that_are_named_let_the_sink_go_on(target: HdfsTarget, to: int, skip: bool) -> None:
+    sink = Sink(target)
     sink.open(None)
     sink.put(0, 10)
     with pytest.raises(Fatal):
@@ -123,9 +131,9 @@ def test_the_commands_that_are_named_let_the_sink_go_on(roll: RollLimits | None,
 
 
 @MODES
-def test_a_folder_of_an_earlier_version_is_taken_over_once_where_kafka_is(roll: RollLimits | None) -> None:
+def test_a_folder_of_an_earlier_version_is_taken_over_once_where_kafka_is(target: HdfsTarget) -> None:
     """Earlier versions left no record of dead letters and ends of transactions."""
-    sink = Sink(roll)
+    sink = Sink(target)
     sink.open(None)
     sink.put(0, 10)
     sink.store.delete(LAYOUT.agreed)
@@ -139,9 +147,9 @@ def test_a_folder_of_an_earlier_version_is_taken_over_once_where_kafka_is(roll: 
 
 
 @MODES
-def test_a_partition_that_an_earlier_version_owned_again_is_taken_over_where_kafka_is(roll: RollLimits | None) -> None:
+def test_a_partition_that_an_earlier_version_owned_again_is_taken_over_where_kafka_is(target: HdfsTarget) -> None:
     """After a return to the earlier version, say, which commits dead letters without a record in the store."""
-    sink = Sink(roll)
+    sink = Sink(target)
     sink.open(None)
     sink.put(0, 10)
     sink.become_earlier_version()
@@ -151,10 +159,10 @@ def test_a_partition_that_an_earlier_version_owned_again_is_taken_over_where_kaf
 
 
 @MODES
-def test_that_an_earlier_version_owned_a_partition_is_known_after_a_death_at_any_step(roll: RollLimits | None) -> None:
+def test_that_an_earlier_version_owned_a_partition_is_known_after_a_death_at_any_step(target: HdfsTarget) -> None:
     has_died, steps = True, 0
     while has_died:
-        sink = Sink(roll)
+        sink = Sink(target)
         sink.open(None)
         sink.put(0, 10)
         sink.become_earlier_version()
@@ -181,12 +189,12 @@ def dies_at(step: int) -> Callable[[str], None]:
 
 
 def test_a_store_without_any_record_begins_where_kafka_says() -> None:
-    assert Sink(None).open(committed=7) == 7
-    assert Sink(None).open(committed=None) is None
+    assert Sink(HdfsTarget(path="/data")).open(committed=7) == 7
+    assert Sink(HdfsTarget(path="/data")).open(committed=None) is None
 
 
 def test_uploads_that_failed_do_not_pile_up() -> None:
-    sink = Sink(None)
+    sink = Sink(HdfsTarget(path="/data"))
     sink.open(None)
     failures = iter(range(50))
 

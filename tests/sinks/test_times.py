@@ -11,8 +11,7 @@ import pytest
 from sinks.elasticsearch.names import IndexNames
 from sinks.files.naming import Folders
 from sinks.records import Columns, Partition, Record, Run
-from sinks.reporting.metrics import SinkMetrics
-from sinks.reporting.unread_times import UnreadTimes
+from sinks.reporting.metrics import SinkMetrics, UnreadTimes
 from sinks.times import moment_of
 
 KAFKA = datetime(2031, 5, 6, 7, tzinfo=UTC)

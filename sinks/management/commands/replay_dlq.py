@@ -14,7 +14,7 @@ from events.shortening import shortened
 from kafka_client.clusters import kafka_cluster
 from sinks.build import build_letters_writer
 from sinks.config import SinkConfig
-from sinks.dead_letters.log import LetterLog, Place, StoredLetter, example_of, is_own, letter_log, reason_kind
+from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, letter_log, reason_kind
 from sinks.dead_letters.replay import Replayer, newest_of_keys, parts, store
 from sinks.errors import Cancelled
 from sinks.log_reader import LogReader
@@ -148,15 +148,17 @@ class _Choice:
 
     def letters(self) -> Iterator[StoredLetter]:
         """Those that can be replayed."""
-        newest: set[Place] | None = None
-        if self.options["to"] == "sink" and kind_of(self.sink).keeps_newest(self.sink):
-            own = (letter for letter in self._fitting() if is_own(letter, self.sink))
-            newest = newest_of_keys(own, self.reader)
+        keeps_newest = self.options["to"] == "sink" and kind_of(self.sink).keeps_newest(self.sink)
+        own = (letter for letter in self._fitting() if is_own(letter, self.sink))
+        is_newest = newest_of_keys(own, self.reader) if keeps_newest else None
         for letter in self._fitting():
             kind = letter.origin[0].topic, reason_kind(letter.reason)
             self.reasons[kind] += 1
             self.examples.setdefault(kind, example_of(letter.reason))
-            if why := self._hindrance(letter, newest):
+            why = self._hindrance(letter)
+            if not why and is_newest is not None and not is_newest(letter):
+                why = _SUPERSEDED
+            if why:
                 self.left_out[why] += 1
             else:
                 yield letter
@@ -166,13 +168,11 @@ class _Choice:
             if self.reason.search(letter.reason) and self.options["topic"] in (None, letter.origin[0].topic):
                 yield letter
 
-    def _hindrance(self, letter: StoredLetter, newest: set[Place] | None) -> str:
+    def _hindrance(self, letter: StoredLetter) -> str:
         if not is_own(letter, self.sink):
             return _FOREIGN
         if not letter.is_whole:
             return _TOO_LARGE
-        if letter.record.key is None:
-            return ""
-        if self.options["to"] == "topic":
-            return "" if self.options["keyed"] else _KEYED
-        return "" if newest is None or letter.origin in newest else _SUPERSEDED
+        if self.options["to"] == "topic" and letter.record.key is not None and not self.options["keyed"]:
+            return _KEYED
+        return ""

@@ -1,10 +1,12 @@
-"""Append mode: the records of a partition go into one growing file in each folder, which is closed when it is due."""
+"""A partition that stores files: whole ones (flush mode), or growing ones that are closed when due (append mode)."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from sinks.errors import Fatal
+from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout, Part
 from sinks.files.layout import OpenFile
 from sinks.files.ownership import Ownership
@@ -13,17 +15,35 @@ from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected
 
 
-@dataclass(frozen=True)
-class RollLimits:
-    """When a growing file is closed: at so many records, bytes, or seconds after its first record was stored.
+@dataclass(eq=False)
+class FlushPartition:
+    """A partition that this process owns, each batch of which is stored in files of its own (flush mode).
 
-    files: how many of a partition stay open, each in another folder; the one written longest ago is closed first.
+    check_identity: raises Fatal when the topic is not the one that was opened; published: is told how many files were.
     """
 
-    records: int
-    bytes: int
-    seconds: float
-    files: int
+    ownership: Ownership
+    resume_at: int | None
+    files: FileLayout
+    check_identity: Callable[[], None]
+    published: Callable[[int], None]
+
+    async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
+        """Stores each batch as one file in each folder; all of them appear or none. Refuses no record."""
+        files: dict[str, Callable[[], Content]] = {}
+        for batch in batches:
+            for path, content in self.files.of(batch):
+                if path in files:
+                    raise Fatal(f"two files would have the name {path}; nothing was stored")
+                files[path] = content
+        # Checked after the records were read, so that they are records of the topic that has this id.
+        await attempt("checking the topic's identity", self.check_identity)
+        await self.ownership.store(files, batches[0].first_offset, batches[-1].last_offset)
+        self.published(len(files))
+        return []
+
+    async def rest(self, *, leaving: bool) -> None:
+        """Its files are all closed."""
 
 
 @dataclass(frozen=True)
@@ -35,27 +55,20 @@ class _Growing:
     records: int
     opened_at: float
 
-    def is_due(self, limits: RollLimits, now: float) -> bool:
-        return (
-            self.records >= limits.records or self.file.length >= limits.bytes or now - self.opened_at >= limits.seconds
-        )
+    def is_due(self, target: FilesTarget, now: float) -> bool:
+        is_full = self.records >= target.roll_records or self.file.length >= target.roll_bytes
+        return is_full or now - self.opened_at >= target.roll_seconds
 
 
 @dataclass(eq=False)
-class AppendPartition:
-    """A partition that this process owns, whose files grow.
+class AppendPartition(FlushPartition):
+    """A partition that this process owns, whose records go into one growing file in each folder (append mode).
 
-    check_identity: raises Fatal when the topic is not the one that was opened; published: is told how many files got
-    their final names; clock: monotonic seconds.
+    target: tells when a file is closed, and how many of the partition stay open; clock: monotonic seconds.
     """
 
     partition: Partition
-    ownership: Ownership
-    resume_at: int | None
-    files: FileLayout
-    limits: RollLimits
-    check_identity: Callable[[], None]
-    published: Callable[[int], None]
+    target: FilesTarget
     clock: Callable[[], float] = time.monotonic
     _open: dict[str, _Growing] = field(default_factory=dict)  # by folder, the one written last at the end
 
@@ -101,9 +114,9 @@ class AppendPartition:
 
     async def _close_due(self, *, everything: bool = False) -> None:
         now = self.clock()
-        surplus = len(self._open) - self.limits.files
+        surplus = len(self._open) - self.target.open_files
         for place, (folder, growing) in enumerate(list(self._open.items())):
-            if everything or place < surplus or growing.is_due(self.limits, now):
+            if everything or place < surplus or growing.is_due(self.target, now):
                 await self.ownership.close(growing.file)
                 del self._open[folder]
                 self.published(1)
