@@ -1,9 +1,20 @@
 """The named clusters of servers in the settings; those of Kafka are settings.KAFKA."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+
+@contextmanager
+def settings_errors_in(where: str) -> Iterator[None]:
+    """Around what reads or checks settings: an error tells, as ImproperlyConfigured, where in them the mistake is."""
+    try:
+        yield
+    except (ImproperlyConfigured, ValueError) as error:
+        raise ImproperlyConfigured(f"{where}: {error}") from error
 
 
 def cluster_entry(setting: str, alias: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from events.event import EVENT_TYPES
 from events.schema import ANY_JSON
-from kafka_client.clusters import kafka_cluster
+from kafka_client.clusters import kafka_cluster, settings_errors_in
 from sinks.config import TOPIC, SinkConfig
 from sinks.elasticsearch.kind import ElasticsearchKind
 from sinks.folder.kind import FolderKind
@@ -33,10 +33,8 @@ def sinks() -> dict[str, SinkConfig]:
         where = f"SINKS[{name!r}]"
         if not isinstance(entry, dict):
             raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
-        try:
+        with settings_errors_in(where):
             found[name] = _sink(name, entry)
-        except (ImproperlyConfigured, ValueError) as error:
-            raise ImproperlyConfigured(f"{where}: {error}") from error
     return found
 
 
@@ -56,10 +54,8 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
         raise ValueError(_within_target(str(error))) from error
     if config.event != ANY_JSON and config.event not in EVENT_TYPES:
         raise ValueError(f"event is {config.event!r}; it must be one of {', '.join((ANY_JSON, *EVENT_TYPES))}")
-    try:
+    with settings_errors_in(f"kafka is {config.kafka!r}"):
         kafka_cluster(config.kafka)
-    except ImproperlyConfigured as error:
-        raise ValueError(f"kafka is {config.kafka!r}: {error}") from error
     for letters in config.dead_letter_topics:
         if letters in config.topics or not TOPIC.fullmatch(letters):
             raise ValueError(

@@ -3,14 +3,13 @@
 from typing import Annotated, Any, Literal
 
 import msgspec
-from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta
 
-from kafka_client.clusters import cluster_entry
+from kafka_client.clusters import cluster_entry, settings_errors_in
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.user_agents import AddingAgent
-from sinks.urls import check_url
+from sinks.urls import check_urls
 
 
 class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -70,19 +69,14 @@ class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 def elasticsearch_cluster(alias: str) -> dict[str, Any]:
     """An entry of settings.ELASTICSEARCH_DSL. Raises ImproperlyConfigured."""
     cluster = cluster_entry("ELASTICSEARCH_DSL", alias)
-    where = f"ELASTICSEARCH_DSL[{alias!r}]"
-    hosts = hosts_of(cluster)
-    if not hosts:
-        raise ImproperlyConfigured(f"{where}: hosts are missing")
-    for number, host in enumerate(hosts, 1):
-        try:
-            check_url(host)
-        except ValueError as error:
-            raise ImproperlyConfigured(f"{where}: host {number} of {len(hosts)} {error}") from error
-    if not str(cluster.get("api_key") or "").isascii():
-        raise ImproperlyConfigured(f"{where}: api_key must be ASCII, as Elasticsearch encodes it")
-    if cluster.get("api_key") and cluster.get("basic_auth"):
-        raise ImproperlyConfigured(f"{where}: only one of api_key and basic_auth can be used")
+    with settings_errors_in(f"ELASTICSEARCH_DSL[{alias!r}]"):
+        if not hosts_of(cluster):
+            raise ValueError("hosts are missing")
+        check_urls("host", hosts_of(cluster))
+        if not str(cluster.get("api_key") or "").isascii():
+            raise ValueError("api_key must be ASCII, as Elasticsearch encodes it")
+        if cluster.get("api_key") and cluster.get("basic_auth"):
+            raise ValueError("only one of api_key and basic_auth can be used")
     return cluster
 
 

@@ -5,12 +5,11 @@ from contextlib import closing
 from functools import partial
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import ngettext
 from elasticsearch.dsl.connections import connections as dsl_connections
 
 from events.schema import Check, check_for
-from kafka_client.clusters import kafka_cluster
+from kafka_client.clusters import kafka_cluster, settings_errors_in
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect, node_versions
@@ -42,10 +41,8 @@ class ElasticsearchKind(Kind):
     def check(self, sink: SinkConfig) -> None:
         """Raises ValueError for ids, indices and topics that do not go together."""
         alias = sink.target.cluster
-        try:
+        with settings_errors_in(f"target.cluster is {alias!r}"):
             elasticsearch_cluster(alias)
-        except ImproperlyConfigured as error:
-            raise ImproperlyConfigured(f"target.cluster is {alias!r}: {error}") from error
         if sink.target.actions().by_key and len(sink.topics) > 1:
             raise ValueError("id 'key' needs one topic: which of two topics' records is newer can't be told")
 

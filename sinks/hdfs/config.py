@@ -1,12 +1,11 @@
 """Where an HDFS sink stores."""
 
 import msgspec
-from django.core.exceptions import ImproperlyConfigured
 
-from kafka_client.clusters import cluster_entry
+from kafka_client.clusters import cluster_entry, settings_errors_in
 from sinks.files.config import FilesTarget
 from sinks.hdfs.webhdfs import HdfsCluster
-from sinks.urls import check_url
+from sinks.urls import check_urls
 
 
 class HdfsTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,13 +20,8 @@ class HdfsTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 def hdfs_cluster(alias: str) -> HdfsCluster:
     """An entry of settings.HDFS. Raises ImproperlyConfigured naming what is wrong."""
-    try:
-        cluster = msgspec.convert(cluster_entry("HDFS", alias), HdfsCluster)
-    except msgspec.ValidationError as error:
-        raise ImproperlyConfigured(f"HDFS[{alias!r}]: {error}") from error
-    for number, url in enumerate(cluster.urls, 1):
-        try:
-            check_url(url)
-        except ValueError as error:
-            raise ImproperlyConfigured(f"HDFS[{alias!r}]: url {number} of {len(cluster.urls)} {error}") from error
+    entry = cluster_entry("HDFS", alias)
+    with settings_errors_in(f"HDFS[{alias!r}]"):
+        cluster = msgspec.convert(entry, HdfsCluster)
+        check_urls("url", cluster.urls)
     return cluster

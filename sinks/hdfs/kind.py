@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from functools import partial
 
 import msgspec
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from kafka_client.clusters import settings_errors_in
 from sinks.config import SinkConfig
 from sinks.errors import Retriable
 from sinks.file_kind import FileKind, layout_of
@@ -31,10 +31,8 @@ class HdfsKind(FileKind):
     def check(self, sink: SinkConfig) -> None:
         """Its cluster, then what all kinds of files check."""
         alias = sink.target.cluster
-        try:
+        with settings_errors_in(f"target.cluster is {alias!r}"):
             hdfs_cluster(alias)
-        except ImproperlyConfigured as error:
-            raise ImproperlyConfigured(f"target.cluster is {alias!r}: {error}") from error
         super().check(sink)
 
     def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:

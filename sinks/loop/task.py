@@ -338,26 +338,23 @@ class SinkTask(Storing):
                 if why != pump.paused:
                     changes.setdefault(why, []).append(pump)
         for why, pumps in changes.items():
-            self._change_pause(why, pumps)
-
-    def _change_pause(self, why: str, pumps: list[Pump]) -> None:
-        places = [TopicPartition(*pump.partition) for pump in pumps]
-        names = ", ".join(str(pump.partition) for pump in pumps)
-        if not why:
-            self._consumer.resume(places)
-        else:
-            self._consumer.pause(places)
-        if why == MEMORY:
-            waiting = sum(pump.memory.used for pump in pumps)
-            logger.info("%s: pauses %s, of which %d bytes wait to be stored", self.name, names, waiting)
-        elif why == OPERATOR or OPERATOR in {pump.paused for pump in pumps}:
-            logger.info("%s: an operator %s %s", self.name, "pauses" if why else "resumes", names)
-        for pump in pumps:
-            pump.paused = why
+            places = [TopicPartition(*pump.partition) for pump in pumps]
+            names = ", ".join(str(pump.partition) for pump in pumps)
             if why:
-                pump.status.paused(why)
+                self._consumer.pause(places)
             else:
-                pump.status.running()
+                self._consumer.resume(places)
+            if why == MEMORY:
+                waiting = sum(pump.memory.used for pump in pumps)
+                logger.info("%s: pauses %s, of which %d bytes wait to be stored", self.name, names, waiting)
+            elif why == OPERATOR or OPERATOR in {pump.paused for pump in pumps}:
+                logger.info("%s: an operator %s %s", self.name, "pauses" if why else "resumes", names)
+            for pump in pumps:
+                pump.paused = why
+                if why:
+                    pump.status.paused(why)
+                else:
+                    pump.status.running()
 
     # Storing and committing
 

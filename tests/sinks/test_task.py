@@ -101,7 +101,7 @@ class FakeConsumer:
     def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> None:
         self.committed_offset = offsets[0].offset
 
-    def get_watermark_offsets(self, _: TopicPartition, cached: bool) -> tuple[int, int]:
+    def get_watermark_offsets(self, tp: TopicPartition, **_: Any) -> tuple[int, int]:
         return 0, self.end
 
     def list_topics(self, topic: str, timeout: float) -> None:
