@@ -34,7 +34,10 @@ KILLS = {
 """What happens to sinks, and how often in proportion."""
 
 STEP_SECONDS = 60.0
-"""How long anything that must happen may take."""
+"""How long a process may take to end."""
+
+PROGRESS_SECONDS = 300.0
+"""How long nothing new may be visible: a new group of an Elasticsearch sink stores all documents anew before."""
 
 STORY = ("fenced", ": lost ", "jumped back", "not stored; they are read again", " worked at try ")
 """What is counted in the logs of the sinks."""
@@ -225,7 +228,7 @@ class Chaos:
         if not self._awake:
             self._start({})
         before = self._store.count()
-        self._store.wait_count(before + 1, sinks=[], seconds=STEP_SECONDS)
+        self._store.wait_count(before + 1, sinks=[], seconds=PROGRESS_SECONDS)
         return f"progress: {self._store.count()} of {sum(self._stream.counts)} records visible"
 
     def _look(self) -> None:
