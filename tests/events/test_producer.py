@@ -282,6 +282,40 @@ def test_manage_check_explains_wrong_settings(settings: Any, wrong: dict[str, An
     assert re.search(text, message.msg)
 
 
+@pytest.mark.parametrize(
+    ("spool", "metrics"),
+    [("a", "a/metrics"), ("a/spool", "a"), ("a", "a"), ("a", "b/../a/metrics"), ("link/spool", "a")],
+)
+def test_folders_that_lie_in_each_other_are_refused_by_the_check_and_at_start(
+    settings: Any, tmp_path: Path, spool: str, metrics: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "spool": {"path": str(tmp_path / spool)},
+        "metrics_path": str(tmp_path / metrics),
+    }
+    conf.events_settings.cache_clear()
+    (message,) = check_events_settings()
+    for text in (str(tmp_path / spool), str(tmp_path / metrics), "EVENTS_SPOOL_PATH", "EVENTS_METRICS_PATH"):
+        assert text in message.msg
+    process_collector.close_process_collector()
+    with pytest.raises(ImproperlyConfigured, match="EVENTS_METRICS_PATH"):
+        process_collector.process_collector()
+
+
+def test_folders_beside_each_other_are_right(settings: Any, tmp_path: Path) -> None:
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "spool": {"path": str(tmp_path / "a")},
+        "metrics_path": str(tmp_path / "a-metrics"),
+    }
+    conf.events_settings.cache_clear()
+    assert check_events_settings() == []
+
+
 def test_manage_check_has_nothing_to_say_of_the_defaults() -> None:
     assert check_events_settings() == []
 
@@ -404,7 +438,7 @@ def test_a_record_with_a_report_of_its_own_is_its_callers(
 
 @pytest.fixture
 def own_process_collector(settings: Any, tmp_path: Path) -> Iterator[None]:
-    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0, "spool": {"path": str(tmp_path)}}
+    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0, "spool": {"path": str(tmp_path / "spool")}}
     process_collector.close_process_collector()
     yield
     process_collector.close_process_collector()
@@ -478,7 +512,7 @@ def test_what_kafka_did_not_get_before_the_end_is_on_disk_for_the_next_process(t
     for mode in (Mode.ACCEPTED, Mode.SPOOLED):
         assert delivery.take([("t", mode.value.encode(), None)] * 10, mode) is None
     process_collector.close_process_collector()
-    ((folder, lock_fd),) = orphans(tmp_path, set())
+    ((folder, lock_fd),) = orphans(tmp_path / "spool", set())
     values = [from_payload(payload)[1] for payload in SpoolReader(folder).read(100, 2**20)]
     os.close(lock_fd)
     assert sorted(values) == [b"accepted"] * 10 + [b"spooled"] * 10
