@@ -1,6 +1,7 @@
 """The typed view of `settings.EVENTS` and `settings.KAFKA`, read once and checked at start."""
 
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -117,9 +118,16 @@ class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 def events_settings() -> EventsSettings:
     """`settings.EVENTS`; raises ImproperlyConfigured naming the entry that is wrong."""
     try:
-        return msgspec.convert(settings.EVENTS, EventsSettings)
+        conf = msgspec.convert(settings.EVENTS, EventsSettings)
     except msgspec.ValidationError as error:
         raise ImproperlyConfigured(f"EVENTS: {error}") from error
+    spool, metrics = Path(conf.spool.path).resolve(), Path(conf.metrics_path).resolve()
+    if conf.metrics_path and (spool.is_relative_to(metrics) or metrics.is_relative_to(spool)):
+        raise ImproperlyConfigured(
+            f"EVENTS: spool.path, {conf.spool.path}, and metrics_path, {conf.metrics_path}, lie in each other: set "
+            "EVENTS_SPOOL_PATH and EVENTS_METRICS_PATH to folders of which none holds the other"
+        )
+    return conf
 
 
 @cache

@@ -24,7 +24,7 @@ from events.feeder import Feeder
 from events.forking import never_destroy
 from events.spool.log import Spool, SpoolFull
 from kafka_client.log import repeating_logger
-from kafka_client.producer import STATISTICS, UNHURRIED, DeliveryCounts, EventProducer, Headers, Record
+from kafka_client.producer import STATISTICS, UNHURRIED, DeliveryCounts, EventProducer, Record
 
 logger = logging.getLogger(__name__)
 loop_logger = repeating_logger(__name__)
@@ -123,6 +123,7 @@ class ProcessDelivery:
         with self._lock:
             self.is_closed = True
         deadline = time.monotonic() + self._flush_seconds
+        self.spool.is_bounded = False  # what was accepted and is not delivered now has no other place
         self.feeder.stop()
         self._delivery.close(self._flush_seconds)
         self._producer.close(0 if self._producer.is_away else _until(deadline))
@@ -174,9 +175,9 @@ class ProcessDelivery:
             self.counters.set((metrics.BAD_EVENTS, "delivered"), bad.delivered)
             self.counters.set((metrics.BAD_EVENTS, "failed"), bad.failed)
 
-    def _keep(self, topic: str, value: bytes, headers: Headers | None) -> bool:
+    def _keep(self, records: Sequence[Record]) -> bool:
         try:
-            self.spool.append([to_payload((topic, value, headers))])
+            self.spool.append([to_payload(record) for record in records])
         except SpoolFull:
             return False
         return True

@@ -28,8 +28,8 @@ DeliveryReport = Callable[[KafkaError | None, Message], None]
 Record = tuple[str, bytes, Headers | None]
 """Topic, value and headers."""
 
-Keep = Callable[[str, bytes, Headers | None], bool]
-"""Takes a record (topic, value, headers) that Kafka did not get, and stores it elsewhere. Returns whether it could."""
+Keep = Callable[[Sequence[Record]], bool]
+"""Takes records that Kafka did not get, and stores them elsewhere, all or none. Returns whether it could."""
 
 DEFAULTS: dict[str, Any] = {
     "acks": 1,
@@ -66,6 +66,7 @@ _CLOSE_SECONDS = 5.0
 # one after the other, and their records come back to the queue.
 _PURGE_SECONDS = 2.0
 _ENTERED_SECONDS = 0.001
+_KEEP_RECORDS = 500
 
 HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
 """Codes of errors that are the record's own fault: Kafka will never take it, however often it is tried."""
@@ -104,7 +105,8 @@ class EventProducer:
     config: librdkafka options; they override DEFAULTS.
     away_seconds: when records have waited for so long (beyond linger) and none was delivered, further ones are refused.
     keep: gets the records that were not delivered. When Kafka goes away, the whole queue goes there at once, so that
-    nothing waits in memory. Records that were produced with `on_delivery` do not go there: their caller handles them.
+    nothing waits in memory. What it can't take goes back to the queue, and is given up at close alone. Records that
+    were produced with `on_delivery` do not go there: their caller handles them.
     reports: whether `on_delivery` may be used. Without it, only failures call into Python, which is cheaper.
     Raises KafkaException for an option that librdkafka does not know.
     """
@@ -138,6 +140,7 @@ class EventProducer:
         # Only the thread that serves reports writes these: the poller, then the closer once the poller has ended.
         self._delivered = self._delivered_before = 0
         self._returned = 0
+        self._unkept: list[Record] = []  # returned records that `keep` has not been given yet, or could not take
         self._failed = 0
         self._kept = 0
         self._progressed_at = time.monotonic()
@@ -255,7 +258,8 @@ class EventProducer:
     def counts(self) -> DeliveryCounts:
         """What became of the records so far."""
         delivered = self._count_delivered()
-        return DeliveryCounts(delivered, self._failed, self._refused, self._count_waiting(), self._kept)
+        waiting = self._count_waiting() + len(self._unkept)
+        return DeliveryCounts(delivered, self._failed, self._refused, waiting, self._kept)
 
     @property
     def is_reached(self) -> bool:
@@ -282,15 +286,15 @@ class EventProducer:
         self._stop_polling.set()
         self._poller.join()
         left: int = self._producer.flush(timeout)
-        undelivered = 0
+        returned_before = self._returned - len(self._unkept)
         if left:
-            returned_before = self._returned
             # Each record that still waits now fails, so that it is kept elsewhere, or counted and logged.
             self._producer.purge()
             left = self._producer.flush(_CLOSE_SECONDS)
-            undelivered = self._returned - returned_before + left
+        undelivered = self._returned - returned_before + left
         if undelivered:
             logger.error("%d events were not delivered to Kafka within %g s of shutdown", undelivered, timeout)
+        self._keep_returned(otherwise=partial(self._give_up, "it can't be kept elsewhere"))
         self._keep = None
         self._left = left
         return undelivered
@@ -316,6 +320,7 @@ class EventProducer:
             try:
                 self._producer.poll(_POLL_SECONDS)
                 self._watch()
+                self._keep_returned(otherwise=self._put_back)
             except Exception:
                 # An on_delivery that raises must not end the reports of all other records.
                 loop_logger.exception("a delivery report could not be handled")
@@ -369,13 +374,42 @@ class EventProducer:
         if error is None:
             return
         self._returned += 1
-        value = message.value() or b""
-        if self._keep is not None and error.code() not in HOPELESS and self._keep(message.topic(), value, headers):
-            self._kept += 1
-            return
-        self._failed += 1
-        text = value.decode(errors="backslashreplace")
-        logger.error("event not delivered to %s: %s: %r", message.topic(), error.str(), text)
+        record = (message.topic(), message.value() or b"", headers)
+        if self._keep is None or error.code() in HOPELESS:
+            self._give_up(error.str(), [record])
+        else:
+            self._unkept.append(record)
+
+    def _keep_returned(self, otherwise: Callable[[list[Record]], Sequence[Record]]) -> None:
+        """Has the returned records kept elsewhere, many at once: each time may cost an fsync.
+
+        otherwise: is given those that can't be kept, and returns those to try again later.
+        """
+        for _ in range(0, len(self._unkept), _KEEP_RECORDS):
+            records = self._unkept[:_KEEP_RECORDS]
+            left: Sequence[Record] = ()
+            if self._keep is not None and self._keep(records):
+                self._kept += len(records)
+            else:
+                left = otherwise(records)
+            del self._unkept[: len(records)]
+            self._unkept += left
+            if left:
+                return
+
+    def _put_back(self, records: list[Record]) -> list[Record]:
+        """Gives records to librdkafka again; returns those that it does not take at once."""
+        self._purge_until = 0.0  # the rest of the queue could not be kept either
+        left = self._produce_each(records)
+        self._returned -= len(records) - len(left)
+        return [records[index] for index in left]
+
+    def _give_up(self, reason: str, records: list[Record]) -> Sequence[Record]:
+        self._failed += len(records)
+        for topic, value, _ in records:
+            text = value.decode(errors="backslashreplace")
+            logger.error("event not delivered to %s: %s: %r", topic, reason, text)
+        return ()
 
     def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:
         # The caller handles a failure, so it is neither counted as one nor logged here.

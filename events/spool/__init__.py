@@ -1,6 +1,7 @@
 """The spool keeps records on disk until Kafka has them, so that they survive the process. No Django, no Kafka here.
 
-Each process appends to a folder of its own, below one root. The folder holds
+Each process appends to a folder of its own, `spool-…` below one root. Nothing else below the root is ever read or
+removed. The folder holds
 
 - `lock`: the process holds a lock on this file while it lives. When the lock is free, the process is gone, and another
   process adopts the folder;

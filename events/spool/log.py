@@ -51,6 +51,8 @@ class Spool:
         )
         """Makes a second spool of this process, without a bound, for records that a spool has taken already."""
         self.max_bytes = max_bytes
+        self.is_bounded = True
+        """Whether `max_bytes` holds."""
         self.used = 0
         """Bytes on disk, those of adopted spools included."""
         # Space is freed by whole segments: with a few of them, a full spool soon has room again.
@@ -130,7 +132,7 @@ class Spool:
     def _check_room(self, size: int) -> None:
         if self._is_closed:
             raise SpoolFull("the spool is closed")
-        if self.used + size > self.max_bytes:
+        if self.is_bounded and self.used + size > self.max_bytes:
             if not self._is_full:
                 self._is_full = True
                 logger.error("the spool is full: %d of %d bytes; events are refused", self.used, self.max_bytes)

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from events.spool.segments import PRIVATE, Position, pack, segment_numbers, segment_path, unpack
+from events.spool.segments import CURSOR, PRIVATE, Position, pack, segment_numbers, segment_path, unpack
 from kafka_client.log import repeating_logger
 
 logger = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class SpoolReader:
         self._cursor = self._position
         try:
             data = struct.pack("<QQ", *self._cursor)
-            _replace(self.folder / "cursor", data + struct.pack("<I", zlib.crc32(data)))
+            _replace(self.folder / CURSOR, data + struct.pack("<I", zlib.crc32(data)))
         except OSError:
             loop_logger.exception("the cursor of %s can't be written: records may be delivered twice", self.folder)
         freed = 0
@@ -89,7 +89,7 @@ class SpoolReader:
 
     def size(self) -> int:
         """Bytes of the folder's segments."""
-        return sum(path.stat().st_size for path in self.folder.glob("*.log"))
+        return sum(segment_path(self.folder, number).stat().st_size for number in segment_numbers(self.folder))
 
     def is_done(self) -> bool:
         """Whether there is nothing more to read."""
@@ -98,9 +98,7 @@ class SpoolReader:
     def _keep_damaged(self, number: int, start: int) -> None:
         """Copies a segment to the folder DAMAGED, for people to look at: its bytes from `start` on are passed over."""
         path = segment_path(self.folder, number)
-        kept = self.folder.parent / DAMAGED
-        kept.mkdir(exist_ok=True)
-        target = kept / f"{self.folder.name}-{path.name}"
+        target = _damaged_folder(self.folder) / f"{self.folder.name}-{path.name}"
         logger.error("%s can't be read from byte %d on; it is kept as %s", path, start, target)
         _replace(target, path.read_bytes())
 
@@ -110,9 +108,7 @@ def keep_records(folder: Path, records: Sequence[bytes]) -> Path:
 
     Raises OSError when they could not be written.
     """
-    kept = folder.parent / DAMAGED
-    kept.mkdir(exist_ok=True)
-    path = kept / f"{folder.name}-records.log"
+    path = _damaged_folder(folder) / f"{folder.name}-records.log"
     with open(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_APPEND, PRIVATE), "wb") as file:
         file.write(pack(records))
         file.flush()
@@ -120,11 +116,20 @@ def keep_records(folder: Path, records: Sequence[bytes]) -> Path:
     return path
 
 
+def _damaged_folder(folder: Path) -> Path:
+    kept = folder.parent / DAMAGED
+    kept.mkdir(exist_ok=True)
+    kept.chmod(0o700)  # earlier versions let everybody read it
+    return kept
+
+
 def _read_bytes(path: Path, start: int, max_bytes: int, limit: int | None) -> tuple[bytes, int]:
-    """Bytes of a segment from `start` on, and where the segment ends: at `limit`, or at the end of the file."""
+    """Bytes of a segment from `start` on, and where the segment ends: at `limit`, or before it with the file."""
     try:
         with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size if limit is None else limit
+            size = os.fstat(file.fileno()).st_size
+            if limit is not None:
+                size = min(size, limit)
             return os.pread(file.fileno(), max(0, min(max_bytes, size - start)), start), size
     except FileNotFoundError:
         return b"", 0
@@ -133,7 +138,7 @@ def _read_bytes(path: Path, start: int, max_bytes: int, limit: int | None) -> tu
 def _read_cursor(folder: Path) -> Position:
     """The position that was committed last; (0, 0), the beginning of all, when it can't be read."""
     try:
-        data = (folder / "cursor").read_bytes()
+        data = (folder / CURSOR).read_bytes()
         number, position, checksum = _CURSOR.unpack(data)
     except (FileNotFoundError, struct.error):
         return 0, 0
@@ -143,5 +148,6 @@ def _read_cursor(folder: Path) -> Position:
 def _replace(path: Path, data: bytes) -> None:
     """Writes a file so that its readers see the old content or the new one, never a part."""
     new = path.with_name(f".{path.name}")
+    new.touch(PRIVATE)
     new.write_bytes(data)
     new.rename(path)

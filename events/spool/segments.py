@@ -1,5 +1,6 @@
-"""The files that hold the records: how a segment is named, and how its records are packed into bytes."""
+"""The files of a spool: their names, and how records are packed into the bytes of a segment."""
 
+import os
 import struct
 import zlib
 from collections.abc import Sequence
@@ -7,6 +8,9 @@ from pathlib import Path
 
 PRIVATE = 0o600
 """The mode of the files: events may hold personal data."""
+
+LOCK = "lock"
+CURSOR = "cursor"
 
 Position = tuple[int, int]
 """The number of a segment, and how many bytes from its beginning."""
@@ -21,7 +25,15 @@ def segment_path(folder: Path, number: int) -> Path:
 
 def segment_numbers(folder: Path) -> list[int]:
     """The numbers of the segments that a folder holds, in no order."""
-    return [int(path.stem) for path in folder.glob("*.log")]
+    numbers = {path: int(path.stem) for path in folder.glob("*.log") if path.stem.isdecimal()}
+    return [number for path, number in numbers.items() if path == segment_path(folder, number)]
+
+
+def own_files(folder: Path) -> list[Path]:
+    """The files of the spool that a folder holds, the lock last. Other files in the folder are not the spool's."""
+    segments = [segment_path(folder, number) for number in segment_numbers(folder)]
+    others = [folder / name for name in (CURSOR, f".{CURSOR}", LOCK)]
+    return [*segments, *(path for path in others if os.path.lexists(path))]
 
 
 def pack(records: Sequence[bytes]) -> bytes:

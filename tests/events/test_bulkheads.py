@@ -132,7 +132,7 @@ def adopted_spool(site: Site) -> Callable[[], Any]:
     spool.append([to_payload(record)] * 1900)
     site.taken[record[:2]] += 1900
     spool.close()
-    wait_until(lambda: site.spool.used < 16 * 1024, what="room for others")
+    wait_until(lambda: site.feeder._adopted and site.spool.used < 16 * 1024, what="room for others")
     return site.unreadable.clear
 
 

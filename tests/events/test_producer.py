@@ -8,12 +8,12 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from django.core.exceptions import ImproperlyConfigured
 
 from events import conf, metrics, process_collector, process_delivery
@@ -29,6 +29,7 @@ from kafka_client.producer import (
     DeliveryCounts,
     EventProducer,
     KafkaUnavailable,
+    Record,
     check_options,
 )
 from kafka_client.statistics import BrokerStatistics
@@ -281,6 +282,40 @@ def test_manage_check_explains_wrong_settings(settings: Any, wrong: dict[str, An
     assert re.search(text, message.msg)
 
 
+@pytest.mark.parametrize(
+    ("spool", "metrics"),
+    [("a", "a/metrics"), ("a/spool", "a"), ("a", "a"), ("a", "b/../a/metrics"), ("link/spool", "a")],
+)
+def test_folders_that_lie_in_each_other_are_refused_by_the_check_and_at_start(
+    settings: Any, tmp_path: Path, spool: str, metrics: str
+) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "spool": {"path": str(tmp_path / spool)},
+        "metrics_path": str(tmp_path / metrics),
+    }
+    conf.events_settings.cache_clear()
+    (message,) = check_events_settings()
+    for text in (str(tmp_path / spool), str(tmp_path / metrics), "EVENTS_SPOOL_PATH", "EVENTS_METRICS_PATH"):
+        assert text in message.msg
+    process_collector.close_process_collector()
+    with pytest.raises(ImproperlyConfigured, match="EVENTS_METRICS_PATH"):
+        process_collector.process_collector()
+
+
+def test_folders_beside_each_other_are_right(settings: Any, tmp_path: Path) -> None:
+    settings.EVENTS = {
+        **settings.EVENTS,
+        "spool": {"path": str(tmp_path / "a")},
+        "metrics_path": str(tmp_path / "a-metrics"),
+    }
+    conf.events_settings.cache_clear()
+    assert check_events_settings() == []
+
+
 def test_manage_check_has_nothing_to_say_of_the_defaults() -> None:
     assert check_events_settings() == []
 
@@ -294,10 +329,13 @@ class Kept:
     def __init__(self) -> None:
         self.records: list[Any] = []
         self.is_full = False
+        self.refusals = 0
 
-    def keep(self, topic: str, value: bytes, headers: Any) -> bool:
-        if not self.is_full:
-            self.records.append((topic, value, headers))
+    def keep(self, records: Sequence[Record]) -> bool:
+        if self.is_full:
+            self.refusals += 1
+        else:
+            self.records += records
         return not self.is_full
 
 
@@ -333,14 +371,54 @@ def test_what_is_not_delivered_at_close_is_kept_elsewhere(make: Any, kept: Kept)
     assert kept.records == [("t", b"{}", None)]
 
 
-def test_what_can_not_be_kept_is_counted_and_logged(
-    make: Any, kept: Kept, silent: str, caplog: pytest.LogCaptureFixture
+def test_a_blip_of_kafka_loses_nothing_that_can_not_be_kept_elsewhere(make: Any, kept: Kept) -> None:
+    kept.is_full = True
+    producer = make(keep=kept.keep, linger_ms=500, test_mock_num_brokers=1)
+    for number in range(2000):
+        producer.produce("t", b"%d" % number, headers=[("event.id", b"1")] if number % 2 else None)
+    producer._note_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    wait_until(lambda: producer.counts().delivered == 2000, seconds=10, what="all that was taken")
+    counts = producer.counts()
+    assert (counts.failed, counts.kept, counts.waiting, producer.is_away) == (0, 0, 0, False)
+
+
+def test_records_that_time_out_wait_until_they_can_be_kept(make: Any, kept: Kept, silent: str) -> None:
+    kept.is_full = True
+    producer = make(keep=kept.keep, message_timeout_ms=100, linger_ms=0, bootstrap_servers=silent)
+    records = [("t", b"%d" % number, None) for number in range(3)]
+    for topic, value, _ in records:
+        producer.produce(topic, value)
+    wait_until(lambda: kept.refusals > 1, what="records that timed out")
+    counts = producer.counts()
+    assert (counts.delivered, counts.failed, counts.waiting) == (0, 0, 3)
+    kept.is_full = False
+    wait_until(lambda: sorted(kept.records) == records, seconds=10)
+    assert counts_at_the_end(producer).kept == 3
+
+
+def test_a_full_queue_is_given_back_whole_when_it_can_not_be_kept(make: Any, kept: Kept, silent: str) -> None:
+    kept.is_full = True
+    producer = make(
+        keep=kept.keep, away_seconds=0.1, linger_ms=0, queue_buffering_max_messages=3000, bootstrap_servers=silent
+    )
+    for number in range(3000):
+        producer.produce("t", b"%d" % number)
+    wait_until(lambda: kept.refusals and not producer._unkept, what="the records in the queue again")
+    wait_until(lambda: producer.counts().waiting == 3000)
+    kept.is_full = False
+    producer.close(0)
+    assert sorted(int(value) for _, value, _ in kept.records) == list(range(3000))
+
+
+def test_what_can_not_be_kept_at_close_is_counted_and_logged(
+    make: Any, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept.is_full = True
-    producer = make(keep=kept.keep, away_seconds=0.3, bootstrap_servers=silent)
+    producer = make(keep=kept.keep)
     producer.produce("t", b'{"n":1}')
-    wait_until(lambda: producer.counts().failed == 1, seconds=10)
-    wait_until(lambda: any('"n":1' in message for message in caplog.messages))
+    assert producer.close(0) == 1
+    assert (producer.counts().failed, producer.counts().waiting) == (1, 0)
+    assert any('"n":1' in message for message in caplog.messages)
 
 
 @pytest.mark.parametrize("is_kept", [True, False])
@@ -360,7 +438,7 @@ def test_a_record_with_a_report_of_its_own_is_its_callers(
 
 @pytest.fixture
 def own_process_collector(settings: Any, tmp_path: Path) -> Iterator[None]:
-    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0, "spool": {"path": str(tmp_path)}}
+    settings.EVENTS = {**settings.EVENTS, "flush_seconds": 0.0, "spool": {"path": str(tmp_path / "spool")}}
     process_collector.close_process_collector()
     yield
     process_collector.close_process_collector()
@@ -434,10 +512,45 @@ def test_what_kafka_did_not_get_before_the_end_is_on_disk_for_the_next_process(t
     for mode in (Mode.ACCEPTED, Mode.SPOOLED):
         assert delivery.take([("t", mode.value.encode(), None)] * 10, mode) is None
     process_collector.close_process_collector()
-    ((folder, lock_fd),) = orphans(tmp_path, set())
+    ((folder, lock_fd),) = orphans(tmp_path / "spool", set())
     values = [from_payload(payload)[1] for payload in SpoolReader(folder).read(100, 2**20)]
     os.close(lock_fd)
     assert sorted(values) == [b"accepted"] * 10 + [b"spooled"] * 10
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_a_full_queue_is_on_disk_after_a_few_fsyncs(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    settings.KAFKA = {"default": {"bootstrap.servers": silent}}
+    settings.EVENTS = {**settings.EVENTS, "spool": {"path": str(tmp_path), "fsync": "always"}}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    assert delivery.take([("t", b"{}", None)] * 3000, Mode.ACCEPTED) is None
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    process_collector.close_process_collector()
+    assert delivery.spool.appended == 3000
+    assert len(synced) < 15
+
+
+@pytest.mark.usefixtures("own_process_collector")
+def test_what_was_accepted_is_on_disk_at_the_end_although_the_spool_is_full(
+    settings: Any, tmp_path: Path, silent: str
+) -> None:
+    settings.KAFKA = {"default": {"bootstrap.servers": silent}}
+    settings.EVENTS = {**settings.EVENTS, "spool": {"path": str(tmp_path), "max_bytes": 2**20}}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    while delivery.take([("t", b"x" * 5000, None)], Mode.SPOOLED) is None:
+        pass
+    assert delivery.take([("t", b"x" * 100, None)] * 1000, Mode.ACCEPTED) is None
+    process_collector.close_process_collector()
+    counts = delivery.counts()
+    assert (counts.failed, counts.waiting) == (0, 0)
+    reader = SpoolReader(delivery.spool.folder)
+    payloads = [payload for _ in range(10) for payload in reader.read(1000, 2**20)]
+    assert sum(from_payload(payload)[1] == b"x" * 100 for payload in payloads) == 1000
 
 
 @pytest.mark.usefixtures("own_process_collector")

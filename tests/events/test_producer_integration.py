@@ -207,6 +207,27 @@ def test_a_full_spool_is_503_and_nothing_accepted_is_lost(collecting: str, serve
     assert Client().post("/api/events?mode=spooled", batch, "application/json").status_code == 202
 
 
+def test_a_full_spool_and_a_broker_that_blips_lose_no_accepted_event(
+    collecting: str, servers: Stack, settings: Any
+) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "linger.ms": 3000}}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    delivery.spool.max_bytes = 0  # it is full
+    wait_until(lambda: not delivery.is_kafka_away)
+    for number in range(50):
+        assert delivery.take([(collecting, b"%d" % number, None)], Mode.ACCEPTED) is None
+    servers.kafka[0].kill()
+    try:
+        wait_until(lambda: delivery.is_kafka_away)
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    values = {message.value() for message in read_topic(servers, collecting, 50)}
+    assert values == {b"%d" % number for number in range(50)}
+    assert delivery.counts().failed == 0
+
+
 @pytest.mark.parametrize(("mode", "status"), [("accepted", 202), ("spooled", 202), ("acknowledged", 201)])
 def test_each_mode_delivers_with_the_id_as_a_header(collecting: str, servers: Stack, mode: str, status: int) -> None:
     ids = [str(uuid.uuid4()) for _ in range(50)]

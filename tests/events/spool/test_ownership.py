@@ -14,6 +14,16 @@ from events.spool.ownership import orphans, release
 from events.spool.reader import SpoolReader
 from tests.events.spool.helpers import MEGABYTE, fill, own_reader, read_all
 
+FOREIGN = [
+    "metrics",
+    "damaged",
+    "spool-",
+    "my-spool-20261130T000851-12-0123abcd",
+    "spool-20261130T000851-12-0123abcd.bak",
+    "spool-20261130T000851-12-0123ABCD",
+    "spool-20261130T000851-12-0123abcd\n",
+]
+
 
 def test_a_living_process_is_not_adopted(make: Callable[..., Spool], tmp_path: Path) -> None:
     spool = make()
@@ -85,3 +95,57 @@ def test_a_folder_that_can_not_be_read_is_told_once_and_keeps_no_other_from_bein
     for _, lock_fd in found:
         os.close(lock_fd)
     assert [str(bad) in message for message in caplog.messages] == [True]
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_folder_that_is_no_spool_is_left_alone_although_it_holds_a_free_lock(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "lock").touch()
+    assert orphans(tmp_path, set()) == []
+    assert (folder / "lock").exists()
+
+
+def test_a_link_is_no_spool(make: Callable[..., Spool], tmp_path: Path) -> None:
+    spool = make()
+    fill(spool, 3)
+    spool.close()
+    elsewhere = spool.folder.rename(tmp_path / "elsewhere")
+    spool.folder.symlink_to(elsewhere)
+    assert orphans(tmp_path, set()) == []
+
+
+@pytest.mark.parametrize("name", ["20251130T000851-12-0123abcd", ".new-20251130T000851-12-0123abcd"])
+def test_a_spool_of_an_earlier_version_is_adopted_read_and_removed(
+    make: Callable[..., Spool], tmp_path: Path, name: str
+) -> None:
+    spool = make()
+    written = fill(spool, 300)
+    spool.close()
+    os.utime(spool.folder.rename(tmp_path / name), (0, 0))
+    ((folder, lock_fd),) = orphans(tmp_path, set())
+    reader = SpoolReader(folder)
+    assert read_all(reader) == written
+    reader.commit()
+    release(folder, lock_fd)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("foreign", ["notes.log", "notes/today", "1.log"])
+def test_what_is_no_file_of_the_spool_is_neither_read_nor_removed(
+    make: Callable[..., Spool], tmp_path: Path, caplog: pytest.LogCaptureFixture, foreign: str
+) -> None:
+    spool = make()
+    written = fill(spool, 300)
+    spool.close()
+    (spool.folder / foreign).parent.mkdir(exist_ok=True)
+    (spool.folder / foreign).write_bytes(b"mine")
+    ((folder, lock_fd),) = orphans(tmp_path, set())
+    reader = SpoolReader(folder)
+    assert reader.size() == sum(path.stat().st_size for path in folder.glob("0*.log"))
+    assert read_all(reader) == written
+    reader.commit()
+    release(folder, lock_fd)
+    assert [path for path in folder.rglob("*") if path.is_file()] == [folder / foreign]
+    assert [str(folder) in message for message in caplog.messages] == [True]
+    assert orphans(tmp_path, set()) == []

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from events.spool.log import Spool
-from events.spool.reader import DAMAGED, SpoolReader
+from events.spool.reader import DAMAGED, SpoolReader, keep_records
 from tests.events.spool.helpers import MEGABYTE, fill, own_reader, read_all
 
 
@@ -118,6 +119,24 @@ def test_a_damaged_segment_is_kept_and_the_next_is_read(make: Callable[..., Spoo
     assert found == [payload for payload in written if payload not in lost]
     (kept,) = (tmp_path / DAMAGED).iterdir()
     assert kept.read_bytes() == bytes(data)
+
+
+def test_all_that_is_written_is_for_the_own_user_alone(make: Callable[..., Spool], tmp_path: Path) -> None:
+    (tmp_path / DAMAGED).mkdir(mode=0o755)  # an earlier version made it so
+    spool = make()
+    fill(spool, 20)
+    os.truncate(only_segment(spool), 100)
+    reader = own_reader(spool)
+    read_all(reader)
+    reader.commit()
+    keep_records(spool.folder, [b"no record"])
+    fill(spool, 20)
+    files = {path: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_file()}
+    folders = {path: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*") if path.is_dir()}
+    assert len(files) == 5
+    assert len(folders) == 2
+    assert set(files.values()) == {0o600}
+    assert set(folders.values()) == {0o700}
 
 
 def test_zeros_that_a_dying_machine_left_are_no_records(make: Callable[..., Spool]) -> None:
