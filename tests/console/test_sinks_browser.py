@@ -42,10 +42,10 @@ class Site:
         return sink
 
     def logged(self) -> list[str]:
-        """What operators did, by Django's own log."""
+        """What operators did, by the console's own log."""
         with contextlib.closing(sqlite3.connect(self.database)) as connection:
-            rows = connection.execute("SELECT object_repr, change_message FROM django_admin_log ORDER BY id")
-            return [f"{what}: {message}" for what, message in rows]
+            rows = connection.execute("SELECT subject, what, outcome FROM console_auditentry ORDER BY id")
+            return [f"{subject}: {what}: {outcome}" for subject, what, outcome in rows]
 
 
 @pytest.fixture
