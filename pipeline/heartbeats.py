@@ -262,11 +262,19 @@ def sample_gap(config: SinkConfig) -> timedelta:
     return _MISSED_SAMPLES * max(LAG_EVERY, timedelta(seconds=config.heartbeat_seconds))
 
 
+def read_now() -> datetime:
+    """The time by the database's clock. Raises ServerError when the database does not answer."""
+    try:
+        return database_now()
+    except Error as error:
+        raise database_error(error) from error
+
+
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:
     """Each sink of `configs` in their order. Raises ServerError when the database does not answer."""
     configs = list(configs)
+    now = now or read_now()
     try:
-        now = now or database_now()
         names = [config.name for config in configs]
         rows = list(SinkProcess.objects.filter(sink__in=names).order_by("host", "pid"))
         pauses = list(SinkPause.objects.filter(sink__in=names))

@@ -60,6 +60,14 @@ def test_a_pause_needs_a_confirmation_and_is_logged(operator: Operator) -> None:
     ]
 
 
+@pytest.mark.django_db
+def test_who_asks_for_a_pause_that_is_there_does_not_pass_for_who_asked_then() -> None:
+    action = Action(sinks()["elasticsearch"], "pause", None)
+    for name in ("Ada", "Bob"):
+        assert carry_out(action, HeardSink(action.sink, []), asked_by=name) == ""
+    assert pauses() == [("elasticsearch", "", -1, "Ada")]
+
+
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
     ("action", "wishes"),

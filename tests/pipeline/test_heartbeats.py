@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
 from pipeline.console.sinks import progress, views
 from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import SinkProgress, partition_progress
+from pipeline.console.sinks.progress import SinkProgress, partition_progress, sink_progress, with_delays
 from pipeline.errors import ServerError
 from pipeline.heartbeats import (
     Delay,
@@ -234,6 +234,19 @@ def test_lag_joins_kafka_with_the_sink_and_is_never_negative() -> None:
     ]
     [row] = partition_progress(sink, None)  # Kafka is away
     assert (row.committed, row.end, row.lag, row.delay) == (7, 10, 3, None)
+
+
+def test_a_database_whose_clock_can_not_be_read_is_told_by_the_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> datetime:
+        raise OperationalError("the server closed the connection")
+
+    monkeypatch.setattr("pipeline.heartbeats.database_now", away)
+    [sink] = _heard_without_database()
+    offsets = ClusterOffsets({"t": [PartitionOffsets(0, 0, 20)]}, {"sink-hdfs": GroupOffsets({("t", 0): 15})})
+    with pytest.raises(ServerError, match="closed the connection"):
+        sink_progress(sink, offsets)
+    with pytest.raises(ServerError, match="closed the connection"):
+        with_delays("hdfs", partition_progress(sink, offsets))
 
 
 def _heard_without_database() -> list[Any]:

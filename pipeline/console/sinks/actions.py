@@ -104,7 +104,7 @@ def carry_out(action: Action, heard: HeardSink, *, asked_by: str) -> str:
     # Another operator may do the same now: nothing is deleted that is to be there afterwards.
     others = SinkPause.objects.filter(sink=name) if action.partition is None else SinkPause.objects.filter(**place)
     if action.kind == "pause":
-        pause, _created = SinkPause.objects.update_or_create(**place, defaults={"asked_by": asked_by})
+        pause, _created = SinkPause.objects.get_or_create(**place, defaults={"asked_by": asked_by})
         others = others.exclude(pk=pause.pk)
     others.delete()  # resuming all takes the pauses of single partitions back, and a pause of all covers them
     return ""

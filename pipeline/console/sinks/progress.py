@@ -7,12 +7,11 @@ from datetime import datetime
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerError
-from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay
+from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay, read_now
 from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server_name
 from pipeline.lag import State as LagState
 from pipeline.lag import progress
 from sinks.config import SinkConfig
-from sinks.models import database_now
 from sinks.reporting.reports import PartitionReport
 
 
@@ -82,13 +81,13 @@ def sink_progress(sink: HeardSink, offsets: ClusterOffsets | None, *, now: datet
     return SinkProgress(
         lag=total_lag(rows),
         uncommitted=sum(row.lag_state == "none" for row in rows),
-        delay=read_longest_delay(sink.config.name, _behind(rows), now or database_now()),
+        delay=read_longest_delay(sink.config.name, _behind(rows), now or read_now()),
     )
 
 
 def with_delays(sink: str, rows: list[PartitionProgress], *, now: datetime | None = None) -> list[PartitionProgress]:
     """The rows with how long each is behind. Raises ServerError when the database does not answer."""
-    delays = read_delays(sink, _behind(rows), now or database_now())
+    delays = read_delays(sink, _behind(rows), now or read_now())
     return [replace(row, delay=delays.get((row.topic, row.partition))) for row in rows]
 
 

@@ -18,10 +18,9 @@ from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
 from pipeline.console.sinks.progress import partition_progress, sink_progress, try_progress, with_delays
 from pipeline.errors import ServerError
-from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, sample_gap
+from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, read_now, sample_gap
 from pipeline.kafka_reads import ClusterOffsets
 from sinks.config import SinkConfig
-from sinks.models import database_now
 from sinks.registry import kind_of, sinks
 
 PAGE = "console:sinks"
@@ -124,7 +123,7 @@ def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
 
 
 def _large_chart(config: SinkConfig, samples: Sequence[Sample]) -> LagChart | None:
-    return lag_chart(samples, gap=sample_gap(config), now=database_now(), width=600, height=90)
+    return lag_chart(samples, gap=sample_gap(config), now=read_now(), width=600, height=90)
 
 
 def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
@@ -133,7 +132,7 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
     offsets, error = try_progress([config])[config.name]
     rows = with_delays(config.name, partition_progress(heard, offsets))
     shown = rows[: console_settings().partitions]
-    gap, now = sample_gap(config), database_now()
+    gap, now = sample_gap(config), read_now()
     return {
         "sink": heard,
         "error": error,
