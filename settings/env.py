@@ -4,7 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import dj_database_url
 from dotenv.parser import Binding, parse_stream
@@ -27,7 +27,7 @@ _DATABASE_OPTIONS: dict[str, dict[str, Any]] = {
         "keepalives_count": 3,
     },
 }
-"""What a database URL may give otherwise, for example `?connect_timeout=2`."""
+"""What a database URL may give otherwise, for example `?connect_timeout=2`, or leave out: `?options=`."""
 
 
 class Variables(Env):
@@ -99,7 +99,10 @@ class Variables(Env):
                 "it must be a URL such as postgres://user:password@host/name; in user, password and name, characters "
                 "such as # / ? : @ [ ] % are percent-encoded, for example # as %23 and / as %2F",
             )
-        found["OPTIONS"] = {**_DATABASE_OPTIONS.get(str(found["ENGINE"]), {}), **found.get("OPTIONS", {})}
+        given = parse_qs(parts.query, keep_blank_values=True)
+        options = _DATABASE_OPTIONS.get(str(found["ENGINE"]), {})
+        options = {name: value for name, value in options.items() if name not in given}
+        found["OPTIONS"] = {**options, **found.get("OPTIONS", {})}
         return found
 
 

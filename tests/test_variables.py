@@ -147,6 +147,22 @@ def test_other_urls_of_the_database_are_taken(tmp_path: Path, monkeypatch: pytes
     assert Variables(tmp_path / "missing").database("DATABASE", "")["NAME"] in (":memory:", "/a@b.sqlite3", "name")
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("", {"connect_timeout": 5, "options": "-c statement_timeout=30s"}),
+        ("?connect_timeout=2&sslmode=require", {"connect_timeout": 2, "sslmode": "require"}),
+        ("?options=&tcp_user_timeout=", {"options": None, "tcp_user_timeout": None}),  # for a PgBouncer
+    ],
+)
+def test_the_url_of_the_database_changes_its_options_or_takes_them_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, query: str, told: dict[str, object]
+) -> None:
+    monkeypatch.setenv("DATABASE", f"postgres://host/name{query}")
+    options = Variables(tmp_path / "missing").database("DATABASE", "")["OPTIONS"]
+    assert {name: options.get(name) for name in told} == told
+
+
 def test_user_and_password_are_divided_by_the_first_colon(tmp_path: Path) -> None:
     assert variables(tmp_path, "PASSWORD=user:a:b").user_and_password("PASSWORD") == ("user", "a:b")
     assert variables(tmp_path, "PASSWORD=").user_and_password("PASSWORD") is None
