@@ -398,10 +398,10 @@ class EventProducer:
                 return
 
     def _put_back(self, records: list[Record]) -> list[Record]:
-        """Gives records to librdkafka again; returns those that it does not take at once."""
+        """Gives records to librdkafka once more; returns those that it does not take at once."""
         self._purge_until = 0.0  # the rest of the queue could not be kept either
         left = self._produce_each(records)
-        self._returned -= len(records) - len(left)
+        self._handed += len(records) - len(left)
         return [records[index] for index in left]
 
     def _give_up(self, reason: str, records: list[Record]) -> Sequence[Record]:

@@ -410,6 +410,26 @@ def test_a_full_queue_is_given_back_whole_when_it_can_not_be_kept(make: Any, kep
     assert sorted(int(value) for _, value, _ in kept.records) == list(range(3000))
 
 
+def test_records_that_return_to_the_queue_while_it_is_counted_do_not_pass_for_delivered(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = make()
+    producer._stop_polling.set()
+    producer._poller.join()
+    producer._handed = producer._returned = 1  # a record that Kafka did not get
+    count = producer._count_waiting
+
+    def count_then_put_back() -> int:
+        waiting: int = count()
+        producer._put_back([("t", b"{}", None)])
+        return waiting
+
+    monkeypatch.setattr(producer, "_count_waiting", count_then_put_back)
+    assert producer._count_delivered() == 0
+    monkeypatch.undo()
+    assert (producer._count_delivered(), producer.counts().waiting) == (0, 1)
+
+
 def test_what_can_not_be_kept_at_close_is_counted_and_logged(
     make: Any, kept: Kept, caplog: pytest.LogCaptureFixture
 ) -> None:
