@@ -74,7 +74,7 @@ class Counters:
         return {key: self._cells[index] for key, index in list(self._indexes.items()) if index != _NOWHERE}
 
     def abandon(self) -> None:
-        """In a forked child: lets go of the parent's file."""
+        """Lets go of the file, as a forked child does with its parent's."""
         if self._fd >= 0:
             os.close(self._fd)
 

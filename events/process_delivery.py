@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from multiprocessing import util
@@ -50,11 +51,15 @@ class ProcessDelivery:
         self._started_at = time.time()
         self._root = Path(conf.spool.path)
         self._flush_seconds = conf.flush_seconds
-        self.counters = _make_counters(conf.metrics_path)
-        self.spool = _make_spool(conf.spool)
-        self._producer = EventProducer(
-            {**UNHURRIED, **options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep
-        )
+        with ExitStack() as undone:  # each request tries anew, so what can't be made whole leaves nothing behind
+            self.counters = _make_counters(conf.metrics_path)
+            undone.callback(self.counters.abandon)
+            self.spool = _make_spool(conf.spool)
+            undone.callback(self.spool.close)
+            self._producer = EventProducer(
+                {**UNHURRIED, **options, **STATISTICS}, away_seconds=conf.kafka_away_seconds, keep=self._keep
+            )
+            undone.pop_all()
         self.feeder = Feeder(
             self._root,
             self.spool,
