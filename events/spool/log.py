@@ -217,20 +217,21 @@ class Spool:
         with self._sync_lock:
             if segment.synced >= end:
                 return
-            with self._lock:
-                if segment.fd < 0:
-                    raise SpoolFull(_NOT_FORCED)
-                # A descriptor of its own: a thread that can't remove half a record (`_undo`) closes the other one.
-                fd = os.dup(segment.fd)
-                written = segment.written
             try:
-                os.fsync(fd)
+                with self._lock:
+                    if segment.fd < 0:
+                        raise SpoolFull(_NOT_FORCED)
+                    # A descriptor of its own: a thread that can't remove half a record (`_undo`) closes the other one.
+                    fd = os.dup(segment.fd)
+                    written = segment.written
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
             except OSError as error:
                 with self._lock:
                     self._cut(segment)
                 raise SpoolFull(f"{_NOT_FORCED}: {error.strerror}") from error
-            finally:
-                os.close(fd)
             with self._lock:
                 segment.synced = written
 

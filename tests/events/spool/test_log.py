@@ -116,6 +116,23 @@ def test_what_was_refused_because_the_disk_failed_never_arrives(
     assert len(list(spool.folder.glob("*.log"))) == 2
 
 
+def test_what_was_refused_because_the_process_has_too_many_open_files_never_arrives(
+    make: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make(fsync="always")
+    written = fill(spool, 1)
+
+    def refuse(fd: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "dup", refuse)
+        with pytest.raises(SpoolFull, match="Too many open files"):
+            spool.append([b"refused"])
+    written += fill(spool, 1, 1)
+    assert read_all(own_reader(spool)) == written
+
+
 def test_all_that_wait_for_the_same_fsync_are_refused_and_none_is_read_before(
     make: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
