@@ -67,9 +67,9 @@ def _make() -> tuple[Collector, ProcessDelivery]:
 def _forget_parents_collector() -> None:
     global _made, _lock
     _lock = threading.Lock()
-    if _made is not None:
-        _made[1].abandon()
-    _made = None
+    parents, _made = _made, None  # first: `abandon` fails on a file that another thread was closing
+    if parents is not None:
+        parents[1].abandon()
 
 
 os.register_at_fork(after_in_child=_forget_parents_collector)

@@ -513,6 +513,23 @@ def test_a_forked_child_makes_its_own(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.usefixtures("own_process_collector")
+def test_a_forked_child_makes_its_own_also_when_another_thread_was_closing_a_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = process_collector.process_delivery()
+
+    def abandon() -> None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(first, "abandon", abandon)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            process_collector._forget_parents_collector()
+    assert process_collector.process_delivery() is not first
+    first.close()
+
+
+@pytest.mark.usefixtures("own_process_collector")
 def test_settings_that_name_no_cluster_are_explained(settings: Any) -> None:
     settings.KAFKA = {}
     with pytest.raises(ImproperlyConfigured, match="default"):
