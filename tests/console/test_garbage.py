@@ -143,6 +143,14 @@ def test_bars_that_begin_before_the_calendar_or_end_after_it_lead_to_the_range_t
     assert "from=9999-12-23T00%3A00%3A00&to=9999-12-30T00%3A00%3A00" in unescape(answer.json()["html"])
 
 
+def test_a_bar_that_has_just_begun_leads_to_its_documents(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = to_milliseconds(datetime(2026, 11, 20, 10, 15, tzinfo=UTC))
+    monkeypatch.setattr(search, "histogram", lambda _target, _query: (1, [search.Bar(begin, begin + 30_000, 1)]))
+    query = {"from": "2026-11-20T10:00", "to": "2026-11-20T10:15:00.400"}
+    answer = operator().get("/admin/console/documents/elasticsearch/histogram/", query)
+    assert "from=2026-11-20T10%3A15%3A00&to=2026-11-20T10%3A15%3A01" in unescape(answer.json()["html"])
+
+
 @pytest.fixture
 def reader(operator: Operator, settings: Settings) -> Client:
     """May do everything; a server that is away is asked once."""

@@ -257,6 +257,7 @@ def _link(query: DocumentQuery, bar: search.Bar) -> str:
     if query.range is not None:
         start = max(start, to_milliseconds(query.range.start))
         end = min(end, to_milliseconds(query.range.end))
+    end += -end % 1000  # the form's fields have whole seconds
     return "?" + query.with_values(**{"range": "", "from": _iso(start), "to": _iso(end)})
 
 
