@@ -111,12 +111,11 @@ class Rewind:
         ownership = Ownership(self.client, self.layout)
         now = retry.run(ownership.take_over()) or 0
         files = [file for file in retry("listing files", self._stored)[0] if file.last >= plan.to]
-        for folder in {self._target(file, replaced).rpartition("/")[0] for file in files}:
+        targets = {file: replaced + file.path.removeprefix(self.layout.data) for file in files}
+        for folder in {posixpath.dirname(target) for target in targets.values()}:
             retry("making folders", partial(self.client.make_folders, folder))
         # The listed files were stored before the take-over, so only these are moved, whatever happens from here on.
-        retry.run(ownership.prove())
-        if mark not in retry("looking for rewinds", self._marks.under_way):
-            raise Fatal(f"{self.layout.partition}: another command has finished this rewind")
+        self._prove(mark, ownership, retry)
         # Both checks can fail only when no earlier run of this rewind has moved a file, so the mark can be removed.
         wrong = ""
         if any(file.first < plan.to for file in files):
@@ -126,10 +125,15 @@ class Rewind:
         if wrong:
             retry("removing the mark", lambda: self._marks.drop(mark))
             raise Fatal(f"{self.layout.partition}: {wrong}; nothing was done")
-        for file in files:
-            retry(f"moving {file.path}", partial(self._put_aside, file, self._target(file, replaced)))
+        for file, target in targets.items():
+            retry(f"moving {file.path}", partial(self._put_aside, file, target))
         retry.run(ownership.move_to(plan.to))
         retry.run(merges.leave())
+
+    def _prove(self, mark: str, ownership: Ownership, retry: Retry) -> None:
+        retry.run(ownership.prove())
+        if mark not in retry("looking for rewinds", self._marks.under_way):
+            raise Fatal(f"{self.layout.partition}: another command has finished this rewind")
 
     def _put_aside(self, file: StoredFile, target: str) -> None:
         if self.client.rename(file.path, target) or not self.client.exists(file.path):
@@ -137,9 +141,6 @@ class Rewind:
         # Another one of that name, stored after this rewind was finished by another command, is left alone.
         if not self.client.exists(target):
             raise Retriable(f"the store refuses to move {file.path}")
-
-    def _target(self, file: StoredFile, replaced: str) -> str:
-        return replaced + file.path.removeprefix(self.layout.data)
 
     def _stored(self) -> tuple[list[StoredFile], list[str]]:
         return files_of_any_format(self.client, self.layout, self.files, self.others)

@@ -4,6 +4,7 @@ Each record must be visible once in the end, never twice, and, where files can b
 """
 
 import logging
+import posixpath
 import random
 import threading
 from collections import Counter
@@ -21,6 +22,7 @@ from sinks.files import recovery
 from sinks.files.compaction import Compaction
 from sinks.files.contents import FileLayout
 from sinks.files.formats import JsonLines
+from sinks.files.layout import record_end
 from sinks.files.merges import Merge, Merges, under_way
 from sinks.files.ownership import Ownership
 from sinks.files.rewind import Rewind
@@ -513,7 +515,8 @@ def compact_some(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random, layouts: Se
 def rewind_some(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> None:
     for _ in range(rng.randint(1, 4)):
         try:
-            go_to(hdfs, rng.randint(0, Rewind(hdfs, LAYOUT, FILES)._now() or 0))
+            newest = max(map(posixpath.basename, recovery.commit_records(hdfs, LAYOUT)), default=None)
+            go_to(hdfs, rng.randint(0, record_end(newest) + 1 if newest else 0))
         except (Fenced, NotFound, Retriable):
             pass
         except Fatal as refused:
