@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -95,8 +96,8 @@ class SinkTask(Storing):
     wall_clock: Callable[[], float] = time.time
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self._consumer = self.make_consumer(self._note_commit)
+        super().__post_init__()  # starts threads, which nobody would end if there were no consumer
         self.status = TaskStatus(self.name, self.metrics, self.wall_clock)
         self._pumps: dict[Partition, Pump] = {}
         # A small budget is not overshot by one reading of many records.
@@ -511,17 +512,13 @@ class SinkTask(Storing):
 
     def _end(self, pump: Pump) -> int | None:
         """The offset after the partition's last record, None when Kafka does not answer."""
-        tp = TopicPartition(*pump.partition)
-        end: int
+        is_fetched = pump.is_open and not pump.paused  # else the client does not keep itself informed
+        how: dict[str, Any] = {"cached": True} if is_fetched else {"timeout": _LOOK_TIMEOUT}
         try:
-            if pump.is_open and not pump.paused:
-                _, end = self._consumer.get_watermark_offsets(tp, cached=True)
-            else:  # the client keeps itself informed only while it fetches
-                _, end = self._consumer.get_watermark_offsets(tp, timeout=_LOOK_TIMEOUT)
+            return int(self._consumer.get_watermark_offsets(TopicPartition(*pump.partition), **how)[1])
         except KafkaException as error:
             logger.debug("%s: the end of %s: %s", self.name, pump.partition, error.args[0].str())
             return None
-        return end
 
     def _tell_story(self) -> None:
         told_at, told_records = self._told

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -173,6 +174,17 @@ def running(task: SinkTask) -> Iterator[None]:
     finally:
         stop.set()
         thread.join(30)
+
+
+def test_a_task_whose_consumer_can_not_be_made_leaves_no_thread() -> None:
+    def refuse(_: Any) -> Any:
+        raise ValueError("wrong options")
+
+    task = make_task(FakeConsumer([]), ListWriter(10))
+    threads = set(threading.enumerate())
+    with pytest.raises(ValueError, match="wrong options"):
+        replace(task, make_consumer=refuse)
+    assert set(threading.enumerate()) <= threads
 
 
 def test_headers_that_are_not_utf_8_do_not_stop_the_sink(monkeypatch: pytest.MonkeyPatch) -> None:
