@@ -63,6 +63,7 @@ class Heartbeat:
     now: Callable[[], datetime] = database_now
 
     def __post_init__(self) -> None:
+        self._host = socket.gethostname()  # once: a host that gets another name is no other process
         self._counts: deque[tuple[datetime, int]] = deque(maxlen=_RATE_BEATS)
         self._sampled_at: datetime | None = None
         self._earlier_write: datetime | None = None
@@ -104,9 +105,8 @@ class Heartbeat:
             part()
         except (DatabaseError, ImproperlyConfigured) as error:
             if self._is_new(what, error):
-                logger.warning(
-                    "%s: can't %s, the database says: %s; tries on, the sink goes on", self.sink, what, error
-                )
+                text = "%s: can't %s, the database says: %s; tries on, the sink goes on"
+                logger.warning(text, self.sink, what, error)
             with suppress(DatabaseError):
                 connection.close()  # it may be broken: the next query makes a new one
         except Exception as error:
@@ -134,7 +134,7 @@ class Heartbeat:
         self._counts.append((now, report.records))
         SinkProcess.objects.update_or_create(
             sink=self.sink,
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             defaults={
                 "started": report.since,

@@ -61,6 +61,14 @@ def test_a_process_has_one_row_which_tells_what_it_does_and_how_fast(sink: Sink)
 
 
 @pytest.mark.django_db
+def test_a_host_that_gets_another_name_is_no_other_process(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink.beat()
+    monkeypatch.setattr("socket.gethostname", lambda: "renamed")
+    sink.beat()
+    assert SinkProcess.objects.count() == 1
+
+
+@pytest.mark.django_db
 def test_when_a_sink_wrote_last_outlives_its_process_and_the_moves_of_its_partitions(sink: Sink) -> None:
     def told() -> tuple[datetime | None, list[datetime | None]]:
         report = msgspec.json.decode(SinkProcess.objects.get().report, type=SinkReport)
