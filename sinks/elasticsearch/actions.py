@@ -39,8 +39,7 @@ class Actions:
     Raises ValueError.
 
     Of records with one id the newest stays, in whatever order they arrive, for a document has a version. by_key: the
-    version is the offset; by_time: one of `Versions`; by_place: each record has its own document, so
-    none is needed.
+    version is the offset; by_time: one of `Versions`; by_place: each record has its own document, so none is needed.
     """
 
     def __init__(

@@ -40,10 +40,8 @@ class IndexNames:
         self.wildcard = re.sub("%.", "*", pattern)
         self.template = re.sub("%(.)", r"(\1)", pattern).lower()  # no index, so no other pattern, has such a name
         self._finest = list(_CODES)[len(codes) - 1] if codes else ""
-        parts = re.split("%(.)", pattern)
-        self._regex = re.compile(
-            "".join(_CODES[part] if number % 2 else re.escape(part) for number, part in enumerate(parts))
-        )
+        parts = enumerate(re.split("%(.)", pattern))
+        self._regex = re.compile("".join(_CODES[part] if place % 2 else re.escape(part) for place, part in parts))
         self.time = time
         self._read_time = FieldReader(time) if time != "kafka" else None
         self._of_minute = lru_cache(4096)(lambda text: self._of_moment(parse_timestamp(text).astimezone(UTC)))
@@ -64,9 +62,8 @@ class IndexNames:
         if self.fixed is not None:
             return [self.fixed] * len(run.offsets)
         values = self._read_time.all(run.lines or b"") if self._read_time is not None else repeat(None)
-        return [
-            self._of_time(value, timestamp, unread) for value, timestamp in zip(values, run.timestamps, strict=False)
-        ]
+        times = zip(values, run.timestamps, strict=False)
+        return [self._of_time(value, timestamp, unread) for value, timestamp in times]
 
     def _of_time(self, value: Any, timestamp: int, unread: Unread) -> str:
         if isinstance(value, str) and len(value) == _OWN_LENGTH:

@@ -21,10 +21,9 @@ NOTES_FIELDS = {**{name: {"type": "keyword"} for name in ("index", "topic", "id"
 @translated()
 def _read(client: Elasticsearch, id: str) -> dict[str, Any] | None:
     try:
-        note: dict[str, Any] = client.get(index=NOTES_INDEX, id=id)["_source"]
+        return dict(client.get(index=NOTES_INDEX, id=id)["_source"])
     except elasticsearch.NotFoundError:
         return None
-    return note
 
 
 class TopicNotes:

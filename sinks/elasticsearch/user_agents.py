@@ -33,13 +33,9 @@ class Agent(NamedTuple):
 def agent_of(user_agent: str) -> Agent:
     """What a user agent names."""
     result = ua_parser.parse(user_agent[:MAX_LENGTH])
-    device = result.device.family if result.device else None
-    return Agent(
-        browser=result.user_agent.family if result.user_agent else None,
-        os=result.os.family if result.os else None,
-        device=None if device == _NO_DEVICE else device,
-        bot=is_bot(user_agent),
-    )
+    found = (result.user_agent, result.os, result.device)
+    browser, system, device = (part.family if part else None for part in found)
+    return Agent(browser, system, None if device == _NO_DEVICE else device, is_bot(user_agent))
 
 
 class AddingAgent:

@@ -43,7 +43,7 @@ class Compaction:
         folders = list(folders)
         for folder in filter(None, folders):
             self.retry("looking for folders", partial(self._check_folder, f"{self.path}/{folder}"))
-        merges = Merges(self.client, self._layout(Partition(topic, 0)))
+        merges = Merges(self.client, Layout(self.path, self.sink, Partition(topic, 0)))
         self.retry.run(merges.take_over())
         flat = self.files.folders.is_flat
         for folder in folders:
@@ -55,7 +55,7 @@ class Compaction:
                 small = partial(groups, list(files), target=self.target, before=before, flat=flat)
                 if not any(small()):
                     continue
-                layout = self._layout(partition)
+                layout = Layout(self.path, self.sink, partition)
                 # Looked for after the take-over: a rewind that begins later fences this compaction.
                 if self.retry("looking for rewinds", RewindMarks(self.client, layout).under_way):
                     yield f"{partition}: a rewind is under way; left as it is"
@@ -65,9 +65,6 @@ class Compaction:
                 for group in small(left_alone={f"{self.path}/{path}" for path in still_open}):
                     yield self._merge(merges, group)
         self.retry.run(merges.leave())
-
-    def _layout(self, partition: Partition) -> Layout:
-        return Layout(self.path, self.sink, partition)
 
     def _check_folder(self, path: str) -> None:
         parent, _, name = path.rpartition("/")

@@ -33,11 +33,9 @@ class Tally:
         self._content.update(lines)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Tally)
-            and self.records == other.records
-            and self._content.digest() == other._content.digest()
-        )
+        if not isinstance(other, Tally):
+            return False
+        return (self.records, self._content.digest()) == (other.records, other._content.digest())
 
 
 class Format(Protocol):
@@ -240,14 +238,7 @@ def make_format(name: str, event: str) -> Format:
     return Parquet(EVENT_TYPES[event]) if name == "parquet" else Avro(EVENT_TYPES[event], event)
 
 
-FORMATS = {
-    "json": "log",
-    "gzip": "log.gz",
-    "zstd": "log.zst",
-    "snappy": "log.sz",
-    "parquet": "parquet",
-    "avro": "avro",
-}
+FORMATS = {"json": "log", "gzip": "log.gz", "zstd": "log.zst", "snappy": "log.sz", "parquet": "parquet", "avro": "avro"}
 """The extension of each format's files; gzip, zstd and snappy (framed) are JSON lines, compressed."""
 
 EXTENSIONS = {extension: name for name, extension in FORMATS.items()}

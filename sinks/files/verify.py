@@ -74,13 +74,10 @@ class Verifier:
                 yield from self._compare(folder)
             if folder.files and folder.files[0].first <= record.offset:
                 folder.values.append(record.value or b"")
-                if missing:
-                    yield self._gap(missing)
-                    missing = []
+                yield from self._gap(missing)
             else:
                 missing.append(record.offset)
-        if missing:
-            yield self._gap(missing)
+        yield from self._gap(missing)
         for folder in self._folders.values():
             while folder.files:
                 yield from self._compare(folder)
@@ -150,8 +147,10 @@ class Verifier:
             return True
         return format_.decode(data) == (format_.decode(expected) if expected else [])
 
-    def _gap(self, missing: list[int]) -> Finding:
-        return Finding(self.partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
+    def _gap(self, missing: list[int]) -> Iterator[Finding]:
+        if missing:
+            yield Finding(self.partition, "gap", missing[0], missing[-1], f"{len(missing)} records are in no file")
+            missing.clear()
 
 
 @dataclass

@@ -44,11 +44,5 @@ class HdfsBrowser(FileBrowser):
 
 
 def _file_status(name: str, status: dict[str, Any]) -> FileStatus:
-    return FileStatus(
-        name=name,
-        is_folder=status["type"] == "DIRECTORY",
-        length=status["length"],
-        modified=status["modificationTime"],
-        owner=status["owner"],
-        replication=status["replication"],
-    )
+    further = (status[key] for key in ("length", "modificationTime", "owner", "replication"))
+    return FileStatus(name, status["type"] == "DIRECTORY", *further)

@@ -49,8 +49,7 @@ class HdfsKind(FileKind):
         cluster = hdfs_cluster(sink.target.cluster)
 
         def browser(timeout: float, connections: int) -> FileBrowser:
-            hasty = msgspec.structs.replace(cluster, timeout_seconds=timeout)
-            return HdfsBrowser(hasty, connections=connections)
+            return HdfsBrowser(msgspec.structs.replace(cluster, timeout_seconds=timeout), connections=connections)
 
         return BrowsedFiles(_server_name(cluster), sink.target.path, layout_of(sink), browser)
 

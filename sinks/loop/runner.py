@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from types import FrameType
 
 from sinks.errors import Fatal
@@ -36,9 +37,8 @@ class Runner:
         """
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         # Daemons: a server that does not answer must not keep the process from ending.
-        threads = [
-            threading.Thread(target=self._guard, args=(task,), name=task.name, daemon=True) for task in self._tasks
-        ]
+        new = partial(threading.Thread, target=self._guard, daemon=True)
+        threads = [new(name=task.name, args=(task,)) for task in self._tasks]
         try:
             for thread in threads:
                 thread.start()
@@ -51,9 +51,8 @@ class Runner:
             for number, handler in previous.items():
                 signal.signal(number, handler)
         for thread in running:
-            logger.warning(
-                "%s: did not stop within %g s; what it did not store is read again", thread.name, self._stop_seconds
-            )
+            text = "%s: did not stop within %g s; what it did not store is read again"
+            logger.warning(text, thread.name, self._stop_seconds)
         logger.info("%s: %s", self._sink, "failed" if self._failed else "stopped")
         return 1 if self._failed else 0
 

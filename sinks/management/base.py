@@ -4,6 +4,7 @@ import sys
 import threading
 from argparse import ArgumentTypeError
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -87,13 +88,11 @@ class FilesCommand(CheckedCommand):
         kind = kind_of(sink)
         if not isinstance(kind, FileKind):
             raise CommandError(f"SINKS[{sink.name!r}] is of the kind {sink.kind}, which stores no files")
-        store = kind.store(sink, connections=1)
-        try:
-            self.work(sink, kind, store, options)
-        except NotFound as error:
-            raise CommandError(f"{error}: files were moved meanwhile; run it again") from error
-        finally:
-            store.close()
+        with closing(kind.store(sink, connections=1)) as store:
+            try:
+                self.work(sink, kind, store, options)
+            except NotFound as error:
+                raise CommandError(f"{error}: files were moved meanwhile; run it again") from error
 
     def work(self, sink: SinkConfig, kind: FileKind, store: FileStore, options: dict[str, Any]) -> None:
         """What the command does. May raise NotFound, too."""

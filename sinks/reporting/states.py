@@ -89,11 +89,10 @@ class PartitionStatus(_WorstState):
         super().__init__("opening", task.wall_clock)
         self._partition = partition
         self._task = task
-        self._metrics = task.metrics
         self._offsets: dict[str, Any] = {}
         self._held = False
         self._records = 0
-        self._metrics.add_partition(partition)
+        task.metrics.add_partition(partition)
 
     def running(self) -> None:
         """The partition is open, and the task reads it."""
@@ -103,31 +102,31 @@ class PartitionStatus(_WorstState):
     def paused(self, why: str) -> None:
         """The task has stopped reading the partition. why: MEMORY or OPERATOR."""
         if why == MEMORY:
-            self._metrics.pauses(self._partition)
+            self._task.metrics.pauses(self._partition)
         self._held = why == OPERATOR
         self._set("paused", why)
 
     def backing_off(self, work: object, what: str, error: Retriable) -> None:
         """A step of a piece of work has failed and will be tried again."""
-        self._metrics.retries(self._partition, reason=error.reason)
+        self._task.metrics.retries(self._partition, reason=error.reason)
         if self._back_off(work, f"{what}: {error}") == 1:
             self._task.add_error(str(self._partition), f"{what}: {error}")
 
     def fenced(self) -> None:
         """Another owner has taken the partition over in the store."""
-        self._metrics.fenced(self._partition)
+        self._task.metrics.fenced(self._partition)
 
     def stored(self, batch: Batch) -> None:
         """A batch is stored."""
-        self._metrics.records(self._partition, batch.count)
-        self._metrics.bytes(self._partition, batch.size)
+        self._task.metrics.records(self._partition, batch.count)
+        self._task.metrics.bytes(self._partition, batch.size)
         self._records += batch.count
         self._task.add_batch(batch)
 
     def dead_letters(self, rejected: Sequence[Rejected]) -> None:
         """Kafka has acknowledged these dead letters."""
         for letter in rejected:
-            self._metrics.dead_letters(self._partition, reason=letter.kind)
+            self._task.metrics.dead_letters(self._partition, reason=letter.kind)
 
     def progress(self, *, position: int, stored: int | None, committed: int | None, end: int | None) -> None:
         """How far the partition is. end: None or negative when Kafka could not be asked; the last one known stays."""
@@ -164,7 +163,6 @@ class TaskStatus(_WorstState):
         self.records = self.batches = 0
         self.last_writes: dict[Partition, datetime] = {}
         self._errors: deque[RecentError] = deque(maxlen=_KEPT_ERRORS)
-        self._has_failed = False
         self._partitions: dict[Partition, PartitionStatus] = {}
 
     def assign(self, partition: Partition) -> PartitionStatus:
@@ -174,7 +172,7 @@ class TaskStatus(_WorstState):
 
     def leave(self, partition: Partition) -> None:
         """The task has given a partition up. A task that has failed goes on showing its partitions."""
-        if not self._has_failed:
+        if self._failure is None:
             self._partitions.pop(partition, None)
 
     def backing_off(self, what: object, why: str) -> None:
@@ -184,7 +182,6 @@ class TaskStatus(_WorstState):
 
     def failed(self, error: BaseException) -> None:
         """The task has ended by an error, and its partitions with it."""
-        self._has_failed = True
         why = str(error) or type(error).__name__
         self.add_error(self.name, why)
         self._fail(why)

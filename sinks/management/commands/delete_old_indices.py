@@ -28,9 +28,8 @@ class Command(SinkCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument(
-            "--days", type=whole(0, _MOST_DAYS), required=True, help="so many days of events are kept, in full"
-        )
+        text = "so many days of events are kept, in full"
+        parser.add_argument("--days", type=whole(0, _MOST_DAYS), required=True, help=text)
         parser.add_argument("--delete", action="store_true", help="delete them")
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -150,15 +150,12 @@ class _Choice:
         """Those that can be replayed."""
         keeps_newest = self.options["to"] == "sink" and kind_of(self.sink).keeps_newest(self.sink)
         own = (letter for letter in self._fitting() if is_own(letter, self.sink))
-        is_newest = newest_of_keys(own, self.reader) if keeps_newest else None
+        is_newest = newest_of_keys(own, self.reader) if keeps_newest else lambda letter: True
         for letter in self._fitting():
             kind = letter.origin[0].topic, reason_kind(letter.reason)
             self.reasons[kind] += 1
             self.examples.setdefault(kind, example_of(letter.reason))
-            why = self._hindrance(letter)
-            if not why and is_newest is not None and not is_newest(letter):
-                why = _SUPERSEDED
-            if why:
+            if why := self._hindrance(letter) or ("" if is_newest(letter) else _SUPERSEDED):
                 self.left_out[why] += 1
             else:
                 yield letter
