@@ -72,20 +72,20 @@ class Verifier(Comparison):
         while chunk := list(islice(expected, _CHUNK)):
             found = self._found({document.id for document in chunk})
             for document in chunk:
-                record = document.record
+                record, offset = document.record, document.record.offset
                 hits = found.get(document.id, [])
                 if not self.actions.by_place:  # in another index it is the document of another record
                     hits = [hit for hit in hits if hit["_index"] == document.place]
                 if len(hits) > 1:
                     places = ", ".join(sorted(hit["_index"] for hit in hits))
-                    yield self._finding("repeat", record.offset, f"{document.id} is in {places}")
+                    yield Finding(self.partition, "repeat", offset, offset, f"{document.id} is in {places}")
                 if hits and (difference := self._difference(document, hits[0])):
-                    yield self._finding("difference", record.offset, f"{document.id} {difference}")
+                    yield Finding(self.partition, "difference", offset, offset, f"{document.id} {difference}")
                 if not hits and self._was_deleted(record):
                     self.deleted += 1
                     continue
                 if not hits and record.value is not None:
-                    missing.append(record.offset)
+                    missing.append(offset)
                 self.valid += record.value is not None
         yield from self._gaps(missing)
 
@@ -147,9 +147,6 @@ class Verifier(Comparison):
             offsets = [offset for _, offset in gap]
             detail = f"{len(offsets)} records are in no document"
             yield Finding(self.partition, "gap", offsets[0], offsets[-1], detail)
-
-    def _finding(self, kind: str, offset: int, detail: str) -> Finding:
-        return Finding(self.partition, kind, offset, offset, detail)
 
 
 def _is_same(record: Record, stored: dict[str, Any]) -> bool:

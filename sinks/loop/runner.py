@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from functools import partial
 from types import FrameType
 
 from sinks.errors import Fatal
@@ -37,8 +36,9 @@ class Runner:
         """
         previous = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         # Daemons: a server that does not answer must not keep the process from ending.
-        new = partial(threading.Thread, target=self._guard, daemon=True)
-        threads = [new(name=task.name, args=(task,)) for task in self._tasks]
+        threads = [
+            threading.Thread(target=self._guard, args=(task,), name=task.name, daemon=True) for task in self._tasks
+        ]
         try:
             for thread in threads:
                 thread.start()

@@ -85,9 +85,8 @@ def _lost(sink: SinkConfig, partition: Partition, plan: Plan) -> list[str]:
 
 
 def _told(partition: Partition, asked: int, plan: Plan) -> list[str]:
-    lines = [
-        f"{partition}: up to now the sink goes on at {'the beginning' if plan.now is None else f'offset {plan.now}'}"
-    ]
+    now = "the beginning" if plan.now is None else f"offset {plan.now}"
+    lines = [f"{partition}: up to now the sink goes on at {now}"]
     if plan.to < asked:
         lines.append(f"offset {asked} is in the middle of a file, which is replaced as a whole: from offset {plan.to}")
     if plan.replaced:
