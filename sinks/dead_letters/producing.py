@@ -95,10 +95,8 @@ class Round:
             if letter.is_sent:
                 continue
             try:
-                told = partial(self._note_answer, letter)
-                self._producer.produce(
-                    self._topic, letter.value, key=letter.key, headers=letter.headers, on_delivery=told
-                )
+                to, told = self._topic, partial(self._note_answer, letter)
+                self._producer.produce(to, letter.value, key=letter.key, headers=letter.headers, on_delivery=told)
             except KafkaUnavailable as error:
                 self._error = str(error)
                 return  # the queue is full: what is in it goes first

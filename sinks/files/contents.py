@@ -48,10 +48,8 @@ class FileLayout:
         growing = f"{self.folders.longest}/{self.names.make_open(partition, 0, _MANY)}"
         mark, _, inside = OpenFile(growing, final, 10 * _MANY**2).mark.partition("/")
         if (longest := max(len(mark.encode()), len(inside.encode()))) > MAX_NAME:
-            raise ValueError(
-                f"folders and file_name make names of up to {longest} bytes for the topic {topic}; "
-                f"stores take {MAX_NAME}"
-            )
+            what = f"folders and file_name make names of up to {longest} bytes for the topic {topic}"
+            raise ValueError(f"{what}; stores take {MAX_NAME}")
 
     def warnings(self) -> Iterator[str]:
         """What readers may see otherwise than it is meant."""

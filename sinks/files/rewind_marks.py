@@ -28,10 +28,8 @@ class RewindMarks:
     def wait(self) -> None:
         """Raises Retriable until none is under way."""
         if marks := self.under_way():
-            raise Retriable(
-                f"{self._layout.partition}: {describe(marks[0])} is under way; if its command was interrupted, "
-                "run it again"
-            )
+            what = f"{self._layout.partition}: {describe(marks[0])} is under way"
+            raise Retriable(f"{what}; if its command was interrupted, run it again")
 
     def begin(self, mark: str) -> None:
         """Makes a mark."""
