@@ -79,7 +79,7 @@ FAILED_ONCE = (
 )
 
 FEW = 5
-MANY = pytest.param(40, marks=pytest.mark.slow)
+MANY = pytest.param(20, marks=pytest.mark.slow)
 
 
 def filled(pattern: URLPattern, names: Query, text: str, number: int) -> str:
