@@ -1,9 +1,6 @@
 """The main job: a click in a browser becomes one line in HDFS and one document in Elasticsearch."""
 
 import json
-import socket
-import sys
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,6 +14,7 @@ from elasticsearch import Elasticsearch, helpers
 from devstack.stack import Stack
 from events.event import parse_timestamp
 from events.process_collector import process_collector
+from tests.events.web import Web
 from tests.support import Process, end_offsets, hdfs_lines, stack_env, wait_until
 
 pytestmark = pytest.mark.integration
@@ -25,25 +23,10 @@ pytestmark = pytest.mark.integration
 @pytest.fixture
 def site(stack: Stack, topic: str) -> Iterator[str]:
     """The production web server with the project on it; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "--workers", "2", "--host", "127.0.0.1"]
-    server = Process([*command, "--port", str(port), "pipeline.wsgi:application"], stack_env(stack, EVENTS_TOPIC=topic))
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return True
-        except OSError:
-            assert server.is_running(), server.text
-            return False
-
-    wait_until(answers, what="the web server")
-    yield url
-    if server.is_running():
-        server.stop()
+    web = Web(stack_env(stack, EVENTS_TOPIC=topic))
+    yield web.url
+    if web.process.is_running():
+        web.process.stop()
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """The site as docs advise to run it: `settings.production` on PostgreSQL, behind a proxy that ends TLS."""
 
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from devstack.ports import choose_free
 from devstack.stack import Stack
+from tests.events.web import Web
 from tests.on_postgres import running_postgres
 from tests.support import Process, end_offsets, manage, wait_until
 
@@ -37,11 +35,10 @@ class Site:
         return requests.post(self._url + path, headers=headers, allow_redirects=False, timeout=20, **options)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """The web server with the user `ada`, whose password is `secret`."""
     folder = tmp_path_factory.mktemp("production")
-    port = choose_free(set())
     topic = f"t-{folder.name}"
     with running_postgres() as database:
         env = {
@@ -67,21 +64,9 @@ def site(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sit
         ):
             process = Process(manage(*command), env)
             assert process.wait(120) == 0, process.text
-        granian = str(Path(sys.executable).with_name("granian"))
-        options = ["--interface", "wsgi", "--workers", "2", "--blocking-threads", "8", "--port", str(port)]
-        server = Process([granian, *options, "pipeline.wsgi:application"], env)
-        site = Site(f"http://127.0.0.1:{port}", topic)
-        wait_until(lambda: _answers(site, server), seconds=60, what="the web server")
-        yield site
-        assert server.stop() == 0, server.text
-
-
-def _answers(site: Site, server: Process) -> bool:
-    assert server.is_running(), server.text
-    try:
-        return site.get("/healthz").ok
-    except requests.ConnectionError:
-        return False
+        web = Web(env)
+        yield Site(web.url, topic)
+        assert web.process.stop() == 0, web.process.text
 
 
 @pytest.mark.parametrize("headers", [None, {"Host": "10.1.2.3:8000"}, BY_PROXY], ids=["address", "other", "proxy"])

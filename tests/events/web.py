@@ -54,7 +54,7 @@ class Web:
         if self.process.text.count("Started worker-") < self._workers:
             return False
         try:
-            return status_of(self.url) == 200
+            return status_of(f"{self.url}/healthz") == 200
         except OSError:
             return False
 
