@@ -38,19 +38,12 @@ CHROMIUM_ARGUMENTS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run in two processes, those of the sinks and those of the site each have servers of their own.
+    """Where a database is given (`python -m tests.on_postgres`), only the tests that use it run.
 
-    Where a database is given (`python -m tests.on_postgres`), only the tests that use it run: all others would be the
-    same on any database.
+    All others would be the same on any database.
     """
     if "TEST_DATABASE_URL" in os.environ:
-        items[:] = [
-            item for item in items if "db" in getattr(item, "fixturenames", ()) or item.get_closest_marker("django_db")
-        ]
-    for item in items:
-        if item.get_closest_marker("integration") or item.get_closest_marker("browser"):
-            of_sinks = item.path.parent.name in ("sinks", "tests")
-            item.add_marker(pytest.mark.xdist_group("sinks" if of_sinks else "site"))
+        items[:] = [item for item in items if _uses_database(item)]
 
 
 def _uses_database(item: pytest.Item) -> bool:

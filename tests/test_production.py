@@ -12,7 +12,7 @@ from tests.events.web import Web
 from tests.on_postgres import running_postgres
 from tests.support import Process, end_offsets, manage, wait_until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("production")]  # one web server for all
 
 HOST = "shop.example"
 BY_PROXY = {"Host": HOST, "X-Forwarded-Proto": "https"}

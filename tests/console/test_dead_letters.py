@@ -16,7 +16,7 @@ from tests.console.support import shown
 from tests.pipeline.conftest import panel_data
 from tests.support import end_offsets, event, produce, read_topic, wait_until
 
-pytestmark = [pytest.mark.integration]
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("dead letters")]  # whose servers take long to fill
 
 Operator = Callable[..., Client]
 LETTERS = "/admin/console/dead-letters/"

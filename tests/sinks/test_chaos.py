@@ -20,7 +20,7 @@ def test_the_plan_depends_on_the_seed_alone() -> None:
 @pytest.mark.parametrize(
     ("sink", "mode", "kills"),
     [
-        ("hdfs", "flush", 30),
+        ("hdfs", "flush", 15),
         ("hdfs", "append", 15),
         ("folder", "append", 10),
         ("elasticsearch", "", 15),

@@ -552,7 +552,7 @@ def sinks_and_rewinds(hdfs: MemoryHdfs, kafka: Kafka, rng: random.Random) -> Non
         rewind_some(hdfs, kafka, rng)
 
 
-@pytest.mark.parametrize("seeds", blocks_of_seeds(300, size=50))
+@pytest.mark.parametrize("seeds", blocks_of_seeds(200, size=50))
 @pytest.mark.parametrize(
     ("schedule", "live"),
     [
