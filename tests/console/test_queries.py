@@ -24,8 +24,8 @@ POLLS = (
     "/admin/console/sinks/hdfs/partitions/",
     "/admin/console/dead-letters/hdfs/reasons/",
 )
-MOST = 11
-"""With those for the session, the user, the user's permissions and, three times, the time of the database."""
+MOST = 9
+"""With those for the session, the user, the user's permissions and the time of the database."""
 
 
 def heard(process: int, minutes: int) -> None:

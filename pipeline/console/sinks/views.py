@@ -1,6 +1,7 @@
 """The page of the sinks, the page of one of them, and what operators may do with it."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.contrib import messages
@@ -59,7 +60,7 @@ def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResp
     config = _config(name)
     if topic not in config.topics:
         raise Http404(f"{name} does not read {topic}")
-    chart = _large_chart(config, read_lag_history(config.name).of((topic, partition)))
+    chart = _large_chart(config, read_lag_history(config.name).of((topic, partition)), read_now())
     title = f"{_('Lag over time')}: {topic}-{partition}"
     return page_response(request, "sinks/lag.html", page=PAGE, title=title, sink=config, chart=chart)
 
@@ -105,34 +106,37 @@ def _config(name: str) -> SinkConfig:
 
 def _overview() -> Mapping[str, Any]:
     known = try_progress(sinks().values())
-    return {"rows": [_row(heard, *known[heard.config.name]) for heard in read_heartbeats(sinks().values())]}
+    now = read_now()
+    return {
+        "rows": [_row(heard, *known[heard.config.name], now) for heard in read_heartbeats(sinks().values(), now=now)]
+    }
 
 
-def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None) -> dict[str, Any]:
-    return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets)}
+def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None, now: datetime) -> dict[str, Any]:
+    return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets, now=now)}
 
 
 def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
-    heard = read_heartbeats([config])[0]
+    now = read_now()
     return {
-        "sink": heard,
+        "sink": read_heartbeats([config], now=now)[0],
         "may_control": request.user.has_perm(CONTROL),
-        "chart": _large_chart(config, read_lag_history(config.name).total()),
+        "chart": _large_chart(config, read_lag_history(config.name).total(), now),
         "command": f"python manage.py run_sink --sink {config.name}",
     }
 
 
-def _large_chart(config: SinkConfig, samples: Sequence[Sample]) -> LagChart | None:
-    return lag_chart(samples, gap=sample_gap(config), now=read_now(), width=600, height=90)
+def _large_chart(config: SinkConfig, samples: Sequence[Sample], now: datetime) -> LagChart | None:
+    return lag_chart(samples, gap=sample_gap(config), now=now, width=600, height=90)
 
 
 def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
-    heard = read_heartbeats([config])[0]
+    gap, now = sample_gap(config), read_now()
+    heard = read_heartbeats([config], now=now)[0]
     history = read_lag_history(config.name)
     offsets, error = try_progress([config])[config.name]
-    rows = with_delays(config.name, partition_progress(heard, offsets))
+    rows = with_delays(config.name, partition_progress(heard, offsets), now=now)
     shown = rows[: console_settings().partitions]
-    gap, now = sample_gap(config), read_now()
     return {
         "sink": heard,
         "error": error,
