@@ -228,8 +228,8 @@ class FolderStore(FileStore):
         with open_folder(at, into) as new, open_folder(at, out_of) as old:
             if new is None:
                 return False
-            self._make_lasting(at, into)
             try:
+                self._make_lasting(at, into)  # raises FileNotFoundError when it is removed meanwhile
                 rename(at, source, destination)
             except OSError as error:
                 if error.errno not in _REFUSALS:

@@ -221,6 +221,67 @@ def test_a_file_whose_folder_is_removed_under_way_is_not_found(watched: WatchedF
     assert not watched.exists(f"{ROOT}/folder")
 
 
+UNDER_WAY: dict[str, tuple[Callable[[FileStore], object], object]] = {
+    "create": (lambda store: store.create(f"{ROOT}/gone/a/new", b"1"), NotFound),
+    "append": (lambda store: store.append(f"{ROOT}/gone/a/there", b"1"), NotFound),
+    "truncate": (lambda store: store.truncate(f"{ROOT}/gone/a/there", 0), NotFound),
+    "copy from": (lambda store: store.copy(f"{ROOT}/gone/a/there", 1, f"{ROOT}/copy"), NotFound),
+    "copy to": (lambda store: store.copy(f"{ROOT}/file", 1, f"{ROOT}/gone/a/copy"), NotFound),
+    "length": (lambda store: store.length(f"{ROOT}/gone/a/there"), NotFound),
+    "checksum": (lambda store: store.checksum(f"{ROOT}/gone/a/there"), NotFound),
+    "read": (lambda store: store.read(f"{ROOT}/gone/a/there"), NotFound),
+    "rename from": (lambda store: store.rename(f"{ROOT}/gone/a/there", f"{ROOT}/b"), False),
+    "rename to": (lambda store: store.rename(f"{ROOT}/file", f"{ROOT}/gone/a/b"), False),
+    "rename folder to": (lambda store: store.rename(f"{ROOT}/full", f"{ROOT}/gone/a/full"), False),
+    "replace": (lambda store: store.replace(f"{ROOT}/file", f"{ROOT}/gone/a/there"), NotFound),
+    "exists": (lambda store: store.exists(f"{ROOT}/gone/a/there"), False),
+    "make_folders": (lambda store: store.make_folders(f"{ROOT}/gone/a/b/c"), Retriable),
+    "names": (lambda store: store.names(f"{ROOT}/gone/a"), []),
+    "lengths": (lambda store: store.lengths(f"{ROOT}/gone/a"), {}),
+    "walk": (lambda store: store.walk(f"{ROOT}/gone"), []),
+    "delete file": (lambda store: store.delete(f"{ROOT}/gone/a/there"), False),
+    "delete folder": (lambda store: store.delete(f"{ROOT}/gone/a", recursive=True), False),
+}
+"""Each operation with what it says of a folder that is not there: what it returns, or the exception."""
+
+
+@pytest.mark.parametrize("share", [False, True], ids=["local", "share"])
+@pytest.mark.parametrize("operation", UNDER_WAY)
+def test_a_folder_that_another_removes_between_any_two_system_calls_is_either_there_or_not(
+    operation: str, share: bool
+) -> None:
+    """An owner is fenced so, at any moment. No answer but the two that the protocol knows may come of it."""
+    act, absent = UNDER_WAY[operation]
+
+    def answer(at: int | None) -> tuple[object, bool]:
+        """What comes when the folder is removed before a system call, and whether it was removed; None: never."""
+        folder = WatchedFolder()
+        folder.create(f"{ROOT}/gone/a/there", b"1")
+        folder.create(f"{ROOT}/full/c", b"1")
+        folder.create(f"{ROOT}/file", b"1")
+        calls = itertools.count()
+
+        def remove(call: str) -> None:
+            if next(calls) == at:
+                os.rename(f"{folder.place}/gone", f"{folder.place}/_sink/taken")
+
+        folder.during = folder.looked = remove
+        try:
+            result = act(folder)
+        except (NotFound, Retriable, NotAllowed) as error:
+            result = type(error)
+        return result, os.path.exists(f"{folder.place}/_sink/taken")
+
+    with watching(share=share):
+        present, _ = answer(None)
+        for number in itertools.count():
+            result, removed = answer(number)
+            assert result in (present, absent), number
+            if not removed:
+                break
+        assert number > 1
+
+
 def test_folders_whose_parent_is_removed_under_way_are_made_by_the_next_try(watched: WatchedFolder) -> None:
     def remove(call: str) -> None:
         if call == "mkdir done":

@@ -40,7 +40,7 @@ def without_exclusive_renames(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class System:
-    """Stands for the module `os` in sinks.folder, and tells the folder that is watched of what changes something."""
+    """Stands for the module `os` in sinks.folder, and tells the folder that is watched of its calls."""
 
     def __init__(self) -> None:
         self.folder: WatchedFolder | None = None
@@ -48,6 +48,9 @@ class System:
             setattr(self, name, self._watched(name, getattr(os, name)))
         self.renameat2 = self._watched("rename", renaming.renameat2)
         self._open_to_write = self._watched("open", os.open)
+        for name in ("stat", "listdir"):
+            setattr(self, name, self._seen_by(name, getattr(os, name)))
+        self._open_to_look = self._seen_by("open", os.open)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
@@ -58,7 +61,7 @@ class System:
             return self._open_to_write(path, flags, mode, dir_fd=dir_fd)
         if path == ROOT and self.folder is not None:
             path = self.folder.place
-        return os.open(path, flags, mode, dir_fd=dir_fd)
+        return self._open_to_look(path, flags, mode, dir_fd=dir_fd)
 
     def use(self, folder: "WatchedFolder | None") -> None:
         """Tells this folder from now on; the one before is removed."""
@@ -73,6 +76,15 @@ class System:
             return self.folder.around(name, call, *arguments, **options)
 
         return watched
+
+    def _seen_by(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def seen(*arguments: Any, **options: Any) -> Any:
+            result = call(*arguments, **options)
+            if self.folder is not None:
+                self.folder.looked(name + DONE)
+            return result
+
+        return seen
 
 
 _system = System()
@@ -94,7 +106,8 @@ def watching(*, share: bool = False) -> Iterator[None]:
 class WatchedFolder(Watched, FolderStore):
     """To be made within `watching`, which watches the one that was made last.
 
-    during: called before and after each system call that changes something, with its name.
+    during: called before and after each system call that changes something, with its name; looked: after each that
+    changes nothing.
     """
 
     def __init__(
@@ -104,6 +117,7 @@ class WatchedFolder(Watched, FolderStore):
     ) -> None:
         Watched.__init__(self, before, after)
         FolderStore.__init__(self, ROOT)
+        self.looked: Callable[[str], None] = lambda name: None
         self.place = tempfile.mkdtemp(dir=_MEMORY)
         os.mkdir(f"{self.place}/_sink")
         self._looked_at = -1
