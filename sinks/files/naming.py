@@ -170,6 +170,8 @@ class FileNames:
             raise ValueError(f"file_name {template!r} has unknown keys: {', '.join(sorted(unknown))}")
         if missing := _FILE_KEYS - {"ext"} - set(fields):
             raise ValueError(f"file_name {template!r} is not unique without {', '.join(sorted(missing))}")
+        if repeated := {field for field in fields if fields.count(field) > 1}:
+            raise ValueError(f"file_name {template!r} has a key twice: {', '.join(sorted(repeated))}")
         if "/" in template or template[0] in "._" or _NOT_IN_NAMES.search(template):
             raise ValueError(
                 f"file_name {template!r} must be a name that readers see and every store takes: no slash, no colon, no "

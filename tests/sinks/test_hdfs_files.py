@@ -218,6 +218,7 @@ def test_a_name_is_made_and_read_by_its_template() -> None:
         ({"format": "xml"}, "format is 'xml'"),
         ({"file_name": "{topic}.log"}, "not unique without end, partition, start"),
         ({"file_name": "{topic}{partition}{start}{end}{host}"}, "unknown keys: host"),
+        ({"file_name": "{topic}-{topic}-{partition}-{start}-{end}"}, "key twice: topic"),
         ({"file_name": "x/{topic}-{partition}-{start}-{end}"}, "slash"),
         ({"file_name": "{topic"}, "file_name"),
         ({"file_name": "{topic}-{partition}-{start:x}-{end}"}, "nothing else"),
