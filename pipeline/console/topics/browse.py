@@ -1,9 +1,10 @@
 """Which records of a topic an operator asked for, and reading them."""
 
+import heapq
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -125,16 +126,14 @@ def browse(cluster: str, topic: str, query: Query) -> Found:
         ends = {part.partition: cast("int", part.end) for part in parts}
         if query.start == "newest":
             tops = {n: max(firsts[n], min(end, query.cursor.get(n, end))) for n, end in ends.items()}
-            reading, looked_from = _backwards(cluster, topic, query.text, firsts, tops)
-            messages = sorted(reading.messages, key=_age, reverse=True)[: console_settings().records]
-            following = _before(messages, tops, looked_from, is_cut=len(reading.messages) > len(messages))
+            reading = _backwards(cluster, topic, query.text, firsts, tops)
+            messages, following = _page(reading, newest=True)
             has_more = any(following[n] > firsts[n] for n in ends)
         else:
-            starts = {**_starts(cluster, topic, query, parts)}
+            starts = _starts(cluster, topic, query, parts)
             starts = {n: max(start, query.cursor.get(n, 0)) for n, start in starts.items()}
             reading = _forwards(cluster, topic, query.text, starts, ends)
-            messages = sorted(reading.messages, key=_age)[: console_settings().records]
-            following = _after(messages, starts, reading, is_cut=len(reading.messages) > len(messages))
+            messages, following = _page(reading, newest=False)
             has_more = any(following[n] < ends[n] for n in ends)
     held = sum(ends[n] - firsts[n] for n in ends)
     is_whole = query.start in ("newest", "oldest") and not (has_more or query.text or query.cursor)
@@ -151,39 +150,43 @@ def _forwards(cluster: str, topic: str, text: str, starts: Mapping[int, int], en
     return read_messages(cluster, topic, ranges, bounds=bounds, keep=_MOST_OF_ALL, each=_each(len(ends)))
 
 
-def _backwards(
-    cluster: str, topic: str, text: str, firsts: Mapping[int, int], tops: Mapping[int, int]
-) -> tuple[Reading, dict[int, int]]:
-    """Reads windows of offsets below `tops`, the highest first; also gives where the last window began."""
+def _backwards(cluster: str, topic: str, text: str, firsts: Mapping[int, int], tops: Mapping[int, int]) -> Reading:
+    """Reads windows of offsets below `tops`, the highest first; `following` says where the last window began.
+
+    Kafka reads a window from its lowest offset on. So of a partition in which a bound ended that, nothing counts: what
+    is missing would lie above what was read. When nothing counts at all, a smaller window is tried.
+    """
     conf = console_settings()
     wanted = _contains(text) if text else None
     window = max(1, _WINDOW // len(tops))
     each = window if text else _each(len(tops))
     deadline = time.monotonic() + conf.search_seconds
-    left = Bounds(conf.search_records if text else _MOST_OF_ALL, conf.search_bytes, conf.search_seconds)
+    whole = Bounds(conf.search_records if text else _MOST_OF_ALL, conf.search_bytes, conf.search_seconds)
+    left = whole
     messages: list[TopicMessage] = []
-    records = size = 0
+    records = size = gaps = 0
     highs = dict(tops)
     while True:
         lows = {n: max(firsts[n], high - each) for n, high in highs.items()}
         ranges = {n: (lows[n], high) for n, high in highs.items()}
         part = read_messages(cluster, topic, ranges, bounds=left, keep=_MOST_OF_ALL, wanted=wanted)
-        messages += part.messages
-        records, size = records + part.records, size + part.bytes
-        stopped_by: StoppedBy = part.stopped_by
+        messages += [message for message in part.messages if message.partition not in part.unread]
+        records, size, gaps = records + part.records, size + part.bytes, gaps + part.gaps
+        highs.update({n: low for n, low in lows.items() if n not in part.unread})
         left = Bounds(left.records - part.records, left.bytes - part.bytes, deadline - time.monotonic())
-        if stopped_by == "end":
-            highs = lows
-            if all(lows[n] <= firsts[n] for n in lows):
+        stopped_by: StoppedBy = part.stopped_by
+        if all(high <= firsts[n] for n, high in highs.items()):
+            break
+        if stopped_by != "end":
+            if highs != tops or each == 1 or left.seconds <= 0:
                 break
-            if len(messages) >= conf.records:
-                stopped_by = "found"
-            elif left.seconds <= 0:
-                stopped_by = "seconds"
-            each = min(4 * each, window)  # few records in many offsets: compaction and transactions leave gaps
+            each, left = max(1, each // 8), replace(whole, seconds=left.seconds)
+            continue
+        stopped_by = "found" if len(messages) >= conf.records else left.reached()
         if stopped_by != "end":
             break
-    return Reading(messages, {}, records, size, stopped_by), highs
+        each = min(4 * each, window)  # few records in many offsets: compaction and transactions leave gaps
+    return Reading(messages, highs, records, size, stopped_by, gaps=gaps)
 
 
 def _each(partitions: int) -> int:
@@ -269,27 +272,22 @@ def _or(offset: int | None, end: int | None) -> int:
     return offset if offset is not None else end or 0
 
 
-def _before(
-    messages: list[TopicMessage], tops: Mapping[int, int], looked_from: Mapping[int, int], *, is_cut: bool
-) -> dict[int, int]:
-    """Where the page of older records ends: below what is shown, or below all that was looked at."""
-    following = dict(tops if is_cut else looked_from)
-    if is_cut:
-        for message in messages:
-            following[message.partition] = min(following[message.partition], message.offset)
-    return following
+def _page(reading: Reading, *, newest: bool) -> tuple[list[TopicMessage], dict[int, int]]:
+    """The records of one page by their times, and where the next page goes on in each partition.
 
-
-def _after(
-    messages: list[TopicMessage], starts: Mapping[int, int], reading: Reading, *, is_cut: bool
-) -> dict[int, int]:
-    """Where the page of further records begins: after what is shown, or after all that was looked at."""
-    if not is_cut:
-        return {**starts, **reading.following}
-    following = dict(starts)
-    for message in messages:
-        following[message.partition] = max(following[message.partition], message.offset + 1)
-    return following
+    Times may have any order in a partition. So a record is taken only after all that come before it in its partition:
+    then what is left of a partition lies together, behind what is shown of it.
+    """
+    partitions: dict[int, list[TopicMessage]] = {}
+    for message in sorted(reading.messages, key=lambda message: message.offset, reverse=newest):
+        partitions.setdefault(message.partition, []).append(message)
+    ordered = list(heapq.merge(*partitions.values(), key=_age, reverse=newest))
+    size = console_settings().records
+    following = dict(reading.following)
+    for message in ordered[size:]:
+        number, offset = message.partition, message.offset
+        following[number] = max(following[number], offset + 1) if newest else min(following[number], offset)
+    return sorted(ordered[:size], key=_age, reverse=newest), following
 
 
 def _age(message: TopicMessage) -> tuple[int, int, int]:

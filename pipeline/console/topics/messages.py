@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -56,16 +56,30 @@ class Bounds:
     bytes: int
     seconds: float
 
+    def reached(self, records: int = 0, size: int = 0) -> StoppedBy:
+        """The bound that so many records and bytes reach, "end" for none."""
+        if records >= self.records:
+            return "records"
+        if size >= self.bytes:
+            return "bytes"
+        return "seconds" if self.seconds <= 0 else "end"
+
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read. following: partition -> the offset up to which (excluded) all was looked at, gaps included."""
+    """What was read.
+
+    following: partition -> the offset up to which (excluded) all was looked at, gaps included. unread: the partitions
+    that a bound left without having been read to their end. gaps: offsets that were looked at and hold no record.
+    """
 
     messages: list[TopicMessage]
     following: dict[int, int]
     records: int
     bytes: int
     stopped_by: StoppedBy
+    unread: Collection[int] = ()
+    gaps: int = 0
 
 
 def read_messages(
@@ -121,22 +135,15 @@ def read_messages(
                         found.append(taken)
                 if message.offset() + 1 >= left[number] or counts[number] == each:
                     del left[number]
-                if stop := _bound(bounds, records, size, len(found) >= keep):
-                    stopped_by = stop if left else "end"
+                if left and (stop := "found" if len(found) >= keep else bounds.reached(records, size)) != "end":
+                    stopped_by = stop
                     break
     except KafkaException as error:
         raise server_error(cluster, error) from error
     finally:
         consumer.close()
-    return Reading(found, following, records, size, stopped_by)
-
-
-def _bound(bounds: Bounds, records: int, size: int, is_full: bool) -> StoppedBy | None:
-    if is_full:
-        return "found"
-    if records >= bounds.records:
-        return "records"
-    return "bytes" if size >= bounds.bytes else None
+    gaps = sum(following[number] - first for number, (first, _) in ranges.items()) - records
+    return Reading(found, following, records, size, stopped_by, left, gaps)
 
 
 def _message(message: Message) -> TopicMessage:
