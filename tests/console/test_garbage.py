@@ -79,7 +79,7 @@ FAILED_ONCE = (
 )
 
 FEW = 5
-MANY = pytest.param(20, marks=pytest.mark.slow)
+MANY = 20
 
 
 def filled(pattern: URLPattern, names: Query, text: str, number: int) -> str:
@@ -116,7 +116,7 @@ def failed_without_servers(client: Client, query: Query, text: str, number: int)
     }
 
 
-@pytest.mark.parametrize("count", [FEW, MANY])
+@pytest.mark.parametrize("count", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_no_page_fails_whatever_its_address_says_while_no_server_answers(reader: Client, count: int) -> None:
     @given(query=QUERIES, text=VALUES, number=NUMBERS)
     @examples(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -160,10 +160,9 @@ def reader(operator: Operator, settings: Settings) -> Client:
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("count", [FEW, MANY])
 @pytest.mark.parametrize("time_zone", ["America/New_York", "Asia/Seoul"])  # the first and the last day end elsewhere
 def test_no_page_fails_whatever_its_address_says(
-    console: Stack, topic: str, operator: Operator, settings: Settings, time_zone: str, count: int
+    console: Stack, topic: str, operator: Operator, settings: Settings, time_zone: str
 ) -> None:
     settings.TIME_ZONE = time_zone
     produce(console, topic, [event(0), b"no JSON", b"[]"], partition=0)
@@ -174,7 +173,7 @@ def test_no_page_fails_whatever_its_address_says(
     names = {"name": topic, "topic": topic}
 
     @given(query=QUERIES, number=NUMBERS)
-    @examples(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @examples(max_examples=MANY, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     def check(query: Query, number: int) -> None:
         found = statuses(client, query, names=names, number=number)
         assert {one: status for one, status in found.items() if status >= 500} == {}

@@ -159,6 +159,15 @@ def killed_before(steps: Sequence[str], place: int) -> dict[str, Any]:
     return {"do": "kill", "step": step, "number": steps[:place].count(step)}
 
 
+def some_places(steps: Sequence[str], *, begin: int = 0, stride: int = 2) -> list[int]:
+    """The places of some steps from `begin` on: the first of each kind, and every second one (or `stride`).
+
+    The models of the protocol are killed at each place (test_hdfs_model.py and its kin); the real stores take longer.
+    """
+    firsts = {steps.index(step, begin) for step in steps[begin:]}
+    return sorted(firsts.union(range(begin, len(steps), stride)))
+
+
 def spoiling(fate: str, share: float) -> Rule:
     """This fate for the first request of each operation of WebHDFS, so that none is left out by chance, and for a
     share of those that follow."""

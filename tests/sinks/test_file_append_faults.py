@@ -12,7 +12,7 @@ import pytest
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy
 from tests.sinks.counting import Store
-from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, spoiling, wait_killed
+from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, some_places, spoiling, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
 from tests.support import wait_until
 
@@ -55,7 +55,7 @@ def finish(bench: Bench, store: Store, sink: SinkProcess | None = None, **change
 @pytest.mark.parametrize(
     ("kind", "folders", "records"), [("hdfs", "", 20), ("hdfs", "{colorName}", 10), ("folder", "", 20)]
 )
-def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
+def test_killed_between_two_steps_the_next_sink_stores_each_record_once(
     stack: Stack, nursery: Nursery, kind: str, folders: str, records: int
 ) -> None:
     """With folders each commit tells of four open files, of which two stay open."""
@@ -72,12 +72,12 @@ def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
         finish(bench, store)
         return step
 
-    killed = each(range(opening, len(whole.steps), 3 if folders else 1), kill_before)
-    assert folders or set(killed) >= STORE
+    killed = each(some_places(whole.steps, begin=opening, stride=4 if folders else 2), kill_before)
+    assert set(killed) >= STORE
 
 
 @on_both
-def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Bench) -> None:
+def test_killed_at_a_step_of_a_take_over_the_next_sink_completes_it(bench: Bench) -> None:
     """The sink before it died in the middle of an append: what is half there is cut off."""
     bench.stream.produce(20)
     in_mid_append = {"do": "cut", "step": "append", "number": 1}
@@ -98,7 +98,7 @@ def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Ben
         return killed_at
 
     steps = whole.steps[: whole.steps.index("upload")]
-    killed = each(range(len(steps)), kill_before)
+    killed = each(some_places(steps), kill_before)
     assert set(killed) >= TAKE_OVER | END_OPEN_FILES
 
 

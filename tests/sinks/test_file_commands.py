@@ -16,7 +16,7 @@ from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.records import Partition
 from tests.sinks.counting import Store, numbered_event
-from tests.sinks.file_bench import Bench, Told, each, entry_of, on_both
+from tests.sinks.file_bench import Bench, Told, each, entry_of, on_both, some_places
 from tests.sinks.sink_processes import Nursery
 from tests.support import hdfs_files, wait_until
 
@@ -59,7 +59,7 @@ def test_files_of_each_format_become_few_and_hold_every_record_once(
 @pytest.mark.parametrize(
     ("bench", "format_"), [("hdfs", "gzip"), ("hdfs", "avro"), ("folder", "gzip")], indirect=["bench"]
 )
-def test_a_compaction_killed_at_any_step_is_finished_by_the_next(bench: Bench, format_: str) -> None:
+def test_a_compaction_killed_at_a_step_is_finished_by_the_next(bench: Bench, format_: str) -> None:
     """gzip: HDFS can join files; it can't with avro, and a folder never."""
     topic, joins = bench.topic, (bench.kind, format_) == ("hdfs", "gzip")
     files = HdfsTarget(path="/x", format=format_).layout("select-color")
@@ -98,7 +98,7 @@ def test_a_compaction_killed_at_any_step_is_finished_by_the_next(bench: Bench, f
 
     # Before the commit all are alike.
     first = 0 if joins else whole.steps.index("commit")
-    each(range(first, len(whole.steps)), kill_before)
+    each(some_places(whole.steps, begin=first), kill_before)
     assert {"upload", "commit", "replace", "concat" if joins else "set aside"} <= set(whole.steps)
 
 
@@ -191,7 +191,7 @@ def test_a_rewind_in_append_mode_replaces_the_file_that_was_open(bench: Bench, c
     store.check(bench.stream)
 
 
-def test_a_rewind_killed_at_any_step_is_finished_by_the_next(bench: Bench) -> None:
+def test_a_rewind_killed_at_a_step_is_finished_by_the_next(bench: Bench) -> None:
     bench.stream.produce(20)
     rewind = ["rewind", "--partition", f"{bench.topic}-0", "--to", "10", "--yes"]
 
@@ -213,8 +213,7 @@ def test_a_rewind_killed_at_any_step_is_finished_by_the_next(bench: Bench) -> No
         assert store.count() == 10, f"killed before {killed.steps[-1]}"
         bench.finish(store)
 
-    # Each step of it is killed in the model; here some of them.
-    each(range(3, len(whole.steps), 3), kill_before)
+    each(some_places(whole.steps, begin=3, stride=4), kill_before)
     assert {"begin epoch", "set aside", "take record"} <= set(whole.steps)
 
 

@@ -23,7 +23,7 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy, SlowProxy
 from tests.sinks.counting import Store
-from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, spoiling, wait_killed
+from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, some_places, spoiling, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
 from tests.support import committed_offsets, event, produce, wait_until
 
@@ -56,9 +56,7 @@ def commit_offset(stack: Stack, group: str, topic: str, offset: int) -> None:
 
 
 @pytest.mark.parametrize(("bench", "files_per_commit"), [("hdfs", 1), ("hdfs", 32), ("folder", 32)], indirect=["bench"])
-def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
-    bench: Bench, files_per_commit: int
-) -> None:
+def test_killed_between_two_steps_the_next_sink_stores_each_record_once(bench: Bench, files_per_commit: int) -> None:
     bench.stream.produce(20)
     options = {"files_per_commit": files_per_commit, "old_records": 2}
     whole = bench.start(bench.store("whole"), **options)
@@ -72,13 +70,13 @@ def test_killed_between_any_two_steps_the_next_sink_stores_each_record_once(
         assert store.leftovers() == []
         return step
 
-    killed = each(range(len(whole.steps)), kill_before)
+    killed = each(some_places(whole.steps), kill_before)
     expected = TAKE_OVER | STORE if files_per_commit == 1 else TAKE_OVER | STORE - {"remove record"}
     assert expected <= set(killed)
 
 
 @on_both
-def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Bench) -> None:
+def test_killed_at_a_step_of_a_take_over_the_next_sink_completes_it(bench: Bench) -> None:
     bench.stream.produce(20)
     in_mid_publishing = {"do": "kill", "step": "publish", "number": 2}
 
@@ -99,7 +97,7 @@ def test_killed_at_any_step_of_a_take_over_the_next_sink_completes_it(bench: Ben
         assert len(store.names(f"under-test/{bench.topic}/0/committed")) == 1
         return step
 
-    killed = each(range(len(steps)), kill_before)
+    killed = each(some_places(steps), kill_before)
     assert TAKE_OVER - {"note topic"} | ROLL_FORWARD - {"remove uploads"} <= set(killed)
 
 
