@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import django
@@ -26,7 +27,6 @@ from tests.sinks.sink_processes import Nursery
 from tests.support import make_topics, stack_env
 
 AWAY_SECONDS = 60.0
-COLLECTOR_TOPIC = "chaos-collector"
 
 
 def main() -> int:
@@ -45,6 +45,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="of sinks (default: 200)")
     parser.add_argument("--restarts", type=int, default=3, help="of each server (default: 3)")
     parser.add_argument("--collector", action="store_true", help="instead of sinks: Kafka away under the collector")
+    parser.add_argument(
+        "--blips", type=int, default=30, help="and how often it blips then, on small spools (default: 30)"
+    )
     parser.add_argument("--away", type=float, default=AWAY_SECONDS, help="seconds of that (default: 60)")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
@@ -58,7 +61,7 @@ def main() -> int:
         print(f"{time.monotonic() - begin:6.1f} s  {line}", flush=True)
 
     if options.collector:
-        return _collector(stack, folder, options.away, report)
+        return _collector(stack, folder, options, report)
     report(f"{ground.__name__}, seed {options.seed}, {options.kills} kills; logs in {folder}")
     try:
         stack.up(report, list(named_servers(stack, ground.server_names).values()))
@@ -84,23 +87,30 @@ def main() -> int:
     return 0
 
 
-def _collector(stack: Stack, folder: Path, away_seconds: float, report: Callable[[str], None]) -> int:
-    spool = folder / "spool"
+def _collector(stack: Stack, folder: Path, options: argparse.Namespace, report: Callable[[str], None]) -> int:
+    away = partial(outage.run, away_seconds=options.away)
+    blips = partial(outage.run_blips, blips=options.blips, seed=options.seed)
+    failed = False
     try:
-        stack.up(report)
-        make_topics(stack, COLLECTOR_TOPIC)
-        env = stack_env(stack, EVENTS_TOPIC=COLLECTOR_TOPIC, **outage.environment(spool))
-        server = Web(env, *outage.OPTIONS)
-        try:
-            counts = outage.run(stack, COLLECTOR_TOPIC, server, spool, away_seconds=away_seconds, report=report)
-        finally:
-            if server.process.is_running():
-                server.process.stop()
+        stack.up(report, stack.kafka)
+        for name, run, environment in (("outage", away, {}), ("blips", blips, outage.SMALL_SPOOL)):
+            report(f"{name}; seed {options.seed}")
+            topic, spool = f"chaos-{name}", folder / name / "spool"
+            make_topics(stack, topic)
+            server = Web(
+                stack_env(stack, EVENTS_TOPIC=topic, **outage.environment(spool), **environment), *outage.OPTIONS
+            )
+            try:
+                counts = run(stack, topic, server, spool, report=report)
+            finally:
+                if server.process.is_running():
+                    server.process.stop()
+            for mode, count in counts.items():
+                report(f"{mode}: {count}")
+            failed |= any(count.lost or count.ghosts for count in counts.values())
     finally:
         stack.kill()
-    for mode, count in counts.items():
-        report(f"{mode}: {count}")
-    if any(count.lost or count.ghosts for count in counts.values()):
+    if failed:
         report(f"FAILED; what is left lies in {folder}")
         return 1
     shutil.rmtree(folder)

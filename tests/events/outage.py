@@ -3,14 +3,17 @@
 import http.client
 import json
 import os
+import random
 import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from devstack.server import Server
 from devstack.stack import Stack
 from events.spool.reader import DAMAGED
 from tests.events.web import WORKERS, Web, spooled_bytes
@@ -32,29 +35,32 @@ def environment(spool: Path) -> dict[str, str]:
     }
 
 
+SMALL_SPOOL = {"EVENTS_SPOOL_MAX_BYTES": str(2**20), "EVENTS_SPOOL_SEGMENT_BYTES": str(2**16)}
+"""A spool that the load fills within seconds."""
+
 OPTIONS = ("--respawn-failed-workers", "--respawn-interval", "0.5")
 """Of the web server."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Events of a mode. lost: promised, and not arrived; ghosts: refused, and arrived.
+    """Events of a mode. lost: the ids of those that were promised and have not arrived; ghosts: refused, and arrived.
 
-    on_the_wire: refused and arrived, when a request to Kafka may have been under way while it went or came: those no
-    client can call back.
+    on_the_wire: of the mode acknowledged, refused and arrived, when a request to Kafka may have been under way while it
+    went or came: those no client can call back.
     """
 
     promised: int
     refused: int
     arrived: int
-    lost: int
+    lost: Collection[str]
     ghosts: int
     on_the_wire: int
 
     def __str__(self) -> str:
         return (
             f"{self.promised} promised, {self.refused} refused, {self.arrived} of the promised arrived, "
-            f"{self.lost} lost, {self.ghosts} ghosts, {self.on_the_wire} on the wire"
+            f"{len(self.lost)} lost, {self.ghosts} ghosts, {self.on_the_wire} on the wire"
         )
 
 
@@ -119,34 +125,103 @@ def run(
     Of the mode accepted only what was promised later than a second after Kafka went away counts as lost: what a killed
     process had in its memory before may be. Raises AssertionError when it does not go on as it should.
     """
+    with _loads(server) as loads:
+        with _without(stack, Server.kill, Server.start) as absence:
+            report("Kafka is killed")
+            wait_until(lambda: loads["acknowledged"].refused, what="a refusal")
+            _kill_processes(server, until=absence.begin + away_seconds, report=report)
+        report(f"Kafka is back after {absence.end - absence.begin:.0f} s")
+        _wait_for_events(loads)
+    counts = _counts(stack, topic, server, spool, loads, [absence])
+    late = {id for id in counts["accepted"].lost if loads["accepted"].promised[id] > absence.begin + 1}
+    return counts | {"accepted": replace(counts["accepted"], lost=late)}
+
+
+def run_blips(
+    stack: Stack,
+    topic: str,
+    server: Web,
+    spool: Path,
+    *,
+    blips: int,
+    seed: int,
+    report: Callable[[str], object] = print,
+) -> dict[str, Counts]:
+    """Kills or freezes Kafka again and again, while spools of SMALL_SPOOL get full; by mode what became of the events.
+
+    No process of the server is killed, so all that was promised must arrive. Raises AssertionError when it does not go
+    on as it should.
+    """
+    chance = random.Random(seed)
+    absences = []
+    with _loads(server) as loads:
+        for _ in range(blips):
+            away, back = chance.choice([(Server.kill, Server.start), (Server.pause, Server.resume)])
+            seconds = chance.choice([0.3, 1, 3, 8, 12])
+            with _without(stack, away, back) as absence:
+                _wait_till(absence.begin + seconds)
+            if away is Server.kill:  # what is sent to a frozen one waits in its sockets, and arrives
+                absences.append(absence)
+            refused = ", ".join(f"{mode} {len(load.refused)}" for mode, load in loads.items())
+            report(f"Kafka: {away.__name__} for {seconds} s; refused until now: {refused}")
+            _wait_till(time.monotonic() + chance.uniform(0, 4))
+        _wait_for_events(loads)
+    return _counts(stack, topic, server, spool, loads, absences)
+
+
+@dataclass
+class _Absence:
+    """When Kafka went away and came back."""
+
+    begin: float
+    end: float = 0.0
+
+    def has(self, sent_at: float, answered_at: float) -> bool:
+        return self.begin < sent_at and answered_at < self.end
+
+
+@contextmanager
+def _loads(server: Web) -> Iterator[dict[str, Load]]:
     loads = {mode: Load(server.port, mode) for mode in MODES}
     try:
         wait_until(lambda: all(len(load.promised) > 200 for load in loads.values()), what="events")
-        stack.kafka[0].kill()
-        away_at = time.monotonic()
-        report("Kafka is killed")
-        try:
-            wait_until(lambda: loads["acknowledged"].refused, what="a refusal")
-            _kill_processes(server, until=away_at + away_seconds, report=report)
-        finally:
-            back_at = time.monotonic()
-            stack.kafka[0].start()
-            stack.kafka[0].wait_ready()
-        report(f"Kafka is back after {time.monotonic() - away_at:.0f} s")
-        back = {mode: len(load.promised) for mode, load in loads.items()}
-        wait_until(
-            lambda: all(len(load.promised) > back[mode] + 100 for mode, load in loads.items()), what="events again"
-        )
+        yield loads
     finally:
         for load in loads.values():
             load.stop()
+
+
+@contextmanager
+def _without(stack: Stack, away: Callable[[Server], None], back: Callable[[Server], None]) -> Iterator[_Absence]:
+    kafka = stack.kafka[0]
+    away(kafka)
+    absence = _Absence(time.monotonic())
+    try:
+        yield absence
+    finally:
+        absence.end = time.monotonic()
+        back(kafka)
+        kafka.wait_ready()
+
+
+def _wait_for_events(loads: Mapping[str, Load]) -> None:
+    before = {mode: len(load.promised) for mode, load in loads.items()}
+    wait_until(
+        lambda: all(len(load.promised) > before[mode] + 100 for mode, load in loads.items()),
+        seconds=120,
+        what="events again",
+    )
+
+
+def _counts(
+    stack: Stack, topic: str, server: Web, spool: Path, loads: Mapping[str, Load], absences: Sequence[_Absence]
+) -> dict[str, Counts]:
     wait_until(lambda: spooled_bytes(spool) == 0, seconds=120, what="an empty spool")
     assert server.process.stop() == 0, server.process.text
     assert [path.name for path in spool.iterdir() if path.name != DAMAGED] == []
     assert [surprise for load in loads.values() for surprise in load.surprises] == []
-
     arrived = {dict(message.headers())["event.id"].decode() for message in read_whole_topic(stack, topic)}
-    return {mode: _count(loads[mode], arrived, away_at, back_at) for mode in MODES}
+    return {mode: _count(load, arrived, absences) for mode, load in loads.items()}
 
 
 def _kill_processes(server: Web, *, until: float, report: Callable[[str], object]) -> None:
@@ -167,18 +242,17 @@ def _wait_till(moment: float) -> None:
     wait_until(lambda: time.monotonic() > moment, seconds=moment - time.monotonic() + 5, what="the time")
 
 
-def _count(load: Load, arrived: set[str], away_at: float, back_at: float) -> Counts:
+def _count(load: Load, arrived: set[str], absences: Sequence[_Absence]) -> Counts:
     promised = set(load.promised)
-    lost = promised - arrived
-    if load.mode == "accepted":
-        lost = {event_id for event_id in lost if load.promised[event_id] > away_at + 1}
     found = [load.refused[event_id] for event_id in load.refused.keys() & arrived]
-    ghosts = [True for sent_at, answered_at in found if away_at < sent_at and answered_at < back_at]
+    ghosts = len(found)
+    if load.mode == "acknowledged":
+        ghosts = sum(any(absence.has(*times) for absence in absences) for times in found)
     return Counts(
         promised=len(promised),
         refused=len(load.refused),
         arrived=len(promised & arrived),
-        lost=len(lost),
-        ghosts=len(ghosts),
-        on_the_wire=len(found) - len(ghosts),
+        lost=promised - arrived,
+        ghosts=ghosts,
+        on_the_wire=len(found) - ghosts,
     )
