@@ -50,6 +50,7 @@ urlpatterns = [
     path(f"{_DOCUMENTS}source/", console_view(documents.document_panel), name="document_panel"),
     path("files/", console_view(files.index), name="files"),
     path(_FILES, console_view(files.folder), name="folder"),
+    path(f"{_FILES}jump/", console_view(files.jump), name="folder_jump"),
     path(f"{_FILES}summary/", console_view(files.summary_panel), name="folder_summary"),
     path(f"{_FILES}list/", console_view(files.folder_panel), name="folder_list"),
     path(f"{_FILES}file/", console_view(files.file), name="file"),

@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
+from itertools import takewhile
 from string import Formatter
 from typing import Any
 
@@ -153,6 +154,12 @@ def _parse(key: str, template: str) -> list[tuple[str, str | None]]:
     return [(text, field) for text, field, _, _ in parts]
 
 
+def _joined(parts: Sequence[tuple[str, str | None]]) -> str:
+    """The inverse of _parse."""
+    texts = (text.replace("{", "{{").replace("}", "}}") + f"{{{field}}}" for text, field in parts)
+    return "".join(texts)
+
+
 _PLACES = [(Partition(topic, number), 3, 4) for topic in ("t", "t1", "t-1", "1") for number in (2, 12)]
 """A template of file names must give each of these another name."""
 
@@ -183,6 +190,9 @@ class FileNames:
         patterns |= {key: rf"(?P<{key}>\d{{20}})" for key in ("start", "end")} | {"ext": re.escape(extension)}
         self._template = template
         self._extension = extension
+        before = list(takewhile(lambda part: part[1] != "start", parts))
+        is_ordered = {field for _, field in before} == {"topic", "partition"}
+        self._head = _joined(parts[: len(before) + 1]) if is_ordered else None
         self._pattern = re.compile("".join(re.escape(text) + patterns.get(field or "", "") for text, field in parts))
         for place in _PLACES:
             if self.read(self.make(*place)) != place:
@@ -193,6 +203,16 @@ class FileNames:
         topic, number = partition
         first, last = f"{start:020d}", f"{end:020d}"
         return self._template.format(topic=topic, partition=number, start=first, end=last, ext=self._extension)
+
+    def head(self, partition: Partition, start: int) -> str | None:
+        """What a file's name begins with, up to the first offset; None where a partition's names do not lie together in
+        the order of these.
+
+        It sorts before the name of each file of the partition that begins there or later, and after all others of it.
+        """
+        if self._head is None:
+            return None
+        return self._head.format(topic=partition.topic, partition=partition.number, start=f"{start:020d}")
 
     @staticmethod
     def make_open(partition: Partition, start: int, generation: int = 0) -> str:

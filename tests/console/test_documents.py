@@ -1,8 +1,10 @@
 """The pages of documents on a real Elasticsearch."""
 
 import csv
+import html
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
@@ -65,6 +67,25 @@ def test_documents_are_counted_listed_and_paged(stored: str, operator: Operator)
     assert "<img" not in page
     assert "&lt;img" in page
     assert "0 documents" in shown(client, f"{DOCUMENTS}histogram/?from=2020-01-01T00:00&to=2020-01-02T00:00")
+
+
+@pytest.mark.integration
+def test_a_record_leads_to_its_document_and_its_file(stored: str, operator: Operator, settings: Settings) -> None:
+    entry = settings.SINKS["elasticsearch"]
+    settings.SINKS = {
+        "files": {"kind": "hdfs", "topics": ["topic"], "target": {"path": "/x"}},
+        "elasticsearch": {**entry, "topics": ["topic"]},
+        "other": {**entry, "topics": ["another"], "group": "other"},
+    }
+    sinks_registry.sinks.cache_clear()
+    client = operator()
+    page = html.unescape(client.get("/admin/console/topics/default/topic/0/3/").content.decode())
+    links = dict(re.findall(r'href="([^"]+)">Stored by (\w+)<', page))
+    assert list(links.values()) == ["files", "elasticsearch"]
+    to_file, to_document = links
+    assert to_file == "/admin/console/files/files/find/topic/0/3/"
+    hits = shown(client, to_document.replace(DOCUMENTS, f"{DOCUMENTS}hits/"))
+    assert re.findall(r"topic-0-\d", hits) == ["topic-0-3"]
 
 
 @pytest.mark.integration

@@ -9,7 +9,8 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from pipeline.console.files import folders, views
+from pipeline import conf
+from pipeline.console.files import lookup, views
 from pipeline.console.topics.messages import TopicMessage
 from sinks import registry as sinks_registry
 from sinks.folder import browser
@@ -65,13 +66,39 @@ def test_the_file_of_a_record_is_found(folder: Path, operator: Operator) -> None
     assert "No file of this sink" in client.get(f"{FILES}find/t/0/10/").content.decode()
 
 
-def test_a_look_up_that_ends_at_its_bound_says_so_and_goes_on(
-    folder: Path, operator: Operator, monkeypatch: pytest.MonkeyPatch
+def test_the_list_goes_to_the_file_of_an_offset_and_to_the_newest_ones(
+    folder: Path, operator: Operator, settings: Settings
 ) -> None:
-    monkeypatch.setattr(folders, "_LISTINGS", 1)
+    settings.CONSOLE = {"records": 2}
+    conf.console_settings.cache_clear()
+    names = [f"t-0-{start:020d}-{start + 9:020d}.log" for start in range(10, 60, 10)]
+    for name in names:
+        (folder / name).write_bytes(CONTENT)
+    client = operator()
+
+    def listed(query: str) -> list[str]:
+        answer = client.get(f"{FILES}jump/?partition=0&{query}")
+        _, _, place = answer.headers["Location"].partition("?")
+        return re.findall(r"t-0-\d+-\d+\.log", shown(client, f"{FILES}list/?{place}"))
+
+    assert listed("") == names[-2:]
+    assert listed("offset=25") == names[1:3]
+    assert client.get(FILES).content.decode().count(f'action="{FILES}jump/"') == 1
+    for query in ("partition=7", "offset=25&path=dt%3D1"):
+        assert "no file of this partition" in client.get(f"{FILES}jump/?{query}").content.decode()
+    assert "must be a whole number" in client.get(f"{FILES}jump/?offset=x").content.decode()
+
+
+def test_a_look_up_among_names_in_no_order_says_where_it_ended_and_goes_on(
+    folder: Path, operator: Operator, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    monkeypatch.setattr(lookup, "_LISTINGS", 1)
     monkeypatch.setattr(browser, "_LISTED", 2)
+    target = {"path": str(folder), "file_name": "{topic}-{partition}-{end}-{start}.{ext}"}
+    settings.SINKS = {"clicks": {"kind": "folder", "topics": ["t"], "target": target}}
+    sinks_registry.sinks.cache_clear()
     for start in range(10, 60, 10):
-        (folder / f"t-0-{start:020d}-{start + 9:020d}.log").write_bytes(CONTENT)
+        (folder / f"t-0-{start + 9:020d}-{start:020d}.log").write_bytes(CONTENT)
     client = operator()
     address, seen = f"{FILES}find/t/0/57/", []
     while (answer := client.get(address)).status_code == 200:
@@ -82,8 +109,8 @@ def test_a_look_up_that_ends_at_its_bound_says_so_and_goes_on(
         assert link
         address = f"{FILES}find/t/0/57/{link[1]}"
     assert seen == [True] * 3, "of _sink, dt=1 and six files"
-    assert answer.headers["Location"].endswith(f"t-0-{50:020d}-{59:020d}.log")
-    missing = client.get(f"{FILES}find/t/0/77/?after=t-0-{49:020d}").content.decode()
+    assert answer.headers["Location"].endswith(f"t-0-{59:020d}-{50:020d}.log")
+    missing = client.get(f"{FILES}find/t/0/77/?after=t-0-{58:020d}").content.decode()
     assert "No file of this sink" in missing
     assert "?after=" not in missing
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
+from pipeline.console.files.lookup import LookUp, look_up
 from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.errors import ServerAway, ServerError
@@ -17,9 +17,6 @@ from sinks.files.store import FileBrowser, FileStatus, NoPath, NotFound
 from sinks.kind import BrowsedFiles
 from sinks.records import Partition
 from sinks.registry import kind_of, sinks
-
-_LISTINGS = 50
-"""Parts of a listing (a store gives 1,000 names or so at once) that one look-up reads; the next one goes on there."""
 
 
 def file_sinks() -> dict[str, tuple[SinkConfig, BrowsedFiles]]:
@@ -50,39 +47,12 @@ def browsing(sink: SinkConfig) -> Iterator[FileBrowser]:
             raise ServerError(files.server, str(error)) from error
 
 
-@dataclass(frozen=True)
-class LookUp:
-    """What a look-up came to.
-
-    path: of the file, below the sink's folder, None when it was not among the names; names: how many were looked at;
-    after: the last of them where more follow, else None: then all were looked at.
-    """
-
-    path: str | None
-    names: int
-    after: str | None = None
-
-
-def find_file(sink: SinkConfig, folder: str, partition: Partition, offset: int, *, after: str = "") -> LookUp:
-    """Looks in a folder for the file that holds an offset, among the names after `after`.
-
-    Raises ServerError, and NotThere where there is no such folder.
-    """
+def find_files(sink: SinkConfig, folder: str, partition: Partition, offset: int, *, after: str = "") -> LookUp:
+    """Looks in a folder for the file that holds an offset; see `look_up`. Raises as `browsing`."""
     files = file_sinks()[sink.name][1]
-    path, names = inside(files, folder), 0
     with browsing(sink) as browser:
-        for _part in range(_LISTINGS):
-            entries, left = browser.listing(path, after=after)
-            names += len(entries)
-            for entry in entries:
-                if entry.is_folder or (read := files.layout.names.read(entry.name)) is None:
-                    continue
-                if read[0] == partition and read[1] <= offset <= read[2]:
-                    return LookUp(f"{folder}/{entry.name}" if folder else entry.name, names)
-            if not left or not entries:
-                return LookUp(None, names)
-            after = entries[-1].name
-    return LookUp(None, names, after)
+        listing = partial(browser.listing, inside(files, folder))
+        return look_up(lambda name: listing(after=name), files.layout.names, partition, offset, after=after)
 
 
 def list_folder(sink: SinkConfig, path: str, *, after: str, count: int) -> tuple[list[FileStatus], bool]:

@@ -13,13 +13,15 @@ from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
-from pipeline.console.files.folders import LookUp, browsing, file_sinks, find_file, inside, list_folder
+from pipeline.console.files.folders import browsing, file_sinks, find_files, inside, list_folder
+from pipeline.console.files.lookup import LookUp
 from pipeline.console.files.preview import NoPreview, preview
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response, panel_response
 from pipeline.console.sending import Source, download, logged
-from pipeline.console.topics.browse import one_message
+from pipeline.console.topics.browse import number_of, one_message
 from pipeline.errors import ServerError
+from pipeline.kafka_reads import MAX_OFFSET
 from sinks.config import SinkConfig
 from sinks.files.layout import OPEN
 from sinks.files.naming import FileNames
@@ -63,8 +65,29 @@ def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
         sink=config,
         target=files,
         crumbs=_crumbs(path),
+        path=path,
+        topics=config.topics if len(config.topics) > 1 else (),
         url=f"{_url('folder_list', sink)}?{query}",
     )
+
+
+@require_GET
+def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
+    """Leads to where a folder's list has the file of an offset, or the newest files of a partition."""
+    config, files = _sink(sink)
+    path, given = _path(request, files), request.GET
+    try:
+        number = number_of(given.get("partition", ""), _("Partition")) or 0
+        offset = number_of(given.get("offset", ""), _("Offset"))
+        partition = Partition(given.get("topic") or config.topics[0], number)
+        found = find_files(config, path, partition, MAX_OFFSET if offset is None else offset)
+    except (ServerError, NotThere, ValueError) as error:
+        return _missing(request, config, files, str(error), crumbs=_crumbs(path))
+    if not found.names:
+        text = _("The folder has no file of this partition with such offsets.")
+        return _missing(request, config, files, text, crumbs=_crumbs(path))
+    first = found.names[-1 if offset is not None else -console_settings().records :][0]
+    return HttpResponseRedirect(f"{_url('folder', sink)}?{urlencode({'path': path, 'after': first[:-1]})}")
 
 
 @require_GET
@@ -163,35 +186,40 @@ def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: in
         raise Http404("the sink does not read this topic")
     further = None
     try:
-        found = _find(config, files, Partition(topic, partition), offset, after=request.GET.get("after", ""))
+        folder, found = _find(config, files, Partition(topic, partition), offset, after=request.GET.get("after", ""))
     except (ServerError, NotThere) as error:
         text = str(error)
     else:
-        if found.path is not None:
-            return HttpResponseRedirect(f"{_url('file', sink)}?{urlencode({'path': found.path})}")
+        name = found.names[-1] if found.names else ""
+        if (read := files.layout.names.read(name)) is not None and read[2] >= offset:
+            query = urlencode({"path": f"{folder}/{name}" if folder else name})
+            return HttpResponseRedirect(f"{_url('file', sink)}?{query}")
         if found.after is None:
             text = _("No file of this sink holds the record, yet or any more.")
         else:
             text = ngettext(
                 "The record’s file is not among the {n} name that was looked at. The folder has more.",
                 "The record’s file is not among the {n} names that were looked at. The folder has more.",
-                found.names,
-            ).format(n=f"{found.names:,}")
+                found.looked,
+            ).format(n=f"{found.looked:,}")
             further = urlencode({"after": found.after})
+    title = _("The file of {record}").format(record=f"{topic}-{partition}-{offset}")
+    return _missing(request, config, files, text, title=title, further=further)
+
+
+def _missing(
+    request: HttpRequest, config: SinkConfig, files: BrowsedFiles, text: str, *, title: str = "", **context: Any
+) -> HttpResponseBase:
+    title = title or _("Files")
+    context = {"crumbs": [], **context}
     return page_response(
-        request,
-        "files/missing.html",
-        page=PAGE,
-        title=_("The file of {record}").format(record=f"{topic}-{partition}-{offset}"),
-        sink=config,
-        target=files,
-        text=text,
-        further=further,
-        crumbs=[],
+        request, "files/missing.html", page=PAGE, title=title, sink=config, target=files, text=text, **context
     )
 
 
-def _find(config: SinkConfig, files: BrowsedFiles, partition: Partition, offset: int, *, after: str) -> LookUp:
+def _find(
+    config: SinkConfig, files: BrowsedFiles, partition: Partition, offset: int, *, after: str
+) -> tuple[str, LookUp]:
     layout = files.layout
     below = ""
     if not layout.folders.is_flat:
@@ -204,7 +232,7 @@ def _find(config: SinkConfig, files: BrowsedFiles, partition: Partition, offset:
         except (ValueError, RecursionError) as error:
             text = _("The record is no JSON object, so this sink stores it in no file; its dead letters may have it.")
             raise NotThere(text) from error
-    return find_file(config, below, partition, offset, after=after)
+    return below, find_files(config, below, partition, offset, after=after)
 
 
 def _sink(name: str) -> tuple[SinkConfig, BrowsedFiles]:

@@ -18,6 +18,9 @@ from events.event import EVENT_TYPES
 from pipeline.conf import console_settings
 from pipeline.console.access import PRODUCE, REPLAY
 from pipeline.console.audit import audited, log_read
+from pipeline.console.documents.query import ALL
+from pipeline.console.documents.search import document_sinks
+from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response, panel_response
 from pipeline.console.payload import one_line, payload
@@ -281,7 +284,22 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
         partition=partition,
         offset=offset,
         before=offset - 1 if offset else None,
+        stored=_stored(cluster, name, partition, offset),
     )
+
+
+def _stored(cluster: str, name: str, partition: int, offset: int) -> list[tuple[str, str]]:
+    """The sinks that store a record, each with the address of its file or document there."""
+    found = []
+    for sink in sinks().values():
+        if sink.kafka != cluster or name not in sink.topics:
+            continue
+        if sink.name in file_sinks():
+            found.append((sink.name, _url("file_of_record", sink.name, name, partition, offset)))
+        elif sink.name in document_sinks() and document_sinks()[sink.name][1].id == "offset":
+            query = urlencode({"q": f'_id:"{name}-{partition}-{offset}"', "range": ALL})
+            found.append((sink.name, f"{_url('documents_of', sink.name)}?{query}"))
+    return found
 
 
 @require_GET

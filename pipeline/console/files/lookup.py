@@ -1,0 +1,87 @@
+"""Finds the file of a record among the names of a folder, of which a store lists about a thousand at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sinks.files.naming import FileNames
+from sinks.files.store import FileStatus
+from sinks.records import Partition
+
+Listing = Callable[[str], tuple[list[FileStatus], int]]
+"""The entries of a folder by name after a name, as many as the store gives at once, and how many follow."""
+
+_LISTINGS = 50
+"""So many listings one look-up reads; where names are in no order, the next one goes on there."""
+
+
+@dataclass(frozen=True)
+class LookUp:
+    """What a look-up came to.
+
+    names: of the partition's files that begin at the offset or before it, the last ones, in order. looked: how many
+    names were looked at. after: the last of them where more follow and were not looked at, else None.
+    """
+
+    names: list[str]
+    looked: int
+    after: str | None = None
+
+
+def look_up(listing: Listing, names: FileNames, partition: Partition, offset: int, *, after: str = "") -> LookUp:
+    """Looks for the file that holds an offset: it is the last of the answer, if any is.
+
+    after: where an earlier look-up ended. Raises what `listing` does.
+    """
+    if names.head(partition, offset) is None:
+        return _one_by_one(listing, names, partition, offset, after)
+    return _by_halves(listing, names, partition, offset)
+
+
+def _one_by_one(listing: Listing, names: FileNames, partition: Partition, offset: int, after: str) -> LookUp:
+    looked = 0
+    for _ in range(_LISTINGS):
+        entries, left = listing(after)
+        looked += len(entries)
+        for entry in entries:
+            read = None if entry.is_folder else names.read(entry.name)
+            if read is not None and read[0] == partition and read[1] <= offset <= read[2]:
+                return LookUp([entry.name], looked)
+        if not left or not entries:
+            return LookUp([], looked)
+        after = entries[-1].name
+    return LookUp([], looked, after)
+
+
+def _by_halves(listing: Listing, names: FileNames, partition: Partition, offset: int) -> LookUp:
+    """The names of a partition's files are in the order of their offsets, so most of them need not be looked at."""
+    found: list[str] = []
+    behind = names.head(partition, offset + 1) or ""
+    # The files that are not known begin at `low` or later, and before `high`.
+    low, high, step, looked = 0, offset + 1, 1, 0
+    probe, after = 0, names.head(partition, 0) or ""
+    for _ in range(_LISTINGS):
+        entries, left = listing(after)
+        looked += len(entries)
+        own = _own(entries, names, partition, offset)
+        has_all = not left or not entries or entries[-1].name >= behind
+        if own:
+            found, low = [name for _, name in own], own[-1][0] + 1
+            step = max(step, 2 * (low - probe))
+        if has_all and own:
+            return LookUp(found, looked)
+        if not has_all and not own:  # names of others lie between
+            after = entries[-1].name
+            continue
+        if has_all:
+            high = probe
+        if low >= high:
+            break
+        probe = min((low + high) // 2, low + step)
+        step *= 2
+        after = names.head(partition, probe) or ""
+    return LookUp(found, looked)
+
+
+def _own(entries: list[FileStatus], names: FileNames, partition: Partition, offset: int) -> list[tuple[int, str]]:
+    read = [(names.read(entry.name), entry.name) for entry in entries if not entry.is_folder]
+    return [(one[1], name) for one, name in read if one is not None and one[0] == partition and one[1] <= offset]
