@@ -62,7 +62,7 @@ class BadEvents:
         ]
         if len(value) > self.max_bytes:
             headers.append(("bad.size", b"%d" % len(value)))
-        return bool(self.send([(self.topic, value[: self.max_bytes], headers)]))
+        return bool(self.send([Record(self.topic, value[: self.max_bytes], headers)]))
 
     def _may_send(self) -> bool:
         """A bucket of tokens."""

@@ -1,20 +1,32 @@
 """A batch of records on their way to Kafka, and what became of each. No Django here."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
+from msgspec import structs
 
 from kafka_client.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
 
-to_payload: Callable[[Record], bytes] = msgspec.msgpack.Encoder().encode
-"""A record as the spool holds it."""
+# What Kafka answers, among others, to a record with a timestamp that its topic does not take.
+_OF_TIME = {KafkaError.INVALID_RECORD, KafkaError.INVALID_TIMESTAMP}
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def to_payloads(records: Iterable[Record]) -> list[bytes]:
+    """Records as the spool holds them. One without a timestamp gets the present time, for it may be delivered late."""
+    now = int(time.time() * 1000)
+    # A tuple of its fields is encoded as the record itself, and is made faster than a record with another timestamp.
+    return [_encode((each.topic, each.value, each.headers, each.key, each.timestamp or now)) for each in records]
+
 
 from_payload: Callable[[bytes], Record] = msgspec.msgpack.Decoder(Record).decode
-"""The inverse of to_payload. Raises msgspec.DecodeError."""
+"""The record of a payload. Raises msgspec.DecodeError."""
 
 
 class Batch:
@@ -24,7 +36,7 @@ class Batch:
     """
 
     def __init__(self, records: Sequence[Record], count: int, on_end: Callable[[], object]) -> None:
-        self.records = records
+        self.records = list(records)
         self.count = count
         self._on_end = on_end
         self._unsent: deque[int] = deque()  # what this round has yet to hand to Kafka's client, by index
@@ -57,9 +69,16 @@ class Batch:
         """Hands the rest of the round to Kafka's client. Raises KafkaUnavailable when it takes no more at present."""
         while self._unsent:
             index = self._unsent[0]
-            topic, value, headers = self.records[index]
+            record = self.records[index]
             try:
-                producer.produce(topic, value, headers=headers, on_delivery=partial(self._note, index))
+                producer.produce(
+                    record.topic,
+                    record.value,
+                    key=record.key,
+                    timestamp=record.timestamp,
+                    headers=record.headers,
+                    on_delivery=partial(self._note, index),
+                )
             except TopicUnavailable as error:
                 self._fail(index, str(error), self.missing)
             except KafkaException as error:
@@ -81,16 +100,23 @@ class Batch:
 
     def _note(self, index: int, error: KafkaError | None, message: Message) -> None:
         """The delivery report of a record."""
+        record = self.records[index]
         if error is None:
             self._is_done[index] = True
             self._end_one()
+        elif error.code() in _OF_TIME and record.timestamp is not None:
+            # The time may be too old for the topic, or from a clock that was ahead. The next round goes without it.
+            self.records[index] = structs.replace(record, timestamp=None)
+            self._end_one()
+        elif error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
+            self._end_one()  # another record of the same request was refused, and the next round goes without that one
         elif error.code() in HOPELESS:
             self._drop(index, error)
         else:
             self._fail(index, error.str(), self.missing if error.code() in OF_TOPIC else self.failed)
 
     def _fail(self, index: int, reason: str, topics: dict[str, str]) -> None:
-        topics[self.records[index][0]] = reason
+        topics[self.records[index].topic] = reason
         self._end_one()
 
     def _drop(self, index: int, error: KafkaError) -> None:

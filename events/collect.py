@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
 from itertools import repeat
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -125,7 +125,7 @@ class Collector:
             self.note_bad(params, str(invalid), path=SELECT_PATH, user_agent=user_agent)
             return Answer(400, {"status": "rejected", "errors": invalid.errors})
         headers = [BOT] if is_bot(user_agent) else None
-        refusal = self.take([(kind.topic, value, headers)], self.mode)
+        refusal = self.take([Record(kind.topic, value, headers)], self.mode)
         if refusal is not None:
             self.counters.add((metrics.UNAVAILABLE, self.mode.value))
             return _unavailable(refusal.reason)
@@ -172,9 +172,9 @@ class Collector:
             self.bad_events.note(given, reason, path=path, timestamp=self.now(), user_agent=user_agent)
 
     def _count(self, records: Sequence[Record], mode: Mode, refusal: Refusal | None) -> None:
-        taken = Counter(map(itemgetter(0), records))
+        taken = Counter(map(attrgetter("topic"), records))
         if refusal is not None:
-            taken.subtract(records[index][0] for index in refusal.indexes)
+            taken.subtract(records[index].topic for index in refusal.indexes)
             self.counters.add((metrics.UNAVAILABLE, mode.value), len(refusal.indexes))
         for topic, number in (+taken).items():
             self.counters.add((metrics.ACCEPTED, topic, mode.value), number)
@@ -201,9 +201,9 @@ class Collector:
             return None
         ids = [given.get("id") for given in events]
         if ids.count(None) == len(ids):
-            return list(zip(repeat(kind.topic), values, repeat(headers)))
+            return list(map(Record, repeat(kind.topic), values, repeat(headers)))
         try:
-            return list(zip(repeat(kind.topic), values, [_headers(given, headers) for given in events]))
+            return list(map(Record, repeat(kind.topic), values, [_headers(given, headers) for given in events]))
         except InvalidEvent:
             return None
 
@@ -216,7 +216,8 @@ class Collector:
         if kind is None:
             raise InvalidEvent({"event": f"Must be one of {', '.join(self.kinds)}."}, reason="kind")
         headers = _headers(given, headers)
-        return kind.topic, self._encode(kind.make(given, timestamp=timestamp, user_agent=user_agent)), headers
+        value = self._encode(kind.make(given, timestamp=timestamp, user_agent=user_agent))
+        return Record(kind.topic, value, headers)
 
     def _kind(self, name: object) -> Kind | None:
         return self.kinds.get(name) if isinstance(name, str) else None

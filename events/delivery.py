@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from events.batch import Batch, to_payload
+from events.batch import Batch, to_payloads
 from events.feeder import Feeder
 from events.spool.log import Spool, SpoolFull
 from kafka_client.producer import EventProducer, Record
@@ -59,12 +59,12 @@ class Delivery:
     def take(self, records: Sequence[Record], mode: Mode) -> Refusal | None:
         """Takes records as the mode promises; None when all were taken."""
         if mode is Mode.ACKNOWLEDGED:
-            shut, reason = frozenset(self._breaker.shut({topic for topic, _, _ in records})), _BROKEN
+            shut, reason = frozenset(self._breaker.shut({record.topic for record in records})), _BROKEN
         else:
             shut, reason = self.feeder.full_topics, _NO_ROOM
         if not shut:
             return self._deliver(records, mode)
-        taken = [index for index, (topic, _, _) in enumerate(records) if topic not in shut]
+        taken = [index for index, record in enumerate(records) if record.topic not in shut]
         refused = set(range(len(records))).difference(taken)
         refusal = self._deliver([records[index] for index in taken], mode) if taken else None
         if refusal is not None:
@@ -88,14 +88,14 @@ class Delivery:
             return self._acknowledge(records)
         aside = self.feeder.asides
         # What Kafka does not take would wait in the producer's memory, and use up the room of others.
-        if mode is Mode.SPOOLED or (aside and any(topic in aside for topic, _, _ in records)):
+        if mode is Mode.SPOOLED or (aside and any(record.topic in aside for record in records)):
             return self._append(records, range(len(records)))
         left = self.producer.produce_all(records)
         return self._append(records, left) if left else None
 
     def _append(self, records: Sequence[Record], indexes: Sequence[int]) -> Refusal | None:
         try:
-            self.spool.append([to_payload(records[index]) for index in indexes])
+            self.spool.append(to_payloads(records[index] for index in indexes))
         except SpoolFull as full:
             return Refusal(indexes, str(full))
         return None
@@ -107,7 +107,7 @@ class Delivery:
         batch.send_or_fail(self.acknowledging or self._make())
         all_there.wait(self.acknowledge_seconds)
         late = batch.undelivered()
-        self._breaker.note({topic for topic, _, _ in records}, broken={records[index][0] for index in late})
+        self._breaker.note({record.topic for record in records}, broken={records[index].topic for index in late})
         reasons = [*batch.missing.values(), *batch.failed.values(), *batch.hopeless.values(), _LATE]
         refused = sorted({*late, *batch.hopeless})
         return Refusal(refused, reasons[0]) if refused else None

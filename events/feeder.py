@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from events.batch import Batch, from_payload, to_payload
+from events.batch import Batch, from_payload, to_payloads
 from events.spool.log import Spool, SpoolFull
 from events.spool.ownership import orphans, release
 from events.spool.reader import SpoolReader, keep_records
@@ -65,8 +65,8 @@ class _Source:
     def finish(self, batch: Batch) -> None:
         """All of the batch is delivered, but for what Kafka will never take: better without it than stuck for ever."""
         for index, reason in batch.hopeless.items():
-            topic, value, _ = batch.records[index]
-            logger.error("event not delivered to %s: %s: %r", topic, reason, value)
+            record = batch.records[index]
+            logger.error("event not delivered to %s: %s: %r", record.topic, reason, record.value)
         self.batch = None
         self.commit()
 
@@ -304,14 +304,14 @@ class Feeder:
         if isinstance(source, _Aside):
             return
         for topic, reason in topics.items():
-            indexes = [index for index in batch.undelivered() if batch.records[index][0] == topic]
+            indexes = [index for index in batch.undelivered() if batch.records[index].topic == topic]
             if not indexes:
                 continue
             try:
                 if topic not in self.asides:
                     self.asides[topic] = _Aside(topic, self._spool.another())
                     logger.error("Kafka does not take the events for %s (%s): they are set aside", topic, reason)
-                self.asides[topic].spool.append([to_payload(batch.records[index]) for index in indexes])
+                self.asides[topic].spool.append(to_payloads(batch.records[index] for index in indexes))
             except (SpoolFull, OSError):
                 loop_logger.exception("events for %s can't be set aside: all others wait for them", topic)
                 continue

@@ -16,7 +16,7 @@ import msgspec
 from django.core.exceptions import ImproperlyConfigured
 
 from events import metrics
-from events.batch import to_payload
+from events.batch import to_payloads
 from events.conf import EventsSettings, SpoolSettings, producer_options
 from events.counters import Counters
 from events.delivery import Delivery
@@ -182,7 +182,7 @@ class ProcessDelivery:
 
     def _keep(self, records: Sequence[Record]) -> bool:
         try:
-            self.spool.append([to_payload(record) for record in records])
+            self.spool.append(to_payloads(records))
         except SpoolFull:
             return False
         return True

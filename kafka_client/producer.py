@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakMethod
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kafka_client.log import Outage, client_logger, repeating_logger
@@ -22,11 +23,22 @@ from kafka_client.statistics import BrokerStatistics, read_statistics
 logger = logging.getLogger(__name__)
 loop_logger = repeating_logger(__name__)
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 DeliveryReport = Callable[[KafkaError | None, Message], None]
 
-Record = tuple[str, bytes, Headers | None]
-"""Topic, value and headers."""
+
+class Record(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """A record for Kafka. timestamp: milliseconds since 1970; None: Kafka's client takes the time of `produce`.
+
+    The spool keeps records as arrays of these fields, so a new field goes to the end and has a default.
+    """
+
+    topic: str
+    value: bytes | None
+    headers: Headers | None = None
+    key: bytes | None = None
+    timestamp: int | None = None
+
 
 Keep = Callable[[Sequence[Record]], bool]
 """Takes records that Kafka did not get, and stores them elsewhere, all or none. Returns whether it could."""
@@ -125,7 +137,7 @@ class EventProducer:
                 **options,
                 "error_cb": lambda error: (note := note_error()) and note(error),
                 "stats_cb": lambda text: (note := note_statistics()) and note(text),
-                "on_delivery": lambda error, message: (note := report()) and note(None, error, message),
+                "on_delivery": lambda error, message: (note := report()) and note(None, None, error, message),
             },
             logger=client_logger("events.librdkafka"),
         )
@@ -172,10 +184,11 @@ class EventProducer:
         value: bytes | None,
         *,
         key: bytes | None = None,
+        timestamp: int | None = None,
         headers: Headers | None = None,
         on_delivery: DeliveryReport | None = None,
     ) -> None:
-        """Hands one record to librdkafka and returns at once.
+        """Hands one record (see Record) to librdkafka and returns at once.
 
         on_delivery: called from the thread of the reports, after the outcome was counted; for producers with `reports`.
         Raises KafkaUnavailable (TopicUnavailable when only the record's topic is unavailable), and KafkaException for a
@@ -192,12 +205,10 @@ class EventProducer:
                 raise self._refusal("the producer is closed")
             if self._is_stalled:
                 raise self._refusal(self._away_reason)
-            if headers:
-                # librdkafka's report of a failure does not contain the headers, so they travel with the callback.
-                report = report or partial(self._report, headers)
-                self._producer.produce(topic, value, key=key, headers=headers, on_delivery=report)
-            else:
-                self._producer.produce(topic, value, key=key, on_delivery=report)
+            if headers or timestamp:
+                # librdkafka's report of a failure contains neither of them, so they travel with the callback.
+                report = report or partial(self._report, headers, timestamp)
+            self._producer.produce(topic, value, key=key, timestamp=timestamp or 0, headers=headers, on_delivery=report)
             self._handed += 1
         except BufferError:
             raise self._refusal("the queue to Kafka is full") from None
@@ -234,12 +245,15 @@ class EventProducer:
         # produce() with two arguments is faster than produce_batch(), which needs a dict for each record.
         produce = self._producer.produce
         left = []
-        for index, (topic, value, headers) in enumerate(records):
+        for index, record in enumerate(records):
+            headers, key, timestamp = record.headers, record.key, record.timestamp
             try:
-                if headers:
-                    produce(topic, value, headers=headers, on_delivery=partial(self._report, headers))
+                if headers or key is not None or timestamp:
+                    report = partial(self._report, headers, timestamp)
+                    # Keywords would take half as long again. -1: any partition; None: another name of `report`.
+                    produce(record.topic, record.value, key, -1, report, None, timestamp or 0, headers)
                 else:
-                    produce(topic, value)
+                    produce(record.topic, record.value)
             except (BufferError, KafkaException):
                 left.append(index)
         return left
@@ -370,11 +384,15 @@ class EventProducer:
         # Not the records in flight: Kafka may have them. They come back to the queue when their connection ends.
         self._producer.purge(in_queue=True, in_flight=False, blocking=False)
 
-    def _report(self, headers: Headers | None, error: KafkaError | None, message: Message) -> None:
+    def _report(
+        self, headers: Headers | None, timestamp: int | None, error: KafkaError | None, message: Message
+    ) -> None:
         if error is None:
             return
         self._returned += 1
-        record = (message.topic(), message.value() or b"", headers)
+        if timestamp is None:
+            timestamp = int((time.time() - message.latency()) * 1000)  # when it was produced
+        record = Record(message.topic(), message.value(), headers, message.key(), timestamp)
         if self._keep is None or error.code() in HOPELESS:
             self._give_up(error.str(), [record])
         else:
@@ -406,9 +424,9 @@ class EventProducer:
 
     def _give_up(self, reason: str, records: list[Record]) -> Sequence[Record]:
         self._failed += len(records)
-        for topic, value, _ in records:
-            text = value.decode(errors="backslashreplace")
-            logger.error("event not delivered to %s: %s: %r", topic, reason, text)
+        for record in records:
+            text = (record.value or b"").decode(errors="backslashreplace")
+            logger.error("event not delivered to %s: %s: %r", record.topic, reason, text)
         return ()
 
     def _report_to(self, on_delivery: DeliveryReport, error: KafkaError | None, message: Message) -> None:

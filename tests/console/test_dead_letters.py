@@ -1,5 +1,6 @@
 """The pages of dead letters on a real Kafka: looking, replaying once, discarding."""
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -102,6 +103,7 @@ def test_those_who_may_replay_each_letter_once(buried: Stack, topic: str, operat
     records = read_topic(buried, topic, 4)
     assert sorted(record.value() for record in records) == [b"<b>no", b"x", b"{}", b"\xff\x00"]
     assert all(record.headers() == [("own", b"1")] for record in records)
+    assert min(record.timestamp()[1] for record in records) > (time.time() - 600) * 1000, "Kafka deletes by time"
     assert "No dead letters" in shown(client, f"{HDFS}reasons/")
     assert "es" in shown(client, f"{LETTERS}elasticsearch/reasons/")
     assert logged()[0] == ("replay 1 selected", "1 done")

@@ -52,11 +52,11 @@ class FakeDelivery:
 
     @property
     def records(self) -> list[tuple[str, bytes]]:
-        return [(topic, value) for topic, value, _ in self.taken]
+        return [(record.topic, record.value or b"") for record in self.taken]
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(value) for _, value, _ in self.taken]
+        return [json.loads(value) for _, value in self.records]
 
 
 class FakeProducer:
@@ -75,11 +75,11 @@ class FakeProducer:
         self.silent: set[str] = set()
         self.is_reached = True
         self.asked: list[str] = []
-        self.delivered: list[tuple[str, bytes]] = []
+        self.delivered: list[tuple[str, bytes | None]] = []
         self._waiting: list[Callable[..., None]] = []
         self._lock = threading.Lock()
 
-    def produce(self, topic: str, value: bytes, *, headers: Any, on_delivery: Callable[..., None]) -> None:
+    def produce(self, topic: str, value: bytes, *, on_delivery: Callable[..., None], **_: object) -> None:
         with self._lock:
             self.asked.append(topic)
             if len(value) > self.largest:
@@ -95,8 +95,8 @@ class FakeProducer:
 
     def produce_all(self, records: Sequence[Record]) -> list[int]:
         with self._lock:
-            left = [index for index, (topic, _, _) in enumerate(records) if topic in self.missing]
-            self.delivered += [(topic, value) for topic, value, _ in records if topic not in self.missing]
+            left = [index for index, record in enumerate(records) if record.topic in self.missing]
+            self.delivered += [(each.topic, each.value) for each in records if each.topic not in self.missing]
         return left
 
     def time_out(self) -> int:

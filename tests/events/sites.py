@@ -169,7 +169,7 @@ def users(delivery: FakeDelivery) -> list[str]:
 
 
 def taken_ids(delivery: FakeDelivery) -> list[str]:
-    return [dict(headers or ())["event.id"].decode() for _, _, headers in delivery.taken]
+    return [dict(record.headers or ())["event.id"].decode() for record in delivery.taken]
 
 
 def is_lost(route: Any) -> None:

@@ -41,14 +41,14 @@ PEOPLE = [
 @pytest.mark.parametrize("user_agent", BOTS)
 def test_a_program_is_a_bot_at_the_door_and_in_the_index(delivery: FakeDelivery, user_agent: str) -> None:
     Client().get("/api/select?color=red&user=Ada", headers={"User-Agent": user_agent})
-    assert [headers for _, _, headers in delivery.taken] == [[("event.bot", b"1")]]
+    assert [record.headers for record in delivery.taken] == [[("event.bot", b"1")]]
     assert agent_of(user_agent).bot
 
 
 @pytest.mark.parametrize("user_agent", PEOPLE)
 def test_a_browser_is_no_bot_at_the_door_nor_in_the_index(delivery: FakeDelivery, user_agent: str) -> None:
     Client().get("/api/select?color=red&user=Ada", headers={"User-Agent": user_agent})
-    assert [headers for _, _, headers in delivery.taken] == [None]
+    assert [record.headers for record in delivery.taken] == [None]
     assert not agent_of(user_agent).bot
 
 

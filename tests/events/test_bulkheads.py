@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from events import feeder as feeder_module
-from events.batch import to_payload
+from events.batch import to_payloads
 from events.delivery import Delivery, Mode
 from events.feeder import Feeder
 from events.spool.log import Spool
 from events.spool.reader import DAMAGED, SpoolReader
+from kafka_client.producer import Record
 from tests.events.fakes import FakeProducer
 from tests.support import wait_until
 
@@ -48,7 +49,7 @@ class Site:
             self.feeder,
             acknowledge_seconds=0.3,
         )
-        self.taken: Counter[tuple[str, bytes]] = Counter()
+        self.taken: Counter[tuple[str, bytes | None]] = Counter()
         self._numbers = iter(range(1_000_000))
 
     def another_spool(self, *, max_bytes: int = MAX_BYTES) -> Spool:
@@ -56,18 +57,18 @@ class Site:
 
     def take(self, topic: str, mode: Mode, count: int = 1) -> bool:
         """Whether all `count` events were taken."""
-        records = [(topic, b"%d" % next(self._numbers), None) for _ in range(count)]
+        records = [Record(topic, b"%d" % next(self._numbers)) for _ in range(count)]
         if self.delivery.take(records, mode) is not None:
             return False
-        self.taken.update((topic, value) for topic, value, _ in records)
+        self.taken.update((record.topic, record.value) for record in records)
         return True
 
     def leave_spool(self, topic: str, count: int = 10) -> Path:
         """The folder of a process that died with events in its spool."""
         spool = self.another_spool(max_bytes=100 * MAX_BYTES)
-        records = [(topic, b"%d" % next(self._numbers), None) for _ in range(count)]
-        spool.append([to_payload(record) for record in records])
-        self.taken.update((topic, value) for topic, value, _ in records)
+        records = [Record(topic, b"%d" % next(self._numbers)) for _ in range(count)]
+        spool.append(to_payloads(records))
+        self.taken.update((record.topic, record.value) for record in records)
         spool.close()
         return spool.folder
 
@@ -128,9 +129,9 @@ def set_aside_spool(site: Site) -> Callable[[], Any]:
 def adopted_spool(site: Site) -> Callable[[], Any]:
     spool = site.another_spool()
     site.unreadable.add(spool.folder)
-    record = ("stuck", b"x" * 500, None)
-    spool.append([to_payload(record)] * 1900)
-    site.taken[record[:2]] += 1900
+    record = Record("stuck", b"x" * 500)
+    spool.append(to_payloads([record] * 1900))
+    site.taken[record.topic, record.value] += 1900
     spool.close()
     wait_until(lambda: site.feeder._adopted and site.spool.used < 16 * 1024, what="room for others")
     return site.unreadable.clear
@@ -144,7 +145,7 @@ def damaged_adopted_spool(site: Site) -> Callable[[], Any]:
 
 
 def damaged_record(site: Site) -> Callable[[], Any]:
-    site.spool.append([b"no record", to_payload(("stuck", b"after it", None))])
+    site.spool.append([b"no record", *to_payloads([Record("stuck", b"after it")])])
     site.taken["stuck", b"after it"] += 1
     return lambda: None
 
@@ -188,7 +189,7 @@ def test_a_spool_that_can_not_be_read_stops_what_is_in_it_alone(site: Site) -> N
 @pytest.mark.parametrize("mode", [Mode.ACCEPTED, Mode.SPOOLED])
 def test_in_a_batch_of_several_kinds_the_one_with_no_room_is_refused_alone(site: Site, mode: Mode) -> None:
     kind_with_all_that_may_be_set_aside(site)
-    refusal = site.delivery.take([("other-0", b"a", None), ("stuck", b"b", None), ("other-1", b"c", None)], mode)
+    refusal = site.delivery.take([Record("other-0", b"a"), Record("stuck", b"b"), Record("other-1", b"c")], mode)
     assert refusal is not None
     assert list(refusal.indexes) == [1]
     wait_until(lambda: {("other-0", b"a"), ("other-1", b"c")} <= set(site.kafka.delivered))

@@ -12,6 +12,7 @@ from events.collect import Answer, Collector, Limits
 from events.delivery import Mode
 from events.event import SelectColor, format_timestamp
 from events.kinds import Kind
+from kafka_client.producer import Record
 from tests.events.fakes import FakeDelivery
 from tests.events.page_view import PageView
 
@@ -38,10 +39,9 @@ def test_a_choice_becomes_one_event() -> None:
     delivery = FakeDelivery()
     assert send(delivery, color="red", user="Ada") == Answer(202, {"status": "accepted"})
     assert delivery.taken == [
-        (
+        Record(
             "t",
             b'{"timestamp":"2026-11-20T10:15:30.123+0000","userAgent":"agent/1","colorName":"red","userName":"Ada"}',
-            None,
         )
     ]
 

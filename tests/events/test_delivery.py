@@ -10,6 +10,7 @@ import pytest
 from events import delivery as delivery_module
 from events.delivery import Delivery, Mode
 from events.spool.log import Spool
+from kafka_client.producer import Record
 from tests.events.fakes import FakeProducer
 from tests.support import wait_until
 
@@ -28,7 +29,7 @@ def delivery(kafka: FakeProducer, tmp_path: Path) -> Iterator[Delivery]:
 
 
 def refused(delivery: Delivery, *topics: str, value: bytes = b"{}") -> list[int]:
-    refusal = delivery.take([(topic, value, None) for topic in topics], Mode.ACKNOWLEDGED)
+    refusal = delivery.take([Record(topic, value) for topic in topics], Mode.ACKNOWLEDGED)
     return [] if refusal is None else list(refusal.indexes)
 
 

@@ -36,7 +36,7 @@ def test_one_event_is_accepted(delivery: FakeDelivery) -> None:
     (event,) = delivery.events
     assert list(event) == ["timestamp", "userAgent", "colorName", "userName"]
     assert (event["userAgent"], event["colorName"], event["userName"]) == ("agent/1", "red", "Ada")
-    assert delivery.taken[0][2] is None
+    assert delivery.taken[0].headers is None
 
 
 def test_an_array_is_accepted_in_its_order(delivery: FakeDelivery) -> None:
@@ -114,7 +114,7 @@ def test_fields_that_the_server_sets_or_does_not_know_are_ignored(delivery: Fake
 
 def test_the_id_of_an_event_travels_as_a_header(delivery: FakeDelivery) -> None:
     post([{**ADA, "id": ID}, {**ADA, "id": None}])
-    assert [headers for _, _, headers in delivery.taken] == [[("event.id", ID.lower().encode())], None]
+    assert [record.headers for record in delivery.taken] == [[("event.id", ID.lower().encode())], None]
 
 
 @pytest.mark.parametrize("event_id", ["", "x", 5, ID + "0", ID.replace("-", ""), f"{ID}\n", [ID]])

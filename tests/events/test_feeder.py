@@ -7,9 +7,10 @@ import pytest
 from confluent_kafka import KafkaError
 
 from events import feeder as feeder_module
-from events.batch import to_payload
+from events.batch import to_payloads
 from events.feeder import Feeder
 from events.spool.log import Spool
+from kafka_client.producer import Record
 from tests.events.fakes import FakeProducer
 from tests.support import wait_until
 
@@ -31,7 +32,7 @@ class Kafka(FakeProducer):
 def test_an_unexpected_error_costs_a_repeat_and_no_event(tmp_path: Path) -> None:
     spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=4096, fsync="never")
     values = [b"%d" % number for number in range(10)]
-    spool.append([to_payload(("t", value, None)) for value in values])
+    spool.append(to_payloads(Record("t", value) for value in values))
     kafka = Kafka(errors=2)
     feeder = Feeder(tmp_path, spool, lambda: kafka)  # type: ignore[arg-type, return-value]
     wait_until(lambda: feeder.fed == 10, what="all that is in the spool")
@@ -61,10 +62,10 @@ def test_a_topic_that_kafka_does_not_have_holds_up_no_other_and_loses_nothing(
     kafka = FakeProducer("missing", code=code)
     feeder = Feeder(tmp_path, spool, lambda: kafka)  # type: ignore[arg-type, return-value]
     for topic, value in records[:30]:
-        spool.append([to_payload((topic, value, None))])
+        spool.append(to_payloads([Record(topic, value)]))
     wait_until(lambda: feeder.fed == 30, what="the others' delivery")
     for topic, value in records[30:]:
-        spool.append([to_payload((topic, value, None))])
+        spool.append(to_payloads([Record(topic, value)]))
     wait_until(lambda: feeder.fed == 60, what="the others' delivery")
     assert kafka.delivered == wanted["t"]
     assert feeder.aside == 20
@@ -85,7 +86,7 @@ def test_what_is_set_aside_is_fed_by_the_next_process(tmp_path: Path) -> None:
         spool = Spool(tmp_path, max_bytes=2**20, segment_bytes=4096, fsync="never")
         feeder = Feeder(tmp_path, spool, lambda kafka=kafka: kafka)  # type: ignore[arg-type, misc]
         if kafka is processes[0]:
-            spool.append([to_payload(("missing", b"%d" % number, None)) for number in range(10)])
+            spool.append(to_payloads(Record("missing", b"%d" % number) for number in range(10)))
         wait_until(lambda: feeder.aside == 10 or len(kafka.delivered) == 10)  # noqa: B023
         feeder.stop()
         feeder.close(0)

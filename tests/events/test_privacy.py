@@ -42,7 +42,7 @@ def test_without_the_setting_they_are_stored(delivery: FakeDelivery) -> None:
 def test_a_bot_is_flagged_and_not_dropped(delivery: FakeDelivery) -> None:
     both(**{"User-Agent": BOT})
     both(**{"User-Agent": "Mozilla/5.0 Firefox/145.0"})
-    assert [headers for _, _, headers in delivery.taken] == [[("event.bot", b"1")]] * 2 + [None, None]
+    assert [record.headers for record in delivery.taken] == [[("event.bot", b"1")]] * 2 + [None, None]
 
 
 def test_the_address_of_a_client_is_not_stored(delivery: FakeDelivery) -> None:

@@ -89,8 +89,8 @@ def test_refuses_when_the_queue_is_full(make: Any, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("headers", [None, [("event.bot", b"1")]])
 def test_of_many_records_those_are_told_that_were_not_taken(make: Any, silent: str, headers: Any) -> None:
     producer = make(queue_buffering_max_messages=3, message_max_bytes=1000, bootstrap_servers=silent)
-    records = [("t", b"a", headers), ("t", b"x" * 2000, headers), ("u", b"b", None), ("t", b"c", headers)]
-    assert producer.produce_all([*records, ("t", b"d", headers), ("v", b"e", None)]) == [1, 4, 5]
+    records = [Record("t", value, headers) for value in (b"a", b"x" * 2000, b"b", b"c", b"d")]
+    assert producer.produce_all([*records, Record("v", b"e")]) == [1, 4, 5]
     assert producer.counts().waiting == 3
 
 
@@ -355,14 +355,42 @@ def silent() -> Iterator[str]:
 
 def test_when_kafka_is_away_the_queue_is_kept_elsewhere_in_its_order(make: Any, kept: Kept, silent: str) -> None:
     producer = make(keep=kept.keep, away_seconds=0.3, bootstrap_servers=silent)
-    records = [("t", b"%d" % number, [("event.id", b"%d" % number)] if number % 2 else None) for number in range(20)]
-    for topic, value, headers in records:
-        producer.produce(topic, value, headers=headers)
+    for number in range(20):
+        producer.produce("t", b"%d" % number)
     wait_until(lambda: producer.is_away, seconds=10)
     wait_until(lambda: len(kept.records) == 20, seconds=10)
-    assert kept.records == records
+    assert [int(record.value) for record in kept.records] == list(range(20))
     counts = counts_at_the_end(producer)
     assert (counts.kept, counts.failed) == (20, 0)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_record_that_is_kept_elsewhere_is_as_it_was(make: Any, kept: Kept, alone: bool, silent: str) -> None:
+    producer = make(keep=kept.keep, away_seconds=0.3, bootstrap_servers=silent)
+    headers = [("event.id", b"1"), ("empty", b""), ("without a value", None)]
+    records = [
+        Record("t", b"whole", headers, b"key", 1_700_000_000_123),
+        Record("t", b"a key", None, b"", 1),
+        Record("t", b"", headers, None, 2),
+        Record("t", None, None, b"tombstone", 3),
+    ]
+    if alone:
+        for each in records:
+            producer.produce(each.topic, each.value, key=each.key, timestamp=each.timestamp, headers=each.headers)
+    else:
+        assert producer.produce_all(records) == []
+    wait_until(lambda: len(kept.records) == 4, seconds=10)
+    assert kept.records == records
+
+
+def test_a_record_that_is_kept_elsewhere_has_the_time_at_which_it_was_produced(
+    make: Any, kept: Kept, silent: str
+) -> None:
+    producer = make(keep=kept.keep, away_seconds=1.0, bootstrap_servers=silent)
+    produced_at = time.time() * 1000
+    producer.produce("t", b"{}")
+    wait_until(lambda: kept.records, seconds=10)
+    assert -1 <= kept.records[0].timestamp - produced_at < 500
 
 
 def test_what_is_not_delivered_at_close_is_kept_elsewhere(make: Any, kept: Kept) -> None:
@@ -370,7 +398,7 @@ def test_what_is_not_delivered_at_close_is_kept_elsewhere(make: Any, kept: Kept)
     wait_until(lambda: producer.is_away, seconds=10)
     producer.produce("t", b"{}")
     producer.close(0)
-    assert kept.records == [("t", b"{}", None)]
+    assert [(record.topic, record.value) for record in kept.records] == [("t", b"{}")]
 
 
 def test_a_blip_of_kafka_loses_nothing_that_can_not_be_kept_elsewhere(make: Any, kept: Kept) -> None:
@@ -387,14 +415,13 @@ def test_a_blip_of_kafka_loses_nothing_that_can_not_be_kept_elsewhere(make: Any,
 def test_records_that_time_out_wait_until_they_can_be_kept(make: Any, kept: Kept, silent: str) -> None:
     kept.is_full = True
     producer = make(keep=kept.keep, message_timeout_ms=100, linger_ms=0, bootstrap_servers=silent)
-    records = [("t", b"%d" % number, None) for number in range(3)]
-    for topic, value, _ in records:
-        producer.produce(topic, value)
+    for number in range(3):
+        producer.produce("t", b"%d" % number)
     wait_until(lambda: kept.refusals > 1, what="records that timed out")
     counts = producer.counts()
     assert (counts.delivered, counts.failed, counts.waiting) == (0, 0, 3)
     kept.is_full = False
-    wait_until(lambda: sorted(kept.records) == records, seconds=10)
+    wait_until(lambda: sorted(record.value for record in kept.records) == [b"0", b"1", b"2"], seconds=10)
     assert counts_at_the_end(producer).kept == 3
 
 
@@ -409,7 +436,7 @@ def test_a_full_queue_is_given_back_whole_when_it_can_not_be_kept(make: Any, kep
     wait_until(lambda: producer.counts().waiting == 3000)
     kept.is_full = False
     producer.close(0)
-    assert sorted(int(value) for _, value, _ in kept.records) == list(range(3000))
+    assert sorted(int(record.value) for record in kept.records) == list(range(3000))
 
 
 def test_records_that_return_to_the_queue_while_it_is_counted_do_not_pass_for_delivered(
@@ -423,7 +450,7 @@ def test_records_that_return_to_the_queue_while_it_is_counted_do_not_pass_for_de
 
     def count_then_put_back() -> int:
         waiting: int = count()
-        producer._put_back([("t", b"{}", None)])
+        producer._put_back([Record("t", b"{}")])
         return waiting
 
     monkeypatch.setattr(producer, "_count_waiting", count_then_put_back)
@@ -495,7 +522,7 @@ def test_there_is_one_collector_per_process() -> None:
 @pytest.mark.usefixtures("own_process_collector")
 def test_a_forked_child_makes_its_own(caplog: pytest.LogCaptureFixture) -> None:
     first = process_collector.process_delivery()
-    first.take([("t", b"{}", None)], Mode.ACCEPTED)
+    first.take([Record("t", b"{}")], Mode.ACCEPTED)
     # A fork amid a write of the log would leave the log's file locked in the child.
     wait_until(lambda: caplog.messages)
     fork = multiprocessing.get_context("fork")
@@ -566,10 +593,10 @@ def test_a_folder_of_counters_that_can_not_be_made_is_explained_and_a_full_disk_
 def test_what_kafka_did_not_get_before_the_end_is_on_disk_for_the_next_process(tmp_path: Path) -> None:
     delivery = process_collector.process_delivery()
     for mode in (Mode.ACCEPTED, Mode.SPOOLED):
-        assert delivery.take([("t", mode.value.encode(), None)] * 10, mode) is None
+        assert delivery.take([Record("t", mode.value.encode())] * 10, mode) is None
     process_collector.close_process_collector()
     ((folder, lock_fd),) = orphans(tmp_path / "spool", set())
-    values = [from_payload(payload)[1] for payload in SpoolReader(folder).read(100, 2**20)]
+    values = [from_payload(payload).value or b"" for payload in SpoolReader(folder).read(100, 2**20)]
     os.close(lock_fd)
     assert sorted(values) == [b"accepted"] * 10 + [b"spooled"] * 10
 
@@ -582,7 +609,7 @@ def test_a_full_queue_is_on_disk_after_a_few_fsyncs(
     settings.EVENTS = {**settings.EVENTS, "spool": {"path": str(tmp_path), "fsync": "always"}}
     conf.events_settings.cache_clear()
     delivery = process_collector.process_delivery()
-    assert delivery.take([("t", b"{}", None)] * 3000, Mode.ACCEPTED) is None
+    assert delivery.take([Record("t", b"{}")] * 3000, Mode.ACCEPTED) is None
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     process_collector.close_process_collector()
@@ -598,15 +625,15 @@ def test_what_was_accepted_is_on_disk_at_the_end_although_the_spool_is_full(
     settings.EVENTS = {**settings.EVENTS, "spool": {"path": str(tmp_path), "max_bytes": 2**20}}
     conf.events_settings.cache_clear()
     delivery = process_collector.process_delivery()
-    while delivery.take([("t", b"x" * 5000, None)], Mode.SPOOLED) is None:
+    while delivery.take([Record("t", b"x" * 5000)], Mode.SPOOLED) is None:
         pass
-    assert delivery.take([("t", b"x" * 100, None)] * 1000, Mode.ACCEPTED) is None
+    assert delivery.take([Record("t", b"x" * 100)] * 1000, Mode.ACCEPTED) is None
     process_collector.close_process_collector()
     counts = delivery.counts()
     assert (counts.failed, counts.waiting) == (0, 0)
     reader = SpoolReader(delivery.spool.folder)
     payloads = [payload for _ in range(10) for payload in reader.read(1000, 2**20)]
-    assert sum(from_payload(payload)[1] == b"x" * 100 for payload in payloads) == 1000
+    assert sum(from_payload(payload).value == b"x" * 100 for payload in payloads) == 1000
 
 
 @pytest.mark.usefixtures("own_process_collector")
@@ -614,7 +641,7 @@ def test_an_event_that_kafka_will_never_take_is_counted_as_failed(settings: Any)
     settings.EVENTS = {**settings.EVENTS, "producer": {"message.max.bytes": 40_000}}
     conf.events_settings.cache_clear()
     delivery = process_collector.process_delivery()
-    assert delivery.take([("t", b"x" * 50_000, None)], Mode.SPOOLED) is None
+    assert delivery.take([Record("t", b"x" * 50_000)], Mode.SPOOLED) is None
     wait_until(lambda: delivery.counts().failed == 1, seconds=10)
     wait_until(lambda: delivery.counters.values().get((metrics.FAILED,)) == 1, seconds=10)
 
@@ -643,10 +670,10 @@ def test_an_acknowledgement_that_does_not_come_is_refused_in_time_and_then_at_on
     conf.events_settings.cache_clear()
     delivery = process_collector.process_delivery()
     started_at = time.monotonic()
-    refusal = delivery.take([("t", b"{}", None)] * 3, Mode.ACKNOWLEDGED)
+    refusal = delivery.take([Record("t", b"{}")] * 3, Mode.ACKNOWLEDGED)
     assert refusal is not None
     assert list(refusal.indexes) == [0, 1, 2]
     assert time.monotonic() - started_at < 3
     started_at = time.monotonic()
-    assert delivery.take([("t", b"{}", None)], Mode.ACKNOWLEDGED) is not None
+    assert delivery.take([Record("t", b"{}")], Mode.ACKNOWLEDGED) is not None
     assert time.monotonic() - started_at < 0.2

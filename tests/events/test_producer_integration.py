@@ -16,9 +16,9 @@ from django.test import Client
 from devstack.stack import Stack
 from events import conf, process_collector
 from events.delivery import Mode
-from kafka_client.producer import EventProducer, KafkaUnavailable
+from kafka_client.producer import EventProducer, KafkaUnavailable, Record
 from tests.events.web import Web, status_of
-from tests.support import Process, end_offsets, make_topics, manage, read_topic, stack_env, wait_until
+from tests.support import Process, end_offsets, make_topics, manage, read_topic, set_topic, stack_env, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -216,7 +216,7 @@ def test_a_full_spool_and_a_broker_that_blips_lose_no_accepted_event(
     delivery.spool.max_bytes = 0  # it is full
     wait_until(lambda: not delivery.is_kafka_away)
     for number in range(50):
-        assert delivery.take([(collecting, b"%d" % number, None)], Mode.ACCEPTED) is None
+        assert delivery.take([Record(collecting, b"%d" % number)], Mode.ACCEPTED) is None
     servers.kafka[0].kill()
     try:
         wait_until(lambda: delivery.is_kafka_away)
@@ -238,13 +238,97 @@ def test_each_mode_delivers_with_the_id_as_a_header(collecting: str, servers: St
     assert sorted(dict(message.headers())["event.id"].decode() for message in messages) == sorted(ids)
 
 
+def whole_records(topic: str) -> list[Record]:
+    """Records with all that a record can have, and one that is a tombstone."""
+    at = int(time.time() * 1000) - 86_400_000
+    headers = [("event.id", b"1"), ("empty", b""), ("without a value", None)]
+    records = [Record(topic, b"%d" % number, headers, b"key-%d" % number, at + number) for number in range(20)]
+    return [*records, Record(topic, b"", None, b"", at + 20), Record(topic, None, headers[:1], b"key-21", at + 21)]
+
+
+def arrived(stack: Stack, topic: str, count: int) -> list[Record]:
+    """What Kafka has, in the order of its timestamps."""
+    records = [
+        Record(topic, message.value(), message.headers(), message.key(), message.timestamp()[1])
+        for message in read_topic(stack, topic, count)
+    ]
+    return sorted(records, key=lambda record: record.timestamp or 0)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_record_arrives_as_it_was_in_each_mode(collecting: str, servers: Stack, mode: Mode) -> None:
+    records = whole_records(collecting)
+    assert process_collector.process_delivery().take(records, mode) is None
+    assert arrived(servers, collecting, len(records)) == records
+
+
+def test_a_record_that_comes_back_to_the_spool_arrives_as_it_was(
+    collecting: str, servers: Stack, settings: Any
+) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "linger.ms": 60_000}}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    wait_until(lambda: not delivery.is_kafka_away)
+    records = whole_records(collecting)
+    assert delivery.take(records, Mode.ACCEPTED) is None
+    servers.kafka[0].kill()
+    try:
+        wait_until(lambda: delivery.counts().kept == len(records), what="the spool")
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    assert arrived(servers, collecting, len(records)) == records
+
+
+def test_an_event_that_waits_for_kafka_keeps_the_time_at_which_it_was_taken(
+    collecting: str, servers: Stack, settings: Any
+) -> None:
+    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "linger.ms": 60_000}}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    wait_until(lambda: not delivery.is_kafka_away)
+    began_at = int(time.time() * 1000)
+    assert delivery.take([Record(collecting, b"in the queue")], Mode.ACCEPTED) is None
+    servers.kafka[0].kill()
+    try:
+        assert delivery.take([Record(collecting, b"spooled")], Mode.SPOOLED) is None
+        wait_until(lambda: delivery.is_kafka_away)
+        assert delivery.take([Record(collecting, b"while it is away")], Mode.ACCEPTED) is None
+        taken_at = int(time.time() * 1000)
+    finally:
+        servers.kafka[0].start()
+        servers.kafka[0].wait_ready()
+    records = arrived(servers, collecting, 3)
+    assert {record.value for record in records} == {b"in the queue", b"spooled", b"while it is away"}
+    assert all(began_at <= (record.timestamp or 0) <= taken_at for record in records)
+
+
+@pytest.mark.parametrize("limit", ["message.timestamp.before.max.ms", "message.timestamp.after.max.ms"])
+def test_an_event_whose_time_the_topic_does_not_take_arrives_with_that_of_its_delivery(
+    collecting: str, servers: Stack, limit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivery = process_collector.process_delivery()
+    began_at = int(time.time() * 1000)
+    delivery.take([Record(collecting, b"30")], Mode.SPOOLED)
+    wait_until(lambda: delivery.feeder.producer and delivery.feeder.producer.is_reached)
+    set_topic(servers, collecting, **{limit: "3600000"})
+    now = int(time.time() * 1000)
+    other = now - 86_400_000 if "before" in limit else now + 86_400_000
+    records = [Record(collecting, b"%d" % number, timestamp=other if number % 3 else now) for number in range(30)]
+    assert delivery.take(records, Mode.SPOOLED) is None
+    found = arrived(servers, collecting, 31)
+    assert sorted(int(record.value or b"") for record in found) == list(range(31))
+    assert all(began_at <= (record.timestamp or 0) <= time.time() * 1000 for record in found)
+    assert "set aside" not in caplog.text
+
+
 def test_the_spool_is_replayed_in_its_order(collecting: str, servers: Stack) -> None:
     make_topics(servers, f"{collecting}-1", partitions=1)
     delivery = process_collector.process_delivery()
     servers.kafka[0].kill()
     try:
         for number in range(3000):
-            assert delivery.take([(f"{collecting}-1", b"%d" % number, None)], Mode.SPOOLED) is None
+            assert delivery.take([Record(f"{collecting}-1", b"%d" % number)], Mode.SPOOLED) is None
     finally:
         servers.kafka[0].start()
         servers.kafka[0].wait_ready()
@@ -283,7 +367,7 @@ def test_no_ghost_follows_an_acknowledgement_that_did_not_come(
 
 def _collect_in_child(topic: str, count: int) -> None:
     for number in range(count):
-        process_collector.process_delivery().take([(topic, b"%d" % number, None)], Mode.ACCEPTED)
+        process_collector.process_delivery().take([Record(topic, b"%d" % number)], Mode.ACCEPTED)
 
 
 def test_a_forked_child_delivers_its_events_at_its_end(collecting: str, servers: Stack, settings: Any) -> None:
@@ -344,11 +428,11 @@ def test_bodies_of_unknown_length_are_read_and_bounded(stack: Stack, topic: str,
 def test_a_topic_that_is_not_there_holds_up_no_other_until_it_is_made(stack: Stack, collecting: str) -> None:
     missing = f"{collecting}-missing"
     delivery = process_collector.process_delivery()
-    assert delivery.take([(missing, b"%d" % number, None) for number in range(10)], Mode.SPOOLED) is None
-    assert delivery.take([(collecting, b"{}", None)] * 50, Mode.SPOOLED) is None
+    assert delivery.take([Record(missing, b"%d" % number) for number in range(10)], Mode.SPOOLED) is None
+    assert delivery.take([Record(collecting, b"{}")] * 50, Mode.SPOOLED) is None
     wait_until(lambda: stored(stack, collecting) == 50, seconds=15, what="those of the other topic")
     wait_until(lambda: delivery.undelivered() == 10)
-    assert delivery.take([(missing, b"10", None), (collecting, b"{}", None)], Mode.ACCEPTED) is None
+    assert delivery.take([Record(missing, b"10"), Record(collecting, b"{}")], Mode.ACCEPTED) is None
     wait_until(lambda: stored(stack, collecting) == 51 and delivery.undelivered() == 11)
     assert Client().get("/readyz").json()["aside"] == 11
     wait_until(lambda: "\ncollector_aside_records 11.0\n" in Client().get("/metrics").text)
