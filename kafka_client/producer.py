@@ -80,7 +80,7 @@ _PURGE_SECONDS = 2.0
 _ENTERED_SECONDS = 0.001
 _KEEP_RECORDS = 500
 
-HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG, KafkaError.INVALID_RECORD}
+HOPELESS = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_MSG}
 """Codes of errors that are the record's own fault: Kafka will never take it, however often it is tried."""
 
 OF_TOPIC = {
@@ -88,6 +88,9 @@ OF_TOPIC = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_EXCEPTION,
+    # By the topic's settings: it is compacted and the record has no key, or the clock of this machine is far ahead.
+    KafkaError.INVALID_RECORD,
+    KafkaError.INVALID_TIMESTAMP,
 }
 """Codes of errors that concern one topic alone: the records of other topics can be delivered."""
 
