@@ -114,7 +114,7 @@ def _answer(read: Callable[[], Answer]) -> Answer:
     try:
         return read()
     except ServerError as error:
-        return {"error": {"server": error.server, "text": error.text}}
+        return error.answer()
     except Exception as error:  # a mistake in one panel must not take the others from the page
         logger.exception("a panel could not be read")
         text = format_lazy("{error}. {more}", error=type(error).__name__, more=_("The log of the website has more."))

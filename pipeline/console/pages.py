@@ -89,13 +89,13 @@ def panel_response(
     try:
         context = read()
     except ServerError as error:
-        return JsonResponse({"error": {"server": error.server, "text": error.text}})
+        return JsonResponse(error.answer())
     except NotThere as error:
-        return JsonResponse({"error": {"server": "", "text": str(error)}})
+        return JsonResponse(ServerError("", str(error)).answer())
     except Mistake as error:
         html = render_to_string("admin/console/mistaken.html", {}, request)
         return JsonResponse({"html": html, "mistake": {"field": error.field, "text": str(error)}}, status=400)
     except ValueError as error:
-        return JsonResponse({"error": {"server": "", "text": str(error)}}, status=400)
+        return JsonResponse(ServerError("", str(error)).answer(), status=400)
     html = render_to_string(f"admin/console/{template}", dict(context), request)
     return JsonResponse({"html": html, **data(context)})

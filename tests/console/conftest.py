@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from events import conf as events_conf
-from pipeline import conf
+from pipeline import budget, conf
 from pipeline.console import guard, sending
 from pipeline.console.files import folders
 from sinks import registry as sinks_registry
@@ -22,6 +22,7 @@ __all__ = ["viewer"]
 def _console_is_made_anew() -> Iterator[None]:
     yield
     conf.console_settings.cache_clear()
+    budget.places.cache_clear()
     guard.guard.cache_clear()
     sending._downloads.cache_clear()
     folders.forget_clients()
