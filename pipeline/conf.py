@@ -40,9 +40,9 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         Meta(
             ge=3,
             le=1000,
-            description="Requests of the console that hold a thread of one process of the website at a time. Collecting "
-            "has the other threads, so it must be less than the web server has (granian: --blocking-threads). "
-            "Requests beyond it are answered 503 at once, and pages ask again.",
+            description="Requests of the console that hold a thread of one process of the website at a time. "
+            "Collecting has the other threads, so it must be less than the web server has (granian: "
+            "`--blocking-threads`). Requests beyond it are answered 503 at once, and pages ask again.",
         ),
     ] = 8
     reads_at_once: Annotated[
@@ -51,7 +51,8 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             ge=1,
             le=100,
             description="Reads of one server that one process of the website makes at a time. Together with "
-            "downloads_at_once it must be less than requests_at_once: a server that hangs leaves places for others.",
+            "`downloads_at_once` it must be less than `requests_at_once`, so that a server that hangs leaves "
+            "places for the pages of others.",
         ),
     ] = 5
     away_seconds: Annotated[
@@ -105,8 +106,8 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Raises ValueError where entries do not fit together."""
         if self.reads_at_once + self.downloads_at_once >= self.requests_at_once:
             raise ValueError(
-                f"reads_at_once ({self.reads_at_once}) and downloads_at_once ({self.downloads_at_once}) must together be "
-                f"less than requests_at_once ({self.requests_at_once}), or one server that hangs takes all of the console"
+                f"reads_at_once ({self.reads_at_once}) and downloads_at_once ({self.downloads_at_once}) must together "
+                f"be less than requests_at_once ({self.requests_at_once}), for a server that hangs must leave places"
             )
 
 

@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition, TopicPartitionInfo
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 from django.utils.translation import gettext as _
 
@@ -43,6 +43,14 @@ _AWAY = {
     KafkaError.NETWORK_EXCEPTION,
 }
 """What tells of the cluster; all else is about what was asked, which others do not ask."""
+_NOT_THERE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.LEADER_NOT_AVAILABLE,
+}
+"""What Kafka answers for one topic of several: none has this name, or none yet, or this client may not see it."""
+
 # Nobody serves these clients' logs; what goes wrong is told by the panel.
 _QUIET = {"log_level": 0}
 
@@ -60,6 +68,19 @@ class PartitionOffsets:
     first: int | None
     end: int | None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """The brokers that have a partition, by their numbers; leader: None without one."""
+
+    leader: int | None
+    all: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+Topics = Mapping[str, Mapping[int, Replicas]]
+"""Topics by name, each with its partitions by number."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +114,23 @@ class ClusterOffsets:
 
 
 def read_offsets(
-    cluster: str, *, topics: Iterable[str], groups: Mapping[str, Iterable[str]], timeout: float
+    cluster: str,
+    *,
+    topics: Iterable[str],
+    groups: Mapping[str, Iterable[str]],
+    timeout: float,
+    known: Topics | None = None,
 ) -> ClusterOffsets:
     """First and end offsets of `topics`, and what `groups` (name -> the topics it reads) have committed.
 
-    cluster: an alias of settings.KAFKA; timeout: seconds for all of it. Raises ServerError when the cluster does not
-    answer; an error of one partition or group stands in its place.
+    cluster: an alias of settings.KAFKA; timeout: seconds for all of it; known: the topics, if they have just been read.
+    Raises ServerError when the cluster does not answer; an error of one partition or group stands in its place.
     """
     config = kafka_cluster(cluster)
     deadline = time.monotonic() + timeout
     client = admin_client(config)
-    known = read_topics(cluster, timeout=timeout)
-    partitions = {topic: sorted(known[topic].partitions) for topic in topics if topic in known}
+    known = describe_topics(cluster, topics, timeout=timeout) if known is None else known
+    partitions = {topic: sorted(known[topic]) for topic in topics if topic in known}
     wanted = {
         group: [(topic, n) for topic in read for n in partitions.get(topic, [])] for group, read in groups.items()
     }
@@ -121,14 +147,43 @@ def read_offsets(
     )
 
 
-def read_topics(cluster: str, *, timeout: float) -> dict[str, Any]:
-    """All topics of a cluster by name, as librdkafka's TopicMetadata; timeout: in seconds. Raises ServerError."""
-    config = kafka_cluster(cluster)
+def list_topics(cluster: str, *, timeout: float) -> Topics:
+    """All topics of a cluster; timeout: in seconds. Raises ServerError."""
     try:
-        # The list of all topics: asking for one by name could create it.
-        return dict(admin_client(config).list_topics(timeout=timeout).topics)
+        topics = admin_client(kafka_cluster(cluster)).list_topics(timeout=timeout).topics
     except KafkaException as error:
         raise server_error(cluster, error) from error
+    return {
+        name: {
+            number: Replicas(part.leader if part.leader >= 0 else None, tuple(part.replicas), tuple(part.isrs))
+            for number, part in topic.partitions.items()
+        }
+        for name, topic in topics.items()
+    }
+
+
+def describe_topics(cluster: str, names: Iterable[str], *, timeout: float) -> Topics:
+    """Those of the topics that are there. Asks for these alone, and makes none. Raises ServerError."""
+    deadline = time.monotonic() + timeout
+    wanted = list(dict.fromkeys(names))
+    if not wanted:
+        return {}
+    client = admin_client(kafka_cluster(cluster))
+    found = {}
+    for name, future in client.describe_topics(TopicCollection(wanted), request_timeout=timeout).items():
+        try:
+            topic = future.result(_left(deadline))
+        except (KafkaException, FutureTimeoutError) as error:
+            if isinstance(error, KafkaException) and error.args[0].code() in _NOT_THERE:
+                continue
+            raise server_error(cluster, error) from error
+        found[name] = {part.id: _replicas(part) for part in topic.partitions}
+    return found
+
+
+def _replicas(part: TopicPartitionInfo) -> Replicas:
+    leader = None if part.leader is None or part.leader.id < 0 else part.leader.id
+    return Replicas(leader, tuple(node.id for node in part.replicas), tuple(node.id for node in part.isr))
 
 
 def read_brokers(cluster: str, *, timeout: float) -> Brokers:

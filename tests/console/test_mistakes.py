@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -98,7 +97,7 @@ def test_numbers_that_kafka_has_no_room_for_are_no_cursor(operator: Operator, pl
 def test_records_that_can_not_be_produced_are_told_in_the_form(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, record: dict[str, str], text: str
 ) -> None:
-    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    monkeypatch.setattr(describe, "partition_numbers", lambda _cluster, _topic: [0])
     answer = operator("produce").post("/admin/console/topics/default/clicks/produce/", record)
     assert answer.status_code == 200
     assert text in answer.content.decode()
@@ -107,7 +106,7 @@ def test_records_that_can_not_be_produced_are_told_in_the_form(
 def test_headers_of_dead_letters_are_for_those_who_may_replay(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    monkeypatch.setattr(describe, "partition_numbers", lambda _cluster, _topic: [0])
     monkeypatch.setattr(views, "produce", lambda *_args: (0, 7))
     address = "/admin/console/topics/default/clicks/produce/"
     record = {"kind": "text", "value": "a", "headers": "own: 1\n dlq.replayed: nowhere"}
