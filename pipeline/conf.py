@@ -63,7 +63,12 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         int, Meta(ge=1, le=1_000_000, description="Records of a topic that one search looks at.")
     ] = 20_000
     search_bytes: Annotated[
-        int, Meta(ge=1024, le=1024**3, description="Bytes of a topic that one search looks at.")
+        int,
+        Meta(
+            ge=1024,
+            le=1024**3,
+            description="Bytes of a topic that one search looks at, and of the documents on one page.",
+        ),
     ] = 32 * 1024 * 1024
     search_seconds: Annotated[
         float, Meta(gt=0, le=25, description="Seconds that one search of a topic takes at most.")
