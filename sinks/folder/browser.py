@@ -32,7 +32,7 @@ def _patiently(
     """A read that its caller does not wait for for ever."""
 
     @wraps(read)
-    def reads(browser: "FolderBrowser", *arguments: Parameters.args, **named: Parameters.kwargs) -> T:
+    def reads(browser: "FolderBrowser", /, *arguments: Parameters.args, **named: Parameters.kwargs) -> T:
         return browser.calls.make(lambda: read(browser, *arguments, **named))
 
     return reads

@@ -125,8 +125,14 @@ def test_json_too_deep_to_be_indented_is_shown_as_text() -> None:
 class _HalfAway:
     """A Replayer whose Kafka takes one transaction."""
 
+    open = 0
+
     def __init__(self, *_args: object, **_options: object) -> None:
         self._left = 1
+        _HalfAway.open += 1
+
+    def close(self) -> None:
+        _HalfAway.open -= 1
 
     def begin(self) -> None:
         pass
@@ -137,12 +143,28 @@ class _HalfAway:
         self._left -= 1
 
 
-def test_a_replay_that_fails_midway_tells_how_many_were_done(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def half_away(monkeypatch: pytest.MonkeyPatch) -> type[_HalfAway]:
+    """What replays; there are 150 letters."""
     monkeypatch.setattr(letters, "Replayer", _HalfAway)
     monkeypatch.setattr(letters, "read_letters", lambda _sink: letters.Letters({}, is_complete=True))
     monkeypatch.setattr(letters, "chosen", lambda *_args, **_options: [_letter(n) for n in range(150)])
-    with translation.override("en"), pytest.raises(ServerError, match=r"100 were done, then: Kafka: no broker"):
-        letters.discard(sinks()["elasticsearch"], topic="", reason="", origins=None)
+    return _HalfAway
+
+
+def test_a_replay_that_fails_midway_tells_how_many_were_done(half_away: type[_HalfAway]) -> None:
+    for _ in range(2):  # the first one leaves nothing behind
+        with translation.override("en"), pytest.raises(ServerError, match=r"100 were done, then: Kafka: no broker"):
+            letters.discard(sinks()["elasticsearch"], topic="", reason="", origins=None)
+        assert half_away.open == 0
+
+
+def test_a_process_makes_one_replay_at_a_time(half_away: type[_HalfAway]) -> None:
+    config = sinks()["elasticsearch"]
+    with letters._replaying(config), translation.override("en"):
+        with pytest.raises(ServerError, match="being dealt with already"):
+            letters.discard(config, topic="", reason="", origins=None)
+        assert half_away.open == 1
 
 
 def _letter(number: int) -> StoredLetter:
