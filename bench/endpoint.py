@@ -53,8 +53,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
 
     Before, Kafka gets events for a while: a broker that has just started takes five times the CPU for each.
     """
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk, the load generator, is missing (Debian: apt-get install wrk)")
+    check_wrk()
     seconds = max(2, int(8 * scale))
     topic = make_topic(stack)
     env = {"TEST_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers, "EVENTS_TOPIC": topic}
@@ -157,6 +156,12 @@ def serve(application: str, env: dict[str, str], command: Callable[[int], list[s
     finally:
         process.terminate()
         process.wait(60)
+
+
+def check_wrk() -> None:
+    """Says what is missing where there is no load generator."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk, the load generator, is missing (Debian: apt-get install wrk)")
 
 
 def put_load_on(server: Server, seconds: int) -> Load:

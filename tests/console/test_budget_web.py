@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from devstack.hanging import HangingServer
 from events.spool.reader import SpoolReader
 from tests.console.counted import MOST
 from tests.events.web import Web
-from tests.hanging import HangingServer
 from tests.support import Process, manage, wait_until
 
 AT_ONCE = 4
