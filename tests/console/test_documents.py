@@ -27,6 +27,7 @@ from pipeline.console.documents.query import narrowed, parse_query
 from pipeline.errors import ServerError
 from sinks import registry as sinks_registry
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.documents import TIMESTAMP_FORMAT
 from sinks.elasticsearch.setup import prepare
 from tests.console.support import shown
 from tests.pipeline.conftest import index_events
@@ -179,16 +180,18 @@ COUNT = 40
 
 
 @pytest.fixture
-def large(stored: str) -> str:
-    """The index of `stored` with 40 documents of 700 KB more, which are older."""
+def large(console: Stack, topic: str) -> None:
+    """40 documents of 700 KB in the sink's index, which are older than a small one."""
     elasticsearch = connections.get_connection("default")
-    before = datetime.now(UTC) - timedelta(minutes=2)
+    properties = {"timestamp": {"type": "date", "format": TIMESTAMP_FORMAT}, "colorName": {"type": "keyword"}}
+    elasticsearch.indices.create(index=topic, mappings={"dynamic": False, "properties": properties})
+    now = datetime.now().astimezone()
+    elasticsearch.index(index=topic, document={"timestamp": format_timestamp(now), "colorName": "small"})
     for number in range(COUNT):
-        moment = format_timestamp((before - timedelta(seconds=number)).astimezone())
-        document = {"timestamp": moment, "colorName": "large", "userName": "x" * LARGE}
-        elasticsearch.index(index=stored, id=f"large-{number}", document=document)
-    elasticsearch.indices.refresh(index=stored)
-    return stored
+        moment = format_timestamp(now - timedelta(seconds=1 + number))
+        document = {"timestamp": moment, "colorName": "large", "text": "x" * LARGE}
+        elasticsearch.index(index=topic, id=f"large-{number}", document=document)
+    elasticsearch.indices.refresh(index=topic)
 
 
 def peak_of(read: Callable[[], Any]) -> tuple[Any, int]:
@@ -207,7 +210,7 @@ HELD = 8 * search._BYTES_AT_ONCE
 
 @pytest.mark.integration
 def test_a_page_of_large_documents_holds_few_of_them_at_a_time(
-    large: str, operator: Operator, settings: Settings
+    large: None, operator: Operator, settings: Settings
 ) -> None:
     settings.CONSOLE = {"records": 50}
     conf.console_settings.cache_clear()
@@ -219,7 +222,7 @@ def test_a_page_of_large_documents_holds_few_of_them_at_a_time(
 
 @pytest.mark.integration
 def test_documents_beyond_the_bytes_of_a_page_are_listed_without_their_values(
-    large: str, operator: Operator, settings: Settings
+    large: None, operator: Operator, settings: Settings
 ) -> None:
     settings.CONSOLE = {"records": 50, "search_bytes": 10 * LARGE}
     conf.console_settings.cache_clear()
@@ -231,7 +234,7 @@ def test_documents_beyond_the_bytes_of_a_page_are_listed_without_their_values(
 
 
 @pytest.mark.integration
-def test_an_export_of_large_documents_holds_few_of_them_at_a_time(large: str, operator: Operator) -> None:
+def test_an_export_of_large_documents_holds_few_of_them_at_a_time(large: None, operator: Operator) -> None:
     client = operator()
 
     def export() -> int:
