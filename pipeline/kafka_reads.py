@@ -10,8 +10,8 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition, TopicPartitionInfo
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, OffsetSpec, TopicMetadata
 from django.utils.translation import gettext as _
 
 from events.forking import never_destroy
@@ -31,6 +31,9 @@ _GROUPS_SHARE = 0.6
 """The part of the time that groups may take: a group without a coordinator must leave some for the ends."""
 
 _VERSION_SECONDS = 300.0
+
+_SOME_TOPIC = "__consumer_offsets"
+"""Who asks for the brokers must name a topic, or gets all of them. It need not be there."""
 
 _AWAY = {
     KafkaError._ALL_BROKERS_DOWN,
@@ -149,56 +152,50 @@ def read_offsets(
 
 def list_topics(cluster: str, *, timeout: float) -> Topics:
     """All topics of a cluster; timeout: in seconds. Raises ServerError."""
-    try:
-        topics = admin_client(kafka_cluster(cluster)).list_topics(timeout=timeout).topics
-    except KafkaException as error:
-        raise server_error(cluster, error) from error
-    return {
-        name: {
-            number: Replicas(part.leader if part.leader >= 0 else None, tuple(part.replicas), tuple(part.isrs))
-            for number, part in topic.partitions.items()
-        }
-        for name, topic in topics.items()
-    }
+    return {name: _partitions(topic) for name, topic in _metadata(cluster, None, timeout).topics.items()}
 
 
 def describe_topics(cluster: str, names: Iterable[str], *, timeout: float) -> Topics:
     """Those of the topics that are there. Asks for these alone, and makes none. Raises ServerError."""
     deadline = time.monotonic() + timeout
-    wanted = list(dict.fromkeys(names))
-    if not wanted:
-        return {}
-    client = admin_client(kafka_cluster(cluster))
     found = {}
-    for name, future in client.describe_topics(TopicCollection(wanted), request_timeout=timeout).items():
-        try:
-            topic = future.result(_left(deadline))
-        except (KafkaException, FutureTimeoutError) as error:
-            if isinstance(error, KafkaException) and error.args[0].code() in _NOT_THERE:
-                continue
-            raise server_error(cluster, error) from error
-        found[name] = {part.id: _replicas(part) for part in topic.partitions}
+    for name in dict.fromkeys(names):
+        topic = _metadata(cluster, name, _left(deadline)).topics[name]
+        if topic.error is None:
+            found[name] = _partitions(topic)
+        elif topic.error.code() not in _NOT_THERE:
+            raise server_error(cluster, KafkaException(topic.error))
     return found
 
 
-def _replicas(part: TopicPartitionInfo) -> Replicas:
-    leader = None if part.leader is None or part.leader.id < 0 else part.leader.id
-    return Replicas(leader, tuple(node.id for node in part.replicas), tuple(node.id for node in part.isr))
+def _metadata(cluster: str, topic: str | None, timeout: float) -> ClusterMetadata:
+    """What any broker says of the cluster and of a topic, or of all topics. Raises ServerError.
+
+    AdminClient.describe_topics and describe_cluster ask one broker alone, the controller: when that one dies, they time
+    out, for more than 10 seconds, although the cluster has another one (seen with 2.16.0).
+    """
+    try:
+        return admin_client(kafka_cluster(cluster)).list_topics(topic, timeout=timeout)
+    except KafkaException as error:
+        raise server_error(cluster, error) from error
+
+
+def _partitions(topic: TopicMetadata) -> Mapping[int, Replicas]:
+    return {
+        number: Replicas(part.leader if part.leader >= 0 else None, tuple(part.replicas), tuple(part.isrs))
+        for number, part in topic.partitions.items()
+    }
 
 
 def read_brokers(cluster: str, *, timeout: float) -> Brokers:
     """The brokers of a cluster; timeout: in seconds. Raises ServerError."""
     deadline = time.monotonic() + timeout
-    client = admin_client(kafka_cluster(cluster))
-    try:
-        nodes = client.describe_cluster(request_timeout=_left(deadline)).result(_left(deadline)).nodes
-    except (KafkaException, FutureTimeoutError) as error:
-        raise server_error(cluster, error) from error
+    brokers = list(_metadata(cluster, _SOME_TOPIC, timeout).brokers)
     known = _versions.get(cluster)
     if known is None or known.until < time.monotonic():
-        version = _read_version(client, nodes[0].id, deadline)
+        version = _read_version(admin_client(kafka_cluster(cluster)), brokers[0], deadline)
         known = _versions[cluster] = _Version(version, time.monotonic() + _VERSION_SECONDS)
-    return Brokers(len(nodes), known.text)
+    return Brokers(len(brokers), known.text)
 
 
 def _read_version(client: AdminClient, broker: int, deadline: float) -> str | None:
@@ -239,7 +236,8 @@ def admin_client(config: dict[str, Any]) -> AdminClient:
     """The client of this process for a cluster, made at its first use, so after a server's fork."""
     with _lock:
         if (key := _key(config)) not in _admins:
-            _admins[key] = AdminClient({**_QUIET, **config})
+            # Of itself it would let a broker make the topic that it is asked for.
+            _admins[key] = AdminClient({**_QUIET, **config, "allow.auto.create.topics": False})
         return _admins[key]
 
 

@@ -12,7 +12,7 @@ from devstack.config import StackConfig
 from devstack.stack import Stack
 from pipeline.console.topics import describe
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, describe_topics, list_topics, read_offsets
+from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, describe_topics, list_topics, read_brokers, read_offsets
 from tests.support import produce, wait_until
 
 pytestmark = pytest.mark.integration
@@ -45,8 +45,15 @@ def topic(kafka: Stack, settings: Any) -> str:
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     [future] = admin.create_topics([NewTopic(name, 2, replica_assignment=[[1, 2], [2, 3]])]).values()
     future.result(timeout=30)
-    wait_until(lambda: name in list_topics("default", timeout=10))
+    wait_until_known(kafka, name)
     return name
+
+
+def wait_until_known(kafka: Stack, topic: str) -> None:
+    """Each broker knows it."""
+    for address in kafka.bootstrap_servers.split(","):
+        broker = AdminClient({"bootstrap.servers": address})
+        wait_until(lambda broker=broker: topic in broker.list_topics(timeout=10).topics)  # type: ignore[misc]
 
 
 def test_a_topic_that_is_asked_for_by_name_is_not_made(topic: str) -> None:
@@ -77,6 +84,8 @@ def test_brokers_that_are_away_are_told_of_the_partitions_that_they_had(kafka: S
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
     [future] = admin.create_topics([NewTopic(one_alone, 1, replica_assignment=[[3]])]).values()
     future.result(timeout=30)
+    wait_until_known(kafka, one_alone)
+    assert read_brokers("default", timeout=10).count == 3
     kafka.kafka[2].kill()
     try:
 
@@ -88,6 +97,7 @@ def test_brokers_that_are_away_are_told_of_the_partitions_that_they_had(kafka: S
         assert describe_topics("default", [one_alone], timeout=10)[one_alone][0].all == (3,)
         parts = describe_topics("default", [topic], timeout=10)[topic].values()
         assert [part.all for part in parts] == [(1, 2), (2, 3)]
+        assert read_brokers("default", timeout=10).count == 2
         wait_until(
             lambda: describe_topics("default", [topic], timeout=10)[topic][1].in_sync == (2,),
             seconds=60,
