@@ -164,11 +164,14 @@ def check_wrk() -> None:
         raise SystemExit("wrk, the load generator, is missing (Debian: apt-get install wrk)")
 
 
-def put_load_on(server: Server, seconds: int) -> Load:
-    """Raises RuntimeError when an answer was not 2xx."""
+def put_load_on(server: Server, seconds: int, *, pause_ms: int = 0) -> Load:
+    """As much as the server answers, or with a pause between an answer and a connection's next request.
+
+    Raises RuntimeError when an answer was not 2xx.
+    """
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
     before = server.cpu()
-    with browsers() as script:
+    with browsers(pause_ms) as script:
         command += ["--script", str(script), server.url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output:
