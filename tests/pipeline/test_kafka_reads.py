@@ -10,7 +10,9 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from devstack import kafka as devstack_kafka
 from devstack.config import StackConfig
 from devstack.stack import Stack
+from pipeline import kafka_reads
 from pipeline.console.topics import describe
+from pipeline.console.topics.browse import Query, browse
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, describe_topics, list_topics, read_brokers, read_offsets
 from tests.support import produce, wait_until
@@ -112,3 +114,22 @@ def test_a_cluster_that_does_not_answer_is_an_error(settings: Any) -> None:
     settings.KAFKA = {"default": {"bootstrap.servers": "localhost:1"}}
     with pytest.raises(ServerError, match="Kafka"):
         describe_topics("default", ["t"], timeout=0.3)
+
+
+def test_a_panel_asks_for_its_own_topic_once_and_the_list_alone_for_all(
+    topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+    metadata = kafka_reads._metadata
+
+    def ask(cluster: str, name: str | None, timeout: float) -> Any:
+        asked.append(name)
+        return metadata(cluster, name, timeout)
+
+    monkeypatch.setattr(kafka_reads, "_metadata", ask)
+    describe.partition_states("default", topic)
+    assert asked == [topic]
+    browse("default", topic, Query())
+    assert asked == [topic] * 2
+    describe.topic_summaries("default")
+    assert asked == [topic, topic, None]
