@@ -4,10 +4,9 @@ Whatever such a request waits for (Kafka, a store, the database, a slow client),
 are taken, the next request is told so at once.
 """
 
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import cache
-from threading import BoundedSemaphore
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -20,6 +19,30 @@ from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 
 _RETRY_SECONDS = 1
+
+
+class Places:
+    """`requests_at_once` places, each of which one request holds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.taken = 0
+
+    def take(self) -> bool:
+        """Whether there was a place."""
+        with self._lock:
+            is_free = self.taken < console_settings().requests_at_once
+            self.taken += is_free
+        return is_free
+
+    def give_back(self) -> None:
+        """Frees the place of a request that has ended."""
+        with self._lock:
+            self.taken -= 1
+
+
+PLACES = Places()
+"""Those of this process."""
 
 
 class BudgetMiddleware:
@@ -35,20 +58,14 @@ class BudgetMiddleware:
         """The place is given back when the web server closes the answer: a download holds it to its end."""
         if not request.path.startswith(reverse("admin:index")):
             return self._get_response(request)
-        if not places().acquire(blocking=False):
+        if not PLACES.take():
             return _busy(request)
         with ExitStack() as place:
-            place.callback(places().release)
+            place.callback(PLACES.give_back)
             response = self._get_response(request)
             place.callback(response.close)
             response.close = place.pop_all().close  # type: ignore[method-assign]
         return response
-
-
-@cache
-def places() -> BoundedSemaphore:
-    """The places of this process."""
-    return BoundedSemaphore(console_settings().requests_at_once)
 
 
 def _busy(request: HttpRequest) -> HttpResponseBase:

@@ -33,7 +33,7 @@ def _console_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(LiveReads, "answers", patient)
     yield
     conf.console_settings.cache_clear()
-    budget.places.cache_clear()
+    budget.PLACES.taken = 0
     guard.guard.cache_clear()
     live.live_reads.cache_clear()
     sending._downloads.cache_clear()

@@ -23,9 +23,8 @@ AS_DATA = {"Accept": "application/json"}
 def _few_places(settings: Settings) -> Iterator[None]:
     settings.CONSOLE = {"requests_at_once": AT_ONCE, "reads_at_once": 1, "downloads_at_once": 1}
     conf.console_settings.cache_clear()
-    budget.places.cache_clear()
     yield
-    budget.places.cache_clear()
+    budget.PLACES.taken = 0
 
 
 Ask = Callable[..., HttpResponseBase]
@@ -99,7 +98,7 @@ def test_a_person_gets_a_page_that_says_so(ask: Ask, language: str, title: str) 
 
 def test_a_refusal_asks_no_database_and_collecting_goes_on(client: Client) -> None:
     for _ in range(AT_ONCE):
-        assert budget.places().acquire(blocking=False)
+        assert budget.PLACES.take()
     assert client.get(CONSOLE, headers=AS_DATA).status_code == 503  # the test may not use the database
     assert client.get("/").status_code == 200
 
