@@ -40,14 +40,16 @@ end
 
 
 @contextmanager
-def browsers() -> Iterator[Path]:
-    """The script for `wrk --script`."""
+def browsers(pause_ms: int = 0) -> Iterator[Path]:
+    """The script for `wrk --script`; pause_ms: between an answer and the next request of a connection."""
     lines = [f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in HEADERS.items()]
     lines.append("clicks = {")
     for click in islice(clicks(colors=["red", "yellow", "green", "blue"], users=USERS, seed=1), CLICKS):
         address = "/api/select?" + urlencode({"color": click.color, "user": click.user})
         lines.append(f"  {{{json.dumps(address)}, {json.dumps(click.user_agent)}}},")
     lines.append("}")
+    if pause_ms:
+        lines.append(f"function delay() return {pause_ms} end")
     with TemporaryDirectory() as folder:
         script = Path(folder) / "clicks.lua"
         script.write_text("\n".join(lines) + _SCRIPT, encoding="utf-8")

@@ -53,8 +53,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
 
     Before, Kafka gets events for a while: a broker that has just started takes five times the CPU for each.
     """
-    if shutil.which("wrk") is None:
-        raise SystemExit("wrk, the load generator, is missing (Debian: apt-get install wrk)")
+    check_wrk()
     seconds = max(2, int(8 * scale))
     topic = make_topic(stack)
     env = {"TEST_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers, "EVENTS_TOPIC": topic}
@@ -159,11 +158,20 @@ def serve(application: str, env: dict[str, str], command: Callable[[int], list[s
         process.wait(60)
 
 
-def put_load_on(server: Server, seconds: int) -> Load:
-    """Raises RuntimeError when an answer was not 2xx."""
+def check_wrk() -> None:
+    """Says what is missing where there is no load generator."""
+    if shutil.which("wrk") is None:
+        raise SystemExit("wrk, the load generator, is missing (Debian: apt-get install wrk)")
+
+
+def put_load_on(server: Server, seconds: int, *, pause_ms: int = 0) -> Load:
+    """As much as the server answers, or with a pause between an answer and a connection's next request.
+
+    Raises RuntimeError when an answer was not 2xx.
+    """
     command = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", "--latency"]
     before = server.cpu()
-    with browsers() as script:
+    with browsers(pause_ms) as script:
         command += ["--script", str(script), server.url]
         output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in output:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from events.models import SelectColorEvent
 from pipeline.conf import console_settings
 from pipeline.console.access import CONTENT_SECURITY_POLICY
+from pipeline.errors import ServerError
 from pipeline.live import Question, live_reads
 from pipeline.page import SINKS, chosen_field, chosen_kind, page_context
 from pipeline.panels import panels_of, sinks, topics
@@ -82,7 +83,7 @@ class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         try:
             time_range = parse_time_range(query, now=datetime.now(UTC))
         except ValueError as error:
-            return JsonResponse({"error": {"server": "", "text": str(error)}}, status=400)
+            return JsonResponse(ServerError("", str(error)).answer(), status=400)
         chosen = tuple(query.get(key) for key in RANGE_KEYS)
         questions = {
             panel.id: Question(

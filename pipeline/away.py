@@ -18,7 +18,7 @@ from pipeline.errors import ServerError
 
 logger = repeating_logger(__name__)
 
-_RETRY_SECONDS = "5"
+_RETRY_SECONDS = 5
 
 
 def database_error(error: Error) -> ServerError:
@@ -49,8 +49,23 @@ def _not_migrated(error: Error) -> ServerError | None:
     return ServerError("", text.format(command="python manage.py migrate"))
 
 
+def unavailable(
+    request: HttpRequest, error: ServerError, *, title: str, retry_seconds: int, **more: object
+) -> HttpResponse:
+    """The answer 503 with an error: a page to who asks for one, else JSON as panels do, with what else is given."""
+    answer: HttpResponse
+    if request.accepts("text/html"):
+        context = {"server": error.server, "text": error.text, "title": title}
+        answer = HttpResponse(render_to_string("admin/away.html", context), status=503)
+    else:
+        answer = JsonResponse({**error.answer(), **more}, status=503)
+    answer.headers["Retry-After"] = str(retry_seconds)
+    answer.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return answer
+
+
 class AwayMiddleware:
-    """Answers 503 with the server's error: a page to who asks for one, else JSON as panels do."""
+    """Answers 503 with the error of a server without which the page can't be made."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
@@ -73,16 +88,8 @@ class AwayMiddleware:
             error = exception
         else:
             return None
-        entry = {"server": error.server, "text": error.text}
-        answer: HttpResponse
-        if request.accepts("text/html"):
-            if error.server:
-                title = _("{server} can’t be read").format(server=error.server)
-            else:
-                title = _("This page can’t be shown yet")
-            answer = HttpResponse(render_to_string("admin/away.html", {**entry, "title": title}), status=503)
+        if error.server:
+            title = _("{server} can’t be read").format(server=error.server)
         else:
-            answer = JsonResponse({"error": entry}, status=503)
-        answer.headers["Retry-After"] = _RETRY_SECONDS
-        answer.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-        return answer
+            title = _("This page can’t be shown yet")
+        return unavailable(request, error, title=title, retry_seconds=_RETRY_SECONDS)

@@ -35,9 +35,26 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         float,
         Meta(gt=0, le=60, description="The longest wait for a store of files, and for any store's health, in seconds."),
     ] = 5.0
+    requests_at_once: Annotated[
+        int,
+        Meta(
+            ge=3,
+            le=1000,
+            description="Requests of the console that hold a thread of one process of the website at a time. "
+            "Collecting has the other threads, so it must be less than the web server has (granian: "
+            "`--blocking-threads`). Requests beyond it are answered 503 at once, and pages ask again.",
+        ),
+    ] = 8
     reads_at_once: Annotated[
-        int, Meta(ge=1, le=100, description="Reads of one server that one process of the website makes at a time.")
-    ] = 6
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="Reads of one server that one process of the website makes at a time. Together with "
+            "`downloads_at_once` it must be less than `requests_at_once`, so that a server that hangs leaves "
+            "places for the pages of others.",
+        ),
+    ] = 5
     away_seconds: Annotated[
         float, Meta(ge=0, le=300, description="Seconds for which a server that did not answer is not asked again.")
     ] = 5.0
@@ -46,7 +63,12 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         int, Meta(ge=1, le=1_000_000, description="Records of a topic that one search looks at.")
     ] = 20_000
     search_bytes: Annotated[
-        int, Meta(ge=1024, le=1024**3, description="Bytes of a topic that one search looks at.")
+        int,
+        Meta(
+            ge=1024,
+            le=1024**3,
+            description="Bytes of a topic that one search looks at, and of the documents on one page.",
+        ),
     ] = 32 * 1024 * 1024
     search_seconds: Annotated[
         float, Meta(gt=0, le=25, description="Seconds that one search of a topic takes at most.")
@@ -84,6 +106,14 @@ class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     practice_topic: Annotated[
         str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of the practice page.")
     ] = "practice"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where entries do not fit together."""
+        if self.reads_at_once + self.downloads_at_once >= self.requests_at_once:
+            raise ValueError(
+                f"reads_at_once ({self.reads_at_once}) and downloads_at_once ({self.downloads_at_once}) must together "
+                f"be less than requests_at_once ({self.requests_at_once}), for a server that hangs must leave places"
+            )
 
 
 @cache

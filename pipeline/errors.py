@@ -1,5 +1,7 @@
 """What an operator is told when a server does not answer."""
 
+from typing import Any
+
 
 class ServerError(Exception):
     """A server could not be read.
@@ -12,6 +14,10 @@ class ServerError(Exception):
         super().__init__(f"{server}: {text}" if server else text)
         self.server = server
         self.text = text
+
+    def answer(self) -> dict[str, Any]:
+        """The error as the scripts of the pages expect it."""
+        return {"error": {"server": self.server, "text": self.text}}
 
 
 class ServerAway(ServerError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, OffsetSpec, TopicMetadata
 from django.utils.translation import gettext as _
 
 from events.forking import never_destroy
@@ -32,6 +32,9 @@ _GROUPS_SHARE = 0.6
 
 _VERSION_SECONDS = 300.0
 
+_SOME_TOPIC = "__consumer_offsets"
+"""Who asks for the brokers must name a topic, or gets all of them. It need not be there."""
+
 _AWAY = {
     KafkaError._ALL_BROKERS_DOWN,
     KafkaError._RESOLVE,
@@ -43,6 +46,14 @@ _AWAY = {
     KafkaError.NETWORK_EXCEPTION,
 }
 """What tells of the cluster; all else is about what was asked, which others do not ask."""
+_NOT_THERE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.TOPIC_EXCEPTION,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+    KafkaError.LEADER_NOT_AVAILABLE,
+}
+"""What Kafka answers for one topic of several: none has this name, or none yet, or this client may not see it."""
+
 # Nobody serves these clients' logs; what goes wrong is told by the panel.
 _QUIET = {"log_level": 0}
 
@@ -60,6 +71,19 @@ class PartitionOffsets:
     first: int | None
     end: int | None
     error: str | None = None
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """The brokers that have a partition, by their numbers; leader: None without one."""
+
+    leader: int | None
+    all: tuple[int, ...]
+    in_sync: tuple[int, ...]
+
+
+Topics = Mapping[str, Mapping[int, Replicas]]
+"""Topics by name, each with its partitions by number."""
 
 
 @dataclass(frozen=True)
@@ -93,18 +117,23 @@ class ClusterOffsets:
 
 
 def read_offsets(
-    cluster: str, *, topics: Iterable[str], groups: Mapping[str, Iterable[str]], timeout: float
+    cluster: str,
+    *,
+    topics: Iterable[str],
+    groups: Mapping[str, Iterable[str]],
+    timeout: float,
+    known: Topics | None = None,
 ) -> ClusterOffsets:
     """First and end offsets of `topics`, and what `groups` (name -> the topics it reads) have committed.
 
-    cluster: an alias of settings.KAFKA; timeout: seconds for all of it. Raises ServerError when the cluster does not
-    answer; an error of one partition or group stands in its place.
+    cluster: an alias of settings.KAFKA; timeout: seconds for all of it; known: the topics, if they have just been read.
+    Raises ServerError when the cluster does not answer; an error of one partition or group stands in its place.
     """
     config = kafka_cluster(cluster)
     deadline = time.monotonic() + timeout
     client = admin_client(config)
-    known = read_topics(cluster, timeout=timeout)
-    partitions = {topic: sorted(known[topic].partitions) for topic in topics if topic in known}
+    known = describe_topics(cluster, topics, timeout=timeout) if known is None else known
+    partitions = {topic: sorted(known[topic]) for topic in topics if topic in known}
     wanted = {
         group: [(topic, n) for topic in read for n in partitions.get(topic, [])] for group, read in groups.items()
     }
@@ -121,29 +150,52 @@ def read_offsets(
     )
 
 
-def read_topics(cluster: str, *, timeout: float) -> dict[str, Any]:
-    """All topics of a cluster by name, as librdkafka's TopicMetadata; timeout: in seconds. Raises ServerError."""
-    config = kafka_cluster(cluster)
+def list_topics(cluster: str, *, timeout: float) -> Topics:
+    """All topics of a cluster; timeout: in seconds. Raises ServerError."""
+    return {name: _partitions(topic) for name, topic in _metadata(cluster, None, timeout).topics.items()}
+
+
+def describe_topics(cluster: str, names: Iterable[str], *, timeout: float) -> Topics:
+    """Those of the topics that are there. Asks for these alone, and makes none. Raises ServerError."""
+    deadline = time.monotonic() + timeout
+    found = {}
+    for name in dict.fromkeys(names):
+        topic = _metadata(cluster, name, _left(deadline)).topics[name]
+        if topic.error is None:
+            found[name] = _partitions(topic)
+        elif topic.error.code() not in _NOT_THERE:
+            raise server_error(cluster, KafkaException(topic.error))
+    return found
+
+
+def _metadata(cluster: str, topic: str | None, timeout: float) -> ClusterMetadata:
+    """What any broker says of the cluster and of a topic, or of all topics. Raises ServerError.
+
+    AdminClient.describe_topics and describe_cluster ask one broker alone, the controller: when that one dies, they time
+    out, for more than 10 seconds, although the cluster has another one (seen with 2.16.0).
+    """
     try:
-        # The list of all topics: asking for one by name could create it.
-        return dict(admin_client(config).list_topics(timeout=timeout).topics)
+        return admin_client(kafka_cluster(cluster)).list_topics(topic, timeout=timeout)
     except KafkaException as error:
         raise server_error(cluster, error) from error
+
+
+def _partitions(topic: TopicMetadata) -> Mapping[int, Replicas]:
+    return {
+        number: Replicas(part.leader if part.leader >= 0 else None, tuple(part.replicas), tuple(part.isrs))
+        for number, part in topic.partitions.items()
+    }
 
 
 def read_brokers(cluster: str, *, timeout: float) -> Brokers:
     """The brokers of a cluster; timeout: in seconds. Raises ServerError."""
     deadline = time.monotonic() + timeout
-    client = admin_client(kafka_cluster(cluster))
-    try:
-        nodes = client.describe_cluster(request_timeout=_left(deadline)).result(_left(deadline)).nodes
-    except (KafkaException, FutureTimeoutError) as error:
-        raise server_error(cluster, error) from error
+    brokers = list(_metadata(cluster, _SOME_TOPIC, timeout).brokers)
     known = _versions.get(cluster)
     if known is None or known.until < time.monotonic():
-        version = _read_version(client, nodes[0].id, deadline)
+        version = _read_version(admin_client(kafka_cluster(cluster)), brokers[0], deadline)
         known = _versions[cluster] = _Version(version, time.monotonic() + _VERSION_SECONDS)
-    return Brokers(len(nodes), known.text)
+    return Brokers(len(brokers), known.text)
 
 
 def _read_version(client: AdminClient, broker: int, deadline: float) -> str | None:
@@ -184,7 +236,8 @@ def admin_client(config: dict[str, Any]) -> AdminClient:
     """The client of this process for a cluster, made at its first use, so after a server's fork."""
     with _lock:
         if (key := _key(config)) not in _admins:
-            _admins[key] = AdminClient({**_QUIET, **config})
+            # Of itself it would let a broker make the topic that it is asked for.
+            _admins[key] = AdminClient({**_QUIET, **config, "allow.auto.create.topics": False})
         return _admins[key]
 
 

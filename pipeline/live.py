@@ -15,6 +15,7 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from kafka_client.log import repeating_logger
+from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 
 logger = repeating_logger(__name__)
@@ -47,12 +48,20 @@ class Question:
 
 
 class _Asked:
-    """A read under way or done, with the seconds that it took; was_given: somebody has its answer."""
+    """A read under way or done, with the seconds that it took.
 
-    def __init__(self, future: "Future[tuple[Answer, float]]", at: float) -> None:
+    before: the answer of the read before it, if that was not long ago; was_given: somebody has its answer.
+    """
+
+    def __init__(self, future: "Future[tuple[Answer, float]]", at: float, before: Answer | None) -> None:
         self.future = future
         self.at = at
+        self.before = before
         self.was_given = False
+
+    def answer(self) -> Answer | None:
+        """None while the server is being asked."""
+        return self.future.result()[0] if self.future.done() else None
 
     def is_fresh(self, now: float) -> bool:
         """Whether its answer is good enough for who asks now."""
@@ -78,17 +87,28 @@ class LiveReads:
             for question in questions:
                 self._ask(question)
 
-    def answers(self, questions: Mapping[str, Question], *, wait_seconds: float) -> dict[str, Answer | None]:
-        """The answer to each question by its name, None to those that are still being read after so many seconds."""
+    def answers(
+        self, questions: Mapping[str, Question], *, wait_seconds: float, or_before: bool = False
+    ) -> dict[str, Answer | None]:
+        """The answer to each question by its name, None to those that are still being read after so many seconds.
+
+        or_before: in place of None the answer before, where there was one a moment ago.
+        """
         with self._lock:
-            self._forget()
+            self._forget_old()
             asked = {name: self._ask(question) for name, question in questions.items()}
         wait([read.future for read in asked.values()], timeout=wait_seconds)
         found: dict[str, Answer | None] = {}
         for name, read in asked.items():
-            read.was_given = read.was_given or read.future.done()
-            found[name] = read.future.result()[0] if read.future.done() else None
+            answer = read.answer()
+            read.was_given = read.was_given or answer is not None
+            found[name] = read.before if answer is None and or_before else answer
         return found
+
+    def forget(self) -> None:
+        """What was read until now is not given to those who ask from now on: somebody has changed something."""
+        with self._lock:
+            self._asked.clear()
 
     def _ask(self, question: Question) -> _Asked:
         asked, now = self._asked.get(question.key), self._clock()
@@ -96,10 +116,11 @@ class LiveReads:
             pool = self._pools.get(question.server)
             if pool is None:
                 pool = self._pools[question.server] = ThreadPoolExecutor(THREADS, f"read-{question.server}")
-            asked = self._asked[question.key] = _Asked(pool.submit(self._read, question.read), now)
+            before = asked.answer() if asked is not None and now - asked.at <= MOST_FRESH_SECONDS else None
+            asked = self._asked[question.key] = _Asked(pool.submit(self._read, question.read), now, before)
         return asked
 
-    def _forget(self) -> None:
+    def _forget_old(self) -> None:
         now = self._clock()
         for key in [key for key, asked in self._asked.items() if now - asked.at > FORGOTTEN_SECONDS]:
             del self._asked[key]
@@ -114,7 +135,7 @@ def _answer(read: Callable[[], Answer]) -> Answer:
     try:
         return read()
     except ServerError as error:
-        return {"error": {"server": error.server, "text": error.text}}
+        return error.answer()
     except Exception as error:  # a mistake in one panel must not take the others from the page
         logger.exception("a panel could not be read")
         text = format_lazy("{error}. {more}", error=type(error).__name__, more=_("The log of the website has more."))
@@ -125,3 +146,9 @@ def _answer(read: Callable[[], Answer]) -> Answer:
 def live_reads() -> LiveReads:
     """The reads of this process, made at their first use, so after a server's fork."""
     return LiveReads()
+
+
+def latest(question: Question) -> Answer | None:
+    """The answer to a question, or where the server takes its time the one before; None where there is none yet."""
+    wait_seconds = console_settings().wait_seconds
+    return live_reads().answers({"": question}, wait_seconds=wait_seconds, or_before=True)[""]

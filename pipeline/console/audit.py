@@ -12,6 +12,7 @@ from django.utils import timezone
 from events.shortening import shortened
 from pipeline.conf import console_settings
 from pipeline.console.models import ActionKind, AuditEntry
+from pipeline.live import live_reads
 
 _SUBJECT = 200
 _WHAT = 1_000
@@ -37,7 +38,8 @@ class Action:
 def audited(request: HttpRequest, kind: ActionKind, subject: str, what: str) -> Iterator[Action]:
     """Logs an action before it is begun, so that none goes unlogged, and how it failed when it raises.
 
-    subject: what it is done to, such as "topic clicks"; what: the action in English, as logs are.
+    subject: what it is done to, such as "topic clicks"; what: the action in English, as logs are. Pages see its effect
+    at once.
     """
     _delete_old()
     action = Action(
@@ -50,6 +52,8 @@ def audited(request: HttpRequest, kind: ActionKind, subject: str, what: str) -> 
     except Exception as error:
         action.done(f"failed: {error}")
         raise
+    finally:
+        live_reads().forget()
 
 
 def log_read(request: HttpRequest, subject: str, what: str) -> None:

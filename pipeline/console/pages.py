@@ -8,12 +8,14 @@ from django.contrib import admin
 from django.http import HttpRequest, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from pipeline.conf import console_settings
 from pipeline.console.access import AUDIT, VIEW
 from pipeline.errors import ServerError
+from pipeline.live import Question, latest
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -89,13 +91,29 @@ def panel_response(
     try:
         context = read()
     except ServerError as error:
-        return JsonResponse({"error": {"server": error.server, "text": error.text}})
+        return JsonResponse(error.answer())
     except NotThere as error:
-        return JsonResponse({"error": {"server": "", "text": str(error)}})
+        return JsonResponse(ServerError("", str(error)).answer())
     except Mistake as error:
         html = render_to_string("admin/console/mistaken.html", {}, request)
         return JsonResponse({"html": html, "mistake": {"field": error.field, "text": str(error)}}, status=400)
     except ValueError as error:
-        return JsonResponse({"error": {"server": "", "text": str(error)}}, status=400)
+        return JsonResponse(ServerError("", str(error)).answer(), status=400)
     html = render_to_string(f"admin/console/{template}", dict(context), request)
     return JsonResponse({"html": html, **data(context)})
+
+
+def shared_panel(
+    request: HttpRequest, template: str, read: Callable[[], Mapping[str, Any]], *, server: str
+) -> JsonResponse:
+    """A panel that pages ask for every few seconds, and that shows the same to all: they share one read of the server.
+
+    `late` where the server is still being asked: the page asks again soon. server: whose threads read.
+    """
+    language = get_language()
+
+    def panel() -> dict[str, Any]:
+        with translation.override(language):
+            return {"html": render_to_string(f"admin/console/{template}", dict(read()))}
+
+    return JsonResponse(latest(Question((request.path, language), server, panel)) or {"late": True})

@@ -50,8 +50,10 @@ class _Sent:
             return part
 
     def close(self) -> None:
+        """The web server is done with it: it takes no more parts."""
         with self._reading:
             self._end()
+        self._downloads.is_done(self)
 
     def give_up_if_late(self) -> None:
         """Closes it when its receiver has taken nothing for too long; not while the source is being read."""
@@ -76,6 +78,9 @@ class _Sent:
 class Downloads:
     """Places for a few downloads at a time.
 
+    A download that lost its place still holds its thread, until its receiver takes something or is gone. Of these there
+    are at most as many again.
+
     stalled_seconds: for which a receiver may take nothing before its place is another one's; seconds: that a download
     may take in all.
     """
@@ -92,10 +97,14 @@ class Downloads:
         self.seconds = seconds
         self.clock = clock
         self._places = threading.Semaphore(at_once)
+        self._most_threads = 2 * at_once
         self._sent: set[_Sent] = set()
+        self._on_threads: set[_Sent] = set()
 
     def begin(self, open_source: Callable[[], Source]) -> _Sent | None:
         """The parts of a download, to be closed; None when all places are taken. Raises what `open_source` does."""
+        if len(self._on_threads) >= self._most_threads:
+            return None
         if not self._places.acquire(blocking=False):
             for one in self._sent.copy():
                 one.give_up_if_late()
@@ -107,12 +116,17 @@ class Downloads:
             self._places.release()
             raise
         self._sent.add(sent)
+        self._on_threads.add(sent)
         return sent
 
     def leave(self, sent: _Sent) -> None:
         """Gives the place of a download back."""
         self._sent.discard(sent)
         self._places.release()
+
+    def is_done(self, sent: _Sent) -> None:
+        """The thread of a download is free."""
+        self._on_threads.discard(sent)
 
 
 @cache

@@ -33,7 +33,7 @@ def shown(heard: list[HeardSink] | ServerError, topics: dict[str, Any] | None) -
         offsets = (topics or {}).get(OFFSETS, {})
         return {"sinks": [_row(sink, offsets.get(sink.config.name)) for sink in heard]}
     except ServerError as error:
-        return {"error": {"server": error.server, "text": error.text}}
+        return error.answer()
 
 
 def _row(heard: HeardSink, offsets: ClusterOffsets | None) -> dict[str, Any]:

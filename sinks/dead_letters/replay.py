@@ -18,7 +18,6 @@ from sinks.loop.retry import Retry
 from sinks.loop.writer import Writer
 from sinks.records import Batch, Columns, Partition
 
-_SECONDS = 60.0
 _LETTERS = 100
 _BYTES = 16 * 1024 * 1024
 """How much one transaction replays at most (a single letter may be larger)."""
@@ -27,17 +26,18 @@ _BYTES = 16 * 1024 * 1024
 class Replayer:
     """Replays dead letters of one sink; of two at a time for the same sink, the later one ends the earlier one.
 
-    cluster: librdkafka options; sink: its name.
+    cluster: librdkafka options; sink: its name; patience_seconds: for each step of Kafka.
     """
 
-    def __init__(self, cluster: Mapping[str, Any], *, sink: str) -> None:
+    def __init__(self, cluster: Mapping[str, Any], *, sink: str, patience_seconds: float = 60.0) -> None:
         self._sink = sink
+        self._patience_seconds = patience_seconds
         options = {**cluster, **PRODUCER_OPTIONS, "transactional.id": f"replay-dlq-{sink}"}
         self._producer = Producer(options, logger=client_logger("sinks.librdkafka"))
 
     def begin(self) -> None:
         """Before letters are read: from now on no other replay can do one of them. Raises Retriable."""
-        self._do(lambda: self._producer.init_transactions(_SECONDS))
+        self._do(lambda: self._producer.init_transactions(self._patience_seconds))
 
     def replay(self, letters: Iterable[StoredLetter], *, to: Literal["topic", "sink", "nowhere"]) -> None:
         """Notes that letters were dealt with, all or none of them. Raises Retriable.
@@ -58,16 +58,21 @@ class Replayer:
                 for where, own_offset in letter.places:
                     headers = [*note.items(), (LETTER, str(own_offset))]
                     self._producer.produce(where.topic, None, partition=where.number, headers=headers)
-            self._producer.commit_transaction(_SECONDS)
+            self._producer.commit_transaction(self._patience_seconds)
 
         self._do(transact)
+
+    def close(self) -> None:
+        """Ends the client of Kafka; what it has not sent by now is given up."""
+        self._producer.purge()
+        self._producer.close()
 
     def _do(self, action: Callable[[], None]) -> None:
         try:
             action()
         except KafkaException as error:
             with suppress(KafkaException):  # else Kafka ends it by itself, later
-                self._producer.abort_transaction(_SECONDS)
+                self._producer.abort_transaction(self._patience_seconds)
             raise Retriable(f"Kafka: {error.args[0].str()}; what was not replayed can be, by the next call") from error
 
 

@@ -4,13 +4,18 @@ import heapq
 import os
 import pwd
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
 from io import FileIO
+from typing import Concatenate, ParamSpec, TypeVar
 
 from sinks.files.store import Download, FileBrowser, FileStatus, NotFound
+from sinks.folder.patience import Calls
 from sinks.folder.root import Root, meaning, open_folder, statuses
+
+T = TypeVar("T")
+Parameters = ParamSpec("Parameters")
 
 _LISTED = 1000
 """So many names a listing has at most."""
@@ -21,20 +26,36 @@ _PART = 1024 * 1024
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
+def _patiently(
+    read: Callable[Concatenate["FolderBrowser", Parameters], T],
+) -> Callable[Concatenate["FolderBrowser", Parameters], T]:
+    """A read that its caller does not wait for for ever."""
+
+    @wraps(read)
+    def reads(browser: "FolderBrowser", /, *arguments: Parameters.args, **named: Parameters.kwargs) -> T:
+        return browser.calls.make(lambda: read(browser, *arguments, **named))
+
+    return reads
+
+
 class FolderBrowser(FileBrowser):
     """The files below one folder. Every method may raise NotFound, NoPath, Retriable and Fatal.
 
-    root: the sink's folder; absolute, without a slash at the end.
+    root: the sink's folder; absolute, without a slash at the end; timeout: seconds that a read may take; at_once: how
+    many reads may hang on a share that is away.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, timeout: float, at_once: int) -> None:
         self._root = Root(root)
+        self.calls = Calls(root, timeout=timeout, at_once=at_once)
 
+    @_patiently
     def status(self, path: str) -> FileStatus:
         """A file or folder."""
         with self._opened(path) as file:
             return _file_status(os.path.basename(path), os.fstat(file))
 
+    @_patiently
     def listing(self, path: str, *, after: str = "") -> tuple[list[FileStatus], int]:
         """Up to 1,000 entries of a folder by name after `after`, and how many follow."""
         with self._opened(path) as folder:
@@ -43,21 +64,32 @@ class FolderBrowser(FileBrowser):
             found = [_file_status(name, status) for name, status in statuses(folder, first)]
             return found, len(names) - len(first)
 
+    @_patiently
     def summary(self, path: str) -> tuple[int, int, int]:
         """Files, folders (itself is one) and bytes below a folder."""
         with self._opened(path) as folder:
             return _summary(folder)
 
+    @_patiently
     def part(self, path: str, offset: int, length: int) -> bytes:
         """Up to `length` bytes of a file from `offset` on."""
         with self._opened(path) as file:
             return os.pread(file, length, offset)
 
+    @_patiently
     def open(self, path: str) -> Download:
         """The content of a file, part by part."""
         with self._opened(path) as opened:
             file = FileIO(path, opener=lambda name, flags: os.dup(opened))  # closes it when it is a folder's
-        return Download(_parts(file, path), file.close, os.fstat(file.fileno()).st_size)
+        return Download(self._parts(file, path), file.close, os.fstat(file.fileno()).st_size)
+
+    def _parts(self, file: FileIO, path: str) -> Iterator[bytes]:
+        while True:
+            with meaning(path):
+                part = self.calls.make(lambda: file.read(_PART))
+            if not part:
+                return
+            yield part
 
     @contextmanager
     def _opened(self, path: str) -> Iterator[int]:
@@ -82,15 +114,6 @@ def _descend(at: int, names: list[str]) -> int:
         finally:
             os.close(above)
     return file
-
-
-def _parts(file: FileIO, path: str) -> Iterator[bytes]:
-    while True:
-        with meaning(path):
-            part = file.read(_PART)
-        if not part:
-            return
-        yield part
 
 
 def _summary(folder: int) -> tuple[int, int, int]:

@@ -1,19 +1,18 @@
 """The kind of sink that stores files in a folder of a local disk or a mounted share."""
 
 import os
-import threading
 from collections.abc import Iterable, Iterator
-from functools import partial
+from functools import cache, partial
 
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from sinks.config import SinkConfig
-from sinks.errors import Fatal, Retriable
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.store import FileStore
 from sinks.folder.browser import FolderBrowser
 from sinks.folder.config import FolderTarget
+from sinks.folder.patience import SharedCall
 from sinks.folder.root import Root
 from sinks.folder.store import FolderStore
 from sinks.kind import BrowsedFiles, Health, Server
@@ -48,7 +47,11 @@ class FolderKind(FileKind):
     def files(self, sink: SinkConfig) -> BrowsedFiles:
         """The same folder."""
         path = sink.target.path
-        return BrowsedFiles(_server_name(path), path, layout_of(sink), lambda timeout, connections: FolderBrowser(path))
+
+        def browser(timeout: float, connections: int) -> FolderBrowser:
+            return FolderBrowser(path, timeout=timeout, at_once=connections)
+
+        return BrowsedFiles(_server_name(path), path, layout_of(sink), browser)
 
 
 def _server_name(path: str) -> str:
@@ -56,24 +59,16 @@ def _server_name(path: str) -> str:
 
 
 def _health(path: str, timeout: float) -> Health:
-    """How much room there is. A share that is away may never answer, so another thread asks.
-
-    Raises Retriable and Fatal.
-    """
-    answer: list[os.statvfs_result | Exception] = []
-
-    def ask() -> None:
-        try:
-            with Root(path).opened(path) as (at, _below):
-                answer.append(os.statvfs(at))
-        except (Retriable, Fatal) as error:
-            answer.append(error)
-
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(timeout)
-    found = answer[0] if answer else Retriable(f"{path}: no answer within {timeout:g} s", reason="unreachable")
-    if isinstance(found, Exception):
-        raise found
-    free = found.f_bavail * found.f_frsize
+    """How much room there is. Raises Retriable and Fatal."""
+    free = _free_bytes(path).make(timeout=timeout)
     return Health(None, _("{size} free").format(size=filesizeformat(free)))
+
+
+@cache
+def _free_bytes(path: str) -> SharedCall[int]:
+    def ask() -> int:
+        with Root(path).opened(path) as (at, _below):
+            found = os.statvfs(at)
+        return found.f_bavail * found.f_frsize
+
+    return SharedCall(path, ask)

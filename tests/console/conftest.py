@@ -1,6 +1,7 @@
 """Fixtures of the console's sub-pages: operators with some permissions, and settings that point at a fresh topic."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -9,9 +10,10 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from events import conf as events_conf
-from pipeline import conf
+from pipeline import budget, conf, live
 from pipeline.console import guard, sending
 from pipeline.console.files import folders
+from pipeline.live import LiveReads
 from sinks import registry as sinks_registry
 from tests.pipeline.conftest import staff, viewer
 
@@ -19,10 +21,21 @@ __all__ = ["viewer"]
 
 
 @pytest.fixture(autouse=True)
-def _console_is_made_anew() -> Iterator[None]:
+def _console_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for freshness in ("FRESH_SECONDS", "MOST_FRESH_SECONDS"):
+        monkeypatch.setattr(live, freshness, 0.0)  # what a test has just changed is seen at once
+    answers = LiveReads.answers
+
+    def patient(reads: LiveReads, questions: Any, *, wait_seconds: float, or_before: bool = False) -> Any:
+        # A test asks for a panel once: it is there then, also where the server takes its time.
+        return answers(reads, questions, wait_seconds=30.0 if or_before else wait_seconds, or_before=or_before)
+
+    monkeypatch.setattr(LiveReads, "answers", patient)
     yield
     conf.console_settings.cache_clear()
+    budget.PLACES.taken = 0
     guard.guard.cache_clear()
+    live.live_reads.cache_clear()
     sending._downloads.cache_clear()
     folders.forget_clients()
 

@@ -5,8 +5,10 @@ import html
 import io
 import json
 import re
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -18,12 +20,14 @@ from elasticsearch.dsl.connections import connections
 from pytest_django import Settings
 
 from devstack.stack import Stack
+from events.event import format_timestamp
 from pipeline import conf
 from pipeline.console.documents import search
 from pipeline.console.documents.query import narrowed, parse_query
 from pipeline.errors import ServerError
 from sinks import registry as sinks_registry
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sinks.elasticsearch.documents import TIMESTAMP_FORMAT
 from sinks.elasticsearch.setup import prepare
 from tests.console.support import shown
 from tests.pipeline.conftest import index_events
@@ -171,6 +175,77 @@ def test_an_export_holds_what_fits_and_no_formulas(stored: str, operator: Operat
     assert client.get(f"{DOCUMENTS}export/?q=colorName:(").status_code == 400
 
 
+LARGE = 700_000
+COUNT = 40
+
+
+@pytest.fixture
+def large(console: Stack, topic: str) -> None:
+    """40 documents of 700 KB in the sink's index, which are older than a small one."""
+    elasticsearch = connections.get_connection("default")
+    properties = {"timestamp": {"type": "date", "format": TIMESTAMP_FORMAT}, "colorName": {"type": "keyword"}}
+    elasticsearch.indices.create(index=topic, mappings={"dynamic": False, "properties": properties})
+    now = datetime.now().astimezone()
+    elasticsearch.index(index=topic, document={"timestamp": format_timestamp(now), "colorName": "small"})
+    for number in range(COUNT):
+        moment = format_timestamp(now - timedelta(seconds=1 + number))
+        document = {"timestamp": moment, "colorName": "large", "text": "x" * LARGE}
+        elasticsearch.index(index=topic, id=f"large-{number}", document=document)
+    elasticsearch.indices.refresh(index=topic)
+
+
+def peak_of(read: Callable[[], Any]) -> tuple[Any, int]:
+    """What it gives, and the most bytes that Python held meanwhile."""
+    read()  # what is made once is made before
+    tracemalloc.start()
+    try:
+        return read(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+HELD = 8 * search._BYTES_AT_ONCE
+"""A part of documents as it comes, as text and as objects, while the next one comes."""
+
+
+@pytest.mark.integration
+def test_a_page_of_large_documents_holds_few_of_them_at_a_time(
+    large: None, operator: Operator, settings: Settings
+) -> None:
+    settings.CONSOLE = {"records": 50}
+    conf.console_settings.cache_clear()
+    client = operator()
+    text, peak = peak_of(lambda: shown(client, f"{DOCUMENTS}hits/"))
+    assert [number for number in range(COUNT) if f"large-{number} " not in text] == []
+    assert peak < HELD < COUNT * LARGE * 2
+
+
+@pytest.mark.integration
+def test_documents_beyond_the_bytes_of_a_page_are_listed_without_their_values(
+    large: None, operator: Operator, settings: Settings
+) -> None:
+    settings.CONSOLE = {"records": 50, "search_bytes": 10 * LARGE}
+    conf.console_settings.cache_clear()
+    text = shown(operator(), f"{DOCUMENTS}hits/?q=colorName:large")
+    assert [number for number in range(COUNT) if f"large-{number} " not in text] == []
+    read = text.count("xxx…")
+    assert 10 <= read < COUNT / 2
+    assert f"{COUNT - read} documents were not read, for those before them have 6.7 MB" in text
+
+
+@pytest.mark.integration
+def test_an_export_of_large_documents_holds_few_of_them_at_a_time(large: None, operator: Operator) -> None:
+    client = operator()
+
+    def export() -> int:
+        answer = client.get(f"{DOCUMENTS}export/?format=ndjson&q=colorName:large")
+        return sum(map(len, answer.streaming_content))  # type: ignore[attr-defined]
+
+    size, peak = peak_of(export)
+    assert size > COUNT * LARGE
+    assert peak < HELD
+
+
 @pytest.mark.integration
 def test_a_missing_index_is_an_empty_one(console: Stack, operator: Operator) -> None:
     client = operator()
@@ -210,11 +285,13 @@ def test_an_export_waits_no_longer_than_a_panel_and_is_ended(
     def scan(_client: object, *, request_timeout: float, **_options: object) -> Iterator[dict[str, object]]:
         waited.append(request_timeout)
         try:
-            yield from ({"_index": "i", "_id": str(number), "_source": {}} for number in range(9))
+            yield from ({"_index": "i", "_id": str(number)} for number in range(9))
         finally:
             ended.append(True)
 
     monkeypatch.setattr(search.helpers, "scan", scan)
+    stored = search.StoredDocument("i", "0", None, {})
+    monkeypatch.setattr(search, "_by_place", lambda *_: {("i", "0"): stored})
     answer = operator().get(f"{DOCUMENTS}export/?format=ndjson")
     next(answer.streaming_content)  # type: ignore[attr-defined]
     answer.close()

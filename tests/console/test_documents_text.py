@@ -77,6 +77,7 @@ def test_where_pages_end_is_said(operator: Operator, monkeypatch: pytest.MonkeyP
     found = [StoredDocument("i", str(number), 0, {}) for number in range(51)]
     hits = [{"_index": one.index, "_id": one.id} for one in found]
     monkeypatch.setattr(search, "_search", lambda *_args, **_options: {"hits": {"hits": hits}})
+    monkeypatch.setattr(search, "_by_place", lambda *_args: {(one.index, one.id): one for one in found})
     client = operator()
     before, last, beyond = (client.get(f"{DOCUMENTS}hits/?page={page}").json()["html"] for page in (198, 199, 200))
     assert ("Older" in before, "Pages end at" in before) == (True, False)

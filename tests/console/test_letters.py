@@ -134,6 +134,9 @@ class _Replayer:
     def replay(self, part: list[StoredLetter], *, to: str) -> None:
         self.done.extend(part)
 
+    def close(self) -> None:
+        pass
+
 
 def test_letters_that_name_a_topic_of_others_are_not_replayed(
     operator: Operator, stored: list[StoredLetter], monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import SimpleNamespace
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
@@ -98,7 +97,7 @@ def test_numbers_that_kafka_has_no_room_for_are_no_cursor(operator: Operator, pl
 def test_records_that_can_not_be_produced_are_told_in_the_form(
     operator: Operator, monkeypatch: pytest.MonkeyPatch, record: dict[str, str], text: str
 ) -> None:
-    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    monkeypatch.setattr(describe, "partition_numbers", lambda _cluster, _topic: [0])
     answer = operator("produce").post("/admin/console/topics/default/clicks/produce/", record)
     assert answer.status_code == 200
     assert text in answer.content.decode()
@@ -107,7 +106,7 @@ def test_records_that_can_not_be_produced_are_told_in_the_form(
 def test_headers_of_dead_letters_are_for_those_who_may_replay(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    monkeypatch.setattr(describe, "partition_numbers", lambda _cluster, _topic: [0])
     monkeypatch.setattr(views, "produce", lambda *_args: (0, 7))
     address = "/admin/console/topics/default/clicks/produce/"
     record = {"kind": "text", "value": "a", "headers": "own: 1\n dlq.replayed: nowhere"}
@@ -126,8 +125,14 @@ def test_json_too_deep_to_be_indented_is_shown_as_text() -> None:
 class _HalfAway:
     """A Replayer whose Kafka takes one transaction."""
 
+    open = 0
+
     def __init__(self, *_args: object, **_options: object) -> None:
         self._left = 1
+        _HalfAway.open += 1
+
+    def close(self) -> None:
+        _HalfAway.open -= 1
 
     def begin(self) -> None:
         pass
@@ -138,12 +143,28 @@ class _HalfAway:
         self._left -= 1
 
 
-def test_a_replay_that_fails_midway_tells_how_many_were_done(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def half_away(monkeypatch: pytest.MonkeyPatch) -> type[_HalfAway]:
+    """What replays; there are 150 letters."""
     monkeypatch.setattr(letters, "Replayer", _HalfAway)
     monkeypatch.setattr(letters, "read_letters", lambda _sink: letters.Letters({}, is_complete=True))
     monkeypatch.setattr(letters, "chosen", lambda *_args, **_options: [_letter(n) for n in range(150)])
-    with translation.override("en"), pytest.raises(ServerError, match=r"100 were done, then: Kafka: no broker"):
-        letters.discard(sinks()["elasticsearch"], topic="", reason="", origins=None)
+    return _HalfAway
+
+
+def test_a_replay_that_fails_midway_tells_how_many_were_done(half_away: type[_HalfAway]) -> None:
+    for _ in range(2):  # the first one leaves nothing behind
+        with translation.override("en"), pytest.raises(ServerError, match=r"100 were done, then: Kafka: no broker"):
+            letters.discard(sinks()["elasticsearch"], topic="", reason="", origins=None)
+        assert half_away.open == 0
+
+
+def test_a_process_makes_one_replay_at_a_time(half_away: type[_HalfAway]) -> None:
+    config = sinks()["elasticsearch"]
+    with letters._replaying(config), translation.override("en"):
+        with pytest.raises(ServerError, match="being dealt with already"):
+            letters.discard(config, topic="", reason="", origins=None)
+        assert half_away.open == 1
 
 
 def _letter(number: int) -> StoredLetter:

@@ -1,7 +1,6 @@
 """What the form for a record makes of what was typed and chosen in it."""
 
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 from django.test import Client
@@ -22,7 +21,7 @@ def produced(monkeypatch: pytest.MonkeyPatch) -> list[NewRecord]:
         records.append(record)
         return 0, len(records) - 1
 
-    monkeypatch.setattr(describe, "topic_names", lambda _cluster: {"clicks": SimpleNamespace(partitions={0: 0})})
+    monkeypatch.setattr(describe, "partition_numbers", lambda _cluster, _topic: [0])
     monkeypatch.setattr(views, "produce", produce)
     return records
 

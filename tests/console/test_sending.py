@@ -57,6 +57,20 @@ def test_the_place_of_one_who_takes_nothing_is_given_to_another(downloads: Downl
     assert downloads.begin(Parts().open) is None, "a place is given once"
 
 
+def test_those_who_take_nothing_hold_few_threads_after_they_lost_their_places(
+    downloads: Downloads, clock: Clock
+) -> None:
+    stalled = []
+    for _ in range(2):
+        stalled += [downloads.begin(Parts().open), downloads.begin(Parts().open)]
+        clock.now += 61
+    assert None not in stalled
+    assert downloads.begin(Parts().open) is None
+    stalled[0].close()
+    assert downloads.begin(Parts().open) is not None
+    assert downloads.begin(Parts().open) is None
+
+
 def test_one_who_takes_a_little_now_and_then_does_not_keep_a_place_for_ever(downloads: Downloads, clock: Clock) -> None:
     sources = [Parts(), Parts()]
     sent = [found for source in sources if (found := downloads.begin(source.open))]

@@ -142,7 +142,7 @@ def test_without_kafka_the_partitions_of_the_living_processes_are_shown(
     partitions: tuple[int, ...], viewer: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard(1, report(*partitions), at=timezone.now())
-    monkeypatch.setattr(views, "try_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
+    monkeypatch.setattr(views, "shared_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
     shown = viewer.get("/admin/console/sinks/hdfs/partitions/").json()["html"]
     assert ("What the sink itself said last" in shown) is bool(partitions)
     assert ("No process of the sink owns a partition" in shown) is not bool(partitions)
@@ -350,7 +350,7 @@ def test_while_kafka_does_not_answer_the_lag_of_a_sink_is_not_known(monkeypatch:
     for answer in (None, away, {OFFSETS: {"hdfs": None}}):
         row = panel_row(answer)
         assert (row["state"], row["lag"], row["uncommitted"], row["delay"]) == ("running", None, 0, None)
-    monkeypatch.setattr(views, "try_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
+    monkeypatch.setattr(views, "shared_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
     [shown] = views._overview()["rows"]
     assert shown["progress"] == SinkProgress()
 

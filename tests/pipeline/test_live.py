@@ -90,3 +90,34 @@ def test_an_error_is_an_answer() -> None:
     answers: Any = LiveReads().answers(questions, wait_seconds=10)
     assert answers["away"] == {"error": {"server": "Kafka", "text": "connection refused"}}
     assert "KeyError" in answers["mistake"]["error"]["text"]
+
+
+def test_who_may_have_the_answer_before_gets_it_while_the_next_one_is_late(monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "FRESH_SECONDS", 1.0)
+    monkeypatch.setattr(live, "MOST_FRESH_SECONDS", 15.0)
+    now = 100.0
+    server, reads = Server(), LiveReads(clock=lambda: now)
+    question = {"panel": Question("key", "kafka", server.read)}
+    assert reads.answers(question, wait_seconds=0.1, or_before=True) == {"panel": None}
+    server.may_answer.set()
+    assert reads.answers(question, wait_seconds=10, or_before=True) == {"panel": {"read": 1}}
+    server.may_answer.clear()
+    now += 5
+    assert reads.answers(question, wait_seconds=0.1, or_before=True) == {"panel": {"read": 1}}
+    assert reads.answers(question, wait_seconds=0.1) == {"panel": None}
+    server.may_answer.set()
+    assert reads.answers(question, wait_seconds=10, or_before=True) == {"panel": {"read": 2}}
+    server.may_answer.clear()
+    now += 16
+    assert reads.answers(question, wait_seconds=0.1, or_before=True) == {"panel": None}, "that was too long ago"
+    server.may_answer.set()
+
+
+def test_what_was_read_before_a_change_is_not_given_after_it(monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "FRESH_SECONDS", 1.0)
+    server, reads = Server(), LiveReads()
+    question = {"panel": Question("key", "kafka", server.read)}
+    assert reads.answers(question, wait_seconds=0.1) == {"panel": None}
+    reads.forget()
+    server.may_answer.set()
+    assert reads.answers(question, wait_seconds=10) == {"panel": {"read": 2}}

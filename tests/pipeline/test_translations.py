@@ -21,7 +21,7 @@ TEMPLATES = PIPELINE.parent / "templates" / "admin"
 
 
 def test_every_text_is_translated_with_its_placeholders() -> None:
-    modules = [module for module in PIPELINE.rglob("*.py") if "console" not in module.parts]
+    modules = [module for module in PIPELINE.rglob("*.py") if "console" not in module.relative_to(PIPELINE).parts]
     modules += Path(sinks.__file__).parent.rglob("*.py")
     templates = [TEMPLATES / "away.html", *(TEMPLATES / "events").rglob("*.html")]
     check_catalogue(CATALOGUE, texts_of([*modules, *templates]))

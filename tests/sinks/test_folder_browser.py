@@ -1,14 +1,20 @@
 """How people look into a folder, and what they are not shown."""
 
 import os
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sinks.errors import Retriable
 from sinks.files.store import NoPath, NotFound
 from sinks.folder.browser import FolderBrowser
+from sinks.folder.kind import FolderKind
 from sinks.folder.store import FolderStore
+from sinks.registry import sinks
+from tests.support import wait_until
 
 
 @pytest.fixture
@@ -23,9 +29,13 @@ def root(tmp_path: Path) -> str:
     return root
 
 
+def browser_of(root: str, *, timeout: float = 30.0) -> FolderBrowser:
+    return FolderBrowser(root, timeout=timeout, at_once=2)
+
+
 @pytest.fixture
 def browser(root: str) -> FolderBrowser:
-    return FolderBrowser(root)
+    return browser_of(root)
 
 
 def test_files_and_folders_are_shown(browser: FolderBrowser, root: str) -> None:
@@ -110,9 +120,87 @@ def test_a_pipe_is_not_waited_for(browser: FolderBrowser, root: str) -> None:
 
 def test_a_folder_that_is_a_link_itself_can_be_browsed(root: str, tmp_path: Path) -> None:
     (tmp_path / "data").symlink_to(root)
-    assert FolderBrowser(f"{tmp_path}/data").part(f"{tmp_path}/data/a", 0, 10) == b"12345"
+    assert browser_of(f"{tmp_path}/data").part(f"{tmp_path}/data/a", 0, 10) == b"12345"
 
 
 def test_a_share_that_is_not_mounted_is_away(tmp_path: Path) -> None:
     with pytest.raises(Retriable, match=r"is the share mounted\?"):
-        FolderBrowser(f"{tmp_path}/none").listing(f"{tmp_path}/none")
+        browser_of(f"{tmp_path}/none").listing(f"{tmp_path}/none")
+
+
+class Share:
+    """A share whose calls of one kind hang until it is back."""
+
+    def __init__(self) -> None:
+        self.is_back = threading.Event()
+        self.calls = 0
+
+    def hangs(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        """os.<name> hangs from now on."""
+        real = getattr(os, name)
+
+        def hang(*arguments: Any) -> Any:
+            self.calls += 1
+            assert self.is_back.wait(30)
+            return real(*arguments)
+
+        monkeypatch.setattr(os, name, hang)
+
+
+@pytest.fixture
+def share() -> Iterator[Share]:
+    share = Share()
+    yield share
+    share.is_back.set()
+
+
+def test_reads_of_a_share_that_hangs_end_in_time_and_hold_few_threads(
+    root: str, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = browser_of(root, timeout=0.05)
+    share.hangs(monkeypatch, "listdir")
+    for words in ("no answer within", "no answer within", "too many reads", "too many reads"):
+        with pytest.raises(Retriable, match=words):
+            browser.listing(root)
+    assert share.calls == 2
+    share.is_back.set()
+    wait_until(lambda: listed(browser, root) == ["_sink", "a", "folder"])
+
+
+def listed(browser: FolderBrowser, root: str) -> list[str] | None:
+    """The names in a folder, None while the share does not answer."""
+    try:
+        return [entry.name for entry in browser.listing(root)[0]]
+    except Retriable:
+        return None
+
+
+def test_a_download_of_a_share_that_hangs_ends_in_time(
+    root: str, share: Share, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download = browser_of(root, timeout=0.05).open(f"{root}/a")
+
+    class Hanging:
+        def read(self, _count: int) -> bytes:
+            assert share.is_back.wait(30)
+            return b""
+
+    parts = browser_of(root, timeout=0.05)._parts(Hanging(), f"{root}/a")  # type: ignore[arg-type]
+    with pytest.raises(Retriable, match="no answer within"):
+        next(parts)
+    assert list(download.parts) == [b"12345"]
+    download.close()
+
+
+def test_who_asks_again_and_again_whether_a_share_is_well_waits_for_one_answer(
+    root: str, share: Share, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.SINKS = {"files": {"kind": "folder", "topics": ["t"], "target": {"path": root}}}
+    [server] = FolderKind().servers(sinks().values())
+    share.hangs(monkeypatch, "statvfs")
+    for _ in range(5):
+        with pytest.raises(Retriable, match="no answer within"):
+            server.ask(0.05)
+    assert share.calls == 1
+    share.is_back.set()
+    assert server.ask(30).detail.endswith("free")

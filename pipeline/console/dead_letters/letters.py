@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,7 +27,10 @@ from sinks.registry import kind_of
 T = TypeVar("T")
 
 _PATIENCE_SECONDS = 15.0
-"""For the store of a sink to take letters, before they are left as they are."""
+"""For each step of Kafka, and for the store of a sink, to take letters, before they are left as they are."""
+
+_replay_of_process = threading.Lock()
+"""A replay holds a thread of the website: one that waits for a Kafka that hangs must not be joined by others."""
 
 
 @dataclass(frozen=True)
@@ -247,24 +250,38 @@ def _replaying(sink: SinkConfig) -> Iterator[_Session]:
     Raises ServerError that says how many were done before, if any.
     """
     name = server_name(sink.kafka)
-    read_letters(sink)  # a server that is away is told of before the replay waits for it for long
-    replayer = Replayer(kafka_cluster(sink.kafka), sink=sink.name)
     session: _Session | None = None
     try:
-        replayer.begin()
-        letters = read_letters(sink)
-        if not letters.is_complete:
-            # A letter whose note was not read would be replayed twice.
-            text = _("There are more dead letters than are read here; use the command {command}.")
-            raise ServerError(name, text.format(command=f"manage.py replay_dlq --sink {sink.name}"))
-        session = _Session(replayer, letters)
-        yield session
+        with _replayer(sink) as replayer:
+            replayer.begin()
+            letters = read_letters(sink)
+            if not letters.is_complete:
+                # A letter whose note was not read would be replayed twice.
+                text = _("There are more dead letters than are read here; use the command {command}.")
+                raise ServerError(name, text.format(command=f"manage.py replay_dlq --sink {sink.name}"))
+            session = _Session(replayer, letters)
+            yield session
     except (Cancelled, Fatal, Retriable) as error:
         text = str(error)
         if session is not None and session.done:
             done = ngettext("{n} was done, then: {error}", "{n} were done, then: {error}", session.done)
             text = done.format(n=session.done, error=text)
         raise ServerError(name if isinstance(error, Retriable) else sink.name, text) from error
+
+
+@contextmanager
+def _replayer(sink: SinkConfig) -> Iterator[Replayer]:
+    """The only replayer of this process. Raises ServerError while there is another, or when Kafka is away."""
+    if not _replay_of_process.acquire(blocking=False):
+        raise ServerError("", _("Dead letters are being dealt with already. Ask again when that has ended."))
+    try:
+        read_letters(sink)  # a server that is away is told of before the replay waits for it for long
+        with closing(
+            Replayer(kafka_cluster(sink.kafka), sink=sink.name, patience_seconds=_PATIENCE_SECONDS)
+        ) as replayer:
+            yield replayer
+    finally:
+        _replay_of_process.release()
 
 
 def _record(message: TopicMessage) -> Record:

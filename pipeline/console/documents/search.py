@@ -2,9 +2,9 @@
 
 import logging
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, islice
 from typing import Any, cast
@@ -16,6 +16,7 @@ from elasticsearch.exceptions import ApiError, TransportError
 
 from pipeline.conf import console_settings
 from pipeline.console.documents.query import DocumentQuery
+from pipeline.console.documents.texts import to_json
 from pipeline.console.guard import guard
 from pipeline.console.pages import Mistake
 from pipeline.elasticsearch_reads import (
@@ -41,19 +42,29 @@ _SAMPLE = 2_000
 """Documents of each shard from which top values are counted."""
 _FIELDS = 20
 _TOP = 5
-_EXPORT_AT_ONCE = 1_000
+_IDS_AT_ONCE = 1_000
+"""Hits of an export, without their documents."""
+_BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Documents are read in parts of about so many bytes, or one by one where they are larger."""
+_FIRST_PART, _MOST_IN_PART = 4, 100
+_Hit = Mapping[str, Any]
 _COUNTED = {"keyword", "boolean", "long", "integer", "short", "byte", "double", "float", "ip", "constant_keyword"}
 _GROUPS = {"object", "nested"}
 
 
 @dataclass(frozen=True)
 class StoredDocument:
-    """A document; time: in milliseconds since the epoch, None where it has none."""
+    """A document.
+
+    time: in milliseconds since the epoch, None where it has none; is_read: False where the source was left out, for the
+    documents before it have as many bytes as one page may have.
+    """
 
     index: str
     id: str
     time: int | None
     source: Mapping[str, Any]
+    is_read: bool = True
 
 
 @dataclass(frozen=True)
@@ -111,31 +122,29 @@ def histogram(target: Documents, query: DocumentQuery) -> tuple[int, list[Bar]]:
     return total, [Bar(bucket["key"], bucket["key"] + width, bucket["doc_count"]) for bucket in buckets]
 
 
-def documents(target: Documents, query: DocumentQuery, *, count: int) -> tuple[list[StoredDocument], bool]:
-    """A page of the newest documents, none beyond WINDOW; whether there may be more. Raises ServerError, Mistake."""
+def documents(target: Documents, query: DocumentQuery, *, count: int) -> tuple[Iterator[StoredDocument], bool]:
+    """A page of the newest documents, none beyond WINDOW; whether there may be more. Raises ServerError, Mistake.
+
+    The documents are read as they are taken, which may raise ServerError, too. See StoredDocument for their bound.
+    """
     begin = query.page * count
     if begin + count > WINDOW:
-        return [], True
-    answer = _search(target, query, from_=begin, size=count + 1, **_newest_first(target), track_total_hits=False)
-    found = [_document(target, hit) for hit in answer["hits"]["hits"]]
-    return found[:count], len(found) > count
+        return iter(()), True
+    bounds = {"from_": begin, "size": count + 1, "source": False, "track_total_hits": False}
+    hits = _search(target, query, **bounds, **_newest_first(target))["hits"]["hits"]
+
+    def read() -> Iterator[StoredDocument]:
+        with _server(target) as client:
+            yield from _read(client, target, hits[:count], most_bytes=console_settings().search_bytes)
+
+    return read(), len(hits) > count
 
 
 def document(target: Documents, index: str, id: str) -> StoredDocument | None:
     """A document of one of the sink's indices; None when it is not there. Raises ServerError."""
-    wanted = {"bool": {"filter": [{"ids": {"values": [id]}}, {"term": {"_index": index}}]}}
     with _server(target) as client:
-        answer = client.search(
-            index=target.readers,
-            query=wanted,
-            size=1,
-            ignore_unavailable=True,
-            allow_partial_search_results=False,
-            timeout=_servers_time(),
-            docvalue_fields=_time_value(target),
-        )
-    hits = answer["hits"]["hits"]
-    return _document(target, hits[0]) if hits else None
+        found = _by_place(client, target, [{"_index": index, "_id": id}])
+    return next(iter(found.values()), None)
 
 
 def top_values(target: Documents, query: DocumentQuery) -> tuple[int, list[TopValues]]:
@@ -180,20 +189,21 @@ def export(
 
     The first part is read at once, which may raise ServerError or Mistake.
     """
-    body = {"query": _filter(target, query), **_newest_first(target), "timeout": _servers_time()}
+    body = {"query": _filter(target, query), **_newest_first(target), "_source": False, "timeout": _servers_time()}
     with _server(target) as client:
         hits = helpers.scan(
             client,
             query=body,
             index=target.readers,
-            size=min(rows, _EXPORT_AT_ONCE),
+            size=min(rows, _IDS_AT_ONCE),
             scroll="2m",
             preserve_order=True,
             ignore_unavailable=True,
             allow_partial_search_results=False,
             request_timeout=console_settings().elasticsearch_timeout_seconds,  # else scan() waits for ever
         )
-        first = list(islice(hits, 1))
+        found = _read(client, target, islice(hits, rows))
+        first = list(islice(found, 1))
 
     def close() -> None:
         try:
@@ -201,7 +211,7 @@ def export(
         except (ApiError, TransportError) as error:
             logger.warning("Elasticsearch ends the search of an export by itself, in two minutes: %s", error)
 
-    return (_document(target, hit) for hit in islice(chain(first, hits), rows)), close
+    return chain(first, found), close
 
 
 def record_of(sink: SinkConfig, target: Documents, id: str) -> tuple[str, int, int] | None:
@@ -233,6 +243,41 @@ def _field_types(target: Documents) -> dict[str, set[str]]:
             include_empty_fields=False,  # those of the mapping that no document has
         )
     return {name: set(kinds) for name, kinds in sorted(answer["fields"].items())}
+
+
+def _read(
+    client: Elasticsearch, target: Documents, hits: Iterable[_Hit], *, most_bytes: int | None = None
+) -> Iterator[StoredDocument]:
+    """The documents of hits that have none, those that were deleted meanwhile left out.
+
+    They are read in parts: how large a document is can only be known of those before it. So few bytes are held at a
+    time, but where many small ones are followed by large ones, for a moment as many of these as one part has.
+    """
+    waiting, count, read = iter(hits), _FIRST_PART, 0
+    while part := list(islice(waiting, count)):
+        if most_bytes is not None and read >= most_bytes:
+            yield from (replace(_document(target, hit), is_read=False) for hit in chain(part, waiting))
+            return
+        found = _by_place(client, target, part)
+        sizes = [len(to_json(document.source)) for document in found.values()]
+        read += sum(sizes)
+        yield from (found[place] for hit in part if (place := (hit["_index"], hit["_id"])) in found)
+        count = min(4 * count, _MOST_IN_PART, max(1, _BYTES_AT_ONCE // max(sizes, default=1)))
+
+
+def _by_place(client: Elasticsearch, target: Documents, hits: Iterable[_Hit]) -> dict[tuple[str, str], StoredDocument]:
+    """Documents by index and id; those that are not there are left out."""
+    indices, ids = ({hit[name] for hit in hits} for name in ("_index", "_id"))
+    answer = client.search(
+        index=target.readers,
+        query={"bool": {"filter": [{"ids": {"values": list(ids)}}, {"terms": {"_index": list(indices)}}]}},
+        size=len(indices) * len(ids),
+        ignore_unavailable=True,
+        allow_partial_search_results=False,
+        timeout=_servers_time(),
+        docvalue_fields=_time_value(target),
+    )
+    return {(hit["_index"], hit["_id"]): _document(target, hit) for hit in answer["hits"]["hits"]}
 
 
 def _search(target: Documents, query: DocumentQuery, **options: Any) -> dict[str, Any]:
@@ -274,7 +319,7 @@ def _time_value(target: Documents) -> list[dict[str, str]]:
     return [{"field": time_field(target), "format": "epoch_millis"}]
 
 
-def _document(target: Documents, hit: Mapping[str, Any]) -> StoredDocument:
+def _document(target: Documents, hit: _Hit) -> StoredDocument:
     values = hit.get("fields", {}).get(time_field(target))
     milliseconds = int(values[0]) if values and str(values[0]).lstrip("-").isdigit() else None
     return StoredDocument(hit["_index"], hit["_id"], milliseconds, hit.get("_source") or {})

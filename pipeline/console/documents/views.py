@@ -102,17 +102,26 @@ def hits_panel(request: HttpRequest, sink: str) -> JsonResponse:
         found, has_more = search.documents(target, query, count=count)
         is_last = (query.page + 2) * count > search.WINDOW
         time = search.time_field(target)
-        names = list(dict.fromkeys(name for one in found for name in one.source if name != time))[:_COLUMNS]
-        return {
-            "names": names,
-            "rows": [
+        names: list[str] = []
+        rows: list[dict[str, Any]] = []
+        for one in found:  # of each only the cells are kept, for all of them may be too much to hold
+            names += [name for name in one.source if name not in (time, *names)][: _COLUMNS - len(names)]
+            rows.append(
                 {
-                    "document": one,
-                    "cells": [_cell(one.source.get(name)) for name in names],
+                    "time": one.time,
+                    "id": one.id,
+                    "is_read": one.is_read,
+                    "values": {name: _cell(one.source.get(name)) for name in names},
                     "link": f"{_url('document', config.name)}?{urlencode({'index': one.index, 'id': one.id})}",
                 }
-                for one in found
-            ],
+            )
+        for row in rows:
+            row["cells"] = [row["values"].get(name) for name in names]
+        return {
+            "names": names,
+            "rows": rows,
+            "left_out": sum(not row["is_read"] for row in rows),
+            "bytes": console_settings().search_bytes,
             "newer": f"?{query.with_values(page=str(query.page - 1))}" if query.page else None,
             "older": f"?{query.with_values(page=str(query.page + 1))}" if has_more and not is_last else None,
             "window": search.WINDOW if has_more and is_last else None,

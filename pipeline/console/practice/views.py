@@ -17,7 +17,7 @@ from pipeline.conf import console_settings
 from pipeline.console.access import PRODUCE
 from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response, panel_response
+from pipeline.console.pages import page_response, panel_response, shared_panel
 from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
 from pipeline.console.topics.browse import read_cursor, write_cursor
@@ -69,7 +69,7 @@ def group_panel(request: HttpRequest) -> JsonResponse:
         groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
         return {"groups": [(group, group.parts, 0) for group in groups]}
 
-    return panel_response(request, "topics/groups.html", read)
+    return shared_panel(request, "topics/groups.html", read, server="kafka")
 
 
 @require_GET

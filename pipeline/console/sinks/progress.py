@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
@@ -11,8 +12,12 @@ from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_dela
 from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server_name
 from pipeline.lag import State as LagState
 from pipeline.lag import progress
+from pipeline.live import Question, latest
 from sinks.config import SinkConfig
 from sinks.reporting.reports import PartitionReport
+
+Known = tuple[ClusterOffsets | None, ServerError | None]
+"""The offsets of a sink's topics and group, or why they are not known."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,12 @@ def _behind(rows: list[PartitionProgress]) -> dict[Partition, int]:
     return {(row.topic, row.partition): row.committed or row.first or 0 for row in rows if row.lag}
 
 
-def try_progress(configs: Iterable[SinkConfig]) -> dict[str, tuple[ClusterOffsets | None, ServerError | None]]:
+def try_progress(configs: Iterable[SinkConfig]) -> dict[str, Known]:
     """For each sink by name the offsets of its topics and group, or why they are not known. Reads each cluster once."""
     clusters: dict[str, list[SinkConfig]] = {}
     for config in configs:
         clusters.setdefault(config.kafka, []).append(config)
-    found: dict[str, tuple[ClusterOffsets | None, ServerError | None]] = {}
+    found: dict[str, Known] = {}
     for cluster, own in clusters.items():
         try:
             with guard().read(server_name(cluster)):
@@ -117,7 +122,21 @@ def try_progress(configs: Iterable[SinkConfig]) -> dict[str, tuple[ClusterOffset
     return found
 
 
-def offsets_of(config: SinkConfig, offsets: ClusterOffsets) -> tuple[ClusterOffsets | None, ServerError | None]:
+def shared_progress(configs: Iterable[SinkConfig]) -> dict[str, Known]:
+    """The same for pages that ask again and again, which share one read; (None, None) while Kafka is being asked."""
+    configs = list(configs)
+    names = tuple(config.name for config in configs)
+
+    def read() -> dict[str, Any]:
+        known = try_progress(configs)
+        errors = [error for _, error in known.values() if error is not None]
+        return {"known": known, **({"error": errors} if errors else {})}
+
+    answer = latest(Question(("progress", names), "kafka", read))
+    return answer["known"] if answer else dict.fromkeys(names, (None, None))
+
+
+def offsets_of(config: SinkConfig, offsets: ClusterOffsets) -> Known:
     """Those of a sink's topics and group among all of its cluster, or why they are not known."""
     refused = offsets.groups[config.group].error
     if refused is not None:

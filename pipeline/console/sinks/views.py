@@ -17,7 +17,7 @@ from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response, panel_response
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
-from pipeline.console.sinks.progress import partition_progress, sink_progress, try_progress, with_delays
+from pipeline.console.sinks.progress import partition_progress, shared_progress, sink_progress, with_delays
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, read_now, sample_gap
 from pipeline.kafka_reads import ClusterOffsets
@@ -34,7 +34,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 def overview_panel(request: HttpRequest) -> HttpResponseBase:
     """A row for each configured sink."""
-    return panel_response(request, "sinks/overview.html", _overview)
+    return panel_response(request, "sinks/overview.html", _overview, data=_lateness)
 
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
@@ -52,7 +52,7 @@ def processes_panel(request: HttpRequest, name: str) -> HttpResponseBase:
 def partitions_panel(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's partitions."""
     config = _config(name)
-    return panel_response(request, "sinks/partitions.html", lambda: _partitions(request, config))
+    return panel_response(request, "sinks/partitions.html", lambda: _partitions(request, config), data=_lateness)
 
 
 def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
@@ -105,11 +105,17 @@ def _config(name: str) -> SinkConfig:
 
 
 def _overview() -> Mapping[str, Any]:
-    known = try_progress(sinks().values())
+    known = shared_progress(sinks().values())
     now = read_now()
     return {
-        "rows": [_row(heard, *known[heard.config.name], now) for heard in read_heartbeats(sinks().values(), now=now)]
+        "rows": [_row(heard, *known[heard.config.name], now) for heard in read_heartbeats(sinks().values(), now=now)],
+        "late": (None, None) in known.values(),
     }
+
+
+def _lateness(context: Mapping[str, Any]) -> dict[str, Any]:
+    """Kafka is still being asked: the page shows what is known, and asks again soon."""
+    return {"late": context["late"]}
 
 
 def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None, now: datetime) -> dict[str, Any]:
@@ -134,7 +140,7 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
     gap, now = sample_gap(config), read_now()
     heard = read_heartbeats([config], now=now)[0]
     history = read_lag_history(config.name)
-    offsets, error = try_progress([config])[config.name]
+    offsets, error = shared_progress([config])[config.name]
     rows = with_delays(config.name, partition_progress(heard, offsets), now=now)
     shown = rows[: console_settings().partitions]
     return {
@@ -152,4 +158,5 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
             for row in shown
         ],
         "left_out": len(rows) - len(shown),
+        "late": offsets is None and error is None,
     }

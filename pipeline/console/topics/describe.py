@@ -4,7 +4,6 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
-from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import ConfigResource, ConfigSource
@@ -15,7 +14,17 @@ from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
-from pipeline.kafka_reads import PartitionOffsets, admin_client, read_offsets, read_topics, server_error, server_name
+from pipeline.kafka_reads import (
+    PartitionOffsets,
+    Replicas,
+    Topics,
+    admin_client,
+    describe_topics,
+    list_topics,
+    read_offsets,
+    server_error,
+    server_name,
+)
 from pipeline.lag import Progress, progress, total_lag
 from sinks.config import SinkConfig
 from sinks.registry import sinks
@@ -45,12 +54,10 @@ class TopicSummary:
 
 @dataclass(frozen=True)
 class PartitionState:
-    """A partition: who has it, and which offsets it holds. leader: None without one; lacking: replicas not in sync."""
+    """A partition: who has it, and which offsets it holds."""
 
     offsets: PartitionOffsets
-    leader: int | None
-    replicas: tuple[int, ...]
-    in_sync: tuple[int, ...]
+    replicas: Replicas
 
     @property
     def held(self) -> int | None:
@@ -60,7 +67,7 @@ class PartitionState:
     @property
     def lacking(self) -> tuple[int, ...]:
         """Replicas that are not in sync."""
-        return tuple(replica for replica in self.replicas if replica not in self.in_sync)
+        return tuple(replica for replica in self.replicas.all if replica not in self.replicas.in_sync)
 
 
 @dataclass(frozen=True)
@@ -83,53 +90,47 @@ class TopicSetting:
     is_own: bool
 
 
-def topic_names(cluster: str) -> dict[str, Any]:
-    """The topics of a cluster, guarded. Raises ServerError."""
+def partition_numbers(cluster: str, topic: str) -> list[int]:
+    """The partitions of a topic; none when it does not exist. Raises ServerError."""
     with guard().read(server_name(cluster)):
-        return read_topics(cluster, timeout=console_settings().kafka_timeout_seconds)
+        known = describe_topics(cluster, [topic], timeout=console_settings().kafka_timeout_seconds)
+    return list(known.get(topic, ()))
 
 
-def list_topics(cluster: str) -> list[TopicSummary]:
+def topic_summaries(cluster: str) -> list[TopicSummary]:
     """All topics of a cluster, those of the pipeline first. Raises ServerError."""
-    conf = console_settings()
+    timeout = console_settings().kafka_timeout_seconds
     with guard().read(server_name(cluster)):
-        known = read_topics(cluster, timeout=conf.kafka_timeout_seconds)
+        known = list_topics(cluster, timeout=timeout)
         counted = _counted(known)
-        offsets = read_offsets(cluster, topics=counted, groups={}, timeout=conf.kafka_timeout_seconds).topics
+        offsets = read_offsets(cluster, topics=counted, groups={}, timeout=timeout, known=known).topics
     events = events_settings()
     readers = [sink for sink in sinks().values() if sink.kafka == cluster]
     dead = {topic for sink in readers for topic in sink.dead_letter_topics}
     found = [
         TopicSummary(
             name=name,
-            partitions=len(topic.partitions),
-            replicas=min((len(part.replicas) for part in topic.partitions.values()), default=0),
-            lacking=sum(len(part.isrs) < len(part.replicas) for part in topic.partitions.values()),
+            partitions=len(partitions),
+            replicas=min((len(part.all) for part in partitions.values()), default=0),
+            lacking=sum(len(part.in_sync) < len(part.all) for part in partitions.values()),
             offsets=_sum(held_of(part) for part in offsets[name]) if name in offsets else None,
             is_internal=name.startswith("__"),
             sinks=tuple(sink.name for sink in readers if name in sink.topics),
             is_events=(cluster, name) == (events.kafka, events.topic),
             is_dead_letters=name in dead,
         )
-        for name, topic in known.items()
+        for name, partitions in known.items()
     ]
     return sorted(found, key=lambda t: (t.is_internal, not t.is_events, not t.sinks, not t.is_dead_letters, t.name))
 
 
 def partition_states(cluster: str, topic: str) -> list[PartitionState]:
     """The partitions of a topic; none when it does not exist. Raises ServerError."""
-    conf = console_settings()
+    timeout = console_settings().kafka_timeout_seconds
     with guard().read(server_name(cluster)):
-        known = read_topics(cluster, timeout=conf.kafka_timeout_seconds).get(topic)
-        if known is None:
-            return []
-        offsets = read_offsets(cluster, topics=[topic], groups={}, timeout=conf.kafka_timeout_seconds)
-    states = []
-    for part in offsets.topics.get(topic, []):
-        about = known.partitions[part.partition]
-        leader = about.leader if about.leader >= 0 else None
-        states.append(PartitionState(part, leader, tuple(about.replicas), tuple(about.isrs)))
-    return states
+        known = describe_topics(cluster, [topic], timeout=timeout)
+        offsets = read_offsets(cluster, topics=known, groups={}, timeout=timeout, known=known).topics
+    return [PartitionState(part, known[topic][part.partition]) for part in offsets.get(topic, [])]
 
 
 def group_progress(cluster: str, topic: str, configs: Iterable[SinkConfig] | None = None) -> list[GroupProgress]:
@@ -189,11 +190,11 @@ def held_of(part: PartitionOffsets) -> int | None:
     return None if part.first is None or part.end is None else part.end - part.first
 
 
-def _counted(known: dict[str, Any]) -> list[str]:
+def _counted(known: Topics) -> list[str]:
     """The topics whose offsets are asked for: as many as have _MAX_PARTITIONS together."""
     counted, partitions = [], 0
     for name in sorted(known, key=lambda name: (name.startswith("__"), name)):
-        partitions += len(known[name].partitions)
+        partitions += len(known[name])
         if partitions > _MAX_PARTITIONS:
             break
         counted.append(name)

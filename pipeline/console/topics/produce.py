@@ -76,9 +76,12 @@ def produce(cluster: str, topic: str, record: NewRecord) -> tuple[int, int]:
                 on_delivery=lambda *answer: outcome.append(answer),
                 **chosen,
             )
+            producer.flush(timeout + 1)
         except KafkaException as error:
             raise ServerError(name, error_text(error)) from error
-        producer.flush(timeout + 1)
+        finally:
+            producer.purge()
+            producer.close()
         if not outcome:
             raise ServerAway(name, _("no answer within {n} s").format(n=f"{timeout:g}"))
         failure, message = outcome[0]

@@ -22,7 +22,7 @@ from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import NotThere, page_response, panel_response
+from pipeline.console.pages import NotThere, page_response, panel_response, shared_panel
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
 from pipeline.console.topics.browse import (
@@ -129,9 +129,11 @@ def index(request: HttpRequest) -> HttpResponseBase:
 def topics_panel(request: HttpRequest, cluster: str) -> JsonResponse:
     """The topics of a cluster."""
     _check_cluster(cluster)
-    return panel_response(
-        request, "topics/list.html", lambda: {"cluster": cluster, "topics": describe.list_topics(cluster)}
-    )
+
+    def read() -> Mapping[str, Any]:
+        return {"cluster": cluster, "topics": describe.topic_summaries(cluster)}
+
+    return shared_panel(request, "topics/list.html", read, server="kafka")
 
 
 @require_GET
@@ -181,7 +183,7 @@ def partitions_panel(request: HttpRequest, cluster: str, name: str) -> JsonRespo
             "offsets": sum(counts) if counts else None,
         }
 
-    return panel_response(request, "topics/partitions.html", read)
+    return shared_panel(request, "topics/partitions.html", read, server="kafka")
 
 
 @require_GET
@@ -194,7 +196,7 @@ def groups_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
         groups = describe.group_progress(cluster, name)
         return {"groups": [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]}
 
-    return panel_response(request, "topics/groups.html", read)
+    return shared_panel(request, "topics/groups.html", read, server="kafka")
 
 
 @require_GET
@@ -361,10 +363,10 @@ def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceFor
         form.add_error("headers", _("Headers “dlq.…” tell of dead letters: only those who may replay may write them."))
         return None
     try:
-        about = describe.topic_names(cluster).get(name)
-        if about is None:
+        partitions = describe.partition_numbers(cluster, name)
+        if not partitions:
             raise ServerError(name, _("There is no topic of this name."))
-        if record.partition is not None and record.partition not in about.partitions:
+        if record.partition is not None and record.partition not in partitions:
             raise ServerError(name, _("This topic has no partition {number}.").format(number=record.partition))
         size = "tombstone" if record.value is None else f"{len(record.value)} bytes"
         with audited(request, ActionKind.PRODUCE, subject_of(cluster, name), size) as action:

@@ -100,6 +100,8 @@ class Command(ReportingCommand):
                 replayer.replay(dealt_with, to=options["to"])
             done += len(dealt_with)
             refused += len(part) - len(dealt_with)
+        if replayer is not None:
+            replayer.close()
         reader.close()
         for (topic, kind), count in choice.reasons.most_common():
             self.stdout.write(f"{topic}: {count} x {shortened(choice.examples[topic, kind], _REASON)}")

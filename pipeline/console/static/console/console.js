@@ -2,12 +2,15 @@
 // Their HTML is made by this site's templates, which escape everything that a record, a file or a document says.
 
 const TIMEOUT_SECONDS = 30;
+const LATE_SECONDS = 0.5;
+const BUSY_SECONDS = 1;
 const root = document.getElementById("console");
 const everySeconds = Number(root.dataset.refreshSeconds);
 
 const say = (key, values = {}) => root.dataset[`text${key}`].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 
-// Resolves to the answer's object, with {error: {title, detail}} when there is none to show; never rejects.
+// Resolves to the answer's object, with {error: {title, detail}} when there is none to show; never rejects. `isFinal`:
+// asking again is of no use; `again`: after so many seconds the page should, for the answer is not there yet.
 async function ask(url) {
     const failure = (title, isFinal = false) => ({ error: { title, detail: "" }, isFinal });
     try {
@@ -27,9 +30,11 @@ async function ask(url) {
         const data = await answer.json();
         if (data.error) {
             const { server, text } = data.error;
-            return { error: server ? { title: say("Away", { server }), detail: text } : { title: text, detail: "" } };
+            const error = server ? { title: say("Away", { server }), detail: text } : { title: text, detail: "" };
+            // All tabs that were refused at once must not come again at once.
+            return data.is_busy ? { error, isBusy: true, again: BUSY_SECONDS * (1 + Math.random()) } : { error };
         }
-        return data;
+        return data.late ? { ...data, again: LATE_SECONDS } : data;
     } catch {
         return failure(say("Lost"));
     }
@@ -54,23 +59,26 @@ class Panel {
         this.#isWaiting = false;
         const answer = await ask(this.#section.dataset.url);
         this.#show(answer);
-        if (this.#isLive && !answer.isFinal) {
-            setTimeout(() => (isSeen() ? this.read() : (this.#isWaiting = true)), everySeconds * 1000);
+        const seconds = answer.again ?? (this.#isLive && !answer.isFinal ? everySeconds : null);
+        if (seconds !== null) {
+            setTimeout(() => (isSeen() ? this.read() : (this.#isWaiting = true)), seconds * 1000);
         }
     }
 
-    #show({ html, error, mistake }) {
+    #show({ html, error, mistake, isBusy }) {
         if (mistake) {
             showMistake(mistake);
         }
+        const [body, box] = [".console-body", ".console-error"].map((part) => this.#section.querySelector(part));
+        if (!body.hidden) {
+            showError(box, isBusy ? error : null); // what is shown stays, with a note
+        }
         const shown = error ? JSON.stringify(error) : html;
-        if (shown === this.#shown) {
-            return; // a reader may be selecting text in it
+        if (shown === undefined || shown === this.#shown || (isBusy && !body.hidden)) {
+            return; // it is late; or a reader may be selecting text in it
         }
         this.#shown = shown;
-        const [body, box] = [".console-body", ".console-error"].map((part) => this.#section.querySelector(part));
         body.hidden = Boolean(error);
-        box.hidden = !error;
         body.removeAttribute("aria-busy");
         showError(box, error);
         if (!error) {
@@ -91,6 +99,7 @@ function showMistake({ field, text }) {
 }
 
 function showError(box, error) {
+    box.hidden = !error;
     box.replaceChildren();
     if (error) {
         const title = document.createElement("strong");
@@ -142,9 +151,7 @@ class Tail {
     }
 
     #add({ error, html, cursor, skipped }) {
-        const box = this.#part.querySelector(".console-error");
-        box.hidden = !error;
-        showError(box, error);
+        showError(this.#part.querySelector(".console-error"), error);
         if (error) {
             return;
         }

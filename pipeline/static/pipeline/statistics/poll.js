@@ -3,6 +3,7 @@ import { text } from "./format.js";
 
 const TIMEOUT_SECONDS = 30;
 const LATE_SECONDS = 0.5;
+const BUSY_SECONDS = 1;
 
 export class Poll {
     #url;
@@ -50,21 +51,24 @@ export class Poll {
     async #read() {
         const request = new AbortController();
         this.#request = request;
-        const { isFinal, ...answer } = await fetchJson(`${this.#url}?${this.#query()}`, request.signal);
+        const { isFinal, isBusy, ...answer } = await fetchJson(`${this.#url}?${this.#query()}`, request.signal);
         if (this.#request !== request) {
             return; // cancelled: a later request shows its own answer
         }
         this.#request = null;
         this.#onAnswer(answer);
-        // What was late is asked for soon, also on a page that is paused: it was asked for before.
+        // What is not there yet is asked for soon, also on a page that is paused: it was asked for before. All tabs that
+        // were refused at once must not come again at once.
         const isLate = Object.values(answer.answers ?? {}).includes(null);
-        if ((this.#isLive || isLate) && !isFinal) {
-            this.#timer = setTimeout(() => this.#read(), (isLate ? LATE_SECONDS : this.#everySeconds) * 1000);
+        const soon = isBusy ? BUSY_SECONDS * (1 + Math.random()) : LATE_SECONDS;
+        if ((this.#isLive || isLate || isBusy) && !isFinal) {
+            this.#timer = setTimeout(() => this.#read(), (isLate || isBusy ? soon : this.#everySeconds) * 1000);
         }
     }
 }
 
-// Resolves to {answers} or {problem}, and `isFinal` when asking again is of no use; never rejects.
+// Resolves to {answers} or {problem}, `isFinal` when asking again is of no use, and `isBusy` when the site has too many
+// requests at present; never rejects.
 async function fetchJson(url, cancelled) {
     const timeout = AbortSignal.timeout(TIMEOUT_SECONDS * 1000);
     try {
@@ -89,7 +93,7 @@ async function fetchJson(url, cancelled) {
         const { server, text: detail } = answers.error;
         return response.status === 400
             ? { problem: detail, isFinal: true }
-            : { problem: server ? `${text("notAnswering", { server })}: ${detail}` : detail };
+            : { problem: server ? `${text("notAnswering", { server })}: ${detail}` : detail, isBusy: answers.is_busy };
     } catch {
         return { problem: timeout.aborted ? text("requestTimeout", { n: TIMEOUT_SECONDS }) : text("requestLost") };
     }
