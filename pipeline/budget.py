@@ -7,10 +7,11 @@ are taken, the next request is told so at once.
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.translation import get_language_from_request, override
 from django.utils.translation import gettext as _
 
@@ -56,7 +57,7 @@ class BudgetMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The place is given back when the web server closes the answer: a download holds it to its end."""
-        if not request.path.startswith(reverse("admin:index")):
+        if not request.path_info.startswith(_admins_address()):
             return self._get_response(request)
         if not PLACES.take():
             return _busy(request)
@@ -66,6 +67,15 @@ class BudgetMiddleware:
             place.callback(response.close)
             response.close = place.pop_all().close  # type: ignore[method-assign]
         return response
+
+
+@cache
+def _admins_address() -> str:
+    """What the paths of the admin begin with; on a site without one, what no path begins with."""
+    try:
+        return "/" + reverse("admin:index").removeprefix(get_script_prefix())
+    except NoReverseMatch:
+        return "\n"
 
 
 def _busy(request: HttpRequest) -> HttpResponseBase:
