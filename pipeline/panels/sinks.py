@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from pipeline.console.sinks.progress import sink_progress
 from pipeline.errors import ServerError
-from pipeline.heartbeats import HeardSink, read_heartbeats
+from pipeline.heartbeats import HeardSink, read_heartbeats, read_now
 from pipeline.kafka_reads import ClusterOffsets
 from pipeline.panels.topics import OFFSETS
 from sinks.registry import sinks
@@ -30,14 +30,14 @@ def shown(heard: list[HeardSink] | ServerError, topics: dict[str, Any] | None) -
     try:
         if isinstance(heard, ServerError):
             raise heard
-        offsets = (topics or {}).get(OFFSETS, {})
-        return {"sinks": [_row(sink, offsets.get(sink.config.name)) for sink in heard]}
+        offsets, now = (topics or {}).get(OFFSETS, {}), read_now()
+        return {"sinks": [_row(sink, offsets.get(sink.config.name), now) for sink in heard]}
     except ServerError as error:
         return error.answer()
 
 
-def _row(heard: HeardSink, offsets: ClusterOffsets | None) -> dict[str, Any]:
-    progress = sink_progress(heard, offsets)
+def _row(heard: HeardSink, offsets: ClusterOffsets | None, now: datetime) -> dict[str, Any]:
+    progress = sink_progress(heard, offsets, now=now)
     error = next(iter(heard.errors), None)
     return {
         "name": heard.config.name,

@@ -12,7 +12,7 @@ from pytest_django import Settings
 
 from pipeline.console.sinks import progress, views
 from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import SinkProgress, partition_progress, sink_progress, with_delays
+from pipeline.console.sinks.progress import SinkProgress, partition_progress
 from pipeline.errors import ServerError
 from pipeline.heartbeats import (
     Delay,
@@ -241,12 +241,8 @@ def test_a_database_whose_clock_can_not_be_read_is_told_by_the_panel(monkeypatch
         raise OperationalError("the server closed the connection")
 
     monkeypatch.setattr("pipeline.heartbeats.database_now", away)
-    [sink] = _heard_without_database()
-    offsets = ClusterOffsets({"t": [PartitionOffsets(0, 0, 20)]}, {"sink-hdfs": GroupOffsets({("t", 0): 15})})
-    with pytest.raises(ServerError, match="closed the connection"):
-        sink_progress(sink, offsets)
-    with pytest.raises(ServerError, match="closed the connection"):
-        with_delays("hdfs", partition_progress(sink, offsets))
+    shown = panel.shown(_heard_without_database(), {})
+    assert "closed the connection" in shown["error"]["text"]
 
 
 def _heard_without_database() -> list[Any]:

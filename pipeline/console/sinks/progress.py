@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
 from pipeline.errors import ServerError
-from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay, read_now
+from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay
 from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server_name
 from pipeline.lag import State as LagState
 from pipeline.lag import progress
@@ -75,7 +75,7 @@ class SinkProgress:
     delay: Delay | None = None
 
 
-def sink_progress(sink: HeardSink, offsets: ClusterOffsets | None, *, now: datetime | None = None) -> SinkProgress:
+def sink_progress(sink: HeardSink, offsets: ClusterOffsets | None, *, now: datetime) -> SinkProgress:
     """How far a sink is; offsets: None while Kafka is away, then it is not known: what the sink said gets old.
 
     Raises ServerError when the database does not answer.
@@ -86,13 +86,13 @@ def sink_progress(sink: HeardSink, offsets: ClusterOffsets | None, *, now: datet
     return SinkProgress(
         lag=total_lag(rows),
         uncommitted=sum(row.lag_state == "none" for row in rows),
-        delay=read_longest_delay(sink.config.name, _behind(rows), now or read_now()),
+        delay=read_longest_delay(sink.config.name, _behind(rows), now),
     )
 
 
-def with_delays(sink: str, rows: list[PartitionProgress], *, now: datetime | None = None) -> list[PartitionProgress]:
+def with_delays(sink: str, rows: list[PartitionProgress], *, now: datetime) -> list[PartitionProgress]:
     """The rows with how long each is behind. Raises ServerError when the database does not answer."""
-    delays = read_delays(sink, _behind(rows), now or read_now())
+    delays = read_delays(sink, _behind(rows), now)
     return [replace(row, delay=delays.get((row.topic, row.partition))) for row in rows]
 
 
