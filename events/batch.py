@@ -8,7 +8,6 @@ from functools import partial
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
-from msgspec import structs
 
 from kafka_client.producer import HOPELESS, OF_TOPIC, EventProducer, KafkaUnavailable, Record, TopicUnavailable
 
@@ -36,7 +35,8 @@ class Batch:
     """
 
     def __init__(self, records: Sequence[Record], count: int, on_end: Callable[[], object]) -> None:
-        self.records = list(records)
+        self.records = records
+        self._untimed: set[int] = set()  # records that Kafka is asked to take without their times
         self.count = count
         self._on_end = on_end
         self._unsent: deque[int] = deque()  # what this round has yet to hand to Kafka's client, by index
@@ -75,7 +75,7 @@ class Batch:
                     record.topic,
                     record.value,
                     key=record.key,
-                    timestamp=record.timestamp,
+                    timestamp=None if index in self._untimed else record.timestamp,
                     headers=record.headers,
                     on_delivery=partial(self._note, index),
                 )
@@ -100,13 +100,12 @@ class Batch:
 
     def _note(self, index: int, error: KafkaError | None, message: Message) -> None:
         """The delivery report of a record."""
-        record = self.records[index]
         if error is None:
             self._is_done[index] = True
             self._end_one()
-        elif error.code() in _OF_TIME and record.timestamp is not None:
+        elif error.code() in _OF_TIME and self.records[index].timestamp is not None and index not in self._untimed:
             # The time may be too old for the topic, or from a clock that was ahead. The next round goes without it.
-            self.records[index] = structs.replace(record, timestamp=None)
+            self._untimed.add(index)
             self._end_one()
         elif error.code() == KafkaError._INVALID_DIFFERENT_RECORD:
             self._end_one()  # another record of the same request was refused, and the next round goes without that one

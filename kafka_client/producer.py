@@ -77,6 +77,8 @@ _CLOSE_SECONDS = 5.0
 # For so long after Kafka went away, the queue is emptied into `keep` again and again: requests that were in flight fail
 # one after the other, and their records come back to the queue.
 _PURGE_SECONDS = 2.0
+# Records that come back at once, and can't be kept, do not go round and round without a pause.
+_PUT_BACK_SECONDS = 0.5
 _ENTERED_SECONDS = 0.001
 _KEEP_RECORDS = 500
 
@@ -156,6 +158,7 @@ class EventProducer:
         self._delivered = self._delivered_before = 0
         self._returned = 0
         self._unkept: list[Record] = []  # returned records that `keep` has not been given yet, or could not take
+        self._keep_from = 0.0
         self._failed = 0
         self._kept = 0
         self._progressed_at = time.monotonic()
@@ -337,7 +340,8 @@ class EventProducer:
             try:
                 self._producer.poll(_POLL_SECONDS)
                 self._watch()
-                self._keep_returned(otherwise=self._put_back)
+                if time.monotonic() >= self._keep_from:
+                    self._keep_returned(otherwise=self._put_back)
             except Exception:
                 # An on_delivery that raises must not end the reports of all other records.
                 loop_logger.exception("a delivery report could not be handled")
@@ -421,6 +425,7 @@ class EventProducer:
     def _put_back(self, records: list[Record]) -> list[Record]:
         """Gives records to librdkafka once more; returns those that it does not take at once."""
         self._purge_until = 0.0  # the rest of the queue could not be kept either
+        self._keep_from = time.monotonic() + _PUT_BACK_SECONDS
         left = self._produce_each(records)
         self._handed += len(records) - len(left)
         return [records[index] for index in left]

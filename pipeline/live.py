@@ -3,6 +3,7 @@
 Each server's reads go on a few threads of their own; who asks waits a moment and finds what is late later.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -53,23 +54,29 @@ class _Asked:
     before: the answer of the read before it, if that was not long ago; was_given: somebody has its answer.
     """
 
-    def __init__(self, future: "Future[tuple[Answer, float]]", at: float, before: Answer | None) -> None:
+    def __init__(self, future: "Future[tuple[Answer, float]]", at: float, before: "_Asked | None") -> None:
         self.future = future
         self.at = at
-        self.before = before
         self.was_given = False
+        self._before = before.future.result() if before is not None else ({}, 0.0)
+        self._before_at = before.at if before is not None else -math.inf
 
     def answer(self) -> Answer | None:
         """None while the server is being asked."""
         return self.future.result()[0] if self.future.done() else None
 
+    def before(self, now: float) -> Answer | None:
+        """The answer of the read before, None when that is too old."""
+        answer, seconds = self._before
+        return answer if now - self._before_at <= seconds + MOST_FRESH_SECONDS else None
+
     def is_fresh(self, now: float) -> bool:
-        """Whether its answer is good enough for who asks now."""
+        """Whether its answer is good enough for who asks now; one that nobody was given waits for who asked for it."""
         if not self.future.done():
             return True
         answer, seconds = self.future.result()
         rest = 0.0 if "error" in answer else min(REST * seconds, MOST_FRESH_SECONDS)
-        return now - self.at <= seconds + max(rest, FRESH_SECONDS)
+        return now - self.at <= seconds + (max(rest, FRESH_SECONDS) if self.was_given else MOST_FRESH_SECONDS)
 
 
 class LiveReads:
@@ -102,7 +109,7 @@ class LiveReads:
         for name, read in asked.items():
             answer = read.answer()
             read.was_given = read.was_given or answer is not None
-            found[name] = read.before if answer is None and or_before else answer
+            found[name] = read.before(self._clock()) if answer is None and or_before else answer
         return found
 
     def forget(self) -> None:
@@ -112,12 +119,11 @@ class LiveReads:
 
     def _ask(self, question: Question) -> _Asked:
         asked, now = self._asked.get(question.key), self._clock()
-        if asked is None or (asked.was_given and not asked.is_fresh(now)):
+        if asked is None or not asked.is_fresh(now):
             pool = self._pools.get(question.server)
             if pool is None:
                 pool = self._pools[question.server] = ThreadPoolExecutor(THREADS, f"read-{question.server}")
-            before = asked.answer() if asked is not None and now - asked.at <= MOST_FRESH_SECONDS else None
-            asked = self._asked[question.key] = _Asked(pool.submit(self._read, question.read), now, before)
+            asked = self._asked[question.key] = _Asked(pool.submit(self._read, question.read), now, asked)
         return asked
 
     def _forget_old(self) -> None:

@@ -14,6 +14,7 @@ from pipeline.conf import console_settings
 from pipeline.console.models import ActionKind, AuditEntry
 from pipeline.live import live_reads
 
+_READING = {ActionKind.READ, ActionKind.DOWNLOAD, ActionKind.EXPORT}
 _SUBJECT = 200
 _WHAT = 1_000
 _OUTCOME = 2_000
@@ -53,7 +54,8 @@ def audited(request: HttpRequest, kind: ActionKind, subject: str, what: str) -> 
         action.done(f"failed: {error}")
         raise
     finally:
-        live_reads().forget()
+        if kind not in _READING:
+            live_reads().forget()
 
 
 def log_read(request: HttpRequest, subject: str, what: str) -> None:

@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.http import HttpRequest, JsonResponse
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
+from django.urls import get_script_prefix, set_script_prefix
 from django.utils import timezone, translation
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
@@ -110,9 +111,10 @@ def shared_panel(
 
     `late` where the server is still being asked: the page asks again soon. server: whose threads read.
     """
-    language = get_language()
+    language, prefix = get_language(), get_script_prefix()
 
     def panel() -> dict[str, Any]:
+        set_script_prefix(prefix)  # of links; it belongs to a thread
         with translation.override(language):
             return {"html": render_to_string(f"admin/console/{template}", dict(read()))}
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import NamedTuple
+from weakref import WeakSet
 
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
@@ -99,7 +100,7 @@ class Downloads:
         self._places = threading.Semaphore(at_once)
         self._most_threads = 2 * at_once
         self._sent: set[_Sent] = set()
-        self._on_threads: set[_Sent] = set()
+        self._on_threads: WeakSet[_Sent] = WeakSet()  # an answer that is dropped is never closed
 
     def begin(self, open_source: Callable[[], Source]) -> _Sent | None:
         """The parts of a download, to be closed; None when all places are taken. Raises what `open_source` does."""
@@ -139,17 +140,23 @@ def _downloads() -> Downloads:
     )
 
 
-def download(name: str, content_type: str, begin: Callable[[], Source]) -> HttpResponseBase:
+def download(name: str, content_type: str, begin: Callable[[], Source], action: Action) -> HttpResponseBase:
     """An answer that is saved as a file; 503 when too many are being sent, or the server can't be read.
 
-    begin: opens the source; may raise ServerError.
+    begin: opens the source; may raise ServerError. action: the log says of it whether anything is sent. How much of it
+    arrives is not known here.
     """
     try:
         parts = _downloads().begin(begin)
     except ServerError as error:
-        return _unavailable(str(error))
+        return _unavailable(str(error), action)
     if parts is None:
-        return _unavailable(_("Too many downloads are being sent. Try again later."))
+        return _unavailable(_("Too many downloads are being sent. Try again later."), action)
+    try:
+        action.done("begun")
+    except BaseException:
+        parts.close()
+        raise
     answer = StreamingHttpResponse(parts, content_type=content_type)
     safe = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "_" for letter in name)
     answer.headers["Content-Disposition"] = f'attachment; filename="{safe}"'
@@ -159,11 +166,6 @@ def download(name: str, content_type: str, begin: Callable[[], Source]) -> HttpR
     return answer
 
 
-def logged(action: Action, answer: HttpResponseBase) -> HttpResponseBase:
-    """The answer of `download`; the log says whether anything is sent. How much of it arrives is not known here."""
-    action.done("begun" if answer.status_code == 200 else f"refused: status {answer.status_code}")
-    return answer
-
-
-def _unavailable(text: str) -> HttpResponse:
+def _unavailable(text: str, action: Action) -> HttpResponse:
+    action.done("refused: status 503")
     return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8", headers={"Retry-After": "10"})

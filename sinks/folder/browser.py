@@ -4,12 +4,14 @@ import heapq
 import os
 import pwd
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from io import FileIO
 from typing import Concatenate, ParamSpec, TypeVar
 
+from sinks.errors import Retriable
 from sinks.files.store import Download, FileBrowser, FileStatus, NotFound
 from sinks.folder.patience import Calls
 from sinks.folder.root import Root, meaning, open_folder, statuses
@@ -21,6 +23,9 @@ _LISTED = 1000
 """So many names a listing has at most."""
 
 _PART = 1024 * 1024
+
+_SUMMARY_SHARE = 0.8
+"""The part of a read's time in which files are counted: a share with many files is not taken for one that is away."""
 
 # A pipe that nobody writes to would be waited for without O_NONBLOCK.
 _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -66,9 +71,9 @@ class FolderBrowser(FileBrowser):
 
     @_patiently
     def summary(self, path: str) -> tuple[int, int, int]:
-        """Files, folders (itself is one) and bytes below a folder."""
+        """Files, folders (itself is one) and bytes below a folder. Raises Retriable for a large one that takes long."""
         with self._opened(path) as folder:
-            return _summary(folder)
+            return _summary(folder, time.monotonic() + _SUMMARY_SHARE * self.calls.timeout)
 
     @_patiently
     def part(self, path: str, offset: int, length: int) -> bytes:
@@ -116,16 +121,18 @@ def _descend(at: int, names: list[str]) -> int:
     return file
 
 
-def _summary(folder: int) -> tuple[int, int, int]:
+def _summary(folder: int, deadline: float) -> tuple[int, int, int]:
     files, folders, size = 0, 1, 0
     for name, status in statuses(folder, os.listdir(folder)):
+        if time.monotonic() > deadline:
+            raise Retriable("too many files to be counted in time", reason="slow")
         if not stat.S_ISDIR(status.st_mode):
             files += 1
             size += status.st_size
             continue
         with open_folder(folder, name) as below:
             if below is not None:
-                files, folders, size = map(sum, zip((files, folders, size), _summary(below), strict=True))
+                files, folders, size = map(sum, zip((files, folders, size), _summary(below, deadline), strict=True))
     return files, folders, size
 
 

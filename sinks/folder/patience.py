@@ -18,14 +18,14 @@ class Calls:
 
     def __init__(self, path: str, *, timeout: float, at_once: int) -> None:
         self._path = path
-        self._timeout = timeout
+        self.timeout = timeout
         self._places = threading.BoundedSemaphore(at_once)
 
     def make(self, call: Callable[[], T]) -> T:
         """What the call returns or raises. Raises Retriable where it takes too long, or too many others hang."""
         if not self._places.acquire(blocking=False):
             raise Retriable(f"{self._path}: too many reads wait for an answer already", reason="unreachable")
-        return _result(_begun(call, at_end=self._places.release), self._path, self._timeout)
+        return _result(_begun(call, at_end=self._places.release), self._path, self.timeout)
 
 
 class SharedCall(Generic[T]):
@@ -60,7 +60,11 @@ def _begun(call: Callable[[], T], at_end: Callable[[], None] = lambda: None) -> 
             at_end()
             outcome.set_result(found)
 
-    threading.Thread(target=run, daemon=True).start()
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:  # the system has no thread left
+        at_end()
+        raise
     return outcome
 
 

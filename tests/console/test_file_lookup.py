@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipeline.console.files.lookup import look_up
+from pipeline.console.files.lookup import look_up, newest
 from sinks.files.naming import FileNames
 from sinks.files.store import FileStatus
 from sinks.records import Partition
@@ -70,6 +70,15 @@ def test_where_names_are_in_order_the_newest_file_before_an_offset_is_found() ->
         for offset in (0, 2**63 - 1, *(last + 1 for _, last in known[::7])):
             newest = max((place for place in known if place[0] <= offset), default=None)
             assert last_found(folder, names, partition, offset) == (newest and names.make(partition, *newest))
+
+
+def test_the_newest_files_are_as_many_as_were_asked_for() -> None:
+    names = FileNames(TEMPLATES[0], "log")
+    partition = Partition("t", 1)
+    for files in range(60):
+        made = [names.make(partition, 10 * number, 10 * number + 9) for number in range(files)]
+        folder = Folder([*made, names.make(Partition("t", 2), 0, 9)])
+        assert newest(folder.listing, names, partition, 5) == made[-5:], files
 
 
 def last_found(folder: Folder, names: FileNames, partition: Partition, offset: int) -> str | None:

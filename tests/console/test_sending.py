@@ -1,9 +1,12 @@
 """Downloads have few places, which those who take nothing do not keep."""
 
 import itertools
+from functools import cache
 
 import pytest
+from django.db import OperationalError
 
+from pipeline.console import sending
 from pipeline.console.sending import Downloads, GivenUp, Source
 from pipeline.errors import ServerError
 
@@ -95,3 +98,17 @@ def test_places_come_back_when_downloads_end_or_never_begin(downloads: Downloads
         found.close()
         with pytest.raises(ServerError):
             downloads.begin(away)
+
+
+def test_a_download_whose_begin_can_not_be_logged_gives_its_place_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unlogged:
+        def done(self, _outcome: str) -> None:
+            raise OperationalError("the database is away")
+
+    downloads = Downloads(at_once=1, stalled_seconds=60, seconds=600)
+    monkeypatch.setattr(sending, "_downloads", cache(lambda: downloads))
+    for _ in range(5):
+        parts = Parts()
+        with pytest.raises(OperationalError):
+            sending.download("a", "text/plain", parts.open, Unlogged())  # type: ignore[arg-type]
+        assert parts.is_closed

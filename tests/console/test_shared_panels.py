@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.http import HttpRequest
 from django.test import RequestFactory
+from django.urls import clear_script_prefix, set_script_prefix
 from django.utils.translation import override
 from pytest_django import Settings
 
@@ -108,3 +109,15 @@ def test_how_far_sinks_are_is_one_read_for_all_tabs_and_not_known_meanwhile(
         pass
     assert known == dict.fromkeys(sinks(), (offsets, None))
     assert kafka.reads == 1
+
+
+def test_links_of_a_shared_panel_have_the_sites_prefix(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = describe.TopicSummary("clicks", 1, 1, 0, 0, False, (), False, False)
+    monkeypatch.setattr(describe, "topic_summaries", lambda _cluster: [summary])
+    client = operator()
+    set_script_prefix("/site/")
+    try:
+        html = client.get("/admin/console/topics/default/", SCRIPT_NAME="/site").json()["html"]
+    finally:
+        clear_script_prefix()
+    assert 'href="/site/admin/console/topics/default/clicks/"' in html

@@ -121,3 +121,29 @@ def test_what_was_read_before_a_change_is_not_given_after_it(monkeypatch: Any) -
     reads.forget()
     server.may_answer.set()
     assert reads.answers(question, wait_seconds=10) == {"panel": {"read": 2}}
+
+
+def test_an_answer_for_which_nobody_came_is_not_given_to_one_who_comes_much_later() -> None:
+    now = 100.0
+    server, reads = Server(), LiveReads(clock=lambda: now)
+    question = Question("key", "kafka", server.read)
+    assert reads.answers({"panel": question}, wait_seconds=0.01) == {"panel": None}  # its tab is closed then
+    server.may_answer.set()
+    reads._asked["key"].future.result(10)
+    now += live.MOST_FRESH_SECONDS + 1
+    assert reads.answers({"panel": question}, wait_seconds=10) == {"panel": {"read": 2}}
+
+
+def test_the_answer_before_is_not_given_when_it_has_become_old_while_the_server_is_asked(monkeypatch: Any) -> None:
+    monkeypatch.setattr(live, "MOST_FRESH_SECONDS", 15.0)
+    now = 100.0
+    server, reads = Server(), LiveReads(clock=lambda: now)
+    server.may_answer.set()
+    question = {"panel": Question("key", "kafka", server.read)}
+    reads.answers(question, wait_seconds=10)
+    server.may_answer.clear()
+    now += 14
+    assert reads.answers(question, wait_seconds=0.01, or_before=True) == {"panel": {"read": 1}}
+    now += 2
+    assert reads.answers(question, wait_seconds=0.01, or_before=True) == {"panel": None}
+    server.may_answer.set()

@@ -10,6 +10,7 @@ import pytest
 
 from sinks.errors import Retriable
 from sinks.files.store import NoPath, NotFound
+from sinks.folder import browser as browser_module
 from sinks.folder.browser import FolderBrowser
 from sinks.folder.kind import FolderKind
 from sinks.folder.store import FolderStore
@@ -204,3 +205,31 @@ def test_who_asks_again_and_again_whether_a_share_is_well_waits_for_one_answer(
     assert share.calls == 1
     share.is_back.set()
     assert server.ask(30).detail.endswith("free")
+
+
+def test_a_folder_with_too_many_files_to_be_counted_is_slow_and_not_away(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(browser_module, "_SUMMARY_SHARE", 0.0)
+    browser = browser_of(root)
+    for _ in range(5):
+        with pytest.raises(Retriable) as error:
+            browser.summary(root)
+        assert error.value.reason == "slow"
+    assert browser.listing(root)
+
+
+def test_a_read_for_which_the_system_has_no_thread_gives_its_place_back(
+    root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = browser_of(root)
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(3):
+            with pytest.raises(RuntimeError):
+                browser.status(root)
+    assert browser.status(root).is_folder

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from sinks.dead_letters.replay import Replayer
 from sinks.findings import Finding
 from sinks.hdfs.kind import HdfsKind
 from sinks.kind import Comparison, Verification
+from sinks.management.commands import replay_dlq
 from sinks.management.commands.verify import Command as VerifyCommand
 from sinks.records import Partition, Record
 
@@ -74,7 +77,7 @@ def test_wrong_settings_and_a_server_that_is_away_end_with_2(
         call_command(*command, skip_checks=False)
     assert refused.value.returncode == 2
     monkeypatch.setattr("sinks.log_reader._STALLED_SECONDS", 0.2)
-    monkeypatch.setattr("sinks.dead_letters.replay._SECONDS", 0.2)
+    monkeypatch.setattr(replay_dlq, "Replayer", partial(Replayer, patience_seconds=0.2))
     away = {"default": {"bootstrap.servers": "127.0.0.1:1"}}
     with override_settings(KAFKA=away), pytest.raises(CommandError, match="Kafka: ") as refused:
         call_command(*command)

@@ -22,7 +22,7 @@ from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import Mistake, page_response, panel_response
 from pipeline.console.payload import payload
-from pipeline.console.sending import Source, download, logged
+from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds, to_milliseconds
 from sinks.config import SinkConfig
 from sinks.kind import Documents
@@ -203,7 +203,7 @@ def export(request: HttpRequest, sink: str) -> HttpResponseBase:
 
     try:
         with audited(request, ActionKind.EXPORT, _subject(config), f"{extension}, {_told(query)}") as action:
-            return logged(action, download(f"{target.readers}.{extension}", content_type, begin))
+            return download(f"{target.readers}.{extension}", content_type, begin, action)
     except Mistake as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
 

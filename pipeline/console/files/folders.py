@@ -2,17 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, partial
+from functools import cache
 
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
-from pipeline.console.files.lookup import LookUp, look_up
+from pipeline.console.files.lookup import Listing, LookUp, look_up, newest
 from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.errors import ServerAway, ServerError
 from sinks.config import SinkConfig
 from sinks.errors import Fatal, Retriable
+from sinks.files.naming import FileNames
 from sinks.files.store import FileBrowser, FileStatus, NoPath, NotFound
 from sinks.kind import BrowsedFiles
 from sinks.records import Partition
@@ -49,10 +50,21 @@ def browsing(sink: SinkConfig) -> Iterator[FileBrowser]:
 
 def find_files(sink: SinkConfig, folder: str, partition: Partition, offset: int, *, after: str = "") -> LookUp:
     """Looks in a folder for the file that holds an offset; see `look_up`. Raises as `browsing`."""
+    with _listing(sink, folder) as (listing, names):
+        return look_up(listing, names, partition, offset, after=after)
+
+
+def newest_files(sink: SinkConfig, folder: str, partition: Partition, count: int) -> list[str]:
+    """The names of a partition's newest files in a folder; see `newest`. Raises as `browsing`."""
+    with _listing(sink, folder) as (listing, names):
+        return newest(listing, names, partition, count)
+
+
+@contextmanager
+def _listing(sink: SinkConfig, folder: str) -> Iterator[tuple[Listing, FileNames]]:
     files = file_sinks()[sink.name][1]
     with browsing(sink) as browser:
-        listing = partial(browser.listing, inside(files, folder))
-        return look_up(lambda name: listing(after=name), files.layout.names, partition, offset, after=after)
+        yield lambda after: browser.listing(inside(files, folder), after=after), files.layout.names
 
 
 def list_folder(sink: SinkConfig, path: str, *, after: str, count: int) -> tuple[list[FileStatus], bool]:

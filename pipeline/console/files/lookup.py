@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.kafka_reads import MAX_OFFSET
 from sinks.files.naming import FileNames
 from sinks.files.store import FileStatus
 from sinks.records import Partition
@@ -35,6 +36,19 @@ def look_up(listing: Listing, names: FileNames, partition: Partition, offset: in
     if names.head(partition, offset) is None:
         return _one_by_one(listing, names, partition, offset, after)
     return _by_halves(listing, names, partition, offset)
+
+
+def newest(listing: Listing, names: FileNames, partition: Partition, count: int) -> list[str]:
+    """The names of a partition's newest files, in order: `count`, or fewer. Raises what `listing` does."""
+    found = look_up(listing, names, partition, MAX_OFFSET).names
+    read = names.read(found[-1]) if found else None
+    if read is None or len(found) >= count:
+        return found[-count:]
+    # The last listing happened to begin just before the end: a second look begins where as many files may lie.
+    _, start, end = read
+    entries, _left = listing(names.head(partition, max(0, start - count * (end - start + 1))) or "")
+    own = [name for _, name in _own(entries, names, partition, MAX_OFFSET)]
+    return (own if found[-1] in own else found)[-count:]
 
 
 def _one_by_one(listing: Listing, names: FileNames, partition: Partition, offset: int, after: str) -> LookUp:

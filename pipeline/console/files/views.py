@@ -13,15 +13,14 @@ from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
-from pipeline.console.files.folders import browsing, file_sinks, find_files, inside, list_folder
+from pipeline.console.files.folders import browsing, file_sinks, find_files, inside, list_folder, newest_files
 from pipeline.console.files.lookup import LookUp
 from pipeline.console.files.preview import NoPreview, preview
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response, panel_response
-from pipeline.console.sending import Source, download, logged
+from pipeline.console.sending import Source, download
 from pipeline.console.topics.browse import number_of, one_message
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import MAX_OFFSET
 from sinks.config import SinkConfig
 from sinks.files.layout import OPEN
 from sinks.files.naming import FileNames
@@ -80,14 +79,16 @@ def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
         number = number_of(given.get("partition", ""), _("Partition")) or 0
         offset = number_of(given.get("offset", ""), _("Offset"))
         partition = Partition(given.get("topic") or config.topics[0], number)
-        found = find_files(config, path, partition, MAX_OFFSET if offset is None else offset)
+        if offset is None:
+            found = newest_files(config, path, partition, console_settings().records)
+        else:
+            found = find_files(config, path, partition, offset).names[-1:]
     except (ServerError, NotThere, ValueError) as error:
         return _missing(request, config, files, str(error), crumbs=_crumbs(path))
-    if not found.names:
+    if not found:
         text = _("The folder has no file of this partition with such offsets.")
         return _missing(request, config, files, text, crumbs=_crumbs(path))
-    first = found.names[-1 if offset is not None else -console_settings().records :][0]
-    return HttpResponseRedirect(f"{_url('folder', sink)}?{urlencode({'path': path, 'after': first[:-1]})}")
+    return HttpResponseRedirect(f"{_url('folder', sink)}?{urlencode({'path': path, 'after': found[0][:-1]})}")
 
 
 @require_GET
@@ -173,7 +174,7 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
 
     try:
         with audited(request, ActionKind.DOWNLOAD, _subject(config), path) as action:
-            return logged(action, download(path.rpartition("/")[2], "application/octet-stream", begin))
+            return download(path.rpartition("/")[2], "application/octet-stream", begin, action)
     except NotThere as error:
         raise Http404(str(error)) from error
 

@@ -24,6 +24,7 @@ from pipeline.console.topics.browse import read_cursor, write_cursor
 from pipeline.console.topics.describe import progress_of
 from pipeline.console.topics.views import ProduceForm, produce_form, subject_of
 from pipeline.errors import ServerError
+from pipeline.kafka_reads import server_name
 
 PAGE = "console:practice"
 _TEXT = "hello"
@@ -69,7 +70,7 @@ def group_panel(request: HttpRequest) -> JsonResponse:
         groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
         return {"groups": [(group, group.parts, 0) for group in groups]}
 
-    return shared_panel(request, "topics/groups.html", read, server="kafka")
+    return shared_panel(request, "topics/groups.html", read, server=server_name(_cluster()))
 
 
 @require_GET

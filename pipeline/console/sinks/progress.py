@@ -3,7 +3,11 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
+
+from django.utils import translation
+from django.utils.translation import get_language
 
 from pipeline.conf import console_settings
 from pipeline.console.guard import guard
@@ -100,40 +104,43 @@ def _behind(rows: list[PartitionProgress]) -> dict[Partition, int]:
     return {(row.topic, row.partition): row.committed or row.first or 0 for row in rows if row.lag}
 
 
-def try_progress(configs: Iterable[SinkConfig]) -> dict[str, Known]:
-    """For each sink by name the offsets of its topics and group, or why they are not known. Reads each cluster once."""
+def shared_progress(configs: Iterable[SinkConfig]) -> dict[str, Known]:
+    """For each sink by name the offsets of its topics and group, or why they are not known.
+
+    Each cluster is read once, for all pages that ask again and again; (None, None) while Kafka is being asked.
+    """
+    language = get_language()
     clusters: dict[str, list[SinkConfig]] = {}
     for config in configs:
         clusters.setdefault(config.kafka, []).append(config)
-    found: dict[str, Known] = {}
-    for cluster, own in clusters.items():
-        try:
-            with guard().read(server_name(cluster)):
-                offsets = read_offsets(
-                    cluster,
-                    topics={topic for config in own for topic in config.topics},
-                    groups={config.group: config.topics for config in own},
-                    timeout=console_settings().kafka_timeout_seconds,
-                )
-        except ServerError as error:
-            found |= {config.name: (None, error) for config in own}
-        else:
-            found |= {config.name: offsets_of(config, offsets) for config in own}
-    return found
 
-
-def shared_progress(configs: Iterable[SinkConfig]) -> dict[str, Known]:
-    """The same for pages that ask again and again, which share one read; (None, None) while Kafka is being asked."""
-    configs = list(configs)
-    names = tuple(config.name for config in configs)
-
-    def read() -> dict[str, Any]:
-        known = try_progress(configs)
+    def read(cluster: str) -> dict[str, Any]:
+        with translation.override(language):
+            known = progress_in(cluster, clusters[cluster])
         errors = [error for _, error in known.values() if error is not None]
         return {"known": known, **({"error": errors} if errors else {})}
 
-    answer = latest(Question(("progress", names), "kafka", read))
-    return answer["known"] if answer else dict.fromkeys(names, (None, None))
+    found: dict[str, Known] = {}
+    for cluster, own in clusters.items():
+        names = tuple(config.name for config in own)
+        answer = latest(Question(("progress", names, language), server_name(cluster), partial(read, cluster)))
+        found |= answer["known"] if answer else dict.fromkeys(names, (None, None))
+    return found
+
+
+def progress_in(cluster: str, configs: list[SinkConfig]) -> dict[str, Known]:
+    """The same for sinks of one cluster, which is read now."""
+    try:
+        with guard().read(server_name(cluster)):
+            offsets = read_offsets(
+                cluster,
+                topics={topic for config in configs for topic in config.topics},
+                groups={config.group: config.topics for config in configs},
+                timeout=console_settings().kafka_timeout_seconds,
+            )
+    except ServerError as error:
+        return {config.name: (None, error) for config in configs}
+    return {config.name: offsets_of(config, offsets) for config in configs}
 
 
 def offsets_of(config: SinkConfig, offsets: ClusterOffsets) -> Known:

@@ -37,7 +37,7 @@ from pipeline.console.topics.browse import (
 )
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
-from pipeline.kafka_reads import MAX_PARTITION
+from pipeline.kafka_reads import MAX_PARTITION, server_name
 from sinks.config import TOPIC
 from sinks.registry import sinks
 
@@ -133,7 +133,7 @@ def topics_panel(request: HttpRequest, cluster: str) -> JsonResponse:
     def read() -> Mapping[str, Any]:
         return {"cluster": cluster, "topics": describe.topic_summaries(cluster)}
 
-    return shared_panel(request, "topics/list.html", read, server="kafka")
+    return shared_panel(request, "topics/list.html", read, server=server_name(cluster))
 
 
 @require_GET
@@ -183,7 +183,7 @@ def partitions_panel(request: HttpRequest, cluster: str, name: str) -> JsonRespo
             "offsets": sum(counts) if counts else None,
         }
 
-    return shared_panel(request, "topics/partitions.html", read, server="kafka")
+    return shared_panel(request, "topics/partitions.html", read, server=server_name(cluster))
 
 
 @require_GET
@@ -196,7 +196,7 @@ def groups_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
         groups = describe.group_progress(cluster, name)
         return {"groups": [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]}
 
-    return shared_panel(request, "topics/groups.html", read, server="kafka")
+    return shared_panel(request, "topics/groups.html", read, server=server_name(cluster))
 
 
 @require_GET
