@@ -7,13 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic
 
+from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.stores import HdfsFiles, visible
 
@@ -38,6 +40,31 @@ def make_topics(stack: Stack, *names: str, partitions: int = 3, config: dict[str
     topics = [NewTopic(name, partitions, 1, config=config or {}) for name in names]
     for future in admin.create_topics(topics).values():
         future.result(timeout=30)
+
+
+@contextmanager
+def three_brokers(folder: Path) -> Iterator[Stack]:
+    """A Kafka of three brokers, without the other servers; folder: for its data."""
+    cluster = Stack(StackConfig.on_free_ports(folder, brokers=3, kafka_heap="256m"))
+    try:
+        for broker in cluster.kafka:
+            broker.start()
+        for broker in cluster.kafka:
+            broker.wait_ready(120)
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@contextmanager
+def kafka_killed(stack: Stack) -> Iterator[None]:
+    """Kafka is killed, and is back when the block has ended."""
+    stack.kafka[0].kill()
+    try:
+        yield
+    finally:
+        stack.kafka[0].start()
+        stack.kafka[0].wait_ready()
 
 
 def set_topic(stack: Stack, topic: str, **config: str) -> None:

@@ -12,10 +12,9 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 from django.test import Client
 
-from devstack.config import StackConfig
 from devstack.stack import Stack
 from events import conf, process_collector, process_delivery
-from tests.support import end_offsets, read_topic, wait_until
+from tests.support import end_offsets, read_topic, three_brokers, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -74,15 +73,8 @@ class Site:
 @pytest.fixture(scope="module")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Three brokers: without one of them Kafka is there, but a topic that is on that one alone has no leader."""
-    cluster = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("brokers"), brokers=3, kafka_heap="256m"))
-    try:
-        for broker in cluster.kafka:
-            broker.start()
-        for broker in cluster.kafka:
-            broker.wait_ready(120)
+    with three_brokers(tmp_path_factory.mktemp("brokers")) as cluster:
         yield cluster
-    finally:
-        cluster.kill()
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from events.metrics import ACCEPTED, REQUESTS, UNAVAILABLE
 from tests.events.doors import Client
 from tests.events.fakes import FakeDelivery
 from tests.events.web import WORKERS, Web, status_of
-from tests.support import Process, manage, stack_env, wait_until
+from tests.support import Process, kafka_killed, manage, stack_env, wait_until
 
 ADA = {"colorName": "red", "userName": "Ada"}
 
@@ -179,10 +179,6 @@ def test_ready_knows_kafka_by_librdkafkas_statistics(
         return status_of(f"{server.url}/readyz")
 
     wait_until(lambda: answer() == 200, what="readiness")
-    stack.kafka[0].kill()
-    try:
+    with kafka_killed(stack):
         wait_until(lambda: answer() == 503, what="that Kafka is away")
-    finally:
-        stack.kafka[0].start()
-        stack.kafka[0].wait_ready()
     wait_until(lambda: answer() == 200, seconds=60, what="readiness again")

@@ -16,9 +16,20 @@ from django.test import Client
 from devstack.stack import Stack
 from events import conf, process_collector
 from events.delivery import Mode
+from events.process_delivery import ProcessDelivery
 from kafka_client.producer import EventProducer, KafkaUnavailable, Record
 from tests.events.web import Web, status_of
-from tests.support import Process, end_offsets, make_topics, manage, read_topic, set_topic, stack_env, wait_until
+from tests.support import (
+    Process,
+    end_offsets,
+    kafka_killed,
+    make_topics,
+    manage,
+    read_topic,
+    set_topic,
+    stack_env,
+    wait_until,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -157,8 +168,7 @@ def test_while_kafka_is_away_events_wait_then_are_refused_then_all_are_stored(
 
 
 def test_page_and_endpoint_answer_at_once_with_kafka_stopped(collecting: str, servers: Stack) -> None:
-    servers.kafka[0].kill()
-    try:
+    with kafka_killed(servers):
         client = Client()
         client.get("/")  # loads templates and translations
         for path, status in (("/", 200), ("/api/select?color=red&user=Ada", 202)):
@@ -166,9 +176,6 @@ def test_page_and_endpoint_answer_at_once_with_kafka_stopped(collecting: str, se
             for _ in range(50):
                 assert client.get(path).status_code == status
             assert time.monotonic() - started_at < 2.5
-    finally:
-        servers.kafka[0].start()
-        servers.kafka[0].wait_ready()
     wait_until(lambda: stored(servers, collecting) == 50, what="the 50 events")
 
 
@@ -188,9 +195,8 @@ def test_a_full_spool_is_503_and_nothing_accepted_is_lost(collecting: str, serve
     }
     conf.events_settings.cache_clear()
     batch = json.dumps([{"colorName": "red", "userName": f"{number}"} for number in range(1000)])
-    servers.kafka[0].kill()
     accepted = 0
-    try:
+    with kafka_killed(servers):
         wait_until(lambda: process_collector.process_delivery().counts() is not None)
         for _ in range(100):
             answer = Client().post("/api/events?mode=spooled", batch, "application/json")
@@ -199,9 +205,6 @@ def test_a_full_spool_is_503_and_nothing_accepted_is_lost(collecting: str, serve
                 break
         assert (answer.status_code, answer["Retry-After"], answer.json()["detail"]) == (503, "5", "the spool is full")
         assert answer.json()["unavailable"] == list(range(1000))
-    finally:
-        servers.kafka[0].start()
-        servers.kafka[0].wait_ready()
     assert accepted >= 1000
     wait_until(lambda: stored(servers, collecting) == accepted, what="what was accepted")
     assert Client().post("/api/events?mode=spooled", batch, "application/json").status_code == 202
@@ -210,19 +213,12 @@ def test_a_full_spool_is_503_and_nothing_accepted_is_lost(collecting: str, serve
 def test_a_full_spool_and_a_broker_that_blips_lose_no_accepted_event(
     collecting: str, servers: Stack, settings: Any
 ) -> None:
-    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "linger.ms": 3000}}
-    conf.events_settings.cache_clear()
-    delivery = process_collector.process_delivery()
+    delivery = lingering(settings, seconds=3)
     delivery.spool.max_bytes = 0  # it is full
-    wait_until(lambda: not delivery.is_kafka_away)
     for number in range(50):
         assert delivery.take([Record(collecting, b"%d" % number)], Mode.ACCEPTED) is None
-    servers.kafka[0].kill()
-    try:
+    with kafka_killed(servers):
         wait_until(lambda: delivery.is_kafka_away)
-    finally:
-        servers.kafka[0].start()
-        servers.kafka[0].wait_ready()
     values = {message.value() for message in read_topic(servers, collecting, 50)}
     assert values == {b"%d" % number for number in range(50)}
     assert delivery.counts().failed == 0
@@ -260,6 +256,15 @@ def whole_records(topic: str) -> list[Record]:
     return [*records, Record(topic, b"", None, b"", at + 20), Record(topic, None, headers[:1], b"key-21", at + 21)]
 
 
+def lingering(settings: Any, *, seconds: int) -> ProcessDelivery:
+    """The delivery of this process, which reaches Kafka; its queue keeps what it is given for so long."""
+    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "linger.ms": 1000 * seconds}}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    wait_until(lambda: not delivery.is_kafka_away)
+    return delivery
+
+
 def arrived(stack: Stack, topic: str, count: int) -> list[Record]:
     """What Kafka has, in the order of its timestamps."""
     records = [
@@ -279,39 +284,25 @@ def test_a_record_arrives_as_it_was_in_each_mode(collecting: str, servers: Stack
 def test_a_record_that_comes_back_to_the_spool_arrives_as_it_was(
     collecting: str, servers: Stack, settings: Any
 ) -> None:
-    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "linger.ms": 60_000}}
-    conf.events_settings.cache_clear()
-    delivery = process_collector.process_delivery()
-    wait_until(lambda: not delivery.is_kafka_away)
+    delivery = lingering(settings, seconds=60)
     records = whole_records(collecting)
     assert delivery.take(records, Mode.ACCEPTED) is None
-    servers.kafka[0].kill()
-    try:
+    with kafka_killed(servers):
         wait_until(lambda: delivery.counts().kept == len(records), what="the spool")
-    finally:
-        servers.kafka[0].start()
-        servers.kafka[0].wait_ready()
     assert arrived(servers, collecting, len(records)) == records
 
 
 def test_an_event_that_waits_for_kafka_keeps_the_time_at_which_it_was_taken(
     collecting: str, servers: Stack, settings: Any
 ) -> None:
-    settings.EVENTS = {**settings.EVENTS, "producer": {**QUICK, "linger.ms": 60_000}}
-    conf.events_settings.cache_clear()
-    delivery = process_collector.process_delivery()
-    wait_until(lambda: not delivery.is_kafka_away)
+    delivery = lingering(settings, seconds=60)
     began_at = int(time.time() * 1000)
     assert delivery.take([Record(collecting, b"in the queue")], Mode.ACCEPTED) is None
-    servers.kafka[0].kill()
-    try:
+    with kafka_killed(servers):
         assert delivery.take([Record(collecting, b"spooled")], Mode.SPOOLED) is None
         wait_until(lambda: delivery.is_kafka_away)
         assert delivery.take([Record(collecting, b"while it is away")], Mode.ACCEPTED) is None
         taken_at = int(time.time() * 1000)
-    finally:
-        servers.kafka[0].start()
-        servers.kafka[0].wait_ready()
     records = arrived(servers, collecting, 3)
     assert {record.value for record in records} == {b"in the queue", b"spooled", b"while it is away"}
     assert all(began_at <= (record.timestamp or 0) <= taken_at for record in records)
@@ -339,13 +330,9 @@ def test_an_event_whose_time_the_topic_does_not_take_arrives_with_that_of_its_de
 def test_the_spool_is_replayed_in_its_order(collecting: str, servers: Stack) -> None:
     make_topics(servers, f"{collecting}-1", partitions=1)
     delivery = process_collector.process_delivery()
-    servers.kafka[0].kill()
-    try:
+    with kafka_killed(servers):
         for number in range(3000):
             assert delivery.take([Record(f"{collecting}-1", b"%d" % number)], Mode.SPOOLED) is None
-    finally:
-        servers.kafka[0].start()
-        servers.kafka[0].wait_ready()
     messages = read_topic(servers, f"{collecting}-1", 3000)
     assert [int(message.value()) for message in messages] == list(range(3000))
 

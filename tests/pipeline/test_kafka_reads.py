@@ -8,14 +8,13 @@ import pytest
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from devstack import kafka as devstack_kafka
-from devstack.config import StackConfig
 from devstack.stack import Stack
 from pipeline import kafka_reads
 from pipeline.console.topics import describe
 from pipeline.console.topics.browse import Query, browse
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, describe_topics, list_topics, read_brokers, read_offsets
-from tests.support import produce, wait_until
+from tests.support import produce, three_brokers, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -28,15 +27,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         patch.setattr(
             devstack_kafka, "_properties", lambda *given: written(*given) + "auto.create.topics.enable=true\n"
         )
-        cluster = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("brokers"), brokers=3, kafka_heap="256m"))
-        try:
-            for broker in cluster.kafka:
-                broker.start()
-            for broker in cluster.kafka:
-                broker.wait_ready(120)
+        with three_brokers(tmp_path_factory.mktemp("brokers")) as cluster:
             yield cluster
-        finally:
-            cluster.kill()
 
 
 @pytest.fixture

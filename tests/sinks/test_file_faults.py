@@ -19,13 +19,12 @@ import psutil
 import pytest
 from confluent_kafka import OFFSET_INVALID, Consumer, TopicPartition
 
-from devstack.config import StackConfig
 from devstack.stack import Stack
 from tests.proxy import CuttingProxy, HttpProxy, SlowProxy
 from tests.sinks.counting import Store
 from tests.sinks.file_bench import KINDS, Bench, each, killed_before, on_both, some_places, spoiling, wait_killed
 from tests.sinks.sink_processes import Nursery, SinkProcess
-from tests.support import committed_offsets, event, produce, wait_until
+from tests.support import committed_offsets, event, produce, three_brokers, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -230,23 +229,16 @@ def test_a_namenode_that_is_killed_and_comes_back_loses_nothing(stack: Stack, be
 
 
 @pytest.fixture
-def three_brokers(tmp_path: Path) -> Iterator[Stack]:
-    cluster = Stack(StackConfig.on_free_ports(tmp_path / "brokers", brokers=3, kafka_heap="256m"))
-    try:
-        for broker in cluster.kafka:
-            broker.start()
-        for broker in cluster.kafka:
-            broker.wait_ready(120)
+def kafka_of_three(tmp_path: Path) -> Iterator[Stack]:
+    with three_brokers(tmp_path / "brokers") as cluster:
         yield cluster
-    finally:
-        cluster.kill()
 
 
 def test_brokers_that_are_killed_one_after_the_other_lose_nothing(
-    stack: Stack, nursery: Nursery, three_brokers: Stack
+    stack: Stack, nursery: Nursery, kafka_of_three: Stack
 ) -> None:
-    brokers = three_brokers.kafka
-    bench = Bench(stack, nursery, partitions=3, kafka=three_brokers, replication=3)
+    brokers = kafka_of_three.kafka
+    bench = Bench(stack, nursery, partitions=3, kafka=kafka_of_three, replication=3)
     bench.stream.produce(100)
     sink = bench.start(bench.store(), options={"flush_records": 20})
     bench.store().wait_count(100)
