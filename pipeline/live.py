@@ -76,7 +76,7 @@ class _Asked:
             return True
         answer, seconds = self.future.result()
         rest = 0.0 if "error" in answer else min(REST * seconds, MOST_FRESH_SECONDS)
-        return now - self.at <= seconds + (max(rest, FRESH_SECONDS) if self.was_given else MOST_FRESH_SECONDS)
+        return now - self.at <= seconds + max(rest if self.was_given else MOST_FRESH_SECONDS, FRESH_SECONDS)
 
 
 class LiveReads:
@@ -154,7 +154,6 @@ def live_reads() -> LiveReads:
     return LiveReads()
 
 
-def latest(question: Question) -> Answer | None:
-    """The answer to a question, or where the server takes its time the one before; None where there is none yet."""
-    wait_seconds = console_settings().wait_seconds
-    return live_reads().answers({"": question}, wait_seconds=wait_seconds, or_before=True)[""]
+def latest(questions: Mapping[str, Question]) -> dict[str, Answer | None]:
+    """The answers by name, or where a server takes its time the ones before; None where there is none yet."""
+    return live_reads().answers(questions, wait_seconds=console_settings().wait_seconds, or_before=True)

@@ -118,4 +118,5 @@ def shared_panel(
         with translation.override(language):
             return {"html": render_to_string(f"admin/console/{template}", dict(read()))}
 
-    return JsonResponse(latest(Question((request.path, language), server, panel)) or {"late": True})
+    answer = latest({template: Question((request.path, language), server, panel)})[template]
+    return JsonResponse(answer or {"late": True})

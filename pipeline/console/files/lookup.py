@@ -47,7 +47,7 @@ def newest(listing: Listing, names: FileNames, partition: Partition, count: int)
     # The last listing happened to begin just before the end: a second look begins where as many files may lie.
     _, start, end = read
     entries, _left = listing(names.head(partition, max(0, start - count * (end - start + 1))) or "")
-    own = [name for _, name in _own(entries, names, partition, MAX_OFFSET)]
+    own = [name for *_, name in _own(entries, names, partition, MAX_OFFSET)]
     return (own if found[-1] in own else found)[-count:]
 
 
@@ -56,10 +56,8 @@ def _one_by_one(listing: Listing, names: FileNames, partition: Partition, offset
     for _ in range(_LISTINGS):
         entries, left = listing(after)
         looked += len(entries)
-        for entry in entries:
-            read = None if entry.is_folder else names.read(entry.name)
-            if read is not None and read[0] == partition and read[1] <= offset <= read[2]:
-                return LookUp([entry.name], looked)
+        if holders := [name for _, end, name in _own(entries, names, partition, offset) if offset <= end]:
+            return LookUp(holders[:1], looked)
         if not left or not entries:
             return LookUp([], looked)
         after = entries[-1].name
@@ -79,7 +77,7 @@ def _by_halves(listing: Listing, names: FileNames, partition: Partition, offset:
         own = _own(entries, names, partition, offset)
         has_all = not left or not entries or entries[-1].name >= behind
         if own:
-            found, low = [name for _, name in own], own[-1][0] + 1
+            found, low = [name for *_, name in own], own[-1][0] + 1
             step = max(step, 2 * (low - probe))
         if has_all and own:
             return LookUp(found, looked)
@@ -96,6 +94,11 @@ def _by_halves(listing: Listing, names: FileNames, partition: Partition, offset:
     return LookUp(found, looked)
 
 
-def _own(entries: list[FileStatus], names: FileNames, partition: Partition, offset: int) -> list[tuple[int, str]]:
-    read = [(names.read(entry.name), entry.name) for entry in entries if not entry.is_folder]
-    return [(one[1], name) for one, name in read if one is not None and one[0] == partition and one[1] <= offset]
+def _own(entries: list[FileStatus], names: FileNames, partition: Partition, offset: int) -> list[tuple[int, int, str]]:
+    """First offset, last offset and name of the partition's files that begin at the offset or before it."""
+    found = []
+    for entry in entries:
+        read = None if entry.is_folder else names.read(entry.name)
+        if read is not None and read[0] == partition and read[1] <= offset:
+            found.append((read[1], read[2], entry.name))
+    return found

@@ -120,11 +120,16 @@ def shared_progress(configs: Iterable[SinkConfig]) -> dict[str, Known]:
         errors = [error for _, error in known.values() if error is not None]
         return {"known": known, **({"error": errors} if errors else {})}
 
+    names = {cluster: tuple(config.name for config in own) for cluster, own in clusters.items()}
+    answers = latest(
+        {
+            cluster: Question(("progress", own, language), server_name(cluster), partial(read, cluster))
+            for cluster, own in names.items()
+        }
+    )
     found: dict[str, Known] = {}
-    for cluster, own in clusters.items():
-        names = tuple(config.name for config in own)
-        answer = latest(Question(("progress", names, language), server_name(cluster), partial(read, cluster)))
-        found |= answer["known"] if answer else dict.fromkeys(names, (None, None))
+    for cluster, answer in answers.items():
+        found |= answer["known"] if answer else dict.fromkeys(names[cluster], (None, None))
     return found
 
 
