@@ -15,8 +15,8 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from events.models import SelectColorEvent
+from pipeline.access import CONTENT_SECURITY_POLICY
 from pipeline.conf import console_settings
-from pipeline.console.access import CONTENT_SECURITY_POLICY
 from pipeline.errors import ServerError
 from pipeline.live import Question, live_reads
 from pipeline.page import SINKS, chosen_field, chosen_kind, page_context

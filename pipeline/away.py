@@ -13,7 +13,7 @@ from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from kafka_client.log import repeating_logger
-from pipeline.console.access import CONTENT_SECURITY_POLICY
+from pipeline.access import CONTENT_SECURITY_POLICY
 from pipeline.errors import ServerError
 
 logger = repeating_logger(__name__)

@@ -14,9 +14,9 @@ from elasticsearch.exceptions import ApiError, TransportError
 from events.conf import kinds
 from events.rules import Text
 from pipeline.browsers import AgentCount, count_agents
-from pipeline.console.guard import guard
 from pipeline.elasticsearch_reads import client_of, has_timed_out, reason_of, server_name, servers_time
 from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import guard
 from pipeline.time_range import TimeRange, to_milliseconds
 from sinks.config import SinkConfig
 from sinks.elasticsearch.user_agents import FIELD

@@ -69,7 +69,8 @@ WSGI_APPLICATION = "pipeline.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        # The console's templates lie beside the code that uses them: "console/topics/list.html" is below pipeline/.
+        "DIRS": [BASE_DIR / "templates", BASE_DIR / "pipeline"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -13,8 +13,8 @@ from django.utils import timezone, translation
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from pipeline.access import AUDIT, VIEW
 from pipeline.conf import console_settings
-from pipeline.console.access import AUDIT, VIEW
 from pipeline.errors import ServerError
 from pipeline.live import Question, latest
 
@@ -61,11 +61,11 @@ PAGES = (
 def page_response(request: HttpRequest, template: str, *, page: str, title: Any, **context: Any) -> TemplateResponse:
     """A page of the console; its panels are filled by a script.
 
-    template: below templates/admin/console/; page: the `url` of its entry in PAGES.
+    template: its file below pipeline/console/; page: the `url` of its entry in PAGES.
     """
     return TemplateResponse(
         request,
-        f"admin/console/{template}",
+        f"console/{template}",
         {
             **admin.site.each_context(request),
             "title": title,
@@ -96,11 +96,11 @@ def panel_response(
     except NotThere as error:
         return JsonResponse(ServerError("", str(error)).answer())
     except Mistake as error:
-        html = render_to_string("admin/console/mistaken.html", {}, request)
+        html = render_to_string("console/mistaken.html", {}, request)
         return JsonResponse({"html": html, "mistake": {"field": error.field, "text": str(error)}}, status=400)
     except ValueError as error:
         return JsonResponse(ServerError("", str(error)).answer(), status=400)
-    html = render_to_string(f"admin/console/{template}", dict(context), request)
+    html = render_to_string(f"console/{template}", dict(context), request)
     return JsonResponse({"html": html, **data(context)})
 
 
@@ -116,7 +116,7 @@ def shared_panel(
     def panel() -> dict[str, Any]:
         set_script_prefix(prefix)  # of links; it belongs to a thread
         with translation.override(language):
-            return {"html": render_to_string(f"admin/console/{template}", dict(read()))}
+            return {"html": render_to_string(f"console/{template}", dict(read()))}
 
     answer = latest({template: Question((request.path, language), server, panel)})[template]
     return JsonResponse(answer or {"late": True})

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from pipeline.console.access import AUDIT, CONTROL, PRODUCE, REPLAY, console_view
+from pipeline.access import AUDIT, CONTROL, PRODUCE, REPLAY, console_view
 from pipeline.console.actions import views as actions
 from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents

@@ -9,8 +9,8 @@ from django.utils.translation import ngettext
 
 from events.conf import events_settings
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import guard
 from pipeline.kafka_reads import read_brokers, server_name
 from pipeline.panels.panel import Panel
 from pipeline.time_range import TimeRange

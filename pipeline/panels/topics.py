@@ -8,9 +8,9 @@ from django.utils.translation import gettext_lazy as _
 
 from events.conf import events_settings
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.console.sinks.progress import offsets_of
 from pipeline.errors import ServerError
+from pipeline.guard import guard
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, read_offsets, server_name
 from pipeline.lag import Progress, progress, total_lag
 from pipeline.panels.panel import Panel

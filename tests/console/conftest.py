@@ -10,8 +10,8 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from events import conf as events_conf
-from pipeline import budget, conf, live
-from pipeline.console import guard, sending
+from pipeline import budget, conf, guard, live
+from pipeline.console import sending
 from pipeline.console.files import folders
 from pipeline.live import LiveReads
 from sinks import registry as sinks_registry

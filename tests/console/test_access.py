@@ -9,9 +9,9 @@ from django.test import Client
 from django.urls import URLPattern
 
 from pipeline.console import payload as payloads
-from pipeline.console.guard import Guard
 from pipeline.console.urls import urlpatterns
 from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import Guard
 from tests.pipeline.conftest import staff
 
 Operator = Callable[..., Client]

@@ -15,8 +15,7 @@ from pytest_django import Settings
 from devstack.stack import Stack
 from events import conf as events_conf
 from events.event import format_timestamp
-from pipeline import conf, live
-from pipeline.console import guard
+from pipeline import conf, guard, live
 from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup

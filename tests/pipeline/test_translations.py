@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import polib
 import pytest
 from django.conf import settings
 from django.test import Client
@@ -21,19 +20,10 @@ TEMPLATES = PIPELINE.parent / "templates" / "admin"
 
 
 def test_every_text_is_translated_with_its_placeholders() -> None:
-    modules = [module for module in PIPELINE.rglob("*.py") if "console" not in module.relative_to(PIPELINE).parts]
-    modules += Path(sinks.__file__).parent.rglob("*.py")
-    templates = [TEMPLATES / "away.html", *(TEMPLATES / "events").rglob("*.html")]
-    check_catalogue(CATALOGUE, texts_of([*modules, *templates]))
-
-
-def test_a_text_of_both_catalogues_is_the_same_in_both() -> None:
-    main, console = (
-        {entry.msgid: entry.msgstr or entry.msgstr_plural for entry in polib.pofile(str(path))}
-        for path in (CATALOGUE, PIPELINE / "console" / "locale" / "ko" / "LC_MESSAGES" / "django.po")
-    )
-    different = [text for text in main.keys() & console.keys() if text and main[text] != console[text]]
-    assert different == [], "the main catalogue's would be shown on all pages"
+    modules = [*PIPELINE.rglob("*.py"), *Path(sinks.__file__).parent.rglob("*.py")]
+    texts = texts_of([*modules, *PIPELINE.rglob("*.html"), *TEMPLATES.rglob("*.html")])
+    assert len(texts) > 200
+    check_catalogue(CATALOGUE, texts)
 
 
 def test_every_text_of_the_scripts_is_translated() -> None:

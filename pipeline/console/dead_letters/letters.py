@@ -11,9 +11,9 @@ from django.utils.translation import ngettext
 
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.console.topics.messages import Bounds, TopicMessage, read_messages
 from pipeline.errors import ServerError
+from pipeline.guard import guard
 from pipeline.kafka_reads import PartitionOffsets, read_offsets, server_name
 from sinks.build import build_letters_writer
 from sinks.config import SinkConfig

@@ -13,8 +13,8 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from events.shortening import shortened
+from pipeline.access import REPLAY
 from pipeline.conf import console_settings
-from pipeline.console.access import REPLAY
 from pipeline.console.audit import audited, log_read
 from pipeline.console.dead_letters import letters
 from pipeline.console.models import ActionKind

@@ -17,7 +17,6 @@ from elasticsearch.exceptions import ApiError, TransportError
 from pipeline.conf import console_settings
 from pipeline.console.documents.query import DocumentQuery
 from pipeline.console.documents.texts import to_json
-from pipeline.console.guard import guard
 from pipeline.console.pages import Mistake
 from pipeline.elasticsearch_reads import (
     client_of,
@@ -28,6 +27,7 @@ from pipeline.elasticsearch_reads import (
     servers_time,
 )
 from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import guard
 from pipeline.time_range import to_milliseconds
 from sinks.config import SinkConfig
 from sinks.kind import Documents

@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
 from pipeline.console.files.lookup import Listing, LookUp, look_up, newest
-from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import guard
 from sinks.config import SinkConfig
 from sinks.errors import Fatal, Retriable
 from sinks.files.naming import FileNames

@@ -10,11 +10,11 @@ from django.utils.translation import gettext as _
 from events.conf import events_settings
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.console.topics.describe import progress_of
 from pipeline.console.topics.messages import Bounds, Reading, read_messages
 from pipeline.errors import ServerError
+from pipeline.guard import guard
 from pipeline.kafka_reads import admin_client, read_offsets, server_error, server_name
 
 GROUP = "console-practice"

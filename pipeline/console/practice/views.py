@@ -13,8 +13,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from events.conf import events_settings
 from kafka_client.clusters import kafka_cluster
+from pipeline.access import PRODUCE
 from pipeline.conf import console_settings
-from pipeline.console.access import PRODUCE
 from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response, panel_response, shared_panel

@@ -10,8 +10,8 @@ from django.utils import translation
 from django.utils.translation import get_language
 
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.errors import ServerError
+from pipeline.guard import guard
 from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay
 from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server_name
 from pipeline.lag import State as LagState

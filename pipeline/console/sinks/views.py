@@ -10,8 +10,8 @@ from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
+from pipeline.access import CONTROL
 from pipeline.conf import console_settings
-from pipeline.console.access import CONTROL
 from pipeline.console.audit import audited
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response, panel_response

@@ -13,7 +13,7 @@ from pipeline.console.pages import PAGES
 register = template.Library()
 
 
-@register.inclusion_tag("admin/console/navigation.html", takes_context=True)
+@register.inclusion_tag("console/navigation.html", takes_context=True)
 def console_navigation(context: dict[str, Any], current: str) -> dict[str, Any]:
     """Links to the console's pages that the reader may see; current: the `url` of the one that is shown."""
     user = context["request"].user

@@ -12,10 +12,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
 from pipeline.console.topics.messages import Bounds, Reading, StoppedBy, TopicMessage, read_messages
 from pipeline.errors import ServerError
+from pipeline.guard import guard
 from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, PartitionOffsets, offsets_at, read_offsets, server_name
 
 Start = Literal["newest", "oldest", "offset", "time"]

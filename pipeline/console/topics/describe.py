@@ -12,8 +12,8 @@ from django.utils.translation import gettext as _
 from events.conf import events_settings
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.console.pages import NotThere
+from pipeline.guard import guard
 from pipeline.kafka_reads import (
     PartitionOffsets,
     Replicas,

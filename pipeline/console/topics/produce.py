@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
-from pipeline.console.guard import guard
 from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import guard
 from pipeline.kafka_reads import error_text, server_name
 from sinks.dead_letters.producing import ORIGIN
 

@@ -15,8 +15,8 @@ from django.views.decorators.http import require_GET, require_POST
 
 from events.conf import events_settings
 from events.event import EVENT_TYPES
+from pipeline.access import PRODUCE, REPLAY
 from pipeline.conf import console_settings
-from pipeline.console.access import PRODUCE, REPLAY
 from pipeline.console.audit import audited, log_read
 from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
