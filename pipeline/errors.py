@@ -15,6 +15,9 @@ class ServerError(Exception):
         self.server = server
         self.text = text
 
+    def __reduce__(self) -> tuple[type["ServerError"], tuple[str, str]]:
+        return type(self), (self.server, self.text)
+
     def answer(self) -> dict[str, Any]:
         """The error as the scripts of the pages expect it."""
         return {"error": {"server": self.server, "text": self.text}}

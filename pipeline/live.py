@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from kafka_client.log import repeating_logger
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
+from pipeline.shared_answers import SharedAnswers, shared_answers
 
 logger = repeating_logger(__name__)
 
@@ -41,7 +42,10 @@ FORGOTTEN_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Question:
-    """Something to read. key: what is the same for the same question; server: whose threads read it."""
+    """Something to read. key: what is the same for the same question, in each process; server: whose threads read it.
+
+    What it reads can be pickled.
+    """
 
     key: Hashable
     server: str
@@ -75,15 +79,24 @@ class _Asked:
         if not self.future.done():
             return True
         answer, seconds = self.future.result()
-        rest = 0.0 if "error" in answer else min(REST * seconds, MOST_FRESH_SECONDS)
-        return now - self.at <= seconds + max(rest if self.was_given else MOST_FRESH_SECONDS, FRESH_SECONDS)
+        return now - self.at <= seconds + (_fresh_seconds(answer, seconds) if self.was_given else MOST_FRESH_SECONDS)
+
+
+def _fresh_seconds(answer: Answer, seconds: float) -> float:
+    """For how long an answer is good enough for others, once its read of so many seconds has ended."""
+    rest = 0.0 if "error" in answer else min(REST * seconds, MOST_FRESH_SECONDS)
+    return max(rest, FRESH_SECONDS)
 
 
 class LiveReads:
-    """Answers questions of several pages with one read each. clock: monotonic seconds."""
+    """Answers questions of several pages with one read each.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    clock: monotonic seconds; shared: the answers of the website's other processes, None where each reads for itself.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, shared: SharedAnswers | None = None) -> None:
         self._clock = clock
+        self._shared = shared
         self._lock = threading.Lock()
         self._pools: dict[str, ThreadPoolExecutor] = {}
         self._asked: dict[Hashable, _Asked] = {}
@@ -116,6 +129,8 @@ class LiveReads:
         """What was read until now is not given to those who ask from now on: somebody has changed something."""
         with self._lock:
             self._asked.clear()
+        if self._shared is not None:
+            self._shared.forget()
 
     def _ask(self, question: Question) -> _Asked:
         asked, now = self._asked.get(question.key), self._clock()
@@ -123,7 +138,7 @@ class LiveReads:
             pool = self._pools.get(question.server)
             if pool is None:
                 pool = self._pools[question.server] = ThreadPoolExecutor(THREADS, f"read-{question.server}")
-            asked = self._asked[question.key] = _Asked(pool.submit(self._read, question.read), now, asked)
+            asked = self._asked[question.key] = _Asked(pool.submit(self._read, question), now, asked)
         return asked
 
     def _forget_old(self) -> None:
@@ -131,10 +146,15 @@ class LiveReads:
         for key in [key for key, asked in self._asked.items() if now - asked.at > FORGOTTEN_SECONDS]:
             del self._asked[key]
 
-    def _read(self, read: Callable[[], Answer]) -> tuple[Answer, float]:
+    def _read(self, question: Question) -> tuple[Answer, float]:
+        if self._shared is not None and (found := self._shared.find(question.key)) is not None:
+            return found, 0.0
         begun = self._clock()
-        answer = _answer(read)
-        return answer, self._clock() - begun
+        answer = _answer(question.read)
+        seconds = self._clock() - begun
+        if self._shared is not None:
+            self._shared.give(question.key, answer, seconds=_fresh_seconds(answer, seconds))
+        return answer, seconds
 
 
 def _answer(read: Callable[[], Answer]) -> Answer:
@@ -151,7 +171,7 @@ def _answer(read: Callable[[], Answer]) -> Answer:
 @cache
 def live_reads() -> LiveReads:
     """The reads of this process, made at their first use, so after a server's fork."""
-    return LiveReads()
+    return LiveReads(shared=shared_answers())
 
 
 def latest(questions: Mapping[str, Question]) -> dict[str, Answer | None]:

@@ -245,6 +245,11 @@ CORS_EXPOSE_HEADERS = ["Retry-After"]  # for collect.js on other sites
 # What the admin's statistics read at most; docs/settings.md lists the keys.
 CONSOLE: dict[str, Any] = env.json_object("CONSOLE")
 
+# What one process of the website has read for the console, for its other processes.
+CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if console_cache := env.str("CONSOLE_CACHE_PATH", str(BASE_DIR / ".devstack" / "console")):
+    CACHES["console"] = {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": console_cache}
+
 # --- Sinks ------------------------------------------------------------------------------------------------
 
 # A sink is an entry here; the keys are described in docs/settings.md. The variable SINKS (a JSON object)
