@@ -118,5 +118,5 @@ def shared_panel(
         with translation.override(language):
             return {"html": render_to_string(f"console/{template}", dict(read()))}
 
-    answer = latest({template: Question((request.path, language), server, panel)})[template]
+    answer = latest({template: Question((request.get_full_path(), language), server, panel)})[template]
     return JsonResponse(answer or {"late": True})

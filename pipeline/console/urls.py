@@ -13,7 +13,7 @@ from pipeline.console.topics import views as topics
 
 app_name = "console"
 
-_TOPIC = "topics/<slug:cluster>/<str:name>/"
+_TOPIC = "topics/<str:cluster>/<str:name>/"
 _RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
 _FILES = "files/<str:sink>/"
 _DOCUMENTS = "documents/<str:sink>/"
@@ -29,7 +29,7 @@ urlpatterns = [
     path("sinks/<str:name>/lag/<str:topic>/<int:partition>/", console_view(sinks.lag), name="sink_lag"),
     path("sinks/<str:name>/control/", console_view(sinks.control, permission=CONTROL), name="sink_control"),
     path("topics/", console_view(topics.index), name="topics"),
-    path("topics/<slug:cluster>/", console_view(topics.topics_panel), name="topics_panel"),
+    path("topics/<str:cluster>/", console_view(topics.topics_panel), name="topics_panel"),
     path(_TOPIC, console_view(topics.topic), name="topic"),
     path(f"{_TOPIC}partitions/", console_view(topics.partitions_panel), name="topic_partitions"),
     path(f"{_TOPIC}groups/", console_view(topics.groups_panel), name="topic_groups"),

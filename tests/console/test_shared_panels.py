@@ -14,6 +14,7 @@ from django.utils.translation import override
 from pytest_django import Settings
 
 from pipeline import conf, live
+from pipeline.console.paging import part_of
 from pipeline.console.sinks import progress
 from pipeline.console.sinks.progress import shared_progress
 from pipeline.console.topics import describe, views
@@ -113,7 +114,7 @@ def test_how_far_sinks_are_is_one_read_for_all_tabs_and_not_known_meanwhile(
 
 def test_links_of_a_shared_panel_have_the_sites_prefix(operator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = describe.TopicSummary("clicks", 1, 1, 0, 0, False, (), False, False)
-    monkeypatch.setattr(describe, "topic_summaries", lambda _cluster: [summary])
+    monkeypatch.setattr(describe, "topic_summaries", lambda _cluster, **_: part_of([summary], 1, 50))
     client = operator()
     set_script_prefix("/site/")
     try:

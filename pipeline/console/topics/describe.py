@@ -13,6 +13,7 @@ from events.conf import events_settings
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.pages import NotThere
+from pipeline.console.paging import Part, part_of
 from pipeline.guard import guard
 from pipeline.kafka_reads import (
     PartitionOffsets,
@@ -97,31 +98,49 @@ def partition_numbers(cluster: str, topic: str) -> list[int]:
     return list(known.get(topic, ()))
 
 
-def topic_summaries(cluster: str) -> list[TopicSummary]:
-    """All topics of a cluster, those of the pipeline first. Raises ServerError."""
+def topic_summaries(cluster: str, *, text: str = "", with_internal: bool = False, page: int = 1) -> Part[TopicSummary]:
+    """A page of a cluster's topics, those of the pipeline first. Raises ServerError.
+
+    text: in the name, capital and small letters are the same. Offsets are read for the topics of the page alone.
+    """
     timeout = console_settings().kafka_timeout_seconds
-    with guard().read(server_name(cluster)):
-        known = list_topics(cluster, timeout=timeout)
-        counted = _counted(known)
-        offsets = read_offsets(cluster, topics=counted, groups={}, timeout=timeout, known=known).topics
     events = events_settings()
     readers = [sink for sink in sinks().values() if sink.kafka == cluster]
+    read = {topic for sink in readers for topic in sink.topics}
     dead = {topic for sink in readers for topic in sink.dead_letter_topics}
-    found = [
-        TopicSummary(
+
+    def place(name: str) -> tuple[bool, bool, bool, bool, str]:
+        is_events = (cluster, name) == (events.kafka, events.topic)
+        return _is_internal(name), not is_events, name not in read, name not in dead, name
+
+    with guard().read(server_name(cluster)):
+        known = list_topics(cluster, timeout=timeout)
+        found = [
+            name for name in known if text.casefold() in name.casefold() and (with_internal or not _is_internal(name))
+        ]
+        shown = part_of(sorted(found, key=place), page, console_settings().records)
+        counted = _counted(shown.items, known)
+        offsets = read_offsets(cluster, topics=counted, groups={}, timeout=timeout, known=known).topics
+
+    def summary(name: str) -> TopicSummary:
+        partitions = known[name].values()
+        return TopicSummary(
             name=name,
             partitions=len(partitions),
-            replicas=min((len(part.all) for part in partitions.values()), default=0),
-            lacking=sum(len(part.in_sync) < len(part.all) for part in partitions.values()),
+            replicas=min((len(part.all) for part in partitions), default=0),
+            lacking=sum(len(part.in_sync) < len(part.all) for part in partitions),
             offsets=_sum(held_of(part) for part in offsets[name]) if name in offsets else None,
-            is_internal=name.startswith("__"),
+            is_internal=_is_internal(name),
             sinks=tuple(sink.name for sink in readers if name in sink.topics),
             is_events=(cluster, name) == (events.kafka, events.topic),
             is_dead_letters=name in dead,
         )
-        for name, partitions in known.items()
-    ]
-    return sorted(found, key=lambda t: (t.is_internal, not t.is_events, not t.sinks, not t.is_dead_letters, t.name))
+
+    return Part([summary(name) for name in shown.items], shown.number, shown.total, shown.size)
+
+
+def _is_internal(name: str) -> bool:
+    return name.startswith("__")
 
 
 def partition_states(cluster: str, topic: str) -> list[PartitionState]:
@@ -190,10 +209,10 @@ def held_of(part: PartitionOffsets) -> int | None:
     return None if part.first is None or part.end is None else part.end - part.first
 
 
-def _counted(known: Topics) -> list[str]:
+def _counted(names: Iterable[str], known: Topics) -> list[str]:
     """The topics whose offsets are asked for: as many as have _MAX_PARTITIONS together."""
     counted, partitions = [], 0
-    for name in sorted(known, key=lambda name: (name.startswith("__"), name)):
+    for name in names:
         partitions += len(known[name])
         if partitions > _MAX_PARTITIONS:
             break

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
+from django.conf import settings
 from django.contrib import messages as notes
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.http.response import HttpResponseBase
@@ -23,6 +24,7 @@ from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response, panel_response, shared_panel
+from pipeline.console.paging import page_number
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
 from pipeline.console.topics.browse import (
@@ -115,23 +117,41 @@ class ProduceForm(forms.Form):
 
 
 def clusters() -> list[str]:
-    """The clusters that the pipeline uses, that of events first."""
-    return list(dict.fromkeys([events_settings().kafka, *(sink.kafka for sink in sinks().values())]))
+    """The configured clusters, those that the pipeline uses first, that of events before all."""
+    return list(dict.fromkeys([events_settings().kafka, *(sink.kafka for sink in sinks().values()), *settings.KAFKA]))
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
-    """The page with the topics of each cluster."""
-    return page_response(request, "topics/index.html", page=PAGE, title=_("Topics"), clusters=clusters())
+    """The page with the topics of each cluster, or of one."""
+    query = {name: text for name in ("cluster", "q", "internal", "page") if (text := request.GET.get(name, ""))}
+    cluster = query.get("cluster", "")
+    if cluster:
+        _check_cluster(cluster)
+    return page_response(
+        request,
+        "topics/index.html",
+        page=PAGE,
+        title=_("Topics"),
+        clusters=clusters(),
+        shown=[cluster] if cluster else clusters(),
+        query=query,
+        asked=urlencode(query),
+    )
 
 
 @require_GET
 def topics_panel(request: HttpRequest, cluster: str) -> JsonResponse:
-    """The topics of a cluster."""
+    """A page of a cluster's topics."""
     _check_cluster(cluster)
+    asked = {name: text for name in ("q", "internal") if (text := request.GET.get(name, "").strip())}
+    number = page_number(request.GET.get("page", ""))
 
     def read() -> Mapping[str, Any]:
-        return {"cluster": cluster, "topics": describe.topic_summaries(cluster)}
+        part = describe.topic_summaries(
+            cluster, text=asked.get("q", ""), with_internal="internal" in asked, page=number
+        )
+        return {"cluster": cluster, "part": part, "links": part.links({"cluster": cluster, **asked}), "asked": asked}
 
     return shared_panel(request, "topics/list.html", read, server=server_name(cluster))
 
@@ -401,7 +421,7 @@ def _check(cluster: str, name: str) -> None:
 
 def _check_cluster(cluster: str) -> None:
     if cluster not in clusters():
-        raise Http404("the pipeline uses no such cluster")
+        raise Http404("KAFKA has no such cluster")
 
 
 def _url(name: str, *args: Any) -> str:
