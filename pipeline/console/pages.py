@@ -50,6 +50,7 @@ PAGES = (
     Page("admin:events_selectcolorevent_changelist", _("Statistics")),
     Page("console:sinks", _("Sinks")),
     Page("console:topics", _("Topics")),
+    Page("console:groups", _("Consumer groups")),
     Page("console:documents", _("Documents")),
     Page("console:files", _("Files")),
     Page("console:dead_letters", _("Dead letters")),

@@ -7,6 +7,7 @@ from pipeline.console.actions import views as actions
 from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
+from pipeline.console.groups import views as groups
 from pipeline.console.practice import views as practice
 from pipeline.console.sinks import views as sinks
 from pipeline.console.topics import views as topics
@@ -40,6 +41,10 @@ urlpatterns = [
     path(_RECORD, console_view(topics.message), name="topic_message"),
     path(f"{_RECORD}record/", console_view(topics.message_panel), name="topic_record"),
     path(f"{_RECORD}value/", console_view(topics.message_value), name="topic_value"),
+    path("groups/", console_view(groups.index), name="groups"),
+    path("groups/<str:cluster>/", console_view(groups.groups_panel), name="groups_panel"),
+    path("groups/<str:cluster>/group/", console_view(groups.group), name="group"),
+    path("groups/<str:cluster>/group/details/", console_view(groups.group_panel), name="group_panel"),
     path("documents/", console_view(documents.index), name="documents"),
     path(_DOCUMENTS, console_view(documents.page), name="documents_of"),
     path(f"{_DOCUMENTS}histogram/", console_view(documents.histogram_panel), name="documents_histogram"),

@@ -29,9 +29,10 @@ ADDRESSES = [address(pattern) for pattern in urlpatterns]
 POSTS = [one for one in ADDRESSES if one.endswith(("/act/", "/produce/"))]
 PAGES = [
     f"/admin/console/{name}/"
-    for name in ("topics", "documents/elasticsearch", "files", "dead-letters", "practice", "actions")
+    for name in ("topics", "groups", "documents/elasticsearch", "files", "dead-letters", "practice", "actions")
 ]
 PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/default/select-color/0/0/"]
+PAGES += ["/admin/console/groups/default/group/?name=sink-hdfs"]
 PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/lag/select-color/0/")]
 PAGES += ["/admin/console/sinks/hdfs/control/?action=pause"]
 PAGES += ["/admin/console/files/hdfs/", "/admin/console/files/hdfs/file/?path=x", "/admin/console/dead-letters/hdfs/"]

@@ -68,7 +68,7 @@ def group_panel(request: HttpRequest) -> JsonResponse:
 
     def read() -> Mapping[str, Any]:
         groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
-        return {"groups": [(group, group.parts, 0) for group in groups]}
+        return {"cluster": _cluster(), "groups": [(group, group.parts, 0) for group in groups]}
 
     return shared_panel(request, "topics/groups.html", read, server=server_name(_cluster()))
 

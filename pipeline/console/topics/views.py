@@ -214,7 +214,8 @@ def groups_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
 
     def read() -> Mapping[str, Any]:
         groups = describe.group_progress(cluster, name)
-        return {"groups": [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]}
+        listed = [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]
+        return {"cluster": cluster, "groups": listed}
 
     return shared_panel(request, "topics/groups.html", read, server=server_name(cluster))
 

@@ -1,0 +1,200 @@
+"""The pages of consumer groups: the list of each cluster, and one group with its members and offsets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import Http404, HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from pipeline.conf import console_settings
+from pipeline.console.groups import asking
+from pipeline.console.groups.child import Group, Member, Offsets
+from pipeline.console.pages import page_response, shared_panel
+from pipeline.console.paging import Part, page_number
+from pipeline.console.topics.views import clusters
+from pipeline.kafka_reads import server_name
+from pipeline.lag import Progress, progress, total_lag
+from sinks.registry import sinks
+
+PAGE = "console:groups"
+_TOPICS_IN_LIST = 3
+
+
+@dataclass(frozen=True)
+class GroupPartition:
+    """A partition of a group for people. member: who reads it now, if anybody."""
+
+    offsets: Offsets
+    progress: Progress
+    member: Member | None
+
+
+@dataclass(frozen=True)
+class ShownGroup:
+    """A group for people. sinks: of this project, whose group it is."""
+
+    group: Group
+    sinks: tuple[str, ...]
+
+    @property
+    def title(self) -> str:
+        """Its name for people."""
+        return title_of(self.group.name)
+
+    @property
+    def state(self) -> str:
+        """Its state in the reader's language."""
+        states = {
+            "stable": _("stable"),
+            "empty": _("empty: no members"),
+            "dead": _("does not exist"),
+            "preparing_rebalancing": _("rebalancing: members join"),
+            "completing_rebalancing": _("rebalancing: partitions are given out"),
+        }
+        if not self.group.state and self.group.protocol == "consumer":
+            return _("partitions are being given out")  # librdkafka has no words for these states
+        return states.get(self.group.state, "–")
+
+    @property
+    def exists(self) -> bool:
+        """Whether Kafka knows a group of this name, as far as it told."""
+        return bool(self.group.state != "dead" or self.group.offsets or self.group.errors)
+
+    @property
+    def topics(self) -> list[str]:
+        """The topics that it has committed or reads."""
+        return list(dict.fromkeys(part.topic for part in self.group.offsets))
+
+    @property
+    def first_topics(self) -> list[str]:
+        """As many topics as the list names."""
+        return self.topics[:_TOPICS_IN_LIST]
+
+    @property
+    def more_topics(self) -> int:
+        """How many topics the list does not name."""
+        return len(self.topics) - len(self.first_topics)
+
+    @property
+    def partitions(self) -> list[GroupPartition]:
+        """Its partitions in order."""
+        members = {part: member for member in self.group.members for part in member.partitions}
+        return [
+            GroupPartition(
+                part,
+                progress(first=part.first, end=part.end, committed=part.committed),
+                members.get((part.topic, part.partition)),
+            )
+            for part in self.group.offsets
+        ]
+
+    @property
+    def lag(self) -> int | None:
+        """How far it is behind in all partitions, None when not known."""
+        return total_lag([part.progress for part in self.partitions])
+
+
+@require_GET
+def index(request: HttpRequest) -> HttpResponseBase:
+    """The page with the groups of each cluster, or of one."""
+    query = {name: text for name in ("cluster", "q", "page") if (text := request.GET.get(name, ""))}
+    cluster = query.get("cluster", "")
+    if cluster:
+        check_cluster(cluster)
+    return page_response(
+        request,
+        "groups/index.html",
+        page=PAGE,
+        title=_("Consumer groups"),
+        clusters=clusters(),
+        shown=[cluster] if cluster else clusters(),
+        query=query,
+        asked=urlencode(query),
+    )
+
+
+@require_GET
+def groups_panel(request: HttpRequest, cluster: str) -> JsonResponse:
+    """A page of a cluster's groups."""
+    check_cluster(cluster)
+    asked = {"q": text} if (text := request.GET.get("q", "").strip()) else {}
+    number = page_number(request.GET.get("page", ""))
+
+    def read() -> Mapping[str, Any]:
+        found = asking.list_groups(cluster, text=asked.get("q", ""), number=number)
+        owners = sinks_of_groups(cluster)
+        groups = [ShownGroup(group, owners.get(group.name, ())) for group in found.groups]
+        part = Part(groups, found.number, found.total, console_settings().records)
+        links = part.links({"cluster": cluster, **asked})
+        return {"cluster": cluster, "part": part, "links": links, "asked": asked, "errors": found.errors}
+
+    return shared_panel(request, "groups/list.html", read, server=server_name(cluster))
+
+
+@require_GET
+def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
+    """A group's page. Its name is in the query, for it may hold any characters."""
+    check_cluster(cluster)
+    name = request.GET.get("name", "")
+    return page_response(
+        request,
+        "groups/group.html",
+        page=PAGE,
+        title=title_of(name),
+        cluster=cluster,
+        group=name,
+        sinks=sinks_of_groups(cluster).get(name, ()),
+        panel=f"{reverse('console:group_panel', args=[cluster])}?{urlencode({'name': name})}",
+    )
+
+
+@require_GET
+def group_panel(request: HttpRequest, cluster: str) -> JsonResponse:
+    """A group's state, members and partitions."""
+    check_cluster(cluster)
+    name = request.GET.get("name", "")
+    limit = console_settings().partitions
+
+    def read() -> Mapping[str, Any]:
+        found = ShownGroup(asking.read_group(cluster, name), sinks_of_groups(cluster).get(name, ()))
+        members, partitions = found.group.members, found.partitions
+        return {
+            "cluster": cluster,
+            "shown": found,
+            "members": [(member, member.partitions[:limit], len(member.partitions)) for member in members[:limit]],
+            "more_members": max(0, len(members) - limit),
+            "partitions": partitions[:limit],
+            "more_partitions": max(0, len(partitions) - limit),
+        }
+
+    return shared_panel(request, "groups/details.html", read, server=server_name(cluster))
+
+
+def sinks_of_groups(cluster: str) -> dict[str, tuple[str, ...]]:
+    """The sinks of this project by the name of their group."""
+    found: dict[str, tuple[str, ...]] = {}
+    for sink in sinks().values():
+        if sink.kafka == cluster:
+            found[sink.group] = (*found.get(sink.group, ()), sink.name)
+    return found
+
+
+def title_of(name: str) -> str:
+    """A group's name for people."""
+    return name or _("(no name)")
+
+
+def check_cluster(cluster: str) -> None:
+    """Raises Http404 for what is no cluster."""
+    if cluster not in clusters():
+        raise Http404("KAFKA has no such cluster")
+
+
+def group_url(cluster: str, name: str) -> str:
+    """The address of a group's page."""
+    return f"{reverse('console:group', args=[cluster])}?{urlencode({'name': name})}"
