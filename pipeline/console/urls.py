@@ -8,6 +8,7 @@ from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
 from pipeline.console.groups import views as groups
+from pipeline.console.panels import panel_view
 from pipeline.console.practice import views as practice
 from pipeline.console.sinks import views as sinks
 from pipeline.console.topics import views as topics
@@ -23,7 +24,7 @@ _LETTER = f"{_LETTERS}<str:topic>/<int:partition>/<int:offset>/"
 
 urlpatterns = [
     path("sinks/", console_view(sinks.index), name="sinks"),
-    path("sinks/overview/", console_view(sinks.overview_panel), name="sinks_overview"),
+    path("sinks/overview/", console_view(panel_view(sinks.OVERVIEW)), name="sinks_overview"),
     path("sinks/<str:name>/", console_view(sinks.sink), name="sink"),
     path("sinks/<str:name>/processes/", console_view(sinks.processes_panel), name="sink_processes"),
     path("sinks/<str:name>/partitions/", console_view(sinks.partitions_panel), name="sink_partitions"),

@@ -9,8 +9,8 @@ from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig, Transpor
 from pytest_django import Settings
 
 from pipeline import conf
+from pipeline.console.statistics.views import panels_of
 from pipeline.elasticsearch_reads import servers_time
-from pipeline.panels import panels_of
 from sinks import registry as sinks_registry
 from tests.pipeline.conftest import panel_data
 
@@ -50,7 +50,7 @@ def test_all_panels_of_the_statistics_bound_their_searches(
     target = {**entry["target"], "user_agent_field": user_agent_field}
     settings.SINKS = {"elasticsearch": {**entry, "target": target}}
     sinks_registry.sinks.cache_clear()
-    for id, panel in panels_of("select-color", "colorName").items():
+    for id, panel in panels_of("select-color").items():
         if panel.server == "elasticsearch":
             panel_data(viewer, id)
     check(searches, at_least=4)

@@ -9,12 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from pipeline.access import CONTROL
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response, panel_response
+from pipeline.console.panels import Panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
 from pipeline.console.sinks.progress import partition_progress, shared_progress, sink_progress, with_delays
@@ -25,16 +27,6 @@ from sinks.config import SinkConfig
 from sinks.registry import kind_of, sinks
 
 PAGE = "console:sinks"
-
-
-def index(request: HttpRequest) -> HttpResponseBase:
-    """All sinks at a glance."""
-    return page_response(request, "sinks/index.html", page=PAGE, title=_("Sinks"))
-
-
-def overview_panel(request: HttpRequest) -> HttpResponseBase:
-    """A row for each configured sink."""
-    return panel_response(request, "sinks/overview.html", _overview, data=_lateness)
 
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
@@ -104,11 +96,14 @@ def _config(name: str) -> SinkConfig:
     return config
 
 
-def _overview() -> Mapping[str, Any]:
+def read_overview(_request: HttpRequest) -> dict[str, Any]:
+    """A row for each configured sink. late: Kafka is still being asked."""
     known = shared_progress(sinks().values())
     now = read_now()
+    heard = read_heartbeats(sinks().values(), now=now)
     return {
-        "rows": [_row(heard, *known[heard.config.name], now) for heard in read_heartbeats(sinks().values(), now=now)],
+        "rows": [_row(sink, *known[sink.config.name], now) for sink in heard],
+        "troubles": sum(sink.troubles + (sink.state == "silent") for sink in heard),
         "late": (None, None) in known.values(),
     }
 
@@ -160,3 +155,11 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
         "left_out": len(rows) - len(shown),
         "late": offsets is None and error is None,
     }
+
+
+OVERVIEW = Panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", read_overview, f"{PAGE}_overview")
+
+
+def index(request: HttpRequest) -> HttpResponseBase:
+    """All sinks at a glance."""
+    return page_response(request, "sinks/index.html", page=PAGE, title=_("Sinks"), overview=section(OVERVIEW))

@@ -8,9 +8,9 @@ from typing import Any
 from django.utils.translation import gettext_lazy as _
 
 from pipeline.console.dead_letters.letters import letter_offsets, read_letters
+from pipeline.console.panels import Panel
+from pipeline.console.statistics.choice import URL
 from pipeline.kafka_reads import PartitionOffsets
-from pipeline.panels.panel import Panel
-from pipeline.time_range import TimeRange
 from sinks.config import SinkConfig
 from sinks.registry import sinks
 
@@ -31,7 +31,7 @@ class _Counted:
 _counted: dict[str, _Counted] = {}
 
 
-def read(_time_range: TimeRange) -> dict[str, Any]:
+def read(_query: Mapping[str, str]) -> dict[str, Any]:
     """The open letters of all sinks, now; is_complete: False where there are more records than may be read."""
     found = [_count(sink) for sink in sinks().values()]
     return {"count": sum(one.count for one in found), "is_complete": all(one.is_complete for one in found)}
@@ -50,4 +50,4 @@ def _count(sink: SinkConfig) -> _Counted:
     return found
 
 
-PANEL = Panel("dead-letters", _("Dead letters"), read, server="kafka", ranged=False)
+PANEL = Panel("dead-letters", _("Dead letters"), "statistics/dead_letters.html", read, URL, server="kafka")

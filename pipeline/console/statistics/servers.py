@@ -1,6 +1,6 @@
 """Kafka and the servers that sinks store in: whether each answers, and which version it is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -9,23 +9,23 @@ from django.utils.translation import ngettext
 
 from events.conf import events_settings
 from pipeline.conf import console_settings
+from pipeline.console.panels import Panel
+from pipeline.console.statistics.choice import URL
 from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import guard
 from pipeline.kafka_reads import read_brokers, server_name
-from pipeline.panels.panel import Panel
-from pipeline.time_range import TimeRange
 from sinks.errors import Fatal, Retriable
 from sinks.kind import Kind, Server
 from sinks.registry import KINDS, sinks
 
 
-def read_kafka(_time_range: TimeRange) -> dict[str, Any]:
+def read_kafka(_query: Mapping[str, str]) -> dict[str, Any]:
     """The Kafka clusters that events and sinks use."""
     used = dict.fromkeys([events_settings().kafka, *(sink.kafka for sink in sinks().values())])
     return {"services": [_asked("Kafka", server_name(cluster), partial(_kafka, cluster)) for cluster in used]}
 
 
-def read_stores(kind: Kind, _time_range: TimeRange) -> dict[str, Any]:
+def read_stores(kind: Kind, _query: Mapping[str, str]) -> dict[str, Any]:
     """The servers that the sinks of a kind store in."""
     servers = kind.servers([sink for sink in sinks().values() if sink.kind == kind.name])
     return {"services": [_asked(kind.title, server.name, partial(_store, server)) for server in servers]}
@@ -57,10 +57,12 @@ def _store(server: Server) -> dict[str, Any]:
     return {"version": health.version, "detail": health.detail}
 
 
+_TEMPLATE = "statistics/servers.html"
+
 PANELS = (
-    Panel("service-kafka", _("Kafka"), read_kafka, server="kafka", ranged=False),
+    Panel("service-kafka", _("Kafka"), _TEMPLATE, read_kafka, URL, server="kafka"),
     *(
-        Panel(f"service-{kind.name}", kind.title, partial(read_stores, kind), server=kind.name, ranged=False)
+        Panel(f"service-{kind.name}", kind.title, _TEMPLATE, partial(read_stores, kind), URL, server=kind.name)
         for kind in KINDS.values()
     ),
 )

@@ -27,7 +27,7 @@ function read(name) {
     return alpha === 255 ? [red, green, blue] : null;
 }
 
-export function isDark() {
+function isDark() {
     const theme = document.documentElement.dataset.theme;
     return theme === "dark" || (theme !== "light" && matchMedia("(prefers-color-scheme: dark)").matches);
 }
@@ -39,25 +39,12 @@ const css = (rgb) => `rgb(${rgb.join(", ")})`;
 const brightness = ([red, green, blue]) => (red * 299 + green * 587 + blue * 114) / 255000;
 
 // The colour for a name: its own where it is one, else a fallback chosen by `place`.
-export function colorOf(name, place = 0) {
+function colorOf(name, place = 0) {
     const rgb = parse(name);
     if (rgb === null) {
         return parse(FALLBACKS[place % FALLBACKS.length]);
     }
     return soften(rgb);
-}
-
-// A small square of the colour; nothing for a name that is no colour.
-export function swatch(name) {
-    const box = document.createElement("span");
-    box.className = "stats-swatch";
-    box.setAttribute("aria-hidden", "true");
-    if (parse(name) === null) {
-        box.classList.add("stats-swatch-none");
-    } else {
-        box.style.backgroundColor = css(colorOf(name));
-    }
-    return box;
 }
 
 // {fill, border} for the series at `place`; name null: the events of all other colours.
