@@ -59,10 +59,13 @@ PAGES = (
 )
 
 
-def page_response(request: HttpRequest, template: str, *, page: str, title: Any, **context: Any) -> TemplateResponse:
+def page_response(
+    request: HttpRequest, template: str = "base.html", *, page: str, title: Any, **context: Any
+) -> TemplateResponse:
     """A page of the console; its panels are filled by a script.
 
-    template: its file below pipeline/console/; page: the `url` of its entry in PAGES.
+    template: its file below pipeline/console/, which shows `panels` of the context, one below the other, where it says
+    nothing else; page: the `url` of its entry in PAGES.
     """
     return TemplateResponse(
         request,

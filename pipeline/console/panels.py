@@ -52,16 +52,20 @@ class Panel:
 
 
 class Section(NamedTuple):
-    """A panel's place on a page. url: where its content comes from."""
+    """A panel's place on a page. id, title: the panel's own, or others; url: where its content comes from."""
 
     panel: Panel
+    id: str
+    title: "_StrPromise | str"
     url: str
 
 
-def section(panel: Panel, query: Mapping[str, str] | None = None, **names: Any) -> Section:
+def section(
+    panel: Panel, query: Mapping[str, str] | None = None, *, id: str = "", title: str = "", **names: Any
+) -> Section:
     """The place of a panel whose address has these names in its path and this query."""
     url = reverse(panel.url, kwargs=names)
-    return Section(panel, f"{url}?{urlencode(query)}" if query else url)
+    return Section(panel, id or panel.id, title or panel.title, f"{url}?{urlencode(query)}" if query else url)
 
 
 def permitted(request: HttpRequest, panels: Iterable[Panel]) -> list[Panel]:

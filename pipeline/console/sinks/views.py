@@ -1,6 +1,6 @@
 """The page of the sinks, the page of one of them, and what operators may do with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.access import CONTROL
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response, panel_response
+from pipeline.console.pages import page_response
 from pipeline.console.panels import Panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
@@ -29,22 +29,16 @@ from sinks.registry import kind_of, sinks
 PAGE = "console:sinks"
 
 
+def index(request: HttpRequest) -> HttpResponseBase:
+    """All sinks at a glance."""
+    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(OVERVIEW)])
+
+
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's page."""
     config = _config(name)
-    return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config)
-
-
-def processes_panel(request: HttpRequest, name: str) -> HttpResponseBase:
-    """A sink's state, processes, errors and lag over time."""
-    config = _config(name)
-    return panel_response(request, "sinks/processes.html", lambda: _processes(request, config))
-
-
-def partitions_panel(request: HttpRequest, name: str) -> HttpResponseBase:
-    """A sink's partitions."""
-    config = _config(name)
-    return panel_response(request, "sinks/partitions.html", lambda: _partitions(request, config), data=_lateness)
+    panels = [section(PROCESSES, name=name), section(PARTITIONS, name=name)]
+    return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config, panels=panels)
 
 
 def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
@@ -108,17 +102,13 @@ def read_overview(_request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _lateness(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Kafka is still being asked: the page shows what is known, and asks again soon."""
-    return {"late": context["late"]}
-
-
 def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None, now: datetime) -> dict[str, Any]:
     return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets, now=now)}
 
 
-def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
-    now = read_now()
+def read_processes(request: HttpRequest, name: str) -> dict[str, Any]:
+    """A sink's state, processes, errors and lag over time."""
+    config, now = _config(name), read_now()
     return {
         "sink": read_heartbeats([config], now=now)[0],
         "may_control": request.user.has_perm(CONTROL),
@@ -131,7 +121,9 @@ def _large_chart(config: SinkConfig, samples: Sequence[Sample], now: datetime) -
     return lag_chart(samples, gap=sample_gap(config), now=now, width=600, height=90)
 
 
-def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
+def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
+    """A sink's partitions. late: Kafka is still being asked."""
+    config = _config(name)
     gap, now = sample_gap(config), read_now()
     heard = read_heartbeats([config], now=now)[0]
     history = read_lag_history(config.name)
@@ -158,8 +150,9 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
 
 
 OVERVIEW = Panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", read_overview, f"{PAGE}_overview")
-
-
-def index(request: HttpRequest) -> HttpResponseBase:
-    """All sinks at a glance."""
-    return page_response(request, "sinks/index.html", page=PAGE, title=_("Sinks"), overview=section(OVERVIEW))
+PROCESSES = Panel(
+    "sink-processes", gettext_lazy("State"), "sinks/processes.html", read_processes, "console:sink_processes"
+)
+PARTITIONS = Panel(
+    "sink-partitions", gettext_lazy("Partitions"), "sinks/partitions.html", read_partitions, "console:sink_partitions"
+)

@@ -21,14 +21,31 @@ from pipeline.time_range import SPANS
 
 PAGE = "admin:events_selectcolorevent_changelist"
 
-_SINKS = replace(OVERVIEW, id="sinks", title=_("Sinks"), url=URL)
+CHOICES = (top.USERS, top.BROWSERS, newest.CHOICES)
+"""The panels of choices of a colour."""
+
+KINDS = (top.VALUES, newest.OF_KIND)
+"""Those of any other kind of event."""
+
+PIPELINE = (
+    replace(OVERVIEW, id="sinks", title=_("Sinks"), url=URL),
+    topics.PANEL,
+    dead_letters.PANEL,
+    *servers.PANELS,
+)
+"""Those of the whole pipeline, whatever the kind."""
+
+_COLUMNS = (top.USERS, top.BROWSERS, top.VALUES)
+"""Panels that stand beside each other."""
+
+_PLACED = (chart.PANEL, *_COLUMNS, dead_letters.PANEL, *servers.PANELS)
+"""Panels that have a place of their own on the page; the others stand below them, in their order."""
 
 
 def panels_of(event: str) -> Mapping[str, Panel]:
-    """The panels for a kind of event, by id; choices of a colour have some of their own."""
-    own = (top.USERS, top.BROWSERS, newest.CHOICES) if event == EVENT else (top.VALUES, newest.OF_KIND)
-    every = (chart.PANEL, *own, _SINKS, topics.PANEL, dead_letters.PANEL, *servers.PANELS)
-    return {panel.id: panel for panel in every}
+    """The panels for a kind of event, by id."""
+    own = CHOICES if event == EVENT else KINDS
+    return {panel.id: panel for panel in (chart.PANEL, *own, *PIPELINE)}
 
 
 @require_GET
@@ -39,14 +56,17 @@ def page(request: HttpRequest) -> HttpResponseBase:
         choice.time_range()
     except ValueError:
         choice = replace(choice, range={})
-    shown = permitted(request, panels_of(choice.event).values())
+    panels = [section(panel, choice.query()) for panel in permitted(request, panels_of(choice.event).values())]
     return page_response(
         request,
         "statistics/page.html",
         page=PAGE,
         title=translated("Event statistics"),
-        sections={panel.id: section(panel, choice.query()) for panel in shown},
-        servers=[panel.id for panel in servers.PANELS],
+        panels=panels,
+        sections={one.id: one for one in panels},
+        servers=[one for one in panels if one.panel in servers.PANELS],
+        columns=[one for one in panels if one.panel in _COLUMNS],
+        below=[one for one in panels if one.panel not in _PLACED],
         choice=choice,
         kinds=[(name, name == choice.event) for name in stored_kinds()],
         spans=[

@@ -35,8 +35,8 @@ def console_navigation(context: dict[str, Any], current: str) -> dict[str, Any]:
 @register.inclusion_tag("console/panel.html")
 def console_panel(section: Section, *, is_part: bool = False) -> dict[str, Any]:
     """The place of a panel, which a script fills; is_part: its address answers other panels of the page, too."""
-    panel, url = section
-    return {"id": panel.id, "title": panel.title, "every": panel.is_live, "url": url, "is_part": is_part}
+    every = section.panel.is_live
+    return {"id": section.id, "title": section.title, "every": every, "url": section.url, "is_part": is_part}
 
 
 register.filter("shortened", shortened)
