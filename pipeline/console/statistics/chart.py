@@ -26,13 +26,7 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
     """Bars and series; the last series, without a name, holds the events of values that have no series of their own."""
     choice, conf = choice_of(query), console_settings()
     time_range = choice.time_range()
-    found = statistics.events_over_time(
-        time_range,
-        event=choice.event,
-        field=choice.field,
-        series=conf.colors,
-        timeout=conf.elasticsearch_timeout_seconds,
-    )
+    found = statistics.events_over_time(time_range, event=choice.event, field=choice.field, series=conf.colors)
     # A colour keeps its place, and with it its pattern, however the counts change.
     offered = {color: place for place, color in enumerate(events_settings().colors)}
     named = sorted(found.series, key=lambda one: (offered.get(one.name, len(offered)), one.name))

@@ -25,10 +25,8 @@ _COLORS = {"colorName"}
 
 def read(query: Mapping[str, str]) -> dict[str, Any]:
     """A bounded number of events, each field a text of bounded length, None where it is missing."""
-    choice, conf = choice_of(query), console_settings()
-    events = statistics.newest_events(
-        choice.time_range(), event=choice.event, count=conf.newest, timeout=conf.elasticsearch_timeout_seconds
-    )
+    choice = choice_of(query)
+    events = statistics.newest_events(choice.time_range(), event=choice.event, count=console_settings().newest)
     fields = [*(field.name for field in kinds()[choice.event].fields), "userAgent"]
     page = reverse("console:document", args=[statistics.events_sink(choice.event)])
     return {
