@@ -22,9 +22,8 @@ from elasticsearch.dsl.connections import connections
 from bench.report import Figure, Report
 from devstack.stack import Stack
 from events.event import format_timestamp
+from pipeline.console.statistics.views import panels_of
 from pipeline.live import live_reads
-from pipeline.page import SINKS
-from pipeline.panels import panels_of
 from pipeline.statistics import EVENT
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.setup import prepare
@@ -82,7 +81,7 @@ def run(stack: Stack, report: Report, scale: float) -> None:
             worst = max(first for first, _ in polls)
             detail = f"median {first:.3f} s, worst {worst:.3f} s; all panels after {whole:.3f} s"
             report.add(Figure(name, 1 / first, "polls/s", detail=detail))
-        for id in (*panels_of(EVENT, "colorName"), SINKS):
+        for id in panels_of(EVENT):
             report.add(_panel(client, id))
 
 

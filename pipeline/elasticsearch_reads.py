@@ -1,8 +1,20 @@
-"""What all searches for operators have in common: their client, their time on the server, and its errors in words."""
+"""What all searches for operators have in common: client, time on the server, errors in words, ranges and bars."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from django.utils.translation import gettext as _
 from elasticsearch import Elasticsearch
 from elasticsearch.dsl.connections import connections
-from elasticsearch.exceptions import ApiError
+from elasticsearch.exceptions import ApiError, TransportError
+
+from pipeline.conf import console_settings
+from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import guard
+from pipeline.time_range import TimeRange, to_milliseconds
 
 _SERVERS_SHARE = 0.8
 """The part of the time that Elasticsearch may take: it must give up before nobody waits for its answer any more."""
@@ -11,9 +23,20 @@ _TIMED_OUT = "search_timeout_exception"
 """What Elasticsearch calls it in an error when it has given up."""
 
 
-def client_of(cluster: str, *, timeout: float) -> Elasticsearch:
-    """A cluster's client that waits for an answer for so many seconds, once."""
-    return connections.get_connection(cluster).options(request_timeout=timeout, max_retries=0)
+@contextmanager
+def asking(cluster: str) -> Iterator[Elasticsearch]:
+    """A client for one read of a cluster, which is asked once and not waited for longer than the settings say.
+
+    Its errors are raised as ServerError, or ServerAway where it does not answer at all.
+    """
+    name, timeout = server_name(cluster), console_settings().elasticsearch_timeout_seconds
+    with guard().read(name):
+        try:
+            yield connections.get_connection(cluster).options(request_timeout=timeout, max_retries=0)
+        except ApiError as error:
+            raise ServerError(name, _too_long(timeout) if _has_timed_out(error) else _reason_of(error)) from error
+        except TransportError as error:
+            raise ServerAway(name, error.message) from error
 
 
 def server_name(cluster: str) -> str:
@@ -22,25 +45,43 @@ def server_name(cluster: str) -> str:
     return f"Elasticsearch ({', '.join(node.base_url for node in nodes)})"
 
 
-def servers_seconds(timeout: float) -> float:
-    """The seconds after which Elasticsearch gives a search up whose reader waits for `timeout` seconds."""
-    return _SERVERS_SHARE * timeout
-
-
-def servers_time(timeout: float) -> str:
-    """The same as the parameter `timeout` of a search.
+def servers_time() -> str:
+    """The parameter `timeout` of a search: when Elasticsearch gives it up, before its reader does.
 
     Every search must have it: without it, Elasticsearch goes on with an expensive search after its reader has gone.
     """
-    return f"{max(1, int(1000 * servers_seconds(timeout)))}ms"
+    return f"{max(1, int(1000 * _SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds))}ms"
 
 
-def has_timed_out(error: ApiError) -> bool:
-    """Whether Elasticsearch has given the search up."""
+def within(time_range: TimeRange) -> dict[str, Any]:
+    """The bounds of a range query."""
+    start, end = to_milliseconds(time_range.start), to_milliseconds(time_range.end)
+    return {"gte": start, "lt": end, "format": "epoch_millis"}
+
+
+def bars_of(time_range: TimeRange, field: str) -> dict[str, Any]:
+    """The parameters of a date_histogram with a bar for each interval, also where there are no documents."""
+    return {
+        "field": field,
+        "fixed_interval": f"{time_range.interval // timedelta(seconds=1)}s",
+        # Days and hours begin where the reader's do.
+        "time_zone": timezone.get_current_timezone_name(),
+        "min_doc_count": 0,
+        "extended_bounds": {"min": to_milliseconds(time_range.start), "max": to_milliseconds(time_range.end) - 1},
+        "format": "epoch_millis",
+    }
+
+
+def _too_long(timeout: float) -> str:
+    text = _("It gave this search up after {n} s. A shorter time range, or words without * and /…/, take less.")
+    return text.format(n=f"{_SERVERS_SHARE * timeout:g}")
+
+
+def _has_timed_out(error: ApiError) -> bool:
     return _TIMED_OUT in str(error.body)
 
 
-def reason_of(error: ApiError) -> str:
+def _reason_of(error: ApiError) -> str:
     """Elasticsearch's own words: the reason of the root cause, else of the error, else its status."""
     details = error.body.get("error") if isinstance(error.body, dict) else None
     if not isinstance(details, dict):

@@ -1,9 +1,15 @@
 """How far a sink is behind a partition: pure arithmetic on offsets."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 State = Literal["none", "ok", "expired", "ahead"]
+
+
+class _Lagging(Protocol):
+    @property
+    def lag(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ def progress(*, first: int | None, end: int | None, committed: int | None) -> Pr
     return Progress(committed, end - committed, "expired" if first is not None and committed < first else "ok")
 
 
-def total_lag(parts: list[Progress]) -> int | None:
+def total_lag(parts: Iterable[_Lagging]) -> int | None:
     """The sum of what is known; None when nothing is."""
     known = [part.lag for part in parts if part.lag is not None]
     return sum(known) if known else None

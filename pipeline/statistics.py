@@ -2,22 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.utils import timezone
-from django.utils.translation import gettext as _
 from elasticsearch.dsl import Search
-from elasticsearch.exceptions import ApiError, TransportError
 
 from events.conf import kinds
 from events.rules import Text
 from pipeline.browsers import AgentCount, count_agents
-from pipeline.elasticsearch_reads import client_of, has_timed_out, reason_of, server_name, servers_time
-from pipeline.errors import ServerAway, ServerError
-from pipeline.guard import guard
-from pipeline.time_range import TimeRange, to_milliseconds
+from pipeline.elasticsearch_reads import asking, bars_of, servers_time, within
+from pipeline.time_range import TimeRange
 from sinks.config import SinkConfig
 from sinks.elasticsearch.user_agents import FIELD
 from sinks.kind import Documents
@@ -62,37 +56,15 @@ class EventsOverTime:
 
 
 @dataclass(frozen=True)
-class UserCount:
-    """How many events a user sent."""
-
-    user: str
-    count: int
-
-
-@dataclass(frozen=True)
-class TopUsers:
-    """The most active users of `total` events; `users` is how many there are (about, when there are thousands)."""
-
-    total: int
-    users: int
-    top: list[UserCount]
-
-
-@dataclass(frozen=True)
-class ValueCount:
-    """How many events have a value."""
-
-    value: str
-    count: int
-
-
-@dataclass(frozen=True)
 class TopValues:
-    """The most frequent values of a field; `different` is how many there are (about, when there are thousands)."""
+    """The most frequent values of a field, each with its number of events.
+
+    different: how many values there are (about, when there are thousands).
+    """
 
     field: str
     different: int
-    top: list[ValueCount]
+    top: list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
@@ -149,15 +121,15 @@ def _events_sink(event: str) -> tuple[SinkConfig, Documents]:
     raise ImproperlyConfigured(f"SINKS has no entry of the kind elasticsearch for the event {event}")
 
 
-def events_over_time(time_range: TimeRange, *, event: str, field: str, series: int, timeout: float) -> EventsOverTime:
+def events_over_time(time_range: TimeRange, *, event: str, field: str, series: int) -> EventsOverTime:
     """Events for each interval, for the `series` most frequent values of a field of the kind. Raises ServerError.
 
     field: one of its texts, empty for a kind that has none.
     """
     target = events_target(event)
     field = field or _AGENT
-    search = _search(target, time_range, timeout)
-    bars = _bars(time_range)
+    search = _search(target, time_range)
+    bars = bars_of(time_range, "timestamp")
     search.aggs.bucket("series", "terms", field=field, size=series).bucket("bars", "date_histogram", **bars)
     answer = _execute(target, search[:0])
     if "aggregations" not in answer:  # there is no index
@@ -169,43 +141,29 @@ def events_over_time(time_range: TimeRange, *, event: str, field: str, series: i
         starts = sorted({bucket["key"] for value in found for bucket in value["bars"]["buckets"]})
         counts = [sum(part) for part in zip(*(_counts_at(starts, value["bars"]) for value in found), strict=True)]
     else:
-        starts, counts = _all_bars(target, time_range, bars, timeout)
+        starts, counts = _all_bars(target, time_range, bars)
     return EventsOverTime(
         field=field,
         total=total,
         starts=starts,
         counts=counts,
         series=[Series(value["key"], _counts_at(starts, value["bars"])) for value in found],
-        newest=_newest_timestamp(target, timeout),
+        newest=_newest_timestamp(target),
     )
 
 
-def _all_bars(
-    target: Documents, time_range: TimeRange, bars: dict[str, Any], timeout: float
-) -> tuple[list[int], list[int]]:
+def _all_bars(target: Documents, time_range: TimeRange, bars: dict[str, Any]) -> tuple[list[int], list[int]]:
     """When each bar begins, and its events of whatever value."""
-    search = _search(target, time_range, timeout)
+    search = _search(target, time_range)
     search.aggs.bucket("bars", "date_histogram", **bars)
     found = _execute(target, search[:0]).get("aggregations", {}).get("bars", {}).get("buckets", [])
     return [bucket["key"] for bucket in found], [bucket["doc_count"] for bucket in found]
 
 
-def top_values(time_range: TimeRange, *, event: str, top: int, timeout: float) -> tuple[int, list[TopValues]]:
-    """How many events there are, and the `top` most frequent values of each text of the kind. Raises ServerError."""
-    return _most_frequent(text_fields(event), time_range, event=event, top=top, timeout=timeout)
-
-
-def top_users(time_range: TimeRange, *, top: int, timeout: float) -> TopUsers:
-    """The `top` users with the most events. Raises ServerError."""
-    total, (users,) = _most_frequent(["userName"], time_range, event=EVENT, top=top, timeout=timeout)
-    return TopUsers(total, users.different, [UserCount(one.value, one.count) for one in users.top])
-
-
-def _most_frequent(
-    fields: Sequence[str], time_range: TimeRange, *, event: str, top: int, timeout: float
-) -> tuple[int, list[TopValues]]:
+def top_values(time_range: TimeRange, *, event: str, fields: Sequence[str], top: int) -> tuple[int, list[TopValues]]:
+    """How many events there are, and the `top` most frequent values of texts of the kind. Raises ServerError."""
     target = events_target(event)
-    search = _search(target, time_range, timeout)
+    search = _search(target, time_range)
     for place, field in enumerate(fields):
         search.aggs.bucket(f"top {place}", "terms", field=field, size=top)
         search.aggs.metric(f"different {place}", "cardinality", field=field, precision_threshold=_PRECISION)
@@ -217,21 +175,21 @@ def _most_frequent(
         TopValues(
             field,
             found[f"different {place}"]["value"],
-            [ValueCount(bucket["key"], bucket["doc_count"]) for bucket in found[f"top {place}"]["buckets"]],
+            [(bucket["key"], bucket["doc_count"]) for bucket in found[f"top {place}"]["buckets"]],
         )
         for place, field in enumerate(fields)
     ]
 
 
-def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float) -> TopBrowsers:
+def top_browsers(time_range: TimeRange, *, top: int, agents: int) -> TopBrowsers:
     """The `top` browsers and systems: as stored by the sink, else parsed from the `agents` most frequent user agents.
 
     Raises ServerError.
     """
     target = events_target()
     if target.user_agent_field:
-        return _stored_browsers(target, time_range, top=top, timeout=timeout)
-    search = _search(target, time_range, timeout)
+        return _stored_browsers(target, time_range, top=top)
+    search = _search(target, time_range)
     search.aggs.bucket("agents", "terms", field=_AGENT, size=agents)
     search.aggs.metric("different", "cardinality", field=_AGENT, precision_threshold=_PRECISION)
     answer = _execute(target, search[:0])
@@ -250,8 +208,8 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int, timeout: float
     )
 
 
-def _stored_browsers(target: Documents, time_range: TimeRange, *, top: int, timeout: float) -> TopBrowsers:
-    search = _search(target, time_range, timeout)
+def _stored_browsers(target: Documents, time_range: TimeRange, *, top: int) -> TopBrowsers:
+    search = _search(target, time_range)
     search.aggs.metric("different", "cardinality", field=_AGENT, precision_threshold=_PRECISION)
     # Documents from before the sink stored it have no agent.
     search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
@@ -282,11 +240,11 @@ def _stored_agents(found: dict[str, Any], read: int) -> list[AgentCount]:
     return sorted(counts, key=lambda one: -one.count)
 
 
-def newest_events(time_range: TimeRange, *, event: str, count: int, timeout: float) -> list[StoredEvent]:
+def newest_events(time_range: TimeRange, *, event: str, count: int) -> list[StoredEvent]:
     """The `count` newest events of a kind in the range, the newest first. Raises ServerError."""
     target = events_target(event)
     search = (
-        _search(target, time_range, timeout)
+        _search(target, time_range)
         .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
         .source(["userAgent", *(field.name for field in kinds()[event].fields)])
         .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}])
@@ -297,10 +255,10 @@ def newest_events(time_range: TimeRange, *, event: str, count: int, timeout: flo
     ]
 
 
-def _newest_timestamp(target: Documents, timeout: float) -> int | None:
+def _newest_timestamp(target: Documents) -> int | None:
     # Sorted by an indexed date and cut to one: fast whatever the size of the index.
     search = (
-        _search_all(target, timeout)
+        _search_all(target)
         .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
         .source(False)
         .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}], track_total_hits=False)
@@ -309,49 +267,20 @@ def _newest_timestamp(target: Documents, timeout: float) -> int | None:
     return _field_milliseconds(hits[0]) if hits else None
 
 
-def _search_all(target: Documents, timeout: float) -> Any:
-    client = client_of(target.cluster, timeout=timeout)
+def _search_all(target: Documents) -> Any:
     # A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
-    search = Search(using=client, index=target.readers).extra(timeout=servers_time(timeout))
+    search = Search(index=target.readers).extra(timeout=servers_time())
     return search.params(ignore_unavailable=True, allow_partial_search_results=False)
 
 
-def _search(target: Documents, time_range: TimeRange, timeout: float) -> Any:
-    bounds = {
-        "gte": to_milliseconds(time_range.start),
-        "lt": to_milliseconds(time_range.end),
-        "format": "epoch_millis",
-    }
-    return _search_all(target, timeout).filter("range", timestamp=bounds).extra(track_total_hits=True)
-
-
-def _bars(time_range: TimeRange) -> dict[str, Any]:
-    """The parameters of a date_histogram with a bar for each interval, also where there are no events."""
-    return {
-        "field": "timestamp",
-        "fixed_interval": f"{time_range.interval // timedelta(seconds=1)}s",
-        # Days and hours begin where the reader's do.
-        "time_zone": timezone.get_current_timezone_name(),
-        "min_doc_count": 0,
-        "extended_bounds": {
-            "min": to_milliseconds(time_range.start),
-            "max": to_milliseconds(time_range.end) - 1,
-        },
-        "format": "epoch_millis",
-    }
+def _search(target: Documents, time_range: TimeRange) -> Any:
+    return _search_all(target).filter("range", timestamp=within(time_range)).extra(track_total_hits=True)
 
 
 def _execute(target: Documents, search: Any) -> dict[str, Any]:
-    server = server_name(target.cluster)
-    with guard().read(server):
-        try:
-            # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
-            return search.execute().to_dict()  # type: ignore[no-any-return]
-        except ApiError as error:
-            text = _("It gave this search up; a shorter time range takes less.")
-            raise ServerError(server, text if has_timed_out(error) else reason_of(error)) from error
-        except TransportError as error:
-            raise ServerAway(server, error.message) from error
+    with asking(target.cluster) as client:
+        # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
+        return search.using(client).execute().to_dict()  # type: ignore[no-any-return]
 
 
 def _total(answer: dict[str, Any]) -> int:

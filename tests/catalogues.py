@@ -8,7 +8,7 @@ from pathlib import Path
 import polib
 
 _ASKING = {"_", "gettext", "gettext_lazy", "translated"}
-_COUNTING = {"ngettext", "_forms"}
+_COUNTING = {"ngettext"}
 _PLACEHOLDER = re.compile(r"\{\w+\}|%\(\w+\)s")
 
 Texts = dict[str, str]

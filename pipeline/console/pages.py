@@ -59,10 +59,13 @@ PAGES = (
 )
 
 
-def page_response(request: HttpRequest, template: str, *, page: str, title: Any, **context: Any) -> TemplateResponse:
+def page_response(
+    request: HttpRequest, template: str = "base.html", *, page: str, title: Any, **context: Any
+) -> TemplateResponse:
     """A page of the console; its panels are filled by a script.
 
-    template: its file below pipeline/console/; page: the `url` of its entry in PAGES.
+    template: its file below pipeline/console/, which shows `panels` of the context, one below the other, where it says
+    nothing else; page: the `url` of its entry in PAGES.
     """
     return TemplateResponse(
         request,
@@ -90,19 +93,30 @@ def panel_response(
     A server that can't be read, and a thing that is not there, are answers, too: status 200 with `error`. ValueError is
     a mistake in the query; a Mistake is shown once, at its field, whatever number of panels it keeps empty.
     """
+    answer, status = own_answer(request, template, read, data)
+    return JsonResponse(answer, status=status)
+
+
+def own_answer(
+    request: HttpRequest,
+    template: str,
+    read: Callable[[], Mapping[str, Any]],
+    data: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {},
+) -> tuple[dict[str, Any], int]:
+    """The same as data, and its status. `late` in what was read: the page shows it, and asks again soon."""
     try:
         context = read()
     except ServerError as error:
-        return JsonResponse(error.answer())
+        return error.answer(), 200
     except NotThere as error:
-        return JsonResponse(ServerError("", str(error)).answer())
+        return ServerError("", str(error)).answer(), 200
     except Mistake as error:
         html = render_to_string("console/mistaken.html", {}, request)
-        return JsonResponse({"html": html, "mistake": {"field": error.field, "text": str(error)}}, status=400)
+        return {"html": html, "mistake": {"field": error.field, "text": str(error)}}, 400
     except ValueError as error:
-        return JsonResponse(ServerError("", str(error)).answer(), status=400)
-    html = render_to_string(f"console/{template}", dict(context), request)
-    return JsonResponse({"html": html, **data(context)})
+        return ServerError("", str(error)).answer(), 400
+    late = {"late": True} if context.get("late") else {}
+    return {"html": render_to_string(f"console/{template}", dict(context), request), **late, **data(context)}, 200
 
 
 def shared_panel(

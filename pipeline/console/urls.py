@@ -8,6 +8,7 @@ from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
 from pipeline.console.groups import views as groups
+from pipeline.console.panels import panel_view
 from pipeline.console.practice import views as practice
 from pipeline.console.sinks import views as sinks
 from pipeline.console.topics import views as topics
@@ -23,10 +24,10 @@ _LETTER = f"{_LETTERS}<str:topic>/<int:partition>/<int:offset>/"
 
 urlpatterns = [
     path("sinks/", console_view(sinks.index), name="sinks"),
-    path("sinks/overview/", console_view(sinks.overview_panel), name="sinks_overview"),
+    path("sinks/overview/", console_view(panel_view(sinks.OVERVIEW)), name="sinks_overview"),
     path("sinks/<str:name>/", console_view(sinks.sink), name="sink"),
-    path("sinks/<str:name>/processes/", console_view(sinks.processes_panel), name="sink_processes"),
-    path("sinks/<str:name>/partitions/", console_view(sinks.partitions_panel), name="sink_partitions"),
+    path("sinks/<str:name>/processes/", console_view(panel_view(sinks.PROCESSES)), name="sink_processes"),
+    path("sinks/<str:name>/partitions/", console_view(panel_view(sinks.PARTITIONS)), name="sink_partitions"),
     path("sinks/<str:name>/lag/<str:topic>/<int:partition>/", console_view(sinks.lag), name="sink_lag"),
     path("sinks/<str:name>/control/", console_view(sinks.control, permission=CONTROL), name="sink_control"),
     path("topics/", console_view(topics.index), name="topics"),
@@ -47,28 +48,28 @@ urlpatterns = [
     path("groups/<str:cluster>/group/details/", console_view(groups.group_panel), name="group_panel"),
     path("documents/", console_view(documents.index), name="documents"),
     path(_DOCUMENTS, console_view(documents.page), name="documents_of"),
-    path(f"{_DOCUMENTS}histogram/", console_view(documents.histogram_panel), name="documents_histogram"),
-    path(f"{_DOCUMENTS}hits/", console_view(documents.hits_panel), name="documents_hits"),
-    path(f"{_DOCUMENTS}fields/", console_view(documents.fields_panel), name="documents_fields"),
+    path(f"{_DOCUMENTS}histogram/", console_view(panel_view(documents.HISTOGRAM)), name="documents_histogram"),
+    path(f"{_DOCUMENTS}hits/", console_view(panel_view(documents.HITS)), name="documents_hits"),
+    path(f"{_DOCUMENTS}fields/", console_view(panel_view(documents.FIELDS)), name="documents_fields"),
     path(f"{_DOCUMENTS}export/", console_view(documents.export), name="documents_export"),
     path(f"{_DOCUMENTS}document/", console_view(documents.document), name="document"),
-    path(f"{_DOCUMENTS}source/", console_view(documents.document_panel), name="document_panel"),
+    path(f"{_DOCUMENTS}source/", console_view(panel_view(documents.DOCUMENT)), name="document_panel"),
     path("files/", console_view(files.index), name="files"),
     path(_FILES, console_view(files.folder), name="folder"),
     path(f"{_FILES}jump/", console_view(files.jump), name="folder_jump"),
-    path(f"{_FILES}summary/", console_view(files.summary_panel), name="folder_summary"),
-    path(f"{_FILES}list/", console_view(files.folder_panel), name="folder_list"),
+    path(f"{_FILES}summary/", console_view(panel_view(files.SUMMARY)), name="folder_summary"),
+    path(f"{_FILES}list/", console_view(panel_view(files.FOLDER)), name="folder_list"),
     path(f"{_FILES}file/", console_view(files.file), name="file"),
-    path(f"{_FILES}preview/", console_view(files.preview_panel), name="file_preview"),
+    path(f"{_FILES}preview/", console_view(panel_view(files.PREVIEW)), name="file_preview"),
     path(f"{_FILES}download/", console_view(files.download_view), name="file_download"),
     path(f"{_FILES}find/<str:topic>/<int:partition>/<int:offset>/", console_view(files.find), name="file_of_record"),
     path("dead-letters/", console_view(dead_letters.index), name="dead_letters"),
     path(_LETTERS, console_view(dead_letters.reason), name="letters"),
-    path(f"{_LETTERS}reasons/", console_view(dead_letters.reasons_panel), name="reasons_panel"),
-    path(f"{_LETTERS}list/", console_view(dead_letters.letters_panel), name="letters_panel"),
+    path(f"{_LETTERS}reasons/", console_view(panel_view(dead_letters.REASONS)), name="reasons_panel"),
+    path(f"{_LETTERS}list/", console_view(panel_view(dead_letters.LETTERS)), name="letters_panel"),
     path(f"{_LETTERS}act/", console_view(dead_letters.act, permission=REPLAY), name="letters_act"),
     path(_LETTER, console_view(dead_letters.letter), name="letter"),
-    path(f"{_LETTER}bytes/", console_view(dead_letters.letter_panel), name="letter_panel"),
+    path(f"{_LETTER}bytes/", console_view(panel_view(dead_letters.LETTER)), name="letter_panel"),
     path("practice/", console_view(practice.index), name="practice"),
     path("practice/group/", console_view(practice.group_panel), name="practice_group"),
     path("practice/read/", console_view(practice.read_panel), name="practice_read"),

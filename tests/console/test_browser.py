@@ -158,7 +158,7 @@ def test_an_operator_goes_through_the_pages(
     page.get_by_role("link", name="Statistics", exact=True).click()
     expect(page.locator('[data-panel="newest"] tbody tr')).to_have_count(3)
     check_page(page)
-    check_fits(page.locator('[data-panel="sinks"] .stats-scroll'))
+    check_fits(page.locator('[data-panel="sinks"] .console-scroll'))
     assert "hacked" not in page.title()
     assert page.locator("#console img").count() == 0
     assert problems == []
@@ -180,7 +180,7 @@ def test_servers_stopped_one_by_one_are_told_by_their_panels_while_the_others_go
             words = "away" if service == away else "●"
             expect(panel(f"service-{service}")).to_contain_text(words, timeout=60_000)
         for name in ("events-over-time", "newest", "topics", "sinks"):
-            error = panel(name).locator(".stats-error")
+            error = panel(name).locator(".console-error")
             if name in broken:
                 expect(error).to_be_visible(timeout=30_000)
             else:
@@ -197,7 +197,7 @@ def test_servers_stopped_one_by_one_are_told_by_their_panels_while_the_others_go
     try:
         console.elasticsearch.kill()
         check_main_page("elasticsearch", ["events-over-time", "newest"])
-        expect(panel("newest").locator(".stats-error")).to_contain_text("refused")
+        expect(panel("newest").locator(".console-error")).to_contain_text("refused")
         expect(page.locator("#tile-lag")).to_contain_text("without a commit")
         check_sub_page("documents/elasticsearch/", "#hits", "Elasticsearch (http")
         console.elasticsearch.start()

@@ -10,8 +10,7 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from pipeline import conf
-from pipeline.page import SINKS
-from pipeline.panels import panels_of
+from pipeline.console.statistics.views import panels_of
 from tests.accessibility import check_page
 from tests.pipeline.conftest import PAGE, staff
 
@@ -101,15 +100,14 @@ def test_a_panel_that_is_refused_or_late_at_first_is_asked_for_again(
 
 
 def test_the_main_page_keeps_what_it_shows_and_goes_on(opened: Callable[[str, str], Page], answers: Answers) -> None:
-    service = {"name": "Kafka", "server": "localhost", "version": "≥ 4.0", "detail": "1 broker", "error": None}
-    others = dict.fromkeys([*panels_of("select-color", "colorName"), SINKS])
-    answers.give(**{**others, "service-kafka": {"services": [service]}})
+    others = dict.fromkeys(panels_of("select-color"))
+    answers.give(**{**others, "service-kafka": {"html": "<p>1 broker</p>"}})
     page = opened(PAGE, "**/panels/?*")
     panel, note = page.locator("[data-panel=service-kafka]"), page.locator("#stats-problem")
     expect(panel).to_contain_text("1 broker")
     answers.give_busy()
     expect(note).to_contain_text(BUSY)
     expect(panel).to_contain_text("1 broker")
-    answers.give(**{**others, "service-kafka": {"services": [{**service, "detail": "3 brokers"}]}})
+    answers.give(**{**others, "service-kafka": {"html": "<p>3 brokers</p>"}})
     expect(panel).to_contain_text("3 brokers")
     expect(note).to_be_hidden()

@@ -13,8 +13,8 @@ from devstack.stack import Stack
 from pipeline import conf
 from pipeline.console.models import ActionKind, AuditEntry
 from sinks import registry as sinks_registry
-from tests.console.support import shown
-from tests.pipeline.conftest import panel_data
+from tests.console.support import shown, text_of
+from tests.pipeline.conftest import panel_html
 from tests.support import end_offsets, event, produce, read_topic, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("dead letters")]  # whose servers take long to fill
@@ -81,9 +81,9 @@ def test_letters_are_listed_by_reason_and_shown_byte_for_byte(buried: Stack, top
     assert "own 1" in text
     assert "no such dead letter" in shown(client, f"{HDFS}{topic}/0/9/bytes/")
     assert "es" in shown(client, f"{LETTERS}elasticsearch/reasons/")
-    assert panel_data(client, "dead-letters") == {"count": 5, "is_complete": True}
+    assert text_of(panel_html(client, "dead-letters")).strip() == "5", "all of them, so without ≈"
     act(operator("replay"), "discard", topic, letters=[2, 3])
-    wait_until(lambda: panel_data(client, "dead-letters")["count"] == 3, what="the count of what is left")
+    wait_until(lambda: ">3<" in panel_html(client, "dead-letters"), what="the count of what is left")
 
 
 def test_those_who_may_replay_each_letter_once(buried: Stack, topic: str, operator: Operator) -> None:

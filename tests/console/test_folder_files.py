@@ -15,8 +15,8 @@ from pipeline.console.topics.messages import TopicMessage
 from sinks import registry as sinks_registry
 from sinks.folder import browser
 from sinks.folder.store import FolderStore
-from tests.console.support import shown
-from tests.pipeline.conftest import panel_data
+from tests.console.support import shown, text_of
+from tests.pipeline.conftest import panel_html
 from tests.support import event
 
 Operator = Callable[..., Client]
@@ -150,6 +150,6 @@ def test_a_share_that_is_not_mounted_is_told(folder: Path, operator: Operator) -
 
 
 def test_the_service_strip_says_how_much_room_there_is(folder: Path, operator: Operator) -> None:
-    [service] = panel_data(operator(), "service-folder")["services"]
-    assert (service["name"], service["server"], service["error"]) == ("Folder", f"Folder ({folder})", None)
-    assert service["detail"].endswith(" free")
+    strip = panel_html(operator(), "service-folder")
+    assert f'title="Folder ({folder})"' in strip
+    assert re.fullmatch(r"● Folder .* free", text_of(strip).strip())

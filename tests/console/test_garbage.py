@@ -19,7 +19,6 @@ from devstack.stack import Stack
 from pipeline import conf
 from pipeline.console.documents import search
 from pipeline.console.urls import urlpatterns
-from pipeline.page import SINKS
 from pipeline.time_range import to_milliseconds
 from tests.console.test_files import name_of, write
 from tests.pipeline.conftest import PAGE, PANELS, index_events
@@ -37,7 +36,7 @@ PARAMETERS = (
 
 MEANT = (
     *("newest", "oldest", "offset", "time", "15m", "all", "pause", "restart", "ndjson", "select-color", "read", "0:0"),
-    *("0", "1", "colorName:blue", "1767225600000", "2026-11-20T10:15", SINKS, *PANELS),
+    *("0", "1", "colorName:blue", "1767225600000", "2026-11-20T10:15", "sinks", *PANELS),
 )
 """Values that are right for some parameter, so that what stands behind them is reached."""
 

@@ -7,8 +7,9 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from pipeline.console.statistics.views import panels_of
 from pipeline.console.urls import urlpatterns
-from pipeline.page import SINKS
+from pipeline.statistics import EVENT
 from sinks.registry import sinks
 from tests.console.test_garbage import filled
 from tests.pipeline.conftest import PAGE
@@ -37,7 +38,7 @@ def test_no_page_and_no_line_of_the_log_has_a_password(operator: Operator, caplo
     caplog.set_level(logging.DEBUG)
     reader = operator("audit", "control", "produce", "replay")
     pages = [filled(pattern, {}, "x", 0) for pattern in urlpatterns]
-    panels = [{"panel": panel} for panel in SINKS]
+    panels = [{"panel": panel} for panel in panels_of(EVENT)]
     for address in (PAGE, f"{PAGE}panels/", *pages):
         for query in ({}, {"path": "/"}, *panels):
             answer = reader.get(address, query)

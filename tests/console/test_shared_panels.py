@@ -13,9 +13,8 @@ from django.urls import clear_script_prefix, set_script_prefix
 from django.utils.translation import override
 from pytest_django import Settings
 
-from pipeline import conf, live
+from pipeline import conf, live, offsets
 from pipeline.console.paging import part_of
-from pipeline.console.sinks import progress
 from pipeline.console.sinks.progress import shared_progress
 from pipeline.console.topics import describe, views
 from pipeline.errors import ServerAway, ServerError
@@ -101,14 +100,14 @@ def test_an_error_of_the_server_is_the_answer(monkeypatch: pytest.MonkeyPatch) -
 def test_how_far_sinks_are_is_one_read_for_all_tabs_and_not_known_meanwhile(
     kafka: Kafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    offsets = ClusterOffsets({}, {sink.group: GroupOffsets() for sink in sinks().values()})
-    monkeypatch.setattr(progress, "read_offsets", lambda *_, **__: kafka.read() or offsets)
+    found = ClusterOffsets({}, {sink.group: GroupOffsets() for sink in sinks().values()})
+    monkeypatch.setattr(offsets, "read_offsets", lambda *_, **__: kafka.read() or found)
     unknown: dict[str, tuple[ClusterOffsets | None, ServerError | None]] = dict.fromkeys(sinks(), (None, None))
     assert [shared_progress(sinks().values()) for _ in range(3)] == [unknown] * 3
     kafka.may_answer.set()
     while (known := shared_progress(sinks().values())) == unknown:
         pass
-    assert known == dict.fromkeys(sinks(), (offsets, None))
+    assert known == dict.fromkeys(sinks(), (found, None))
     assert kafka.reads == 1
 
 

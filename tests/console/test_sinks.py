@@ -130,7 +130,7 @@ def test_a_partition_that_the_topic_does_not_have_is_not_paused(
 ) -> None:
     groups = {sinks()["elasticsearch"].group: GroupOffsets()}
     known = ClusterOffsets({"select-color": [PartitionOffsets(0, 0, 5)]}, groups)
-    monkeypatch.setattr(actions, "progress_in", lambda _cluster, _sinks: {"elasticsearch": (known, None)})
+    monkeypatch.setattr(actions, "progress_now", lambda _sink: (known, None))
     controller = operator("control")
     wish: dict[str, Any] = {"action": "pause", "topic": "select-color", "partition": "77"}
     page = controller.get(CONTROL, wish).content.decode()

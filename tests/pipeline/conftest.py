@@ -1,5 +1,6 @@
 """Fixtures of the console: staff, and settings that point at a fresh topic and index."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
 from sinks.elasticsearch.config import ElasticsearchTarget
+from tests.console.support import text_of
 from tests.support import wait_until
 
 PAGE = "/admin/events/selectcolorevent/"
@@ -34,6 +36,22 @@ def panel_url(panel: str, query: str = "") -> str:
 def panel_data(client: Client, panel: str, query: str = "") -> Any:
     """A panel's data, as soon as its server has answered."""
     return wait_until(lambda: client.get(panel_url(panel, query)).json()[panel], what=f"the panel {panel}")
+
+
+def panel_html(client: Client, panel: str, query: str = "") -> str:
+    """What a panel shows, as soon as its server has answered."""
+    data = panel_data(client, panel, query)
+    assert "error" not in data, data
+    return str(data["html"])
+
+
+def rows_of(markup: str) -> list[list[str]]:
+    """The rows of all tables of some markup, without their heads: the text of each cell."""
+    bodies = "".join(re.findall(r"<tbody>(.*?)</tbody>", markup, re.DOTALL))
+    rows = re.findall(r"<tr[^>]*>(.*?)</tr>", bodies, re.DOTALL)
+    return [
+        [text_of(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL)] for row in rows
+    ]
 
 
 def staff(name: str, *, may_see: bool) -> User:

@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 
 from pipeline.console.dead_letters.letters import Letters
+from pipeline.console.statistics import dead_letters
 from pipeline.kafka_reads import PartitionOffsets
-from pipeline.panels import dead_letters
-from pipeline.time_range import TimeRange
 from sinks.config import SinkConfig
 from sinks.records import Partition
-
-TIME_RANGE: TimeRange = None  # type: ignore[assignment]
 
 
 @dataclass
@@ -46,19 +43,19 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> Topic:
 
 def test_letters_are_read_again_only_when_something_came_or_went(topic: Topic) -> None:
     for _poll in range(3):
-        assert dead_letters.read(TIME_RANGE) == {"count": 6, "is_complete": True}
+        assert dead_letters.read({}) == {"count": 6, "is_complete": True}
     assert topic.asked == ["hdfs", "elasticsearch"]
     topic.end = topic.held = 5
     for _poll in range(2):
-        assert dead_letters.read(TIME_RANGE) == {"count": 10, "is_complete": False}
+        assert dead_letters.read({}) == {"count": 10, "is_complete": False}
     assert len(topic.asked) == 4
 
 
 def test_a_count_that_time_cut_short_is_not_kept(topic: Topic) -> None:
     topic.held, topic.in_time = 1, False
-    assert dead_letters.read(TIME_RANGE) == {"count": 2, "is_complete": False}
+    assert dead_letters.read({}) == {"count": 2, "is_complete": False}
     topic.held, topic.in_time = 3, True
-    assert dead_letters.read(TIME_RANGE) == {"count": 6, "is_complete": True}
+    assert dead_letters.read({}) == {"count": 6, "is_complete": True}
 
 
 def test_letters_of_a_topic_made_again_are_counted_within_a_minute(
@@ -67,9 +64,9 @@ def test_letters_of_a_topic_made_again_are_counted_within_a_minute(
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     topic.held = 0
-    assert dead_letters.read(TIME_RANGE)["count"] == 0
+    assert dead_letters.read({})["count"] == 0
     topic.held = 3
     now += 59
-    assert dead_letters.read(TIME_RANGE)["count"] == 0
+    assert dead_letters.read({})["count"] == 0
     now += 2
-    assert dead_letters.read(TIME_RANGE)["count"] == 6
+    assert dead_letters.read({})["count"] == 6

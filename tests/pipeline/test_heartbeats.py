@@ -6,16 +6,19 @@ from typing import Any
 import msgspec
 import pytest
 from django.db import OperationalError, connection
+from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from pipeline.console.sinks import progress, views
+from pipeline import offsets as pipeline_offsets
+from pipeline.console.sinks import views
 from pipeline.console.sinks.chart import lag_chart
-from pipeline.console.sinks.progress import SinkProgress, partition_progress
+from pipeline.console.sinks.progress import Known, SinkProgress, partition_progress
 from pipeline.errors import ServerError
 from pipeline.heartbeats import (
     Delay,
+    HeardSink,
     LagHistory,
     delays,
     read_delays,
@@ -24,9 +27,6 @@ from pipeline.heartbeats import (
     read_longest_delay,
 )
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
-from pipeline.panels import sinks as panel
-from pipeline.panels import topics
-from pipeline.panels.topics import OFFSETS
 from sinks import registry as sinks_registry
 from sinks.control import Control
 from sinks.models import SinkLag, SinkPause, SinkProcess
@@ -34,7 +34,7 @@ from sinks.registry import sinks
 from sinks.reporting.heartbeat import Heartbeat
 from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, State, TaskReport
 from sinks.reporting.states import SinkStatus
-from tests.pipeline.conftest import PAGE, panel_data
+from tests.pipeline.conftest import PAGE, panel_data, panel_html, rows_of
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
@@ -194,20 +194,20 @@ def test_a_wish_is_pending_until_the_owner_has_done_it() -> None:
 def test_a_pause_of_one_partition_is_asked_for_until_its_owner_has_done_it(viewer: Client) -> None:
     SinkPause.objects.create(sink="hdfs", topic="t", partition=1, asked_by="kim")
     heard(1, report(0, 1), at=timezone.now())
-    assert (panel_row(None)["held"], panel_row(None)["awaits_pause"]) == (0, True)
+    assert (only_sink().held, only_sink().awaits_pause) == (0, True)
     SinkProcess.objects.all().delete()
     heard(1, report(0), at=timezone.now())
     heard(2, report(1, held=True), at=timezone.now())
-    assert (panel_row(None)["state"], panel_row(None)["held"], panel_row(None)["awaits_pause"]) == ("running", 1, False)
+    assert (only_sink().state, only_sink().held, only_sink().awaits_pause) == ("running", 1, False)
     overview = "/admin/console/sinks/overview/"
     for language, text in (("en", "1 partition paused"), ("ko", "파티션 1개 일시 정지됨")):
         shown = viewer.get(overview, headers={"Accept-Language": language}).json()["html"]
         assert text in shown
     assert "a pause is asked for" not in viewer.get(overview).json()["html"]
     SinkPause.objects.create(sink="hdfs", asked_by="kim")
-    assert panel_row(None)["awaits_pause"]
+    assert only_sink().awaits_pause
     SinkProcess.objects.all().delete()
-    assert panel_row(None)["awaits_pause"]
+    assert only_sink().awaits_pause
 
 
 @pytest.mark.django_db
@@ -236,13 +236,15 @@ def test_lag_joins_kafka_with_the_sink_and_is_never_negative() -> None:
     assert (row.committed, row.end, row.lag, row.delay) == (7, 10, 3, None)
 
 
-def test_a_database_whose_clock_can_not_be_read_is_told_by_the_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_whose_clock_can_not_be_read_is_told_by_the_panel(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away() -> datetime:
         raise OperationalError("the server closed the connection")
 
     monkeypatch.setattr("pipeline.heartbeats.database_now", away)
-    shown = panel.shown(_heard_without_database(), {})
-    assert "closed the connection" in shown["error"]["text"]
+    error = panel_data(viewer, "sinks")["error"]
+    assert "closed the connection" in error["text"]
 
 
 def _heard_without_database() -> list[Any]:
@@ -321,34 +323,40 @@ def test_a_chart_joins_no_samples_across_an_outage_and_says_when_the_last_one_ca
     assert chart.ended == samples[-1][0]
 
 
-def panel_row(topics: dict[str, Any] | None) -> Any:
-    """The sink's row of the main page."""
-    [row] = panel.shown(panel.read(), topics)["sinks"]
+def only_sink() -> HeardSink:
+    """What is heard of it now."""
+    [sink] = read_heartbeats(sinks().values())
+    return sink
+
+
+def overview_row(monkeypatch: pytest.MonkeyPatch, known: Known) -> Any:
+    """The sink's row of the table of sinks, where Kafka says this of it."""
+    monkeypatch.setattr(views, "shared_progress", lambda _configs: {"hdfs": known})
+    [row] = views.read_overview(HttpRequest())["rows"]
     return row
 
 
-def test_the_panel_shows_kafkas_lag_also_of_a_sink_that_is_down(viewer: Client) -> None:
+def test_the_table_shows_kafkas_lag_also_of_a_sink_that_is_down(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = timezone.now()
     heard(1, report(0, 1, now=now), at=now - timedelta(hours=2))
     offsets = ClusterOffsets(
         {"t": [PartitionOffsets(0, 0, 47), PartitionOffsets(1, 5, 5)]}, {"sink-hdfs": GroupOffsets({("t", 0): 7})}
     )
-    row = panel_row({"topics": [], OFFSETS: {"hdfs": offsets}})
-    assert (row["state"], row["lag"], row["troubles"], row["records_per_second"]) == ("silent", 40, 1, None)
-    assert row["uncommitted"] == 1
-    answer = panel_data(viewer, "sinks")
-    assert answer["sinks"][0]["error"]["text"] == "uploading: connection refused"
+    row = overview_row(monkeypatch, (offsets, None))
+    assert (row["sink"].state, row["progress"].lag, row["progress"].uncommitted) == ("silent", 40, 1)
+    shown = panel_html(viewer, "sinks")
+    assert rows_of(shown)[0][4:6] == ["–", "40 1 without a commit"], "records a second, and the lag"
+    assert '<template data-place="tile-failures">1</template>' in shown
+    assert "uploading: connection refused" in shown
 
 
 def test_while_kafka_does_not_answer_the_lag_of_a_sink_is_not_known(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
     heard(1, report(0, 1), at=timezone.now())
-    away = {"error": {"server": "Kafka", "text": "away"}}
-    for answer in (None, away, {OFFSETS: {"hdfs": None}}):
-        row = panel_row(answer)
-        assert (row["state"], row["lag"], row["uncommitted"], row["delay"]) == ("running", None, 0, None)
-    monkeypatch.setattr(views, "shared_progress", lambda _configs: {"hdfs": (None, ServerError("Kafka", "away"))})
-    [shown] = views._overview()["rows"]
-    assert shown["progress"] == SinkProgress()
+    for error in (None, ServerError("Kafka", "away")):
+        row = overview_row(monkeypatch, (None, error))
+        assert (row["sink"].state, row["progress"]) == ("running", SinkProgress())
 
 
 @pytest.mark.django_db
@@ -362,17 +370,17 @@ def test_the_main_page_and_the_page_of_sinks_say_the_same_of_lag_and_delay(
         at = now - timedelta(seconds=seconds + 15 * n)
         SinkLag.objects.create(sink="hdfs", sampled_at=at, parts=f'[["t", 0, {17 - n}, 7]]')
     offsets = ClusterOffsets({"t": [PartitionOffsets(0, 0, 20)]}, {"sink-hdfs": GroupOffsets({("t", 0): committed})})
-    monkeypatch.setattr(topics, "read_offsets", lambda *_, **__: offsets)
-    monkeypatch.setattr(progress, "read_offsets", lambda *_, **__: offsets)
+    monkeypatch.setattr(pipeline_offsets, "read_offsets", lambda *_, **__: offsets)
     answers = viewer.get(f"{PAGE}panels/?panel=sinks").json()
-    [row], [shown] = answers["sinks"]["sinks"], views._overview()["rows"]
     assert list(answers) == ["sinks"]
-    assert row["lag"] == shown["progress"].lag == 20 - committed
-    delay = shown["progress"].delay
+    [row] = rows_of(answers["sinks"]["html"])
+    [other] = rows_of(viewer.get("/admin/console/sinks/overview/").json()["html"])
+    assert row[5] == other[5] == str(20 - committed)
     if committed == 20:
-        assert row["delay"] is delay is None
+        assert row[6] == other[6] == "–"
     else:
-        assert (row["delay"]["bound"], row["delay"]["seconds"]) == (delay.bound, pytest.approx(delay.seconds, abs=2))
+        assert row[6].removesuffix(" s") != "–"
+        assert row[6][0] == other[6][0]
 
 
 def test_a_lag_that_is_not_known_yet_is_not_drawn_as_none() -> None:

@@ -8,9 +8,8 @@ from django.test import Client
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig, Transport, TransportApiResponse
 from pytest_django import Settings
 
-from pipeline import conf
+from pipeline.console.statistics.views import panels_of
 from pipeline.elasticsearch_reads import servers_time
-from pipeline.panels import panels_of
 from sinks import registry as sinks_registry
 from tests.pipeline.conftest import panel_data
 
@@ -50,7 +49,7 @@ def test_all_panels_of_the_statistics_bound_their_searches(
     target = {**entry["target"], "user_agent_field": user_agent_field}
     settings.SINKS = {"elasticsearch": {**entry, "target": target}}
     sinks_registry.sinks.cache_clear()
-    for id, panel in panels_of("select-color", "colorName").items():
+    for id, panel in panels_of("select-color").items():
         if panel.server == "elasticsearch":
             panel_data(viewer, id)
     check(searches, at_least=4)
@@ -72,5 +71,5 @@ def test_all_pages_of_documents_bound_their_searches(viewer: Client, searches: d
 def check(searches: dict[str, list[Any]], *, at_least: int) -> None:
     bodies = [body for asked in searches.values() for body in asked]
     assert len(bodies) >= at_least
-    wanted = servers_time(conf.console_settings().elasticsearch_timeout_seconds)
-    assert {body.get("timeout") for body in bodies} == {wanted}
+    assert servers_time() == "4000ms", "less than the five seconds that a reader waits"
+    assert {body.get("timeout") for body in bodies} == {servers_time()}

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from pytest_django import Settings
 
+from pipeline import offsets as pipeline_offsets
+from pipeline.console.statistics import topics
+from pipeline.console.statistics.topics import topic_entry
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
-from pipeline.panels import topics
-from pipeline.panels.topics import PipelineTopic, pipeline_topics, topic_entry
-from pipeline.time_range import TimeRange
+from pipeline.offsets import PipelineTopic, pipeline_topics
 from sinks import registry as sinks_registry
 from sinks.config import SinkConfig
 from sinks.registry import sinks
@@ -69,9 +70,8 @@ def test_one_cluster_away_leaves_the_other_one_visible(settings: Settings, monke
         groups = {"sink-hdfs": GroupOffsets(), "sink-elasticsearch": GroupOffsets()}
         return ClusterOffsets({"select-color": [PartitionOffsets(0, 0, 1)]}, groups)
 
-    monkeypatch.setattr(topics, "read_offsets", read_offsets)
-    time_range: TimeRange = None  # type: ignore[assignment]
-    entries = topics.read(time_range)["topics"]
+    monkeypatch.setattr(pipeline_offsets, "read_offsets", read_offsets)
+    entries = topics.read({})["topics"]
     assert [(entry["cluster"], entry["exists"], entry["error"]) for entry in entries] == [
         ("default", True, None),
         ("default", False, None),

@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,9 @@ from django.test import override_settings
 import sinks
 from devstack.stack import Stack
 from events import conf
-from pipeline.panels.services import read_stores
+from pipeline.console.statistics.servers import read_stores
 from pipeline.reference import _section
 from pipeline.setup import set_up
-from pipeline.time_range import parse_time_range
 from sinks import registry
 from sinks.build import build_sink
 from sinks.kind import Kind
@@ -89,7 +87,7 @@ def test_it_is_prepared_run_verified_and_shown(kind: Kind, servers: Stack, topic
         with closing(sqlite3.connect(file)) as database, database:
             database.execute('DELETE FROM records WHERE "offset" = 7 AND number = 1')
         assert verify() == (1, 2)
-        (shown,) = read_stores(kind, parse_time_range({}, now=datetime.now(UTC)))["services"]
+        (shown,) = read_stores(kind, {})["services"]
         assert (shown["name"], shown["error"]) == ("SQLite", None)
 
 

@@ -1,7 +1,6 @@
 """The page of what operators did and read: the console's log, to be searched."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, HttpResponseBadRequest
@@ -13,7 +12,8 @@ from pipeline.conf import console_settings
 from pipeline.console.audit import LogQuery, read_log
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response
-from pipeline.console.topics.browse import number_of, time_of
+from pipeline.console.topics.browse import number_of
+from pipeline.time_range import moment_of
 
 PAGE = "console:actions"
 _FIELDS = ("user", "kind", "text", "from", "to")
@@ -51,11 +51,7 @@ def _parse(given: Mapping[str, str]) -> LogQuery:
         user=given.get("user", ""),
         kind=kind,
         text=given.get("text", ""),
-        since=_moment(given.get("from", "")),
-        until=_moment(given.get("to", "")),
+        since=moment_of(given["from"]) if "from" in given else None,
+        until=moment_of(given["to"]) if "to" in given else None,
         before=number_of(given["before"], _("Action")),
     )
-
-
-def _moment(text: str) -> datetime | None:
-    return datetime.fromtimestamp(time_of(text) / 1000, UTC) if text else None

@@ -1,15 +1,14 @@
 """The pages of dead letters: by reason, one reason's letters, one letter, replaying and discarding them."""
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages as notes
-from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
 
 from events.shortening import shortened
@@ -18,7 +17,8 @@ from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
 from pipeline.console.dead_letters import letters
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response, panel_response
+from pipeline.console.pages import page_response
+from pipeline.console.panels import Panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
@@ -36,29 +36,30 @@ _SELECTED = 1_000
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """A panel for each sink."""
-    return page_response(request, "dead_letters/index.html", page=PAGE, title=_("Dead letters"), sinks=sinks().values())
+    panels = [section(REASONS, id=f"letters-{name}", title=name, sink=name) for name in sinks()]
+    return page_response(request, page=PAGE, title=_("Dead letters"), panels=panels)
 
 
-@require_GET
-def reasons_panel(request: HttpRequest, sink: str) -> JsonResponse:
+def read_reasons(request: HttpRequest, sink: str) -> dict[str, Any]:
     """The dead letters of a sink by topic and reason."""
     config = _sink(sink)
+    found = letters.read_letters(config)
+    rows = [
+        (reason, f"{_url('letters', sink)}?{urlencode(_which(reason.topic, reason.example))}")
+        for reason in letters.reasons(found)
+    ]
+    return {
+        "rows": rows,
+        "total": len(found.found),
+        "unreadable": found.unreadable,
+        "is_complete": found.is_complete,
+        "sink": config,
+    }
 
-    def read() -> Mapping[str, Any]:
-        found = letters.read_letters(config)
-        rows = [
-            (reason, f"{_url('letters', sink)}?{urlencode(_which(reason.topic, reason.example))}")
-            for reason in letters.reasons(found)
-        ]
-        return {
-            "rows": rows,
-            "total": len(found.found),
-            "unreadable": found.unreadable,
-            "is_complete": found.is_complete,
-            "sink": config,
-        }
 
-    return panel_response(request, "dead_letters/reasons.html", read)
+REASONS = Panel(
+    "reasons", gettext_lazy("Reason"), "dead_letters/reasons.html", read_reasons, "console:reasons_panel", is_live=False
+)
 
 
 @require_GET
@@ -74,37 +75,42 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
         page=PAGE,
         title=title or _("No reason"),
         sink=config,
-        url=f"{_url('letters_panel', sink)}?{urlencode(query)}",
+        panels=[section(LETTERS, query, title=sink, sink=sink)],
     )
 
 
-@require_GET
-def letters_panel(request: HttpRequest, sink: str) -> JsonResponse:
+def read_letters(request: HttpRequest, sink: str) -> dict[str, Any]:
     """One reason's letters, to be chosen."""
     config = _sink(sink)
     topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
+    page = number_of(request.GET.get("page", ""), _("Page")) or 0
+    count = console_settings().records
+    log_read(request, _subject(config), f"topic {topic or '*'}, page {page}")
+    found = letters.read_letters(config)
+    fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
+    shown = fitting[page * count : (page + 1) * count]
+    further = urlencode({**_which(topic, reason), "page": page + 1}) if len(fitting) > (page + 1) * count else None
+    return {
+        "sink": config,
+        "topic": topic,
+        "reason": reason,
+        "total": len(fitting),
+        "rows": [_row(sink, letter) for letter in shown],
+        "older": further and f"?{further}",
+        "is_complete": found.is_complete,
+        "may_replay": request.user.has_perm(REPLAY),
+        "can_store": letters.can_store(config),
+    }
 
-    def read() -> Mapping[str, Any]:
-        page = number_of(request.GET.get("page", ""), _("Page")) or 0
-        count = console_settings().records
-        log_read(request, _subject(config), f"topic {topic or '*'}, page {page}")
-        found = letters.read_letters(config)
-        fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
-        shown = fitting[page * count : (page + 1) * count]
-        further = urlencode({**_which(topic, reason), "page": page + 1}) if len(fitting) > (page + 1) * count else None
-        return {
-            "sink": config,
-            "topic": topic,
-            "reason": reason,
-            "total": len(fitting),
-            "rows": [_row(sink, letter) for letter in shown],
-            "older": further and f"?{further}",
-            "is_complete": found.is_complete,
-            "may_replay": request.user.has_perm(REPLAY),
-            "can_store": letters.can_store(config),
-        }
 
-    return panel_response(request, "dead_letters/letters.html", read)
+LETTERS = Panel(
+    "letters",
+    gettext_lazy("Dead letters"),
+    "dead_letters/letters.html",
+    read_letters,
+    "console:letters_panel",
+    is_live=False,
+)
 
 
 @require_GET
@@ -117,34 +123,34 @@ def letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: 
         page=PAGE,
         title=f"{topic}-{partition}-{offset}",
         sink=config,
-        url=_url("letter_panel", sink, topic, partition, offset),
+        panels=[section(LETTER, sink=sink, topic=topic, partition=partition, offset=offset)],
     )
 
 
-@require_GET
-def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> JsonResponse:
+def read_letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> dict[str, Any]:
     """A letter: its reason, its origin and its bytes."""
     config = _sink(sink)
     limit = console_settings().preview_bytes
+    origin = (Partition(topic, partition), offset)
+    log_read(request, _subject(config), f"{topic}-{partition}-{offset}")
+    found = letters.read_letters(config).found.get(origin)
+    if found is None:
+        return {"letter": None}
+    return {
+        "letter": found,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "cluster": config.kafka,
+        "key": payload(found.record.key, limit=limit),
+        "value": payload(found.record.value, limit=limit),
+        "headers": [(name, one_line(value, limit=2000)) for name, value in found.record.headers or ()],
+    }
 
-    def read() -> Mapping[str, Any]:
-        origin = (Partition(topic, partition), offset)
-        log_read(request, _subject(config), f"{topic}-{partition}-{offset}")
-        found = letters.read_letters(config).found.get(origin)
-        if found is None:
-            return {"letter": None}
-        return {
-            "letter": found,
-            "topic": topic,
-            "partition": partition,
-            "offset": offset,
-            "cluster": config.kafka,
-            "key": payload(found.record.key, limit=limit),
-            "value": payload(found.record.value, limit=limit),
-            "headers": [(name, one_line(value, limit=2000)) for name, value in found.record.headers or ()],
-        }
 
-    return panel_response(request, "dead_letters/bytes.html", read)
+LETTER = Panel(
+    "letter", gettext_lazy("Dead letter"), "dead_letters/bytes.html", read_letter, "console:letter_panel", is_live=False
+)
 
 
 @require_POST

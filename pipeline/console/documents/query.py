@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from django.utils.translation import gettext as _
 
-from pipeline.console.topics.browse import number_of, time_of
-from pipeline.time_range import DEFAULT_SPAN, TimeRange, choose_interval, parse_time_range
+from pipeline.console.topics.browse import number_of
+from pipeline.time_range import TimeRange, is_chosen_by_dates, parse_time_range
 
 ALL = "all"
 """The range that has no bounds."""
@@ -35,20 +35,8 @@ class DocumentQuery:
 def parse_query(given: Mapping[str, str], *, now: datetime | None = None) -> DocumentQuery:
     """The query of a page's address. Raises ValueError saying what is wrong with it."""
     now = now or datetime.now(UTC)
-    begin, end = given.get("from", ""), given.get("to", "")
-    chosen: TimeRange | None
-    if begin or end:
-        to = datetime.fromtimestamp(time_of(end) / 1000, UTC) if end else now
-        if not begin:
-            raise ValueError(_("A time range needs its beginning."))
-        since = datetime.fromtimestamp(time_of(begin) / 1000, UTC)
-        if since >= to:
-            raise ValueError(_("The time range must begin before it ends."))
-        chosen = TimeRange(since, to, choose_interval(to - since))
-    elif given.get("range") == ALL:
-        chosen = None
-    else:
-        chosen = parse_time_range({"range": given.get("range") or DEFAULT_SPAN}, now=now)
+    is_unbound = given.get("range") == ALL and not is_chosen_by_dates(given)
+    chosen = None if is_unbound else parse_time_range({**given, "end": ""}, now=now)
     return DocumentQuery(given.get("q", "").strip(), chosen, number_of(given.get("page", ""), _("Page")) or 0, given)
 
 

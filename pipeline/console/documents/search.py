@@ -9,8 +9,6 @@ from datetime import timedelta
 from itertools import chain, islice
 from typing import Any, cast
 
-from django.utils import timezone
-from django.utils.translation import gettext as _
 from elasticsearch import Elasticsearch, helpers
 from elasticsearch.exceptions import ApiError, TransportError
 
@@ -18,17 +16,8 @@ from pipeline.conf import console_settings
 from pipeline.console.documents.query import DocumentQuery
 from pipeline.console.documents.texts import to_json
 from pipeline.console.pages import Mistake
-from pipeline.elasticsearch_reads import (
-    client_of,
-    has_timed_out,
-    reason_of,
-    server_name,
-    servers_seconds,
-    servers_time,
-)
-from pipeline.errors import ServerAway, ServerError
-from pipeline.guard import guard
-from pipeline.time_range import to_milliseconds
+from pipeline.elasticsearch_reads import asking, bars_of, servers_time, within
+from pipeline.errors import ServerError
 from sinks.config import SinkConfig
 from sinks.kind import Documents
 from sinks.registry import kind_of, sinks
@@ -99,20 +88,7 @@ def histogram(target: Documents, query: DocumentQuery) -> tuple[int, list[Bar]]:
     """How many documents fit, and when they were; without a time range no bars. Raises ServerError, Mistake."""
     aggregations = {}
     if query.range is not None:
-        field = time_field(target)
-        aggregations["bars"] = {
-            "date_histogram": {
-                "field": field,
-                "fixed_interval": f"{query.range.interval // timedelta(seconds=1)}s",
-                "time_zone": timezone.get_current_timezone_name(),
-                "min_doc_count": 0,
-                "extended_bounds": {
-                    "min": to_milliseconds(query.range.start),
-                    "max": to_milliseconds(query.range.end) - 1,
-                },
-                "format": "epoch_millis",
-            }
-        }
+        aggregations["bars"] = {"date_histogram": bars_of(query.range, time_field(target))}
     answer = _search(target, query, size=0, track_total_hits=True, aggregations=aggregations)
     total = int(answer["hits"]["total"]["value"])
     if query.range is None or "aggregations" not in answer:
@@ -189,7 +165,7 @@ def export(
 
     The first part is read at once, which may raise ServerError or Mistake.
     """
-    body = {"query": _filter(target, query), **_newest_first(target), "_source": False, "timeout": _servers_time()}
+    body = {"query": _filter(target, query), **_newest_first(target), "_source": False, "timeout": servers_time()}
     with _server(target) as client:
         hits = helpers.scan(
             client,
@@ -274,7 +250,7 @@ def _by_place(client: Elasticsearch, target: Documents, hits: Iterable[_Hit]) ->
         size=len(indices) * len(ids),
         ignore_unavailable=True,
         allow_partial_search_results=False,
-        timeout=_servers_time(),
+        timeout=servers_time(),
         docvalue_fields=_time_value(target),
     )
     return {(hit["_index"], hit["_id"]): _document(target, hit) for hit in answer["hits"]["hits"]}
@@ -288,21 +264,16 @@ def _search(target: Documents, query: DocumentQuery, **options: Any) -> dict[str
             query=_filter(target, query),
             ignore_unavailable=True,
             allow_partial_search_results=False,
-            timeout=_servers_time(),
+            timeout=servers_time(),
             **options,
         )
     return dict(answer)
 
 
-def _servers_time() -> str:
-    return servers_time(console_settings().elasticsearch_timeout_seconds)
-
-
 def _filter(target: Documents, query: DocumentQuery) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     if query.range is not None:
-        bounds = {"gte": to_milliseconds(query.range.start), "lt": to_milliseconds(query.range.end)}
-        parts.append({"range": {time_field(target): {**bounds, "format": "epoch_millis"}}})
+        parts.append({"range": {time_field(target): within(query.range)}})
     if query.text:
         # A wildcard at a word's beginning would look at every word of the index.
         words = {"query": query.text, "default_operator": "AND", "allow_leading_wildcard": False, "lenient": True}
@@ -327,17 +298,13 @@ def _document(target: Documents, hit: _Hit) -> StoredDocument:
 
 @contextmanager
 def _server(target: Documents) -> Iterator[Elasticsearch]:
-    timeout = console_settings().elasticsearch_timeout_seconds
-    name = server_name(target.cluster)
-    with guard().read(name):
-        try:
-            yield client_of(target.cluster, timeout=timeout)
-        except ApiError as error:
-            if (mistake := _mistake(error)) is not None:
-                raise Mistake("q", mistake) from error
-            raise ServerError(name, _too_long() if has_timed_out(error) else reason_of(error)) from error
-        except TransportError as error:
-            raise ServerAway(name, error.message) from error
+    try:
+        with asking(target.cluster) as client:
+            yield client
+    except ServerError as error:
+        if isinstance(error.__cause__, ApiError) and (mistake := _mistake(error.__cause__)) is not None:
+            raise Mistake("q", mistake) from error
+        raise
 
 
 def _mistake(error: ApiError) -> str | None:
@@ -349,8 +316,3 @@ def _mistake(error: ApiError) -> str | None:
             cause = reason.get("caused_by") or reason
             return str(cause["reason"]).partition("\n")[0]  # further lines are of its grammar
     return None
-
-
-def _too_long() -> str:
-    text = _("It gave this search up after {n} s. A shorter time range, or words without * and /…/, take less.")
-    return text.format(n=f"{servers_seconds(console_settings().elasticsearch_timeout_seconds):g}")

@@ -2,15 +2,16 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
@@ -20,7 +21,8 @@ from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse
 from pipeline.console.documents.texts import readable, to_json
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import Mistake, page_response, panel_response
+from pipeline.console.pages import Mistake, page_response
+from pipeline.console.panels import Panel, section
 from pipeline.console.payload import payload
 from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds, to_milliseconds
@@ -48,7 +50,6 @@ def page(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The search page; its panels get the same query."""
     config, target = _sink(sink)
     given = request.GET.dict()
-    query = urlencode(given)
     chosen = "" if given.get("from") or given.get("to") else given.get("range") or DEFAULT_SPAN
     spans = [(key, span.label, key == chosen) for key, span in SPANS.items()]
     return page_response(
@@ -61,88 +62,106 @@ def page(request: HttpRequest, sink: str) -> HttpResponseBase:
         sinks=list(search.document_sinks()),
         query=given,
         spans=[*spans, (ALL, _("All time"), chosen == ALL)],
-        urls={name: f"{_url(f'documents_{name}', sink)}?{query}" for name in ("histogram", "hits", "fields", "export")},
+        histogram=section(HISTOGRAM, given, sink=sink),
+        hits=section(HITS, given, sink=sink),
+        fields=section(FIELDS, given, sink=sink),
+        export=f"{_url('documents_export', sink)}?{urlencode(given)}",
         export_rows=console_settings().export_rows,
         time_field=search.time_field(target),
     )
 
 
-@require_GET
-def histogram_panel(request: HttpRequest, sink: str) -> JsonResponse:
+def read_histogram(request: HttpRequest, sink: str) -> dict[str, Any]:
     """How many documents fit, and when they were."""
     _config, target = _sink(sink)
-
-    def read() -> Mapping[str, Any]:
-        query = parse_query(request.GET.dict())
-        total, bars = search.histogram(target, query)
-        most = max((bar.count for bar in bars), default=0)
-        rows = [
-            {
-                "bar": bar,
-                "height": round(100 * bar.count / most, 2) if most else 0,
-                "top": round(100 - 100 * bar.count / most, 2) if most else 100,
-                "link": _link(query, bar),
-            }
-            for bar in bars
-        ]
-        return {"total": total, "rows": rows, "most": most, "query": query}
-
-    return panel_response(request, "documents/histogram.html", read)
+    query = parse_query(request.GET.dict())
+    total, bars = search.histogram(target, query)
+    most = max((bar.count for bar in bars), default=0)
+    rows = [
+        {
+            "bar": bar,
+            "height": round(100 * bar.count / most, 2) if most else 0,
+            "top": round(100 - 100 * bar.count / most, 2) if most else 100,
+            "link": _link(query, bar),
+        }
+        for bar in bars
+    ]
+    return {"total": total, "rows": rows, "most": most, "query": query}
 
 
-@require_GET
-def hits_panel(request: HttpRequest, sink: str) -> JsonResponse:
+HISTOGRAM = Panel(
+    "histogram",
+    gettext_lazy("Documents over time"),
+    "documents/histogram.html",
+    read_histogram,
+    "console:documents_histogram",
+    is_live=False,
+)
+
+
+def read_hits(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A page of documents."""
     config, target = _sink(sink)
-
-    def read() -> Mapping[str, Any]:
-        query = parse_query(request.GET.dict())
-        count = console_settings().records
-        log_read(request, _subject(config), _told(query))
-        found, has_more = search.documents(target, query, count=count)
-        is_last = (query.page + 2) * count > search.WINDOW
-        time = search.time_field(target)
-        names: list[str] = []
-        rows: list[dict[str, Any]] = []
-        for one in found:  # of each only the cells are kept, for all of them may be too much to hold
-            names += [name for name in one.source if name not in (time, *names)][: _COLUMNS - len(names)]
-            rows.append(
-                {
-                    "time": one.time,
-                    "id": one.id,
-                    "is_read": one.is_read,
-                    "values": {name: _cell(one.source.get(name)) for name in names},
-                    "link": f"{_url('document', config.name)}?{urlencode({'index': one.index, 'id': one.id})}",
-                }
-            )
-        for row in rows:
-            row["cells"] = [row["values"].get(name) for name in names]
-        return {
-            "names": names,
-            "rows": rows,
-            "left_out": sum(not row["is_read"] for row in rows),
-            "bytes": console_settings().search_bytes,
-            "newer": f"?{query.with_values(page=str(query.page - 1))}" if query.page else None,
-            "older": f"?{query.with_values(page=str(query.page + 1))}" if has_more and not is_last else None,
-            "window": search.WINDOW if has_more and is_last else None,
-        }
-
-    return panel_response(request, "documents/hits.html", read)
+    query = parse_query(request.GET.dict())
+    count = console_settings().records
+    log_read(request, _subject(config), _told(query))
+    found, has_more = search.documents(target, query, count=count)
+    is_last = (query.page + 2) * count > search.WINDOW
+    time = search.time_field(target)
+    names: list[str] = []
+    rows: list[dict[str, Any]] = []
+    for one in found:  # of each only the cells are kept, for all of them may be too much to hold
+        names += [name for name in one.source if name not in (time, *names)][: _COLUMNS - len(names)]
+        rows.append(
+            {
+                "time": one.time,
+                "id": one.id,
+                "is_read": one.is_read,
+                "values": {name: _cell(one.source.get(name)) for name in names},
+                "link": f"{_url('document', config.name)}?{urlencode({'index': one.index, 'id': one.id})}",
+            }
+        )
+    for row in rows:
+        row["cells"] = [row["values"].get(name) for name in names]
+    return {
+        "names": names,
+        "rows": rows,
+        "left_out": sum(not row["is_read"] for row in rows),
+        "bytes": console_settings().search_bytes,
+        "newer": f"?{query.with_values(page=str(query.page - 1))}" if query.page else None,
+        "older": f"?{query.with_values(page=str(query.page + 1))}" if has_more and not is_last else None,
+        "window": search.WINDOW if has_more and is_last else None,
+    }
 
 
-@require_GET
-def fields_panel(request: HttpRequest, sink: str) -> JsonResponse:
+HITS = Panel(
+    "hits",
+    gettext_lazy("Newest documents"),
+    "documents/hits.html",
+    read_hits,
+    "console:documents_hits",
+    is_live=False,
+)
+
+
+def read_fields(request: HttpRequest, sink: str) -> dict[str, Any]:
     """Fields with their most frequent values."""
     config, target = _sink(sink)
+    query = parse_query(request.GET.dict())
+    log_read(request, _subject(config), f"top values of {_told(query)}")
+    sample, fields = search.top_values(target, query)
+    fields.sort(key=lambda field: not field.values)
+    return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
 
-    def read() -> Mapping[str, Any]:
-        query = parse_query(request.GET.dict())
-        log_read(request, _subject(config), f"top values of {_told(query)}")
-        sample, fields = search.top_values(target, query)
-        fields.sort(key=lambda field: not field.values)
-        return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
 
-    return panel_response(request, "documents/fields.html", read)
+FIELDS = Panel(
+    "fields",
+    gettext_lazy("Fields"),
+    "documents/fields.html",
+    read_fields,
+    "console:documents_fields",
+    is_live=False,
+)
 
 
 @require_GET
@@ -150,38 +169,43 @@ def document(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A document's page."""
     config, _target = _sink(sink)
     id = request.GET.get("id", "")
-    url = f"{_url('document_panel', sink)}?{urlencode({'index': request.GET.get('index', ''), 'id': id})}"
-    return page_response(request, "documents/document.html", page=PAGE, title=id, sink=config, url=url)
+    panels = [section(DOCUMENT, {"index": request.GET.get("index", ""), "id": id}, sink=sink)]
+    return page_response(request, "documents/document.html", page=PAGE, title=id, sink=config, panels=panels)
 
 
-@require_GET
-def document_panel(request: HttpRequest, sink: str) -> JsonResponse:
+def read_document(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A document, and where its record is in Kafka and in HDFS."""
     config, target = _sink(sink)
+    index, id = request.GET.get("index", ""), request.GET.get("id", "")
+    log_read(request, _subject(config), f"document {id} of index {index}")
+    found = search.document(target, index, id)
+    if found is None:
+        return {"document": None}
+    record = search.record_of(config, target, found.id)
+    files = []
+    if record is not None:
+        files = [
+            (name, _url("file_of_record", name, *record))
+            for name, (reader, _folder) in file_sinks().items()
+            if reader.kafka == config.kafka and record[0] in reader.topics
+        ]
+    return {
+        "document": found,
+        "values": sorted((name, _cell(value)) for name, value in search.flattened(found.source).items()),
+        "json": payload(to_json(found.source), limit=console_settings().preview_bytes),
+        "record_url": record and _url("topic_message", config.kafka, *record),
+        "files": files,
+    }
 
-    def read() -> Mapping[str, Any]:
-        index, id = request.GET.get("index", ""), request.GET.get("id", "")
-        log_read(request, _subject(config), f"document {id} of index {index}")
-        found = search.document(target, index, id)
-        if found is None:
-            return {"document": None}
-        record = search.record_of(config, target, found.id)
-        files = []
-        if record is not None:
-            files = [
-                (name, _url("file_of_record", name, *record))
-                for name, (reader, _folder) in file_sinks().items()
-                if reader.kafka == config.kafka and record[0] in reader.topics
-            ]
-        return {
-            "document": found,
-            "values": sorted((name, _cell(value)) for name, value in search.flattened(found.source).items()),
-            "json": payload(to_json(found.source), limit=console_settings().preview_bytes),
-            "record_url": record and _url("topic_message", config.kafka, *record),
-            "files": files,
-        }
 
-    return panel_response(request, "documents/source.html", read)
+DOCUMENT = Panel(
+    "document",
+    gettext_lazy("Document"),
+    "documents/source.html",
+    read_document,
+    "console:document_panel",
+    is_live=False,
+)
 
 
 @require_GET

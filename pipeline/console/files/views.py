@@ -1,14 +1,13 @@
 """The pages of files: the sinks' folders, a folder, a file with its first and last lines, downloads. All read-only."""
 
-from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
@@ -17,7 +16,8 @@ from pipeline.console.files.folders import browsing, file_sinks, find_files, ins
 from pipeline.console.files.lookup import LookUp
 from pipeline.console.files.preview import NoPreview, preview
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import NotThere, page_response, panel_response
+from pipeline.console.pages import NotThere, page_response
+from pipeline.console.panels import Panel, section
 from pipeline.console.sending import Source, download
 from pipeline.console.topics.browse import number_of, one_message
 from pipeline.errors import ServerError
@@ -34,20 +34,29 @@ PAGE = "console:files"
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The folders of the sinks."""
-    return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=file_sinks().values())
+    sinks = [
+        (config, files, section(SUMMARY, id=f"sink-{config.name}", title=config.name, sink=config.name))
+        for config, files in file_sinks().values()
+    ]
+    return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=sinks)
 
 
-@require_GET
-def summary_panel(request: HttpRequest, sink: str) -> JsonResponse:
+def read_summary(request: HttpRequest, sink: str) -> dict[str, Any]:
     """How much lies below a sink's folder."""
     config, files = _sink(sink)
+    with browsing(config) as browser:
+        count, folders, size = browser.summary(files.path)
+    return {"files": count, "folders": folders - 1, "size": size}
 
-    def read() -> Mapping[str, Any]:
-        with browsing(config) as browser:
-            count, folders, size = browser.summary(files.path)
-        return {"files": count, "folders": folders - 1, "size": size}
 
-    return panel_response(request, "files/summary.html", read)
+SUMMARY = Panel(
+    "summary",
+    gettext_lazy("Files"),
+    "files/summary.html",
+    read_summary,
+    "console:folder_summary",
+    is_live=False,
+)
 
 
 @require_GET
@@ -55,18 +64,19 @@ def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A folder's page."""
     config, files = _sink(sink)
     path = _path(request, files)
-    query = urlencode({"path": path, "after": request.GET.get("after", "")})
+    query = {"path": path, "after": request.GET.get("after", "")}
+    title = path.rpartition("/")[2] or files.path
     return page_response(
         request,
         "files/folder.html",
         page=PAGE,
-        title=path.rpartition("/")[2] or files.path,
+        title=title,
         sink=config,
         target=files,
         crumbs=_crumbs(path),
         path=path,
         topics=config.topics if len(config.topics) > 1 else (),
-        url=f"{_url('folder_list', sink)}?{query}",
+        panels=[section(FOLDER, query, title=title, sink=sink)],
     )
 
 
@@ -91,27 +101,25 @@ def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
     return HttpResponseRedirect(f"{_url('folder', sink)}?{urlencode({'path': path, 'after': found[0][:-1]})}")
 
 
-@require_GET
-def folder_panel(request: HttpRequest, sink: str) -> JsonResponse:
+def read_folder(request: HttpRequest, sink: str) -> dict[str, Any]:
     """The entries of a folder."""
     config, files = _sink(sink)
     path = _path(request, files)
     after = request.GET.get("after", "")
+    entries, has_more = list_folder(config, inside(files, path), after=after, count=console_settings().records)
+    names = files.layout.names
+    rows = [_row(sink, path, entry, names) for entry in entries]
+    following = urlencode({"path": path, "after": entries[-1].name}) if entries and has_more else None
+    return {
+        "rows": rows,
+        "following": following and f"{_url('folder', sink)}?{following}",
+        "files": sum(not entry.is_folder for entry in entries),
+        "size": sum(entry.length for entry in entries),
+        "is_page": bool(after or has_more),
+    }
 
-    def read() -> Mapping[str, Any]:
-        entries, has_more = list_folder(config, inside(files, path), after=after, count=console_settings().records)
-        names = files.layout.names
-        rows = [_row(sink, path, entry, names) for entry in entries]
-        following = urlencode({"path": path, "after": entries[-1].name}) if entries and has_more else None
-        return {
-            "rows": rows,
-            "following": following and f"{_url('folder', sink)}?{following}",
-            "files": sum(not entry.is_folder for entry in entries),
-            "size": sum(entry.length for entry in entries),
-            "is_page": bool(after or has_more),
-        }
 
-    return panel_response(request, "files/list.html", read)
+FOLDER = Panel("folder", gettext_lazy("Files"), "files/list.html", read_folder, "console:folder_list", is_live=False)
 
 
 @require_GET
@@ -119,47 +127,53 @@ def file(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A file's page."""
     config, files = _sink(sink)
     path = _path(request, files)
+    title = path.rpartition("/")[2]
     return page_response(
         request,
         "files/file.html",
         page=PAGE,
-        title=path.rpartition("/")[2],
+        title=title,
         sink=config,
         target=files,
         crumbs=_crumbs(path)[:-1],
-        url=f"{_url('file_preview', sink)}?{urlencode({'path': path})}",
+        panels=[section(PREVIEW, {"path": path}, title=title, sink=sink)],
         download_url=f"{_url('file_download', sink)}?{urlencode({'path': path})}",
     )
 
 
-@require_GET
-def preview_panel(request: HttpRequest, sink: str) -> JsonResponse:
+def read_preview(request: HttpRequest, sink: str) -> dict[str, Any]:
     """What is known of a file, and its first and last lines."""
     config, files = _sink(sink)
     path = _path(request, files)
+    conf = console_settings()
+    log_read(request, _subject(config), path)
+    found, reason = None, ""
+    with browsing(config) as browser:
+        status = browser.status(inside(files, path))
+        if status.is_folder:
+            raise NotThere(_("This is a folder."))
+        try:
+            found = preview(
+                browser,
+                inside(files, path),
+                status.length,
+                text_bytes=conf.preview_bytes,
+                decoded_bytes=conf.decoded_bytes,
+            )
+        except NoPreview as error:
+            reason = str(error)
+    row = _row(sink, path.rpartition("/")[0], status, files.layout.names)
+    return {"row": row, "preview": found, "reason": reason, "cluster": config.kafka}
 
-    def read() -> Mapping[str, Any]:
-        conf = console_settings()
-        log_read(request, _subject(config), path)
-        found, reason = None, ""
-        with browsing(config) as browser:
-            status = browser.status(inside(files, path))
-            if status.is_folder:
-                raise NotThere(_("This is a folder."))
-            try:
-                found = preview(
-                    browser,
-                    inside(files, path),
-                    status.length,
-                    text_bytes=conf.preview_bytes,
-                    decoded_bytes=conf.decoded_bytes,
-                )
-            except NoPreview as error:
-                reason = str(error)
-        row = _row(sink, path.rpartition("/")[0], status, files.layout.names)
-        return {"row": row, "preview": found, "reason": reason, "cluster": config.kafka}
 
-    return panel_response(request, "files/preview.html", read)
+PREVIEW = Panel(
+    "file",
+    gettext_lazy("Content"),
+    "files/preview.html",
+    read_preview,
+    "console:file_preview",
+    is_live=False,
+)
 
 
 @require_GET

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from django.utils.translation import gettext as _
 
-from pipeline.console.sinks.progress import PartitionProgress, partition_progress, progress_in
+from pipeline.console.sinks.progress import PartitionProgress, partition_progress, progress_now
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink
 from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, Partition
@@ -73,7 +73,7 @@ def plan(action: Action, heard: HeardSink) -> Plan:
     """The dry run: asks Kafka, changes nothing."""
     if action.partition is None:
         return Plan()
-    offsets, error = progress_in(action.sink.kafka, [action.sink])[action.sink.name]
+    offsets, error = progress_now(action.sink)
     rows = partition_progress(heard, offsets)
     row = next((row for row in rows if (row.topic, row.partition) == action.partition), None)
     if action.kind == "pause" and row is None and error is None:

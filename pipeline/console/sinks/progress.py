@@ -3,20 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
-from typing import Any
 
-from django.utils import translation
-from django.utils.translation import get_language
-
-from pipeline.conf import console_settings
 from pipeline.errors import ServerError
-from pipeline.guard import guard
 from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay
-from pipeline.kafka_reads import ClusterOffsets, Partition, read_offsets, server_name
+from pipeline.kafka_reads import ClusterOffsets, Partition
 from pipeline.lag import State as LagState
-from pipeline.lag import progress
-from pipeline.live import Question, latest
+from pipeline.lag import progress, total_lag
+from pipeline.offsets import PipelineTopic, offsets_in, shared_offsets
 from sinks.config import SinkConfig
 from sinks.reporting.reports import PartitionReport
 
@@ -107,57 +100,27 @@ def _behind(rows: list[PartitionProgress]) -> dict[Partition, int]:
 def shared_progress(configs: Iterable[SinkConfig]) -> dict[str, Known]:
     """For each sink by name the offsets of its topics and group, or why they are not known.
 
-    Each cluster is read once, for all pages that ask again and again; (None, None) while Kafka is being asked.
+    (None, None) while Kafka is being asked: by one read for all pages that ask again and again.
     """
-    language = get_language()
-    clusters: dict[str, list[SinkConfig]] = {}
-    for config in configs:
-        clusters.setdefault(config.kafka, []).append(config)
-
-    def read(cluster: str) -> dict[str, Any]:
-        with translation.override(language):
-            known = progress_in(cluster, clusters[cluster])
-        errors = [error for _, error in known.values() if error is not None]
-        return {"known": known, **({"error": errors} if errors else {})}
-
-    names = {cluster: tuple(config.name for config in own) for cluster, own in clusters.items()}
-    answers = latest(
-        {
-            cluster: Question(("progress", own, language), server_name(cluster), partial(read, cluster))
-            for cluster, own in names.items()
-        }
-    )
-    found: dict[str, Known] = {}
-    for cluster, answer in answers.items():
-        found |= answer["known"] if answer else dict.fromkeys(names[cluster], (None, None))
-    return found
+    clusters = shared_offsets()
+    return {config.name: offsets_of(config, clusters[config.kafka]) for config in configs}
 
 
-def progress_in(cluster: str, configs: list[SinkConfig]) -> dict[str, Known]:
-    """The same for sinks of one cluster, which is read now."""
+def progress_now(config: SinkConfig) -> Known:
+    """The same for one sink, read now."""
+    topics = [PipelineTopic(config.kafka, topic, False, (config,)) for topic in config.topics]
     try:
-        with guard().read(server_name(cluster)):
-            offsets = read_offsets(
-                cluster,
-                topics={topic for config in configs for topic in config.topics},
-                groups={config.group: config.topics for config in configs},
-                timeout=console_settings().kafka_timeout_seconds,
-            )
+        return offsets_of(config, offsets_in(config.kafka, topics))
     except ServerError as error:
-        return {config.name: (None, error) for config in configs}
-    return {config.name: offsets_of(config, offsets) for config in configs}
+        return None, error
 
 
-def offsets_of(config: SinkConfig, offsets: ClusterOffsets) -> Known:
+def offsets_of(config: SinkConfig, offsets: ClusterOffsets | ServerError | None) -> Known:
     """Those of a sink's topics and group among all of its cluster, or why they are not known."""
+    if not isinstance(offsets, ClusterOffsets):
+        return None, offsets
     refused = offsets.groups[config.group].error
     if refused is not None:
         return None, ServerError(f"Kafka: {config.group}", refused)
     own = {topic: partitions for topic, partitions in offsets.topics.items() if topic in config.topics}
     return ClusterOffsets(own, offsets.groups), None
-
-
-def total_lag(rows: list[PartitionProgress]) -> int | None:
-    """The sum of what is known, None when nothing is."""
-    known = [row.lag for row in rows if row.lag is not None]
-    return sum(known) if known else None

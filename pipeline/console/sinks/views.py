@@ -1,6 +1,6 @@
 """The page of the sinks, the page of one of them, and what operators may do with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,12 +9,14 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from pipeline.access import CONTROL
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response, panel_response
+from pipeline.console.pages import page_response
+from pipeline.console.panels import Panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
 from pipeline.console.sinks.progress import partition_progress, shared_progress, sink_progress, with_delays
@@ -29,30 +31,14 @@ PAGE = "console:sinks"
 
 def index(request: HttpRequest) -> HttpResponseBase:
     """All sinks at a glance."""
-    return page_response(request, "sinks/index.html", page=PAGE, title=_("Sinks"))
-
-
-def overview_panel(request: HttpRequest) -> HttpResponseBase:
-    """A row for each configured sink."""
-    return panel_response(request, "sinks/overview.html", _overview, data=_lateness)
+    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(OVERVIEW)])
 
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's page."""
     config = _config(name)
-    return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config)
-
-
-def processes_panel(request: HttpRequest, name: str) -> HttpResponseBase:
-    """A sink's state, processes, errors and lag over time."""
-    config = _config(name)
-    return panel_response(request, "sinks/processes.html", lambda: _processes(request, config))
-
-
-def partitions_panel(request: HttpRequest, name: str) -> HttpResponseBase:
-    """A sink's partitions."""
-    config = _config(name)
-    return panel_response(request, "sinks/partitions.html", lambda: _partitions(request, config), data=_lateness)
+    panels = [section(PROCESSES, name=name), section(PARTITIONS, name=name)]
+    return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config, panels=panels)
 
 
 def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
@@ -104,26 +90,25 @@ def _config(name: str) -> SinkConfig:
     return config
 
 
-def _overview() -> Mapping[str, Any]:
+def read_overview(_request: HttpRequest) -> dict[str, Any]:
+    """A row for each configured sink. late: Kafka is still being asked."""
     known = shared_progress(sinks().values())
     now = read_now()
+    heard = read_heartbeats(sinks().values(), now=now)
     return {
-        "rows": [_row(heard, *known[heard.config.name], now) for heard in read_heartbeats(sinks().values(), now=now)],
+        "rows": [_row(sink, *known[sink.config.name], now) for sink in heard],
+        "troubles": sum(sink.troubles + (sink.state == "silent") for sink in heard),
         "late": (None, None) in known.values(),
     }
-
-
-def _lateness(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Kafka is still being asked: the page shows what is known, and asks again soon."""
-    return {"late": context["late"]}
 
 
 def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None, now: datetime) -> dict[str, Any]:
     return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets, now=now)}
 
 
-def _processes(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
-    now = read_now()
+def read_processes(request: HttpRequest, name: str) -> dict[str, Any]:
+    """A sink's state, processes, errors and lag over time."""
+    config, now = _config(name), read_now()
     return {
         "sink": read_heartbeats([config], now=now)[0],
         "may_control": request.user.has_perm(CONTROL),
@@ -136,7 +121,9 @@ def _large_chart(config: SinkConfig, samples: Sequence[Sample], now: datetime) -
     return lag_chart(samples, gap=sample_gap(config), now=now, width=600, height=90)
 
 
-def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
+def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
+    """A sink's partitions. late: Kafka is still being asked."""
+    config = _config(name)
     gap, now = sample_gap(config), read_now()
     heard = read_heartbeats([config], now=now)[0]
     history = read_lag_history(config.name)
@@ -160,3 +147,12 @@ def _partitions(request: HttpRequest, config: SinkConfig) -> Mapping[str, Any]:
         "left_out": len(rows) - len(shown),
         "late": offsets is None and error is None,
     }
+
+
+OVERVIEW = Panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", read_overview, f"{PAGE}_overview")
+PROCESSES = Panel(
+    "sink-processes", gettext_lazy("State"), "sinks/processes.html", read_processes, "console:sink_processes"
+)
+PARTITIONS = Panel(
+    "sink-partitions", gettext_lazy("Partitions"), "sinks/partitions.html", read_partitions, "console:sink_partitions"
+)

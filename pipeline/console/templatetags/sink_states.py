@@ -59,6 +59,7 @@ def ago(moment: datetime | None) -> str:
     return str(_AGO).format(time=duration((timezone.now() - moment).total_seconds()))
 
 
+@register.filter
 def duration(seconds: float) -> str:
     """Seconds in the largest unit that fits."""
     length, label = next(((length, label) for length, label in _UNITS if seconds >= length), _UNITS[-1])

@@ -5,10 +5,8 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Literal, cast
 
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
@@ -17,6 +15,7 @@ from pipeline.console.topics.messages import Bounds, Reading, StoppedBy, TopicMe
 from pipeline.errors import ServerError
 from pipeline.guard import guard
 from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, PartitionOffsets, offsets_at, read_offsets, server_name
+from pipeline.time_range import moment_of
 
 Start = Literal["newest", "oldest", "offset", "time"]
 STARTS: tuple[Start, ...] = ("newest", "oldest", "offset", "time")
@@ -25,8 +24,6 @@ _MOST_OF_ALL = 5_000
 """Records that are read of all partitions together to show one page of them."""
 _WINDOW = 4_000
 """Offsets that a search for the newest looks at in one go."""
-_FIRST_DAY, _LAST_DAY = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
-"""Between these a moment has a name in every time zone."""
 
 
 @dataclass(frozen=True)
@@ -98,21 +95,8 @@ def number_of(text: str, name: str) -> int | None:
     return int(text)
 
 
-def time_of(text: str) -> int:
-    """A time as a form's field gives it (in the reader's zone), in milliseconds since the epoch. Raises ValueError."""
-    try:
-        moment = datetime.fromisoformat(text)
-        if moment.tzinfo is None:
-            moment = timezone.make_aware(moment)
-        if _FIRST_DAY <= moment <= _LAST_DAY:
-            return int(moment.timestamp() * 1000)
-        raise ValueError("some time zone has no such day")
-    except (ValueError, OverflowError) as error:
-        raise ValueError(_("“{text}” is no time.").format(text=text[:50])) from error
-
-
 def _time_in_kafka(text: str) -> int:
-    found = time_of(text)
+    found = int(moment_of(text).timestamp() * 1000)
     if found < 0:  # to Kafka these are no times
         raise ValueError(_("“{text}” is before 1970.").format(text=text[:50]))
     return found

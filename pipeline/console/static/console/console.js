@@ -1,4 +1,4 @@
-// The console's panels: each reads its own address and shows what came or why it did not; none waits for another.
+// The panels of a page: each address is read, and its panels show what came or why it did not; none waits for another.
 // Their HTML is made by this site's templates, which escape everything that a record, a file or a document says.
 
 const TIMEOUT_SECONDS = 30;
@@ -27,65 +27,184 @@ async function ask(url) {
         if (!answer.headers.get("Content-Type")?.startsWith("application/json")) {
             return failure(say("Failed", { status: answer.status }));
         }
-        const data = await answer.json();
-        if (data.error) {
-            const { server, text } = data.error;
-            const error = server ? { title: say("Away", { server }), detail: text } : { title: text, detail: "" };
-            // All tabs that were refused at once must not come again at once.
-            return data.is_busy ? { error, isBusy: true, again: BUSY_SECONDS * (1 + Math.random()) } : { error };
-        }
-        return data.late ? { ...data, again: LATE_SECONDS } : data;
+        return readable(await answer.json());
     } catch {
         return failure(say("Lost"));
     }
 }
 
+// An answer with the error as it is shown.
+function readable(data) {
+    if (data.error) {
+        const { server, text } = data.error;
+        const error = server ? { title: say("Away", { server }), detail: text } : { title: text, detail: "" };
+        // All tabs that were refused at once must not come again at once.
+        return data.is_busy ? { error, isBusy: true, again: BUSY_SECONDS * (1 + Math.random()) } : { error };
+    }
+    return data.late ? { ...data, again: LATE_SECONDS } : data;
+}
+
 const isSeen = () => document.visibilityState === "visible";
 
+// A part of the page: its answer is shown, or why there is none.
 class Panel {
     #section;
-    #isLive;
     #shown = null;
 
     constructor(section) {
         this.#section = section;
-        this.#isLive = "every" in section.dataset;
-        document.addEventListener("visibilitychange", () => this.#isWaiting && isSeen() && this.read());
     }
 
-    #isWaiting = false;
-
-    async read() {
-        this.#isWaiting = false;
-        const answer = await ask(this.#section.dataset.url);
-        this.#show(answer);
-        const seconds = answer.again ?? (this.#isLive && !answer.isFinal ? everySeconds : null);
-        if (seconds !== null) {
-            setTimeout(() => (isSeen() ? this.read() : (this.#isWaiting = true)), seconds * 1000);
-        }
+    get id() {
+        return this.#section.dataset.panel;
     }
 
-    #show({ html, error, mistake, isBusy }) {
+    show({ html, error, mistake, isBusy }) {
         if (mistake) {
             showMistake(mistake);
         }
         const [body, box] = [".console-body", ".console-error"].map((part) => this.#section.querySelector(part));
-        if (!body.hidden) {
+        if (box && !body.hidden) {
             showError(box, isBusy ? error : null); // what is shown stays, with a note
+        }
+        if (html === undefined && !error) {
+            body.setAttribute("aria-busy", "true"); // what is shown stays, marked
+        } else if (!isBusy) {
+            body.removeAttribute("aria-busy");
         }
         const shown = error ? JSON.stringify(error) : html;
         if (shown === undefined || shown === this.#shown || (isBusy && !body.hidden)) {
             return; // it is late; or a reader may be selecting text in it
         }
         this.#shown = shown;
-        body.hidden = Boolean(error);
-        body.removeAttribute("aria-busy");
-        showError(box, error);
-        if (!error) {
-            body.innerHTML = html;
+        if (error) {
+            this.#showError(body, box, error);
+        } else {
+            body.hidden = false;
+            body.removeAttribute("title");
+            if (box) {
+                showError(box, null);
+            }
+            replaceContent(body, html);
             body.querySelectorAll("[data-tail]").forEach((part) => new Tail(part));
+            body.dispatchEvent(new Event("panel-shown", { bubbles: true }));
         }
     }
+
+    // What the panel told elsewhere on the page is not known now. A panel without room for an error has it as its title.
+    #showError(body, box, error) {
+        body.replaceChildren();
+        document.querySelectorAll(`[data-of="${this.id}"]`).forEach((part) => part.replaceChildren("–"));
+        if (box) {
+            body.hidden = true;
+            showError(box, error);
+        } else {
+            body.replaceChildren("–");
+            body.title = inOneLine(error);
+        }
+    }
+}
+
+// Puts new HTML in the place of the old. Details stay open, tables stay scrolled, and the parts with `data-keep` stay
+// the same elements. A <template data-place="id"> is shown in the element of that id, wherever on the page that is.
+function replaceContent(body, html) {
+    const kept = body.querySelectorAll("[data-keep]");
+    const open = [...body.querySelectorAll("details")].map((part) => part.open);
+    const scrolled = [...body.querySelectorAll(".console-scroll")].map((part) => [part.scrollLeft, part.scrollTop]);
+    body.innerHTML = html;
+    kept.forEach((part) => document.getElementById(part.id)?.replaceWith(part));
+    if (open.length) {
+        body.querySelectorAll("details").forEach((part, place) => (part.open = open[place] ?? part.open));
+    }
+    body.querySelectorAll(".console-scroll").forEach((part, place) => part.scrollTo(...(scrolled[place] ?? [0, 0])));
+    root.querySelectorAll("template[data-place]").forEach((part) => {
+        document.getElementById(part.dataset.place)?.replaceChildren(part.content.cloneNode(true));
+    });
+}
+
+let isPaused = false;
+
+// One address, which is asked for all panels that it answers: one that is alone gets the whole answer, others the part
+// of their id, which is null while their server is being asked.
+class Source {
+    #url;
+    #panels;
+    #isLive;
+    #timer = null;
+    #isWaiting = false;
+
+    constructor(url, sections) {
+        this.#url = url;
+        this.#panels = sections.map((section) => new Panel(section));
+        this.#isLive = "every" in sections[0].dataset;
+        document.addEventListener("visibilitychange", () => this.#isWaiting && isSeen() && this.read());
+    }
+
+    async read() {
+        clearTimeout(this.#timer);
+        this.#isWaiting = false;
+        const answer = await ask(this.#url);
+        const again = this.#show(answer) ?? (this.#isLive && !answer.isFinal && !isPaused ? everySeconds : null);
+        if (again !== null) {
+            clearTimeout(this.#timer);
+            this.#timer = setTimeout(() => (isSeen() ? this.read() : (this.#isWaiting = true)), again * 1000);
+        }
+    }
+
+    pause() {
+        clearTimeout(this.#timer);
+    }
+
+    // Shows the answer; returns after how many seconds the page should ask again, because something is not there yet.
+    #show(answer) {
+        if (this.#panels[0].id === undefined) {
+            this.#panels[0].show(answer);
+            return answer.again;
+        }
+        const problem = document.querySelector("[data-problem]");
+        problem.hidden = !answer.error;
+        problem.textContent = answer.error ? inOneLine(answer.error) : "";
+        if (answer.error) {
+            return answer.again;
+        }
+        const parts = this.#panels.map((panel) => [panel, readable(answer[panel.id] ?? { late: true })]);
+        parts.forEach(([panel, part]) => panel.show(part));
+        showUpdated();
+        return parts.map(([, { again }]) => again).find(Boolean);
+    }
+}
+
+// On a page that can be paused. A tab stays paused when another time range is chosen.
+const updated = document.getElementById("stats-updated");
+const clock = new Intl.DateTimeFormat(document.documentElement.lang || "en", {
+    timeStyle: "medium",
+    hourCycle: "h23",
+    timeZone: updated?.dataset.timeZone,
+});
+
+function showUpdated() {
+    updated.textContent = isPaused ? say("Paused") : say("Updated", { time: clock.format(Date.now()) });
+}
+
+function pauseBy(button, sources) {
+    const show = () => {
+        button.textContent = say(isPaused ? "Resume" : "Pause");
+        showUpdated();
+    };
+    isPaused = sessionStorage.getItem("paused") !== null;
+    if (isPaused) {
+        show();
+    }
+    button.addEventListener("click", () => {
+        isPaused = !isPaused;
+        if (isPaused) {
+            sessionStorage.setItem("paused", "yes");
+        } else {
+            sessionStorage.removeItem("paused");
+        }
+        show();
+        sources.forEach((source) => (isPaused ? source.pause() : source.read()));
+    });
 }
 
 // At the field that holds it; each panel that it keeps empty tells the same one.
@@ -97,6 +216,8 @@ function showMistake({ field, text }) {
         document.getElementById(field).setAttribute("aria-invalid", "true");
     }
 }
+
+const inOneLine = ({ title, detail }) => (detail ? `${title}: ${detail}` : title);
 
 function showError(box, error) {
     box.hidden = !error;
@@ -188,6 +309,7 @@ for (const select of root.querySelectorAll("select[data-chooses]")) {
     showFitting(select);
 }
 
-for (const section of root.querySelectorAll("section[data-url]")) {
-    new Panel(section).read();
-}
+const sections = Map.groupBy(root.querySelectorAll("[data-url]"), (section) => section.dataset.url);
+const sources = [...sections].map(([url, parts]) => new Source(url, parts));
+root.querySelectorAll("[data-pause]").forEach((button) => pauseBy(button, sources));
+sources.forEach((source) => source.read());

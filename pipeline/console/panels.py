@@ -1,0 +1,118 @@
+"""The one contract of all pages: a panel reads within bounds, and a template shows what it read."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
+
+from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.urls import get_script_prefix, reverse, set_script_prefix
+from django.utils import translation
+from django.utils.translation import get_language
+from django.views.decorators.http import require_GET
+
+from pipeline.access import VIEW
+from pipeline.conf import console_settings
+from pipeline.console.pages import own_answer
+from pipeline.live import Answer, Question, live_reads
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrPromise
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of a page with data of its own.
+
+    template: its file below pipeline/console/, which shows what `read` returns. url: the name of the address that
+    answers the panel.
+
+    server: the server that is read, which names the threads that read it. All readers share one answer, so `read` gets
+    only what the answer may depend on: the values of the keys `query` in the address, and the names of its path. Empty:
+    `read` gets the request instead, on the request's own thread; for what the database says, and what differs by user.
+
+    permission: who has it gets the panel; is_live: it is read again every few seconds while it is seen; script: the
+    static file of a module that draws something in it.
+    """
+
+    id: str
+    title: "_StrPromise | str"
+    template: str
+    read: Callable[..., Mapping[str, Any]]
+    url: str
+    server: str = ""
+    query: tuple[str, ...] = ()
+    permission: str = VIEW
+    is_live: bool = True
+    script: str = ""
+
+
+class Section(NamedTuple):
+    """A panel's place on a page. id, title: the panel's own, or others; url: where its content comes from."""
+
+    panel: Panel
+    id: str
+    title: "_StrPromise | str"
+    url: str
+
+
+def section(
+    panel: Panel, query: Mapping[str, str] | None = None, *, id: str = "", title: str = "", **names: Any
+) -> Section:
+    """The place of a panel whose address has these names in its path and this query."""
+    url = reverse(panel.url, kwargs=names)
+    return Section(panel, id or panel.id, title or panel.title, f"{url}?{urlencode(query)}" if query else url)
+
+
+def permitted(request: HttpRequest, panels: Iterable[Panel]) -> list[Panel]:
+    """The panels that the reader may see."""
+    return [panel for panel in panels if request.user.has_perm(panel.permission)]
+
+
+def panel_view(panel: Panel) -> Callable[..., HttpResponseBase]:
+    """The address of one panel: `html`, `error`, or `late` while its server is being asked."""
+
+    def view(request: HttpRequest, **names: Any) -> JsonResponse:
+        if panel.server:
+            return JsonResponse(answers(request, [panel], **names)[panel.id] or {"late": True})
+        answer, status = own_answer(request, panel.template, partial(panel.read, request, **names))
+        return JsonResponse(answer, status=status)
+
+    return require_GET(view)
+
+
+def answers(request: HttpRequest, panels: Iterable[Panel], **names: Any) -> dict[str, Answer | None]:
+    """By id what each panel shows: `html`, or `error` of its server; None while its server is still being asked.
+
+    No panel waits for another one's server, and all together take `wait_seconds` at most, and what the database takes.
+    """
+    panels = list(panels)
+    questions = {panel.id: _question(panel, request, names) for panel in panels if panel.server}
+    give_up_at = time.monotonic() + console_settings().wait_seconds
+    live_reads().begin(questions.values())
+    own = {
+        panel.id: own_answer(request, panel.template, partial(panel.read, request, **names))[0]
+        for panel in panels
+        if not panel.server
+    }  # while the servers are being asked
+    left = max(0.0, give_up_at - time.monotonic())
+    return {**own, **live_reads().answers(questions, wait_seconds=left, or_before=True)}
+
+
+def _question(panel: Panel, request: HttpRequest, names: Mapping[str, Any]) -> Question:
+    """What the panel reads; its key has all that the answer depends on."""
+    query = {key: request.GET[key] for key in panel.query if key in request.GET}
+    language, prefix = get_language(), get_script_prefix()
+
+    def read() -> Answer:
+        set_script_prefix(prefix)  # of links; it belongs to a thread
+        with translation.override(language):
+            return {"html": render_to_string(f"console/{panel.template}", dict(panel.read(query, **names)))}
+
+    return Question(
+        (panel.id, tuple(sorted(names.items())), tuple(query.items()), language, prefix), panel.server, read
+    )

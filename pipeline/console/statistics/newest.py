@@ -1,0 +1,55 @@
+"""The newest events of a kind as they are stored, field by field."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+from urllib.parse import urlencode
+
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from events.conf import kinds
+from pipeline import statistics
+from pipeline.conf import console_settings
+from pipeline.console.panels import Panel
+from pipeline.console.statistics.choice import KEYS, URL, choice_of
+
+MAX_TEXT = 300
+"""Characters of a field that are shown."""
+
+_LABELS = {"colorName": _("Colour"), "userName": _("User"), "userAgent": _("User agent")}
+
+_COLORS = {"colorName"}
+"""Fields whose values are shown with a sample of the colour."""
+
+
+def read(query: Mapping[str, str]) -> dict[str, Any]:
+    """A bounded number of events, each field a text of bounded length, None where it is missing."""
+    choice = choice_of(query)
+    events = statistics.newest_events(choice.time_range(), event=choice.event, count=console_settings().newest)
+    fields = [*(field.name for field in kinds()[choice.event].fields), "userAgent"]
+    page = reverse("console:document", args=[statistics.events_sink(choice.event)])
+    return {
+        "labels": [_LABELS.get(field, field) for field in fields],
+        "events": [
+            {
+                "id": event.id,
+                "url": f"{page}?{urlencode({'index': event.index, 'id': event.id})}",
+                "timestamp": event.timestamp,
+                "values": [(field in _COLORS, _text(event.fields.get(field))) for field in fields],
+            }
+            for event in events
+        ],
+    }
+
+
+def _text(value: object) -> str | None:
+    """A stored value for people: cut where it is long; whatever its type, since other programs write documents too."""
+    if value is None:
+        return None
+    shown = str(value)
+    return shown if len(shown) <= MAX_TEXT else shown[: MAX_TEXT - 1] + "…"
+
+
+CHOICES = Panel("newest", _("Newest events"), "statistics/newest.html", read, URL, server="elasticsearch", query=KEYS)
+OF_KIND = replace(CHOICES, id="newest-of-kind")
