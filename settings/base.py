@@ -85,6 +85,7 @@ TEMPLATES = [
 
 # Users, sessions, permissions, and how the sinks are doing: events never reach SQL.
 DATABASES = {"default": env.database("DATABASE_URL", f"sqlite:///{BASE_DIR / '.devstack' / 'admin.sqlite3'}")}
+DATABASES |= env.databases("DATABASES")  # those that sinks store in
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_PASSWORD_VALIDATORS = [

@@ -85,25 +85,32 @@ class Variables(Env):
 
     def database(self, name: str, default: str) -> dict[str, Any]:
         """An entry of Django's DATABASES, from a URL, with the options that its engine needs here."""
-        url = self.whole(name) or default
-        parts = None
-        try:
-            found: dict[str, Any] = dict(dj_database_url.parse(url))
-            parts = urlsplit(url)
-        except ValueError:
-            pass
-        # postgres://user:1#2@host/name would be the host "user".
-        if parts is None or parts.fragment or (parts.netloc and "@" in parts.path + parts.query and not found["USER"]):
-            raise _invalid(
-                name,
-                "it must be a URL such as postgres://user:password@host/name; in user, password and name, characters "
-                "such as # / ? : @ [ ] % are percent-encoded, for example # as %23 and / as %2F",
-            )
-        given = parse_qs(parts.query, keep_blank_values=True)
-        options = _DATABASE_OPTIONS.get(str(found["ENGINE"]), {})
-        options = {name: value for name, value in options.items() if name not in given}
-        found["OPTIONS"] = {**options, **found.get("OPTIONS", {})}
-        return found
+        return _database(name, self.whole(name) or default)
+
+    def databases(self, name: str) -> dict[str, dict[str, Any]]:
+        """Further entries of DATABASES, from a JSON object with a URL for each."""
+        return {alias: _database(f"{name}[{alias!r}]", str(url)) for alias, url in self.json_object(name).items()}
+
+
+def _database(name: str, url: str) -> dict[str, Any]:
+    parts = None
+    try:
+        found: dict[str, Any] = dict(dj_database_url.parse(url))
+        parts = urlsplit(url)
+    except ValueError:
+        pass
+    # postgres://user:1#2@host/name would be the host "user".
+    if parts is None or parts.fragment or (parts.netloc and "@" in parts.path + parts.query and not found["USER"]):
+        raise _invalid(
+            name,
+            "it must be a URL such as postgres://user:password@host/name; in user, password and name, characters "
+            "such as # / ? : @ [ ] % are percent-encoded, for example # as %23 and / as %2F",
+        )
+    given = parse_qs(parts.query, keep_blank_values=True)
+    options = _DATABASE_OPTIONS.get(str(found["ENGINE"]), {})
+    options = {name: value for name, value in options.items() if name not in given}
+    found["OPTIONS"] = {**options, **found.get("OPTIONS", {})}
+    return found
 
 
 def _invalid(name: str, why: str) -> EnvError:

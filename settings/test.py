@@ -11,7 +11,7 @@ for _variable in ("KAFKA_BOOTSTRAP_SERVERS", "HDFS_URL", "ELASTICSEARCH_URL", "D
         os.environ[_variable] = os.environ[f"TEST_{_variable}"]
 
 from settings.base import *
-from settings.base import CACHES, ELASTICSEARCH_DSL, EVENTS, HDFS, KAFKA
+from settings.base import CACHES, DATABASES, ELASTICSEARCH_DSL, EVENTS, HDFS, KAFKA
 
 SECRET_KEY = "test"
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
@@ -25,7 +25,7 @@ if "TEST_HDFS_URL" not in os.environ:
 if "TEST_ELASTICSEARCH_URL" not in os.environ:
     ELASTICSEARCH_DSL["default"]["hosts"] = ["http://localhost:1"]
 if "TEST_DATABASE_URL" not in os.environ:
-    DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+    DATABASES["default"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
 if "EVENTS_SPOOL_PATH" not in os.environ:
     _spool = tempfile.TemporaryDirectory(prefix="spool-", ignore_cleanup_errors=True)
     EVENTS["spool"]["path"] = _spool.name

@@ -11,12 +11,13 @@ from events.event import EVENT_TYPES
 from events.schema import ANY_JSON
 from kafka_client.clusters import kafka_cluster, settings_errors_in
 from sinks.config import TOPIC, SinkConfig
+from sinks.database.kind import DatabaseKind
 from sinks.elasticsearch.kind import ElasticsearchKind
 from sinks.folder.kind import FolderKind
 from sinks.hdfs.kind import HdfsKind
 from sinks.kind import Kind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (HdfsKind(), FolderKind(), ElasticsearchKind())}
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (HdfsKind(), FolderKind(), ElasticsearchKind(), DatabaseKind())}
 """The kinds of sinks by name. A further kind is a folder and its name here."""
 
 

@@ -149,11 +149,11 @@ def index(stack: Stack) -> str:
 
 @pytest.fixture
 def run_sink(stack: Stack) -> Iterator[Callable[..., Process]]:
-    """Starts `run_sink` for an entry of SINKS; what still runs at the end is killed."""
+    """Starts `run_sink` for an entry of SINKS, with further variables; what still runs at the end is killed."""
     started: list[Process] = []
 
-    def run(entry: dict[str, Any], *, name: str = "under-test", wait: bool = True) -> Process:
-        env = stack_env(stack, SINKS=json.dumps({name: entry}), LOG_LEVEL="DEBUG")
+    def run(entry: dict[str, Any], *, name: str = "under-test", wait: bool = True, **variables: str) -> Process:
+        env = stack_env(stack, SINKS=json.dumps({name: entry}), LOG_LEVEL="DEBUG", **variables)
         process = Process(manage("run_sink", "--sink", name), env)
         started.append(process)
         if wait:

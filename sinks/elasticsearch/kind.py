@@ -15,7 +15,7 @@ from sinks.dead_letters.log import letter_log
 from sinks.elasticsearch.client import connect, node_versions
 from sinks.elasticsearch.config import ElasticsearchTarget, elasticsearch_cluster, hosts_of
 from sinks.elasticsearch.notes import TopicNotes, deleted_before
-from sinks.elasticsearch.outcomes import FirstRefusals, translated
+from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.verify import Verifier
 from sinks.elasticsearch.writer import ElasticsearchWriter
@@ -23,9 +23,15 @@ from sinks.kind import Comparison, Documents, Health, Kind, Server, TopicId, Ver
 from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
+from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
 from sinks.urls import without_password
+
+_WRONG_INDEX = (
+    "the index is most likely not set up as this sink needs it. Compare its mapping with the one that setup_pipeline "
+    "makes."
+)
 
 
 class ElasticsearchKind(Kind):
@@ -50,7 +56,7 @@ class ElasticsearchKind(Kind):
         target: ElasticsearchTarget = sink.target
         client = connect(elasticsearch_cluster(target.cluster), connections=connections)
         topics = TopicNotes(client, index=target.index, topic_id=topic_id)
-        refusals = FirstRefusals(sink.options.stop_after_refusals)
+        refusals = FirstRefusals("Elasticsearch", _WRONG_INDEX, sink.options.stop_after_refusals)
         latest_time = TopicAdmin(kafka_cluster(sink.kafka)).latest_time
         return ElasticsearchWriter(client, target.actions(), topics, metrics, refusals, latest_time)
 

@@ -2,8 +2,7 @@
 
 import enum
 import re
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -93,38 +92,3 @@ def translated() -> Iterator[None]:
         yield
     except (elasticsearch.ApiError, elasticsearch.TransportError) as error:
         raise classified(error) from error
-
-
-class FirstRefusals:
-    """Recognises an index that is set up wrongly, so that its refusals do not make dead letters of good records.
-
-    Counts what Elasticsearch refuses before it has taken any record of this process.
-
-    most: this many refusals, all for one type of reason, mean that the index is most likely wrong; 0: never.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._has_taken = most == 0
-        self._types: set[str] = set()
-        self._count = 0
-
-    def note(self, *, taken: int, reasons: Sequence[str]) -> None:
-        """Elasticsearch has taken so many records, and refused others for these reasons ("type: text").
-
-        Raises Fatal, which says what to do, before the refused records become dead letters.
-        """
-        with self._lock:
-            self._has_taken = self._has_taken or taken > 0
-            if self._has_taken:
-                return
-            self._types |= {reason.partition(":")[0] for reason in reasons}
-            self._count += len(reasons)
-            if self._count >= self._most and len(self._types) == 1:
-                raise Fatal(
-                    f"Elasticsearch has taken no record yet and refused {self._count}, each for {self._types.pop()}: "
-                    "the index is most likely not set up as this sink needs it. Compare its mapping with the one that "
-                    "setup_pipeline makes. If the records are what is wrong, set options.stop_after_refusals to 0: "
-                    f"then they become dead letters. The last refusal: {reasons[-1]}"
-                )

@@ -9,9 +9,9 @@ from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 
 from sinks.elasticsearch.actions import Actions, Versions
 from sinks.elasticsearch.names import IndexNames
-from sinks.elasticsearch.outcomes import FirstRefusals
 from sinks.elasticsearch.writer import ElasticsearchPartition, ElasticsearchWriter
 from sinks.records import Batch, Columns, Partition, Rejected
+from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.schedules import hasty_retry
 
@@ -90,7 +90,7 @@ def partition_of(
         actions or Actions(IndexNames("i", time="timestamp")),
         topics=None,  # type: ignore[arg-type]
         metrics=metrics or SinkMetrics(),
-        refusals=FirstRefusals(stop_after),
+        refusals=FirstRefusals("Elasticsearch", "the index is wrong.", stop_after),
         latest_time=lambda partition, offset: 0,
     )
     return ElasticsearchPartition(writer, versions or Versions(PARTITION), None, check_topic=lambda: None)

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from sinks.elasticsearch.outcomes import FirstRefusals
 from sinks.errors import Fatal
+from sinks.refusals import FirstRefusals
 from tests.sinks.fake_elasticsearch import FakeElasticsearch, batches_of, partition_of
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
@@ -57,7 +57,7 @@ def test_an_operator_may_say_that_the_records_are_what_is_wrong() -> None:
 
 
 def test_refusals_of_all_partitions_are_counted_together() -> None:
-    refusals = FirstRefusals(10)
+    refusals = FirstRefusals("Elasticsearch", "the index is wrong.", 10)
     refusals.note(taken=0, reasons=["a: 1"] * 9)
     with pytest.raises(Fatal, match=re.escape("refused 11, each for a: the index")):
         refusals.note(taken=0, reasons=["a: 2", "a: 3"])

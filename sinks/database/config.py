@@ -1,0 +1,76 @@
+"""Where a database sink stores, and what of a record goes into which column."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import msgspec
+from django.db import DEFAULT_DB_ALIAS
+from msgspec import Meta
+
+from events.event import EVENT_TYPES, field_types
+from events.schema import ANY_JSON
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+
+TOPIC, NUMBER, OFFSET = "kafka.topic", "kafka.partition", "kafka.offset"
+
+OF_KAFKA: Mapping[str, Any] = {
+    TOPIC: str,
+    NUMBER: int,
+    OFFSET: int,
+    "kafka.timestamp": None,
+    "kafka.key": str,
+    "kafka.value": str,
+}
+"""What a column may hold beside a field of the record, with its type; None: a time."""
+
+PLACE = {"kafka_topic": TOPIC, "kafka_partition": NUMBER, "kafka_offset": OFFSET}
+"""The columns that tell which record a row is of, unless `columns` says otherwise."""
+
+
+class DatabaseTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `target` of a database sink."""
+
+    table: Name
+    """The table of the rows. setup_pipeline makes it where it is missing."""
+    database: str = DEFAULT_DB_ALIAS
+    """The database: an entry of settings.DATABASES, which has PostgreSQL or SQLite."""
+    columns: dict[Name, str] = {}
+    """What each column holds: a field of the record (in an object within it: `outer.inner`), or `kafka.topic`,
+    `kafka.partition`, `kafka.offset`, `kafka.timestamp`, `kafka.key` or `kafka.value`. Default: a column for each field
+    of the kind of event, and kafka_topic, kafka_partition and kafka_offset. Needed for the event json."""
+    key: tuple[Name, ...] = ()
+    """The columns of a unique key: a record replaces the row with the same values in them. Default: none, and each
+    record is a row of its own."""
+
+    def sources(self, event: str) -> dict[str, str]:
+        """What each column holds. Raises ValueError naming what is wrong."""
+        if self.columns:
+            return self.columns
+        if event == ANY_JSON:
+            raise ValueError("columns are needed, for the event json has no fields of its own")
+        return {**PLACE, **{name: name for name in field_types(EVENT_TYPES[event])}}
+
+    def check(self, event: str) -> None:
+        """Raises ValueError naming what is wrong."""
+        sources = self.sources(event)
+        _check(self.key, sources, "key names {name}, which is no column of the sink")
+        of_kafka = [source for source in sources.values() if source.startswith("kafka.")]
+        _check(of_kafka, OF_KAFKA, f"columns: {{name}} is none of {', '.join(OF_KAFKA)}")
+
+    def place(self, event: str) -> tuple[str, str, str] | None:
+        """The columns with topic, partition and offset; None when one of them is missing."""
+        columns = {source: name for name, source in self.sources(event).items()}
+        try:
+            return columns[TOPIC], columns[NUMBER], columns[OFFSET]
+        except KeyError:
+            return None
+
+    def __str__(self) -> str:
+        return f"database {self.database}, table {self.table}"
+
+
+def _check(names: Iterable[str], known: Mapping[str, Any], text: str) -> None:
+    for name in names:
+        if name not in known:
+            raise ValueError(text.format(name=name))

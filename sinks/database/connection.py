@@ -1,0 +1,112 @@
+"""Transactions of a sink in its database, and what the database's errors mean."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+    connections,
+)
+from django.db.transaction import atomic
+
+from events.shortening import shortened
+from sinks.errors import Fatal, Retriable
+
+Connection = Any
+"""A connection of Django's."""
+
+VENDORS = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+
+_MAX_REASON = 500
+
+_DATATYPE_MISMATCH = "42804"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+
+# An owner whose machine stopped in mid-transaction holds the partition's row until the database ends its session; who
+# waits for that row asks again.
+_LIMITS = {
+    "postgresql": "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'",
+}
+
+
+@contextmanager
+def transaction(alias: str) -> Iterator[Connection]:
+    """All or nothing. Raises Retriable when the database is away or busy, Fatal when it can't do what it is asked.
+
+    DataError and IntegrityError are the caller's: they concern a row.
+    """
+    connection = connections[alias]
+    try:
+        connection.close_if_unusable_or_obsolete()
+        with atomic(using=alias, durable=True):
+            if connection.vendor in _LIMITS:
+                with connection.cursor() as cursor:
+                    cursor.execute(_LIMITS[connection.vendor])
+            yield connection
+    except (OperationalError, InterfaceError, InternalError) as error:
+        connection.close()
+        raise Retriable(f"{name_of(alias)}: {words_of(error)}", reason="database") from error
+    except (ProgrammingError, DataError, IntegrityError) as error:
+        raise Fatal(f"{name_of(alias)}: {words_of(error)}") from error
+
+
+def is_of_row(error: Exception) -> bool:
+    """Whether a row was refused for what it holds."""
+    if isinstance(error, ProgrammingError):
+        return getattr(error.__cause__, "sqlstate", None) == _DATATYPE_MISMATCH
+    return isinstance(error, DataError | IntegrityError | OverflowError)
+
+
+def words_of(error: Exception) -> str:
+    """The database's own words, without the statement that it quotes in further lines."""
+    return shortened(" ".join(str(error).splitlines()[:2]), _MAX_REASON)
+
+
+def name_of(alias: str) -> str:
+    """A database's name for people, with its address and without its password."""
+    connection = connections[alias]
+    found = connection.settings_dict
+    vendor = VENDORS.get(connection.vendor, connection.vendor)
+    if not found["HOST"]:
+        return f"{vendor} ({found['NAME']})"
+    return f"{vendor} ({found['HOST']}:{found['PORT'] or 'default port'}/{found['NAME']})"
+
+
+def version_of(alias: str) -> str:
+    """The server's version. Raises Retriable and Fatal."""
+    with transaction(alias) as connection:
+        return ".".join(map(str, connection.get_database_version()))
+
+
+def select(connection: Connection, sql: str, values: Any = ()) -> list[Any]:
+    """The rows of a query. Raises DatabaseError."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return list(cursor.fetchall())
+
+
+def change(connection: Connection, sql: str, values: Any = ()) -> int:
+    """How many rows a statement has changed. Raises DatabaseError."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return int(cursor.rowcount)
+
+
+__all__ = [
+    "VENDORS",
+    "Connection",
+    "DatabaseError",
+    "change",
+    "is_of_row",
+    "name_of",
+    "select",
+    "transaction",
+    "version_of",
+    "words_of",
+]

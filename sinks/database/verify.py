@@ -1,0 +1,104 @@
+"""Compares the rows of a partition with Kafka."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from events.schema import Check, InvalidRecord
+from sinks.database.connection import Connection, select, transaction
+from sinks.database.rows import Columns, Row
+from sinks.findings import Finding
+from sinks.records import Partition, Record
+
+_CHUNK = 500
+
+
+@dataclass(eq=False)
+class RowComparison:
+    """The comparison of one partition, by the columns that tell the record of a row.
+
+    place: the names of the columns with topic, partition and offset; dead_letters: offsets of records that ever became
+    dead letters.
+    """
+
+    alias: str
+    columns: Columns
+    place: tuple[str, str, str]
+    check: Check
+    partition: Partition
+    dead_letters: Collection[int]
+    notes: Sequence[str] = ()
+    valid: int = 0
+    refused: int = 0
+    _next: int = field(default=-1)
+
+    @property
+    def counted(self) -> str:
+        """Its counts in words."""
+        return f"{self.valid} events and {self.refused} dead letters"
+
+    def findings(self, records: Iterable[Record]) -> Iterator[Finding]:
+        """What is wrong; records: Kafka's of the range, in order. Raises Retriable and Fatal."""
+        rest = iter(records)
+        while chunk := list(islice(rest, _CHUNK)):
+            with transaction(self.alias) as connection:
+                yield from self._compare(connection, chunk)
+
+    def _compare(self, connection: Connection, records: Sequence[Record]) -> Iterator[Finding]:
+        found: dict[int, list[Row]] = {}
+        for offset, *row in self._rows(connection, records[0].offset, records[-1].offset):
+            found.setdefault(offset, []).append(row)
+        for record in records:
+            rows = found.pop(record.offset, [])
+            if not self._belongs(record):
+                self.refused += 1
+                if rows and record.offset not in self.dead_letters:
+                    yield self._finding("difference", record, "a row of a record that can't be stored")
+                continue
+            self.valid += 1
+            if not rows:
+                yield self._finding("gap", record, "there is no row")
+            elif len(rows) > 1:
+                yield self._finding("repeat", record, f"there are {len(rows)} rows")
+            elif different := self._different(connection, record, rows[0]):
+                yield self._finding("difference", record, f"the column {different} is not what Kafka has")
+        for offset in found:
+            yield Finding(self.partition, "difference", offset, offset, "Kafka has no such record")
+
+    def _belongs(self, record: Record) -> bool:
+        try:
+            self.check(record.value)
+        except InvalidRecord:
+            return False
+        return record.offset not in self.dead_letters
+
+    def _rows(self, connection: Connection, first: int, last: int) -> list[Any]:
+        quote = connection.ops.quote_name
+        topic, number, offset = map(quote, self.place)
+        names = ", ".join([offset, *map(quote, self.columns.sources)])
+        query = f"SELECT {names} FROM {quote(self.columns.table)} WHERE {topic} = %s AND {number} = %s"
+        return select(connection, f"{query} AND {offset} BETWEEN %s AND %s", (*self.partition, first, last))
+
+    def _different(self, connection: Connection, record: Record, row: Row) -> str:
+        """The first column whose value is another one; empty when there is none."""
+        expected = self.columns.row(connection, self.partition, record)
+        for name, wanted, stored in zip(self.columns.sources, expected, row, strict=True):
+            if not _is_same(wanted, stored):
+                return name
+        return ""
+
+    def _finding(self, kind: str, record: Record, detail: str) -> Finding:
+        return Finding(self.partition, kind, record.offset, record.offset, detail)
+
+
+def _is_same(wanted: Any, stored: Any) -> bool:
+    """Whether a value is stored; a database may give it back in another type."""
+    if wanted is None or stored is None:
+        return wanted is stored
+    if wanted == stored or str(wanted) == str(stored):
+        return True
+    try:
+        return float(wanted) == float(stored)
+    except (TypeError, ValueError):
+        return False

@@ -1,0 +1,353 @@
+"""Rows and offset in one transaction: what is stored, whoever dies, wakes up late or is refused; on both databases."""
+
+import itertools
+import json
+import os
+import random
+import traceback
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from django.db import OperationalError, connections
+
+from settings.env import _database
+from sinks.database import rows as database_rows
+from sinks.database.config import DatabaseTarget
+from sinks.database.connection import change, select, transaction
+from sinks.database.offsets import make_table
+from sinks.database.rows import find_columns
+from sinks.database.writer import DatabasePartition, DatabaseWriter
+from sinks.errors import Fatal, Fenced
+from sinks.records import Batch, Columns, Partition, Rejected
+from sinks.refusals import FirstRefusals
+from tests.sinks.databases import database_at
+from tests.sinks.schedules import hasty_retry
+
+PARTITION = Partition("clicks", 2)
+TIME = 1_795_000_000_123
+SOURCES = {"number": "kafka.offset", "color": "color", "amount": "amount", "at": "kafka.timestamp"}
+CREATE = {
+    "sqlite": "CREATE TABLE {} (number bigint, color text, amount integer CHECK (typeof(amount) = 'integer'),"
+    " at datetime)",
+    "postgresql": "CREATE TABLE {} (number bigint, color text, amount integer NOT NULL, at timestamptz)",
+}
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+def alias(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any) -> Iterator[str]:
+    """A database with a table of offsets."""
+    is_sqlite = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}" if is_sqlite else request.getfixturevalue("postgres").address
+    with django_db_blocker.unblock(), database_at(_database("DATABASES", url)) as alias:
+        with transaction(alias) as connection:
+            make_table(connection)
+        yield alias
+
+
+class Table:
+    """A table of its own for each test. sink: the name of the sink that stores there."""
+
+    def __init__(self, alias: str, *, key: Sequence[str] = (), sources: dict[str, str] = SOURCES) -> None:
+        self.name = self.sink = f"t_{uuid.uuid4().hex[:8]}"
+        self.alias = alias
+        self.target = DatabaseTarget(table=self.name, database=alias, columns=sources, key=tuple(key))
+        self.topic_id = "first"
+        with transaction(alias) as connection:
+            change(connection, CREATE[connection.vendor].format(self.name))
+            if key:
+                change(connection, f"CREATE UNIQUE INDEX {self.name}_key ON {self.name} ({', '.join(key)})")
+
+    def writer(self, stop_after: int = 0) -> DatabaseWriter:
+        refusals = FirstRefusals("the database", "look at the table.", stop_after)
+        return DatabaseWriter(self.target, self.sink, "a-group", "json", lambda _: self.topic_id, refusals)
+
+    def owner(self, committed: int | None = None, stop_after: int = 0) -> DatabasePartition:
+        owner: DatabasePartition = run(self.writer(stop_after).open(PARTITION, committed))
+        return owner
+
+    def rows(self, what: str = "number, color, amount") -> list[Any]:
+        with transaction(self.alias) as connection:
+            return select(connection, f"SELECT {what} FROM {self.name} ORDER BY number")
+
+    @property
+    def numbers(self) -> Counter[int]:
+        return Counter(number for (number,) in self.rows("number"))
+
+
+@pytest.fixture
+def table(alias: str) -> Table:
+    return Table(alias)
+
+
+def run(work: Any) -> Any:
+    return hasty_retry().run(work)
+
+
+def batch(begin: int, end: int, values: Callable[[int], Any] = lambda n: n) -> Batch:
+    """Records whose `amount` is their offset, or what `values` gives."""
+    offsets = range(begin, end)
+    made = [json.dumps({"color": f"color {n}", "amount": values(n)}).encode() for n in offsets]
+    found = Batch(PARTITION, begin, TIME, opened_at=0.0)
+    found.add(Columns(offsets, made, [TIME] * len(offsets)), {})
+    return found
+
+
+def store(owner: DatabasePartition, *batches: Batch) -> list[Rejected]:
+    rejected: list[Rejected] = run(owner.store(batches))
+    return rejected
+
+
+def test_a_record_is_a_row_and_the_offset_stands_beside_it(table: Table) -> None:
+    owner = table.owner()
+    assert owner.resume_at is None
+    assert store(owner, batch(5, 8), batch(8, 10)) == []
+    assert table.rows() == [(n, f"color {n}", n) for n in range(5, 10)]
+    (at,) = table.rows("at")[0]
+    assert str(at)[:23] == str(datetime.fromtimestamp(TIME / 1000, UTC))[:23]
+    assert table.owner(committed=10).resume_at == 10
+
+
+def test_a_partition_that_was_never_stored_begins_where_kafka_says(table: Table) -> None:
+    assert table.owner(committed=7).resume_at == 7
+
+
+def test_batches_without_records_move_the_offset(table: Table) -> None:
+    marks = Batch(PARTITION, 0, 0, opened_at=0.0)
+    marks.next_offset = 3
+    store(table.owner(), marks)
+    assert table.owner().resume_at == 3
+
+
+def test_an_owner_that_was_replaced_stores_nothing(table: Table) -> None:
+    older, newer = table.owner(), table.owner()
+    with pytest.raises(Fenced):
+        store(older, batch(0, 5))
+    store(newer, batch(0, 5))
+    assert table.numbers == Counter(range(5))
+
+
+def test_a_transaction_whose_end_was_not_seen_is_not_repeated(table: Table) -> None:
+    owner = table.owner()
+    wrapper: Any = type(connections[table.alias])
+    commits: list[int] = []
+    commit = wrapper._commit
+
+    def lose_the_first_answer(connection: Any) -> None:
+        commit(connection)
+        commits.append(1)
+        if len(commits) == 1:
+            raise OperationalError("the connection is lost")
+
+    with patch.object(wrapper, "_commit", lose_the_first_answer):
+        assert [letter.record.offset for letter in store(owner, batch(0, 5, lambda n: n if n != 3 else "bad"))] == [3]
+    assert len(commits) == 2
+    assert table.numbers == Counter([0, 1, 2, 4])
+
+
+def test_rows_that_the_database_refuses_are_rejected_with_its_reason_and_all_others_stored(table: Table) -> None:
+    bad = {3: "many", 4: 2**70, 9: None}
+    rejected = store(table.owner(), batch(0, 7, lambda n: bad.get(n, n)), batch(7, 12, lambda n: bad.get(n, n)))
+    assert [letter.record.offset for letter in rejected] == [3, 4, 9]
+    assert {letter.kind for letter in rejected} == {"refused"}
+    assert all(letter.reason for letter in rejected)
+    assert table.numbers == Counter({*range(12)} - set(bad))
+
+
+def test_a_letter_that_was_not_delivered_is_given_to_the_next_owner(table: Table) -> None:
+    def values(number: int) -> Any:
+        return "bad" if number in (4, 6) else number
+
+    store(table.owner(), batch(0, 10, values))
+    again = table.owner(committed=0)
+    assert again.resume_at == 4
+    assert [letter.record.offset for letter in store(again, batch(4, 6, values))] == [4]
+    assert [letter.record.offset for letter in store(again, batch(6, 12, values))] == [6]
+    assert table.numbers == Counter({*range(12)} - {4, 6})
+    run(again.rest(leaving=False))
+    assert table.owner().resume_at == 12
+
+
+def test_a_table_that_refuses_all_stops_the_sink_before_there_are_letters(table: Table) -> None:
+    owner = table.owner(stop_after=10)
+    with pytest.raises(Fatal, match="refused 20, each for"):
+        store(owner, batch(0, 20, lambda _: "bad"))
+    assert table.owner().resume_at is None
+
+
+def test_a_key_keeps_the_newest_record(alias: str) -> None:
+    table = Table(alias, key=["color"], sources={"number": "kafka.offset", "color": "color", "amount": "amount"})
+    again = batch(10, 12)
+    values = [json.dumps({"color": "color 3", "amount": n}).encode() for n in (10, 11)]
+    again.runs.clear()
+    again.add(Columns([10, 11], values, [TIME] * 2), {})
+    store(table.owner(), batch(0, 5), again)
+    assert dict(table.rows("color, amount")) == {**{f"color {n}": n for n in range(5)}, "color 3": 11}
+    assert len(table.rows()) == 5
+
+
+def test_a_topic_that_was_made_again_stops_the_sink(table: Table) -> None:
+    owner = table.owner()
+    store(owner, batch(0, 5))
+    table.topic_id = "second"
+    for work in (table.owner, lambda: store(owner, batch(5, 9))):
+        with pytest.raises(Fatal, match="deleted and made again"):
+            work()
+
+
+def test_kafka_that_is_ahead_stops_the_sink_until_an_operator_decides(table: Table) -> None:
+    store(table.owner(), batch(0, 5))
+    with pytest.raises(Fatal, match=r"below offset 9, but .* says 5") as stopped:
+        table.owner(committed=9)
+    _, _, statement = str(stopped.value).partition("UPDATE ")
+    with transaction(table.alias) as connection:
+        assert change(connection, f"UPDATE {statement}".replace("next_offset = N", "next_offset = 2")) == 1
+        change(connection, f"DELETE FROM {table.name} WHERE number >= 2")
+    owner = table.owner(committed=9)
+    assert owner.resume_at == 2
+    store(owner, batch(2, 12))
+    assert table.numbers == Counter(range(12))
+
+
+def test_a_row_that_is_put_back_fences_its_owner(table: Table) -> None:
+    owner = table.owner()
+    store(owner, batch(0, 5))
+    with transaction(table.alias) as connection:
+        change(connection, "UPDATE sink_offsets SET next_offset = 2 WHERE sink = %s", [table.sink])
+    with pytest.raises(Fenced, match="from offset 5 to 2"):
+        store(owner, batch(5, 9))
+
+
+@pytest.mark.parametrize(("names", "text"), [({"no_such": "color"}, "no column no_such"), ({}, "no table t_none")])
+def test_what_the_table_lacks_is_named(alias: str, names: dict[str, str], text: str) -> None:
+    table = Table(alias)
+    with transaction(alias) as connection, pytest.raises(Fatal, match=text):
+        find_columns(connection, table.name if names else "t_none", names or SOURCES, [])
+
+
+LIVED, DIED, FENCED = 0, 9, 3
+
+
+def in_a_process(table: Table, work: Callable[[], None], *, dies_at: int, after: bool) -> int:
+    """Does work in a process of its own, which dies at one of its steps; tells what became of it.
+
+    dies_at: the number of the step: a statement, or the end of a transaction; after: it dies after the step.
+    """
+    connections[table.alias].close()
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = 1
+    try:
+        code = _work_until(table, work, dies_at, after=after)
+    except BaseException:  # noqa: BLE001 - a test process must not go on as a second pytest
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def _work_until(table: Table, work: Callable[[], None], dies_at: int, *, after: bool) -> int:
+    steps = itertools.count(1)
+
+    def step(go_on: Callable[[], Any]) -> Any:
+        is_last = next(steps) == dies_at
+        if is_last and not after:
+            os._exit(DIED)
+        try:
+            return go_on()
+        finally:
+            if is_last:
+                os._exit(DIED)
+
+    connection = connections[table.alias]
+    wrapper: Any = type(connection)
+    commit, insert = wrapper._commit, database_rows.Columns._insert
+    with (
+        patch.object(wrapper, "_commit", lambda self: step(lambda: commit(self))),
+        patch.object(database_rows.Columns, "_insert", lambda *given: step(lambda: insert(*given))),
+        connection.execute_wrapper(lambda go_on, *statement: step(lambda: go_on(*statement))),
+    ):
+        try:
+            work()
+        except Fenced:
+            return FENCED
+    return LIVED
+
+
+def bad(number: int) -> Any:
+    return "bad" if number % 7 == 3 else number
+
+
+class Letters:
+    """The dead letters that were delivered, in whichever process."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        file.touch()
+
+    def deliver(self, rejected: Sequence[Rejected]) -> None:
+        with self._file.open("a") as file:
+            file.writelines(f"{letter.record.offset}\n" for letter in rejected)
+
+    @property
+    def offsets(self) -> set[int]:
+        return set(map(int, self._file.read_text().split()))
+
+
+def store_until(end: int, table: Table, letters: Letters) -> None:
+    owner = table.owner()
+    for begin in range(owner.resume_at or 0, end, 5):
+        letters.deliver(store(owner, batch(begin, min(end, begin + 5), bad)))
+    run(owner.rest(leaving=True))
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_killed_at_any_step_each_record_is_a_row_or_a_letter(alias: str, tmp_path: Path, after: bool) -> None:
+    for step in itertools.count(1):
+        table, letters = Table(alias), Letters(tmp_path / f"{step}")
+        outcome = in_a_process(table, lambda: store_until(14, table, letters), dies_at=step, after=after)  # noqa: B023
+        store_until(14, table, letters)
+        assert table.numbers == Counter(n for n in range(14) if bad(n) == n), f"step {step}"
+        assert letters.offsets == {n for n in range(14) if bad(n) != n}, f"step {step}"
+        if outcome == LIVED:
+            break
+        assert outcome == DIED
+    assert step > 30
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_owners_that_take_turns_and_die_store_each_record_once(table: Table, tmp_path: Path, seed: int) -> None:
+    rng = random.Random(seed)
+    letters = Letters(tmp_path / "letters")
+    owners: dict[DatabasePartition, int] = {}
+    end, outcomes = 150, Counter[int]()
+    for _ in range(60):
+        if not owners or rng.random() < 0.2:
+            owner = table.owner()
+            owners[owner] = owner.resume_at or 0
+        owner, begin = rng.choice(list(owners.items()))
+        upper = min(end, begin + rng.randint(1, 20))
+        if upper == begin:
+            continue
+
+        def work(owner: DatabasePartition = owner, begin: int = begin, upper: int = upper) -> None:
+            letters.deliver(store(owner, batch(begin, upper, bad)))
+
+        if rng.random() < 0.3:
+            outcomes[in_a_process(table, work, dies_at=rng.randint(1, 40), after=rng.random() < 0.5)] += 1
+            del owners[owner]
+            continue
+        try:
+            work()
+            owners[owner] = upper
+        except Fenced:
+            del owners[owner]
+    assert outcomes.keys() <= {LIVED, DIED, FENCED}
+    store_until(end, table, letters)
+    assert table.numbers == Counter(n for n in range(end) if bad(n) == n)
+    assert letters.offsets == {n for n in range(end) if bad(n) != n}
