@@ -5,18 +5,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
-from django.urls import get_script_prefix, set_script_prefix
-from django.utils import timezone, translation
-from django.utils.translation import get_language
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from pipeline.access import AUDIT, VIEW
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
-from pipeline.live import Question, latest
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -81,29 +78,14 @@ def page_response(
     )
 
 
-def panel_response(
-    request: HttpRequest,
-    template: str,
-    read: Callable[[], Mapping[str, Any]],
-    *,
-    data: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {},
-) -> JsonResponse:
-    """A panel as JSON: `html`, made by the template from what `read` gives, and what `data` takes from it.
+def own_answer(
+    request: HttpRequest, template: str, read: Callable[[], Mapping[str, Any]]
+) -> tuple[dict[str, Any], int]:
+    """A panel as data, and its status: `html`, made by the template from what `read` gives; and `more` of that.
 
     A server that can't be read, and a thing that is not there, are answers, too: status 200 with `error`. ValueError is
     a mistake in the query; a Mistake is shown once, at its field, whatever number of panels it keeps empty.
     """
-    answer, status = own_answer(request, template, read, data)
-    return JsonResponse(answer, status=status)
-
-
-def own_answer(
-    request: HttpRequest,
-    template: str,
-    read: Callable[[], Mapping[str, Any]],
-    data: Callable[[Mapping[str, Any]], Mapping[str, Any]] = lambda _: {},
-) -> tuple[dict[str, Any], int]:
-    """The same as data, and its status. `late` in what was read: the page shows it, and asks again soon."""
     try:
         context = read()
     except ServerError as error:
@@ -115,23 +97,4 @@ def own_answer(
         return {"html": html, "mistake": {"field": error.field, "text": str(error)}}, 400
     except ValueError as error:
         return ServerError("", str(error)).answer(), 400
-    late = {"late": True} if context.get("late") else {}
-    return {"html": render_to_string(f"console/{template}", dict(context), request), **late, **data(context)}, 200
-
-
-def shared_panel(
-    request: HttpRequest, template: str, read: Callable[[], Mapping[str, Any]], *, server: str
-) -> JsonResponse:
-    """A panel that pages ask for every few seconds, and that shows the same to all: they share one read of the server.
-
-    `late` where the server is still being asked: the page asks again soon. server: whose threads read.
-    """
-    language, prefix = get_language(), get_script_prefix()
-
-    def panel() -> dict[str, Any]:
-        set_script_prefix(prefix)  # of links; it belongs to a thread
-        with translation.override(language):
-            return {"html": render_to_string(f"console/{template}", dict(read()))}
-
-    answer = latest({template: Question((request.get_full_path(), language), server, panel)})[template]
-    return JsonResponse(answer or {"late": True})
+    return {"html": render_to_string(f"console/{template}", dict(context), request), **context.get("more", {})}, 200

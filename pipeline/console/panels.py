@@ -31,9 +31,12 @@ class Panel:
     template: its file below pipeline/console/, which shows what `read` returns. url: the name of the address that
     answers the panel.
 
-    server: the server that is read, which names the threads that read it. All readers share one answer, so `read` gets
-    only what the answer may depend on: the values of the keys `query` in the address, and the names of its path. Empty:
-    `read` gets the request instead, on the request's own thread; for what the database says, and what differs by user.
+    server: the server that is read, which names the threads that read it; or a function that tells it by the names of
+    the address's path, and raises Http404 for those that lead nowhere. All readers share one answer, so `read` gets
+    what the answer may depend on, and no more: the values of the keys `query` in the address, and those names.
+
+    Without a server, `read` gets the request, on the request's own thread; for what the database says, and what differs
+    by user. What it returns as `more` goes to the script, such as `late`: ask again soon, this is not all.
 
     permission: who has it gets the panel; is_live: it is read again every few seconds while it is seen; script: the
     static file of a module that draws something in it.
@@ -44,7 +47,7 @@ class Panel:
     template: str
     read: Callable[..., Mapping[str, Any]]
     url: str
-    server: str = ""
+    server: str | Callable[..., str] = ""
     query: tuple[str, ...] = ()
     permission: str = VIEW
     is_live: bool = True
@@ -92,13 +95,11 @@ def answers(request: HttpRequest, panels: Iterable[Panel], **names: Any) -> dict
     """
     panels = list(panels)
     questions = {panel.id: _question(panel, request, names) for panel in panels if panel.server}
+    alone = [panel for panel in panels if not panel.server]
     give_up_at = time.monotonic() + console_settings().wait_seconds
-    live_reads().begin(questions.values())
-    own = {
-        panel.id: own_answer(request, panel.template, partial(panel.read, request, **names))[0]
-        for panel in panels
-        if not panel.server
-    }  # while the servers are being asked
+    if alone:
+        live_reads().begin(questions.values())  # servers are asked while the others are read
+    own = {panel.id: own_answer(request, panel.template, partial(panel.read, request, **names))[0] for panel in alone}
     left = max(0.0, give_up_at - time.monotonic())
     return {**own, **live_reads().answers(questions, wait_seconds=left, or_before=True)}
 
@@ -113,6 +114,5 @@ def _question(panel: Panel, request: HttpRequest, names: Mapping[str, Any]) -> Q
         with translation.override(language):
             return {"html": render_to_string(f"console/{panel.template}", dict(panel.read(query, **names)))}
 
-    return Question(
-        (panel.id, tuple(sorted(names.items())), tuple(query.items()), language, prefix), panel.server, read
-    )
+    key = (panel.id, tuple(sorted(names.items())), tuple(query.items()), language, prefix)
+    return Question(key, panel.server if isinstance(panel.server, str) else panel.server(**names), read)

@@ -15,6 +15,7 @@ from pytest_django import Settings
 
 from pipeline import conf, live, offsets
 from pipeline.console.paging import part_of
+from pipeline.console.panels import panel_view
 from pipeline.console.sinks.progress import shared_progress
 from pipeline.console.topics import describe, views
 from pipeline.errors import ServerAway, ServerError
@@ -60,7 +61,8 @@ def _as_a_site(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
 def panel(language: str = "en") -> dict[str, Any]:
     request: HttpRequest = RequestFactory().get("/admin/console/topics/default/select-color/partitions/")
     with override(language):
-        return dict(json.loads(views.partitions_panel(request, "default", "select-color").content))
+        answer: Any = panel_view(views.PARTITIONS)(request, cluster="default", name="select-color")
+        return dict(json.loads(answer.content))
 
 
 def test_tabs_that_ask_at_once_share_one_read(kafka: Kafka) -> None:

@@ -5,19 +5,20 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, JsonResponse
+from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
 from pipeline.console.groups import asking
 from pipeline.console.groups.child import Group, Member, Offsets
-from pipeline.console.pages import page_response, shared_panel
+from pipeline.console.pages import page_response
 from pipeline.console.paging import Part, page_number
-from pipeline.console.topics.views import clusters
-from pipeline.kafka_reads import server_name
+from pipeline.console.panels import Panel, section
+from pipeline.console.topics.views import clusters, server_of
 from pipeline.lag import Progress, progress, total_lag
 from sinks.registry import sinks
 
@@ -112,28 +113,41 @@ def index(request: HttpRequest) -> HttpResponseBase:
         page=PAGE,
         title=_("Consumer groups"),
         clusters=clusters(),
-        shown=[cluster] if cluster else clusters(),
+        panels=[
+            section(
+                GROUPS,
+                query,
+                id=f"groups-{one}",
+                title=_("Consumer groups of the cluster {cluster}").format(cluster=one),
+                cluster=one,
+            )
+            for one in ([cluster] if cluster else clusters())
+        ],
         query=query,
-        asked=urlencode(query),
     )
 
 
-@require_GET
-def groups_panel(request: HttpRequest, cluster: str) -> JsonResponse:
+def read_groups(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     """A page of a cluster's groups."""
-    check_cluster(cluster)
-    asked = {"q": text} if (text := request.GET.get("q", "").strip()) else {}
-    number = page_number(request.GET.get("page", ""))
+    asked = {"q": text} if (text := query.get("q", "").strip()) else {}
+    number = page_number(query.get("page", ""))
+    found = asking.list_groups(cluster, text=asked.get("q", ""), number=number)
+    owners = sinks_of_groups(cluster)
+    groups = [ShownGroup(group, owners.get(group.name, ())) for group in found.groups]
+    part = Part(groups, found.number, found.total, console_settings().records)
+    links = part.links({"cluster": cluster, **asked})
+    return {"cluster": cluster, "part": part, "links": links, "asked": asked, "errors": found.errors}
 
-    def read() -> Mapping[str, Any]:
-        found = asking.list_groups(cluster, text=asked.get("q", ""), number=number)
-        owners = sinks_of_groups(cluster)
-        groups = [ShownGroup(group, owners.get(group.name, ())) for group in found.groups]
-        part = Part(groups, found.number, found.total, console_settings().records)
-        links = part.links({"cluster": cluster, **asked})
-        return {"cluster": cluster, "part": part, "links": links, "asked": asked, "errors": found.errors}
 
-    return shared_panel(request, "groups/list.html", read, server=server_name(cluster))
+GROUPS = Panel(
+    "groups",
+    gettext_lazy("Consumer groups"),
+    "groups/list.html",
+    read_groups,
+    "console:groups_panel",
+    server=server_of,
+    query=("q", "page"),
+)
 
 
 @require_GET
@@ -149,30 +163,35 @@ def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
         cluster=cluster,
         group=name,
         sinks=sinks_of_groups(cluster).get(name, ()),
-        panel=f"{reverse('console:group_panel', args=[cluster])}?{urlencode({'name': name})}",
+        panels=[section(GROUP, {"name": name}, cluster=cluster)],
     )
 
 
-@require_GET
-def group_panel(request: HttpRequest, cluster: str) -> JsonResponse:
+def read_group(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     """A group's state, members and partitions."""
-    check_cluster(cluster)
-    name = request.GET.get("name", "")
+    name = query.get("name", "")
     limit = console_settings().partitions
+    found = ShownGroup(asking.read_group(cluster, name), sinks_of_groups(cluster).get(name, ()))
+    members, partitions = found.group.members, found.partitions
+    return {
+        "cluster": cluster,
+        "shown": found,
+        "members": [(member, member.partitions[:limit], len(member.partitions)) for member in members[:limit]],
+        "more_members": max(0, len(members) - limit),
+        "partitions": partitions[:limit],
+        "more_partitions": max(0, len(partitions) - limit),
+    }
 
-    def read() -> Mapping[str, Any]:
-        found = ShownGroup(asking.read_group(cluster, name), sinks_of_groups(cluster).get(name, ()))
-        members, partitions = found.group.members, found.partitions
-        return {
-            "cluster": cluster,
-            "shown": found,
-            "members": [(member, member.partitions[:limit], len(member.partitions)) for member in members[:limit]],
-            "more_members": max(0, len(members) - limit),
-            "partitions": partitions[:limit],
-            "more_partitions": max(0, len(partitions) - limit),
-        }
 
-    return shared_panel(request, "groups/details.html", read, server=server_name(cluster))
+GROUP = Panel(
+    "group",
+    gettext_lazy("Members and offsets"),
+    "groups/details.html",
+    read_group,
+    "console:group_panel",
+    server=server_of,
+    query=("name",),
+)
 
 
 def sinks_of_groups(cluster: str) -> dict[str, tuple[str, ...]]:

@@ -5,10 +5,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages as notes
-from django.http import HttpRequest, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from events.conf import events_settings
@@ -17,9 +18,11 @@ from pipeline.access import PRODUCE
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response, panel_response, shared_panel
+from pipeline.console.pages import page_response
+from pipeline.console.panels import Panel, section
 from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
+from pipeline.console.topics import views as topics
 from pipeline.console.topics.browse import read_cursor, write_cursor
 from pipeline.console.topics.describe import progress_of
 from pipeline.console.topics.views import ProduceForm, produce_form, subject_of
@@ -39,7 +42,8 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 
 def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpResponseBase:
-    query = urlencode({name: request.GET.get(name, "") for name in ("begun", "reached")})
+    query = {name: request.GET.get(name, "") for name in ("begun", "reached")}
+    place: dict[str, Any] = {"cluster": _cluster(), "name": console_settings().practice_topic}
     return page_response(
         request,
         "practice/index.html",
@@ -56,42 +60,51 @@ def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpRes
         at_a_time=exercises.AT_A_TIME,
         text_form=text,
         json_form=json,
-        has_read="begun" in request.GET,
-        read_url=f"{reverse('console:practice_read')}?{query}",
+        partitions_panel=section(topics.PARTITIONS, title=_("Its partitions and offsets"), **place),
+        group_panel=section(GROUP),
+        read_panel=section(READ, query) if "begun" in request.GET else None,
+        messages_panel=section(topics.MESSAGES, title=_("5. Watch records arrive, in no group"), **place),
         may_produce=request.user.has_perm(PRODUCE),
     )
 
 
-@require_GET
-def group_panel(request: HttpRequest) -> JsonResponse:
+def read_group(_query: Mapping[str, str]) -> dict[str, Any]:
     """How far the practice group is."""
-
-    def read() -> Mapping[str, Any]:
-        groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
-        return {"cluster": _cluster(), "groups": [(group, group.parts, 0) for group in groups]}
-
-    return shared_panel(request, "topics/groups.html", read, server=server_name(_cluster()))
+    groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
+    return {"cluster": _cluster(), "groups": [(group, group.parts, 0) for group in groups]}
 
 
-@require_GET
-def read_panel(request: HttpRequest) -> JsonResponse:
+def read_read(request: HttpRequest) -> dict[str, Any]:
     """The records that the last reading took."""
+    begun, reached = (read_cursor(request.GET.get(name, "")) for name in ("begun", "reached"))
+    log_read(request, subject_of(_cluster(), console_settings().practice_topic), f"from {write_cursor(begun)}")
+    reading = exercises.read_between(_cluster(), begun, reached)
+    found = sorted(reading.messages, key=lambda message: (message.partition, message.offset))
+    return {
+        "cluster": _cluster(),
+        "topic": console_settings().practice_topic,
+        "rows": [
+            {"message": one, "key": one_line(one.key, limit=300), "value": one_line(one.value, limit=300)}
+            for one in found
+        ],
+    }
 
-    def read() -> Mapping[str, Any]:
-        begun, reached = (read_cursor(request.GET.get(name, "")) for name in ("begun", "reached"))
-        log_read(request, subject_of(_cluster(), console_settings().practice_topic), f"from {write_cursor(begun)}")
-        reading = exercises.read_between(_cluster(), begun, reached)
-        found = sorted(reading.messages, key=lambda message: (message.partition, message.offset))
-        return {
-            "cluster": _cluster(),
-            "topic": console_settings().practice_topic,
-            "rows": [
-                {"message": one, "key": one_line(one.key, limit=300), "value": one_line(one.value, limit=300)}
-                for one in found
-            ],
-        }
 
-    return panel_response(request, "practice/read.html", read)
+def _server() -> str:
+    return server_name(_cluster())
+
+
+GROUP = Panel(
+    "group",
+    gettext_lazy("How far the consumer group is"),
+    "topics/groups.html",
+    read_group,
+    "console:practice_group",
+    server=_server,
+)
+READ = Panel(
+    "read", gettext_lazy("What was just read"), "practice/read.html", read_read, "console:practice_read", is_live=False
+)
 
 
 @require_POST

@@ -91,14 +91,14 @@ def _config(name: str) -> SinkConfig:
 
 
 def read_overview(_request: HttpRequest) -> dict[str, Any]:
-    """A row for each configured sink. late: Kafka is still being asked."""
+    """A row for each configured sink; late while Kafka is being asked."""
     known = shared_progress(sinks().values())
     now = read_now()
     heard = read_heartbeats(sinks().values(), now=now)
     return {
         "rows": [_row(sink, *known[sink.config.name], now) for sink in heard],
         "troubles": sum(sink.troubles + (sink.state == "silent") for sink in heard),
-        "late": (None, None) in known.values(),
+        "more": {"late": (None, None) in known.values()},
     }
 
 
@@ -122,7 +122,7 @@ def _large_chart(config: SinkConfig, samples: Sequence[Sample], now: datetime) -
 
 
 def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
-    """A sink's partitions. late: Kafka is still being asked."""
+    """A sink's partitions; late while Kafka is being asked."""
     config = _config(name)
     gap, now = sample_gap(config), read_now()
     heard = read_heartbeats([config], now=now)[0]
@@ -145,7 +145,7 @@ def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
             for row in shown
         ],
         "left_out": len(rows) - len(shown),
-        "late": offsets is None and error is None,
+        "more": {"late": offsets is None and error is None},
     }
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.conf import settings
 from django.contrib import messages as notes
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -23,8 +23,9 @@ from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import NotThere, page_response, panel_response, shared_panel
+from pipeline.console.pages import NotThere, page_response
 from pipeline.console.paging import page_number
+from pipeline.console.panels import Panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
 from pipeline.console.topics.browse import (
@@ -121,6 +122,14 @@ def clusters() -> list[str]:
     return list(dict.fromkeys([events_settings().kafka, *(sink.kafka for sink in sinks().values()), *settings.KAFKA]))
 
 
+def server_of(cluster: str, name: str = "") -> str:
+    """The server of a panel's cluster. Raises Http404 for what is no cluster, or can be no topic's name."""
+    _check_cluster(cluster)
+    if name:
+        _check(cluster, name)
+    return server_name(cluster)
+
+
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the topics of each cluster, or of one."""
@@ -134,26 +143,37 @@ def index(request: HttpRequest) -> HttpResponseBase:
         page=PAGE,
         title=_("Topics"),
         clusters=clusters(),
-        shown=[cluster] if cluster else clusters(),
+        panels=[
+            section(
+                LIST,
+                query,
+                id=f"topics-{one}",
+                title=_("Topics of the cluster {cluster}").format(cluster=one),
+                cluster=one,
+            )
+            for one in ([cluster] if cluster else clusters())
+        ],
         query=query,
-        asked=urlencode(query),
     )
 
 
-@require_GET
-def topics_panel(request: HttpRequest, cluster: str) -> JsonResponse:
+def read_topics(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     """A page of a cluster's topics."""
-    _check_cluster(cluster)
-    asked = {name: text for name in ("q", "internal") if (text := request.GET.get(name, "").strip())}
-    number = page_number(request.GET.get("page", ""))
+    asked = {name: text for name in ("q", "internal") if (text := query.get(name, "").strip())}
+    number = page_number(query.get("page", ""))
+    part = describe.topic_summaries(cluster, text=asked.get("q", ""), with_internal="internal" in asked, page=number)
+    return {"cluster": cluster, "part": part, "links": part.links({"cluster": cluster, **asked}), "asked": asked}
 
-    def read() -> Mapping[str, Any]:
-        part = describe.topic_summaries(
-            cluster, text=asked.get("q", ""), with_internal="internal" in asked, page=number
-        )
-        return {"cluster": cluster, "part": part, "links": part.links({"cluster": cluster, **asked}), "asked": asked}
 
-    return shared_panel(request, "topics/list.html", read, server=server_name(cluster))
+LIST = Panel(
+    "topics",
+    gettext_lazy("Topics"),
+    "topics/list.html",
+    read_topics,
+    "console:topics_panel",
+    server=server_of,
+    query=("q", "internal", "page"),
+)
 
 
 @require_GET
@@ -177,7 +197,10 @@ def _topic_page(
         several_clusters=len(clusters()) > 1,
         query=query,
         starts=_starts(query.get("from") or "newest"),
-        messages_url=_url("topic_messages", cluster, name) + "?" + urlencode(query),
+        partitions=section(PARTITIONS, cluster=cluster, name=name),
+        groups=section(GROUPS, cluster=cluster, name=name),
+        messages_of=section(MESSAGES, query, cluster=cluster, name=name),
+        settings=section(SETTINGS, cluster=cluster, name=name),
         form=form,
         is_form_open=is_open,
         may_produce=request.user.has_perm(PRODUCE),
@@ -185,94 +208,112 @@ def _topic_page(
     )
 
 
-@require_GET
-def partitions_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+def read_partitions(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
     """Partitions with leader, replicas and offsets."""
-    _check(cluster, name)
     limit = console_settings().partitions
-
-    def read() -> Mapping[str, Any]:
-        states = describe.partition_states(cluster, name)
-        counts = [state.held for state in states if state.held is not None]
-        return {
-            "cluster": cluster,
-            "topic": name,
-            "partitions": states[:limit],
-            "count": len(states),
-            "left": max(0, len(states) - limit),
-            "offsets": sum(counts) if counts else None,
-        }
-
-    return shared_panel(request, "topics/partitions.html", read, server=server_name(cluster))
+    states = describe.partition_states(cluster, name)
+    counts = [state.held for state in states if state.held is not None]
+    return {
+        "cluster": cluster,
+        "topic": name,
+        "partitions": states[:limit],
+        "count": len(states),
+        "left": max(0, len(states) - limit),
+        "offsets": sum(counts) if counts else None,
+    }
 
 
-@require_GET
-def groups_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+PARTITIONS = Panel(
+    "partitions",
+    gettext_lazy("Partitions"),
+    "topics/partitions.html",
+    read_partitions,
+    "console:topic_partitions",
+    server=server_of,
+)
+
+
+def read_groups(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
     """The sinks' consumer groups with their lag."""
-    _check(cluster, name)
     limit = console_settings().partitions
-
-    def read() -> Mapping[str, Any]:
-        groups = describe.group_progress(cluster, name)
-        listed = [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]
-        return {"cluster": cluster, "groups": listed}
-
-    return shared_panel(request, "topics/groups.html", read, server=server_name(cluster))
+    groups = describe.group_progress(cluster, name)
+    listed = [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]
+    return {"cluster": cluster, "groups": listed}
 
 
-@require_GET
-def settings_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+GROUPS = Panel(
+    "groups",
+    gettext_lazy("Consumer groups of the sinks"),
+    "topics/groups.html",
+    read_groups,
+    "console:topic_groups",
+    server=server_of,
+)
+
+
+def read_settings(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The topic's settings."""
     _check(cluster, name)
-    return panel_response(request, "topics/settings.html", lambda: {"settings": describe.topic_settings(cluster, name)})
+    return {"settings": describe.topic_settings(cluster, name)}
 
 
-@require_GET
-def messages_panel(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+SETTINGS = Panel(
+    "settings",
+    gettext_lazy("Settings"),
+    "topics/settings.html",
+    read_settings,
+    "console:topic_settings",
+    is_live=False,
+)
+
+
+def read_messages(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The records that the query asks for."""
     _check(cluster, name)
     given = request.GET.dict()
-
-    def read() -> Mapping[str, Any]:
-        query = parse_query(given)
-        log_read(request, subject_of(cluster, name), f"records {_told(given)}")
-        found = browse(cluster, name, query)
-        chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
-        following = None
-        if found.following is not None:
-            page = urlencode({**given, "cursor": write_cursor(found.following)})
-            following = f"{_url('topic', cluster, name)}?{page}#messages-title"
-        return {
-            **rows(cluster, name, found),
-            "query": query,
-            "following": following,
-            "conf": console_settings(),
-            "tail": f"{_url('topic_tail', cluster, name)}?",
-            "cursor": write_cursor(chosen),
-            "most": _MOST_ROWS,
-            "can_tail": query.start == "newest" and not query.text and not query.cursor,
-            "held": found.reading.records if found.is_whole else found.held,
-            "is_whole": found.is_whole,
-            "bytes_held": found.bytes_held,
-        }
-
-    return panel_response(request, "topics/messages.html", read)
+    query = parse_query(given)
+    log_read(request, subject_of(cluster, name), f"records {_told(given)}")
+    found = browse(cluster, name, query)
+    chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
+    following = None
+    if found.following is not None:
+        page = urlencode({**given, "cursor": write_cursor(found.following)})
+        following = f"{_url('topic', cluster, name)}?{page}#messages-title"
+    return {
+        **rows(cluster, name, found),
+        "query": query,
+        "following": following,
+        "conf": console_settings(),
+        "tail": f"{_url('topic_tail', cluster, name)}?",
+        "cursor": write_cursor(chosen),
+        "most": _MOST_ROWS,
+        "can_tail": query.start == "newest" and not query.text and not query.cursor,
+        "held": found.reading.records if found.is_whole else found.held,
+        "is_whole": found.is_whole,
+        "bytes_held": found.bytes_held,
+    }
 
 
-@require_GET
-def tail(request: HttpRequest, cluster: str, name: str) -> JsonResponse:
+MESSAGES = Panel(
+    "messages",
+    gettext_lazy("Records"),
+    "topics/messages.html",
+    read_messages,
+    "console:topic_messages",
+    is_live=False,
+)
+
+
+def read_tail(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The records after `cursor`: rows, and the cursor after them."""
     _check(cluster, name)
+    cursor = read_cursor(request.GET.get("cursor", ""))
+    log_read(request, subject_of(cluster, name), "records as they come")
+    found, skipped = newer(cluster, name, cursor)
+    return {**rows(cluster, name, found), "more": {"cursor": write_cursor(found.ends), "skipped": skipped}}
 
-    def read() -> Mapping[str, Any]:
-        cursor = read_cursor(request.GET.get("cursor", ""))
-        log_read(request, subject_of(cluster, name), "records as they come")
-        found, skipped = newer(cluster, name, cursor)
-        return {**rows(cluster, name, found), "cursor": write_cursor(found.ends), "skipped": skipped}
 
-    return panel_response(
-        request, "topics/rows.html", read, data=lambda read: {key: read[key] for key in ("cursor", "skipped")}
-    )
+TAIL = Panel("tail", gettext_lazy("Records"), "topics/rows.html", read_tail, "console:topic_tail")
 
 
 def rows(cluster: str, name: str, found: Found) -> dict[str, Any]:
@@ -307,6 +348,16 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
         partition=partition,
         offset=offset,
         before=offset - 1 if offset else None,
+        panels=[
+            section(
+                RECORD,
+                title=_("Partition {partition}, offset {offset}").format(partition=partition, offset=offset),
+                cluster=cluster,
+                name=name,
+                partition=partition,
+                offset=offset,
+            )
+        ],
         stored=_stored(cluster, name, partition, offset),
     )
 
@@ -325,25 +376,25 @@ def _stored(cluster: str, name: str, partition: int, offset: int) -> list[tuple[
     return found
 
 
-@require_GET
-def message_panel(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> JsonResponse:
+def read_message(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> dict[str, Any]:
     """One record: headers, key and value."""
     _check(cluster, name)
     limit = console_settings().preview_bytes
+    log_read(request, subject_of(cluster, name), f"partition {partition}, offset {offset}")
+    found = one_message(cluster, name, partition, offset)
+    return {
+        "message": found,
+        "cluster": cluster,
+        "topic": name,
+        "headers": [(title, one_line(value, limit=2000)) for title, value in (found.headers if found else ())],
+        "key": payload(found.key if found else None, limit=limit),
+        "value": payload(found.value if found else None, limit=limit),
+    }
 
-    def read() -> Mapping[str, Any]:
-        log_read(request, subject_of(cluster, name), f"partition {partition}, offset {offset}")
-        found = one_message(cluster, name, partition, offset)
-        return {
-            "message": found,
-            "cluster": cluster,
-            "topic": name,
-            "headers": [(title, one_line(value, limit=2000)) for title, value in (found.headers if found else ())],
-            "key": payload(found.key if found else None, limit=limit),
-            "value": payload(found.value if found else None, limit=limit),
-        }
 
-    return panel_response(request, "topics/record.html", read)
+RECORD = Panel(
+    "record", gettext_lazy("Record"), "topics/record.html", read_message, "console:topic_record", is_live=False
+)
 
 
 @require_GET
