@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
+from pipeline.access import RESET
 from pipeline.conf import console_settings
 from pipeline.console.groups import asking
 from pipeline.console.groups.child import Group, Member, Offsets
@@ -149,6 +150,8 @@ def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
         cluster=cluster,
         group=name,
         sinks=sinks_of_groups(cluster).get(name, ()),
+        reset=f"{reverse('console:group_reset', args=[cluster])}?{urlencode({'name': name})}",
+        may_reset=request.user.has_perm(RESET),
         panel=f"{reverse('console:group_panel', args=[cluster])}?{urlencode({'name': name})}",
     )
 
