@@ -13,6 +13,7 @@ VIEW = "events.view_selectcolorevent"
 PRODUCE = "console.produce"
 CONTROL = "console.control"
 REPLAY = "console.replay"
+RESET = "console.reset"
 AUDIT = "console.audit"
 
 CONTENT_SECURITY_POLICY = (

@@ -15,6 +15,7 @@ class Console(models.Model):
             ("produce", "Can produce records to Kafka topics"),
             ("control", "Can pause, resume and rewind sinks"),
             ("replay", "Can replay and discard dead letters"),
+            ("reset", "Can reset the offsets of consumer groups"),
             ("audit", "Can see what operators did and read"),
         ]
         verbose_name = _("console")
@@ -28,6 +29,7 @@ class ActionKind(models.TextChoices):
     PRACTICE = "practice", _("Practised")
     CONTROL = "control", _("Steered a sink")
     REPLAY = "replay", _("Dealt with dead letters")
+    RESET = "reset", _("Reset a consumer group")
     READ = "read", _("Read records, documents or files")
     EXPORT = "export", _("Exported documents")
     DOWNLOAD = "download", _("Downloaded")

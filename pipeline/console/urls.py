@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from pipeline.access import AUDIT, CONTROL, PRODUCE, REPLAY, console_view
+from pipeline.access import AUDIT, CONTROL, PRODUCE, REPLAY, RESET, console_view
 from pipeline.console.actions import views as actions
 from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
+from pipeline.console.groups import reset_views
 from pipeline.console.groups import views as groups
 from pipeline.console.panels import panel_view
 from pipeline.console.practice import views as practice
@@ -16,6 +17,7 @@ from pipeline.console.topics import views as topics
 app_name = "console"
 
 _TOPIC = "topics/<str:cluster>/<str:name>/"
+_GROUP = "groups/<str:cluster>/group/"
 _RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
 _FILES = "files/<str:sink>/"
 _DOCUMENTS = "documents/<str:sink>/"
@@ -44,8 +46,9 @@ urlpatterns = [
     path(f"{_RECORD}value/", console_view(topics.message_value), name="topic_value"),
     path("groups/", console_view(groups.index), name="groups"),
     path("groups/<str:cluster>/", console_view(panel_view(groups.GROUPS)), name="groups_panel"),
-    path("groups/<str:cluster>/group/", console_view(groups.group), name="group"),
-    path("groups/<str:cluster>/group/details/", console_view(panel_view(groups.GROUP)), name="group_panel"),
+    path(_GROUP, console_view(groups.group), name="group"),
+    path(f"{_GROUP}details/", console_view(panel_view(groups.GROUP)), name="group_panel"),
+    path(f"{_GROUP}reset/", console_view(reset_views.reset_view, permission=RESET), name="group_reset"),
     path("documents/", console_view(documents.index), name="documents"),
     path(_DOCUMENTS, console_view(documents.page), name="documents_of"),
     path(f"{_DOCUMENTS}histogram/", console_view(panel_view(documents.HISTOGRAM)), name="documents_histogram"),

@@ -32,7 +32,7 @@ PAGES = [
     for name in ("topics", "groups", "documents/elasticsearch", "files", "dead-letters", "practice", "actions")
 ]
 PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/default/select-color/0/0/"]
-PAGES += ["/admin/console/groups/default/group/?name=sink-hdfs"]
+PAGES += [f"/admin/console/groups/default/group/{path}?name=sink-hdfs" for path in ("", "reset/")]
 PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/lag/select-color/0/")]
 PAGES += ["/admin/console/sinks/hdfs/control/?action=pause"]
 PAGES += ["/admin/console/files/hdfs/", "/admin/console/files/hdfs/file/?path=x", "/admin/console/dead-letters/hdfs/"]
@@ -74,7 +74,7 @@ def test_permissions_without_seeing_events_open_nothing(client: Client, db: None
 
 
 def test_pages_work_under_a_policy_without_anything_inline(operator: Operator) -> None:
-    client = operator("audit", "control", "produce", "replay")
+    client = operator("audit", "control", "produce", "replay", "reset")
     for one in PAGES:
         answer = client.get(one)
         assert answer.status_code == 200, one

@@ -21,7 +21,7 @@ def test_pages_are_korean_for_a_korean_reader(viewer: Client) -> None:
 
 
 def test_nothing_of_ours_is_english_on_a_korean_page(operator: Callable[..., Client]) -> None:
-    client = operator("audit", "control", "produce", "replay")
+    client = operator("audit", "control", "produce", "replay", "reset")
     for address in PAGES:
         page = client.get(address, headers={"Accept-Language": "ko"}).content.decode()
         assert set(re.findall(r"[A-Za-z]{2,}", own_text(page))) - set(AS_THEY_ARE.split()) == set(), address

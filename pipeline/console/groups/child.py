@@ -176,7 +176,7 @@ def change(
         [ConsumerGroupTopicPartitions(name, places)], request_timeout=_left(deadline)
     ).values()
     answer = future.result(_left(deadline) + 1).topic_partitions
-    errors = [((part.topic, part.partition), part.error.str()) for part in answer if part.error is not None]
+    errors = [((p.topic, p.partition), _text(KafkaException(p.error))) for p in answer if p.error is not None]
     return Changed(group, refused=False, errors=errors)
 
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
+from pipeline.access import RESET
 from pipeline.conf import console_settings
 from pipeline.console.groups import asking
 from pipeline.console.groups.child import Group, Member, Offsets
@@ -164,6 +165,8 @@ def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
         group=name,
         sinks=sinks_of_groups(cluster).get(name, ()),
         panels=[section(GROUP, {"name": name}, cluster=cluster)],
+        reset=f"{reverse('console:group_reset', args=[cluster])}?{urlencode({'name': name})}",
+        may_reset=request.user.has_perm(RESET),
     )
 
 

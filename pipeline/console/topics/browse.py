@@ -80,7 +80,7 @@ def parse_query(query: Mapping[str, str]) -> Query:
         partition=number_of(query.get("partition", ""), _("Partition")),
         start=start,
         offset=number_of(query.get("offset", ""), _("Offset")) or 0,
-        time=_time_in_kafka(query["time"]) if start == "time" and query.get("time") else 0,
+        time=time_in_kafka(query["time"]) if start == "time" and query.get("time") else 0,
         text=query.get("q", "").strip(),
         cursor=read_cursor(query.get("cursor", "")),
     )
@@ -95,7 +95,8 @@ def number_of(text: str, name: str) -> int | None:
     return int(text)
 
 
-def _time_in_kafka(text: str) -> int:
+def time_in_kafka(text: str) -> int:
+    """A time as a form's field gives it, in milliseconds since the epoch. Raises ValueError, also before 1970."""
     found = int(moment_of(text).timestamp() * 1000)
     if found < 0:  # to Kafka these are no times
         raise ValueError(_("“{text}” is before 1970.").format(text=text[:50]))
