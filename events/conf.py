@@ -14,6 +14,7 @@ from events.event import EVENT_TYPES
 from events.kinds import Kind
 from kafka_client.clusters import kafka_cluster
 from kafka_client.producer import DURABLE
+from kafka_client.structs import ready
 
 Topic = Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 Name = Annotated[str, Meta(min_length=1)]
@@ -62,6 +63,7 @@ class KindSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """The topic of the events of this kind."""
 
 
+@ready
 class EventsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How events are collected."""
 

@@ -8,7 +8,10 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from msgspec import Meta
 
+from kafka_client.structs import ready
 
+
+@ready
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of what operators see; every entry has a default, and CONSOLE itself may be missing."""
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from kafka_client.structs import ready
 from sinks.records import Batch, Columns
 from sinks.times import time_zone
 
@@ -93,6 +94,7 @@ class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return now - batch.opened_at >= self.flush_seconds or period != batch.period
 
 
+@ready
 class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of SINKS."""
 

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from events.event import EVENT_TYPES, field_types
 from events.schema import ANY_JSON
+from kafka_client.structs import ready
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$")]
 
@@ -28,6 +29,7 @@ PLACE = {"kafka_topic": TOPIC, "kafka_partition": NUMBER, "kafka_offset": OFFSET
 """The columns that tell which record a row is of, unless `columns` says otherwise."""
 
 
+@ready
 class DatabaseTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `target` of a database sink."""
 

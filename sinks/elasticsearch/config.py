@@ -6,12 +6,14 @@ import msgspec
 from msgspec import Meta
 
 from kafka_client.clusters import cluster_entry, settings_errors_in
+from kafka_client.structs import ready
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.urls import check_urls
 
 
+@ready
 class ElasticsearchTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `target` of an Elasticsearch sink."""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from kafka_client.structs import ready
 from sinks.errors import Fatal, Fenced, Retriable
 from sinks.files.layout import Layout
 from sinks.files.store import FileStore, NotAllowed, NotEmpty, NotFound
@@ -30,6 +31,7 @@ class _Refused(Retriable):
     """The store is there, but does not do a step of a merge."""
 
 
+@ready
 class Merge(msgspec.Struct, frozen=True):
     """What is written down: the files `originals` of a folder become its file `name`.
 

@@ -14,6 +14,7 @@ from hdfs.client import _Request
 from msgspec import Meta
 from requests.adapters import HTTPAdapter
 
+from kafka_client.structs import ready
 from sinks.errors import Fatal, Retriable
 from sinks.files.store import Leased, NoPath, NotEmpty, NotFound
 from sinks.urls import without_password
@@ -74,6 +75,7 @@ def _short(error: BaseException) -> str:
     return without_password(f"{type(error).__name__}: {str(error).split('>: ')[-1]}")
 
 
+@ready
 class HdfsCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An entry of settings.HDFS."""
 

@@ -20,6 +20,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
 
+from kafka_client.structs import ready
 from sinks.control import Control, Restart
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart, database_now
 from sinks.records import Partition
@@ -42,6 +43,7 @@ RESTARTS_KEPT = timedelta(days=30)
 _RATE_BEATS = 4
 
 
+@ready
 class _Earlier(msgspec.Struct):
     """The part of an earlier process's report that is read, whatever version wrote the report."""
 

@@ -5,6 +5,8 @@ from typing import Literal
 
 import msgspec
 
+from kafka_client.structs import ready
+
 State = Literal["opening", "running", "paused", "backing off", "failed"]
 
 
@@ -69,6 +71,7 @@ class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[RecentError] = []
 
 
+@ready
 class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the process of a sink is doing.
 

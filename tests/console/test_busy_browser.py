@@ -88,7 +88,7 @@ def test_a_panel_that_is_refused_or_late_at_first_is_asked_for_again(
     opened: Callable[[str, str], Page], answers: Answers
 ) -> None:
     answers.give_busy()
-    page = opened("/admin/console/documents/elasticsearch/", "**/hits/?*")
+    page = opened("/admin/console/documents/elasticsearch/", "**/hits/**")
     body = page.locator("#hits")
     expect(body).to_have_text("Reading …")
     expect(page.locator("section", has=body).locator(".console-error")).to_contain_text(BUSY)

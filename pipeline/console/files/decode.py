@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from events.shortening import shortened
+from kafka_client.structs import ready
 
 LINES = 20
 """Of the beginning, and of the end."""
@@ -42,6 +43,7 @@ ENVIRONMENT = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _FOLDER = Path(__file__).resolve().parents[3]
 
 
+@ready
 class Preview(msgspec.Struct, frozen=True):
     """Lines of a file. last: empty when `first` holds the whole file; total: records, None when not known."""
 

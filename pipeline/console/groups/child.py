@@ -18,6 +18,7 @@ import msgspec
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
 
+from kafka_client.structs import ready
 from pipeline.console.paging import part_of
 
 Partition = tuple[str, int]
@@ -48,6 +49,7 @@ class Offsets(msgspec.Struct, frozen=True):
     error: str = ""
 
 
+@ready
 class Group(msgspec.Struct, frozen=True):
     """A consumer group.
 
@@ -67,6 +69,7 @@ class Group(msgspec.Struct, frozen=True):
     is_counted: bool = True
 
 
+@ready
 class Listing(msgspec.Struct, frozen=True):
     """A page of a cluster's groups. number: counted from 1; total: groups that fit; errors: of brokers."""
 
@@ -76,6 +79,7 @@ class Listing(msgspec.Struct, frozen=True):
     errors: list[str]
 
 
+@ready
 class Changed(msgspec.Struct, frozen=True):
     """What became of a wish to change offsets.
 
@@ -87,6 +91,7 @@ class Changed(msgspec.Struct, frozen=True):
     errors: list[tuple[Partition, str]] = []
 
 
+@ready
 class Failed(msgspec.Struct, frozen=True):
     """Kafka's error for the whole question."""
 
@@ -94,6 +99,7 @@ class Failed(msgspec.Struct, frozen=True):
     text: str
 
 
+@ready
 class Times(msgspec.Struct, frozen=True):
     """The first offset of a time or later by partition; -1 where there is none yet, an error where not known."""
 
