@@ -45,6 +45,7 @@ class Kafka:
 def kafka(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kafka]:
     kafka = Kafka()
     monkeypatch.setattr(live, "FRESH_SECONDS", 1.0)
+    monkeypatch.setattr(live, "MOST_FRESH_SECONDS", 15.0)  # an answer waits for those who asked for it
     monkeypatch.setattr(describe, "partition_states", kafka.read)
     yield kafka
     kafka.may_answer.set()
