@@ -78,9 +78,10 @@ class DatabasePartition:
         self._columns = columns
         self._check_topic = check_topic
         self._refusals = refusals
-        self._has_refused = bool(stored.refused)
+        self._refused = set(stored.refused)  # those that the row keeps
         self._end = stored.end or 0
         self.resume_at = min(stored.refused, default=stored.end)
+        self._next = self.resume_at or 0  # the dead letters of all records below this offset are delivered
 
     async def store(self, batches: Sequence[Batch]) -> list[Rejected]:
         """Stores the batches in one transaction; returns the records that the database refuses."""
@@ -89,7 +90,7 @@ class DatabasePartition:
         first, last = batches[0].first_offset, batches[-1].last_offset
         what = f"storing {self._ownership.partition} offsets {first}-{last}"
         refused = await attempt(what, lambda: self._store(batches))
-        self._has_refused = bool(refused)
+        self._next = batches[-1].next_offset  # once the loop has delivered what is returned here
         return [
             Rejected(record, refused[record.offset], "refused")
             for batch in batches
@@ -98,10 +99,9 @@ class DatabasePartition:
         ]
 
     async def rest(self, *, leaving: bool) -> None:
-        """The dead letters of all that was refused are delivered: the table need not keep them any longer."""
-        if self._has_refused:
+        """The dead letters of what was read so far are delivered: the table need not keep them any longer."""
+        if any(offset < self._next for offset in self._refused):
             await attempt("noting that dead letters are delivered", self._forget_refused)
-            self._has_refused = False
 
     def _store(self, batches: Sequence[Batch]) -> dict[int, str]:
         """Offset -> reason of the records of these batches that the database refuses."""
@@ -120,10 +120,12 @@ class DatabasePartition:
             refused = {offset: reason for offset, reason in stored.refused.items() if offset >= begin}
             refused |= {records[place].offset: reason for place, reason in reasons.items()}
             self._ownership.move(connection, Stored(max(done, end), refused))
-        self._end = max(done, end)
+        self._end, self._refused = max(done, end), set(refused)
         return {offset: reason for offset, reason in refused.items() if offset < end}
 
     def _forget_refused(self) -> None:
         with transaction(self._ownership.alias) as connection:
             stored = self._ownership.lock(connection)
-            self._ownership.move(connection, Stored(stored.end, {}))
+            refused = {offset: reason for offset, reason in stored.refused.items() if offset >= self._next}
+            self._ownership.move(connection, Stored(stored.end, refused))
+        self._refused = set(refused)

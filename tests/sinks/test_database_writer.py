@@ -173,6 +173,22 @@ def test_a_letter_that_was_not_delivered_is_given_to_the_next_owner(table: Table
     assert table.owner().resume_at == 12
 
 
+def test_a_rest_forgets_no_letter_of_records_that_were_not_read_again(table: Table) -> None:
+    def values(number: int) -> Any:
+        return "bad" if number in (4, 6) else number
+
+    store(table.owner(), batch(0, 10, values))
+    again = table.owner()
+    run(again.rest(leaving=False))
+    assert table.owner().resume_at == 4
+    again = table.owner()
+    assert [letter.record.offset for letter in store(again, batch(4, 6, values))] == [4]
+    run(again.rest(leaving=False))
+    assert table.owner().resume_at == 6
+    again = table.owner()
+    assert [letter.record.offset for letter in store(again, batch(6, 12, values))] == [6]
+
+
 def test_a_table_that_refuses_all_stops_the_sink_before_there_are_letters(table: Table) -> None:
     owner = table.owner(stop_after=10)
     with pytest.raises(Fatal, match="refused 20, each for"):
