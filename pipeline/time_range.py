@@ -50,7 +50,7 @@ DEFAULT_SPAN = "1h"
 RANGE_KEYS = ("range", "end", "from", "to")
 """The keys of a query string that choose a time range."""
 
-_FIRST_DAY, _LAST_DAY = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+FIRST_DAY, _LAST_DAY = datetime(1, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 """Moments between these have a name in every time zone."""
 
 
@@ -95,10 +95,11 @@ def parse_time_range(query: Mapping[str, str], *, now: datetime) -> TimeRange:
         text = translated("“range” must be one of {names}, not “{text}”.")
         raise ValueError(text.format(names=", ".join(SPANS), text=key[:50]))
     end = from_milliseconds(query["end"]) if query.get("end") else now
-    try:
-        return TimeRange(end - span.length, end, choose_interval(span.length))
-    except OverflowError as error:
-        raise ValueError(translated("“end” is too early.")) from error
+    if end < FIRST_DAY + span.length:
+        raise ValueError(translated("“end” is too early."))
+    if end > _LAST_DAY:
+        raise ValueError(translated("“end” must be a time in epoch milliseconds."))
+    return TimeRange(end - span.length, end, choose_interval(span.length))
 
 
 def _custom(begin: str, end: str, now: datetime) -> TimeRange:
@@ -123,7 +124,7 @@ def moment_of(text: str) -> datetime:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
             moment = timezone.make_aware(moment)
-        if _FIRST_DAY <= moment <= _LAST_DAY:
+        if FIRST_DAY <= moment <= _LAST_DAY:
             return moment.astimezone(UTC)
         raise ValueError("some time zone has no such day")
     except (ValueError, OverflowError) as error:

@@ -1,6 +1,6 @@
 """The console's pages, in the order of its navigation, and how a page and a panel of it are answered."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from pipeline.errors import ServerError
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
+
+    from pipeline.console.panels import Section
 
 
 class NotThere(Exception):
@@ -57,12 +59,18 @@ PAGES = (
 
 
 def page_response(
-    request: HttpRequest, template: str = "base.html", *, page: str, title: Any, **context: Any
+    request: HttpRequest,
+    template: str = "base.html",
+    *,
+    page: str,
+    title: Any,
+    panels: "Iterable[Section]" = (),
+    **context: Any,
 ) -> TemplateResponse:
     """A page of the console; its panels are filled by a script.
 
-    template: its file below pipeline/console/, which shows `panels` of the context, one below the other, where it says
-    nothing else; page: the `url` of its entry in PAGES.
+    template: its file below pipeline/console/, which shows the panels, one below the other, where it says nothing else;
+    page: the `url` of its entry in PAGES; panels: those that the reader may not see are left out.
     """
     return TemplateResponse(
         request,
@@ -73,6 +81,7 @@ def page_response(
             "current_page": page,
             "refresh_seconds": console_settings().refresh_seconds,
             "time_zone": timezone.get_current_timezone_name(),
+            "panels": [one for one in panels if request.user.has_perm(one.panel.permission)],
             **context,
         },
     )

@@ -7,11 +7,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import get_script_prefix, reverse, set_script_prefix
-from django.utils import translation
+from django.utils import timezone, translation
 from django.utils.translation import get_language
 from django.views.decorators.http import require_GET
 
@@ -80,6 +81,8 @@ def panel_view(panel: Panel) -> Callable[..., HttpResponseBase]:
     """The address of one panel: `html`, `error`, or `late` while its server is being asked."""
 
     def view(request: HttpRequest, **names: Any) -> JsonResponse:
+        if not permitted(request, [panel]):
+            raise PermissionDenied
         if panel.server:
             return JsonResponse(answers(request, [panel], **names)[panel.id] or {"late": True})
         answer, status = own_answer(request, panel.template, partial(panel.read, request, **names))
@@ -107,12 +110,12 @@ def answers(request: HttpRequest, panels: Iterable[Panel], **names: Any) -> dict
 def _question(panel: Panel, request: HttpRequest, names: Mapping[str, Any]) -> Question:
     """What the panel reads; its key has all that the answer depends on."""
     query = {key: request.GET[key] for key in panel.query if key in request.GET}
-    language, prefix = get_language(), get_script_prefix()
+    language, zone, prefix = get_language(), timezone.get_current_timezone_name(), get_script_prefix()
 
     def read() -> Answer:
         set_script_prefix(prefix)  # of links; it belongs to a thread
-        with translation.override(language):
+        with translation.override(language), timezone.override(zone):
             return {"html": render_to_string(f"console/{panel.template}", dict(panel.read(query, **names)))}
 
-    key = (panel.id, tuple(sorted(names.items())), tuple(query.items()), language, prefix)
+    key = (panel.url, panel.id, tuple(sorted(names.items())), tuple(query.items()), language, zone, prefix)
     return Question(key, panel.server if isinstance(panel.server, str) else panel.server(**names), read)

@@ -2,13 +2,19 @@
 
 import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.test import Client, RequestFactory
 from django.urls import URLPattern
 
+from pipeline.access import AUDIT
 from pipeline.console import payload as payloads
+from pipeline.console.pages import page_response
+from pipeline.console.panels import Panel, panel_view, section
 from pipeline.console.urls import urlpatterns
 from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import Guard
@@ -164,3 +170,20 @@ def test_bytes_for_people(value: Any, kind: str, text: str) -> None:
     assert (found.kind, found.text) == (kind, text)
     assert found.size == len(value or b"")
     assert found.is_cut == (found.size > 11)
+
+
+@pytest.mark.parametrize("server", ["", "none"])
+def test_who_lacks_the_permission_of_a_panel_gets_neither_its_place_nor_its_content(
+    server: str, operator: Operator, rf: RequestFactory
+) -> None:
+    secret = Panel(
+        "secret", "Secret", "statistics/top.html", lambda _: {}, "console:topics", server=server, permission=AUDIT
+    )
+    request = rf.get("/")
+    for permissions, may_see in ((), False), (("audit",), True):
+        operator(*permissions)
+        request.user = User.objects.get(username="-".join(["operator", *permissions]))
+        page = page_response(request, page="console:topics", title="", panels=[section(secret)])
+        assert ("Secret" in page.render().content.decode()) == may_see
+        with nullcontext() if may_see else pytest.raises(PermissionDenied):
+            assert panel_view(secret)(request).status_code == 200

@@ -7,15 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.test import RequestFactory, override_settings
 from django.urls import clear_script_prefix, set_script_prefix
+from django.utils import timezone
 from django.utils.translation import override
 from pytest_django import Settings
 
 from pipeline import conf, live, offsets
 from pipeline.console.paging import part_of
-from pipeline.console.panels import panel_view
+from pipeline.console.panels import Panel, panel_view
 from pipeline.console.sinks.progress import shared_progress
 from pipeline.console.topics import describe, views
 from pipeline.errors import ServerAway, ServerError
@@ -59,8 +61,15 @@ def _as_a_site(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     conf.console_settings.cache_clear()
 
 
+def asked(path: str) -> HttpRequest:
+    """A request of somebody who may see everything."""
+    request: HttpRequest = RequestFactory().get(path)
+    request.user = User(is_superuser=True)
+    return request
+
+
 def panel(language: str = "en") -> dict[str, Any]:
-    request: HttpRequest = RequestFactory().get("/admin/console/topics/default/select-color/partitions/")
+    request = asked("/admin/console/topics/default/select-color/partitions/")
     with override(language):
         answer: Any = panel_view(views.PARTITIONS)(request, cluster="default", name="select-color")
         return dict(json.loads(answer.content))
@@ -79,6 +88,33 @@ def test_each_language_has_a_panel_of_its_own(kafka: Kafka) -> None:
     kafka.may_answer.set()
     assert panel("en")["html"] != panel("ko")["html"]
     assert kafka.reads == 2
+
+
+def test_each_time_zone_has_a_panel_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "FRESH_SECONDS", 1.0)
+
+    def read(_query: Any) -> dict[str, Any]:
+        zone = timezone.get_current_timezone_name()
+        return {"tables": [{"label": zone, "rows": [("name", 1)], "most": 1, "total": 1}]}
+
+    zoned = panel_view(Panel("zoned", "Zone", "statistics/top.html", read, "console:topics", server="none"))
+    for zone in ("Asia/Seoul", "America/New_York"):
+        with timezone.override(zone):
+            answer: Any = zoned(asked("/"))
+        assert zone in json.loads(answer.content)["html"]
+
+
+def test_panels_of_two_pages_may_have_the_same_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "FRESH_SECONDS", 1.0)
+
+    def panel_of(address: str) -> Any:
+        def read(_query: Any) -> dict[str, Any]:
+            return {"tables": [{"label": address, "rows": [("name", 1)], "most": 1, "total": 1}]}
+
+        return panel_view(Panel("same", "Same", "statistics/top.html", read, address, server="none"))
+
+    for address in ("console:topics", "console:groups"):
+        assert address in json.loads(panel_of(address)(asked("/")).content)["html"]
 
 
 @pytest.mark.usefixtures("_as_a_site")

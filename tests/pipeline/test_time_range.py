@@ -80,3 +80,10 @@ def test_a_custom_range_is_in_the_zone_of_the_site() -> None:
 def test_a_custom_range_that_is_none_is_refused(query: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"from|begin"):
         parse_time_range(query, now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("end", ["253402300799999", "253402214400001", "-62135593200000"])
+@pytest.mark.parametrize("zone", ["Asia/Seoul", "America/New_York"])
+def test_a_range_whose_days_some_zone_does_not_have_is_refused(end: str, zone: str) -> None:
+    with timezone.override(zone), pytest.raises(ValueError, match="end"):
+        parse_time_range({"range": "1h", "end": end}, now=datetime(2026, 11, 20, 12, 0, tzinfo=UTC))

@@ -1,7 +1,7 @@
 """Events of a kind per interval, stacked by the values of one of its texts, with their total."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,7 +17,7 @@ from pipeline.console.panels import Panel
 from pipeline.console.statistics.choice import KEYS, URL, choice_of
 from pipeline.console.templatetags.console import full_time
 from pipeline.statistics import EVENT, text_fields
-from pipeline.time_range import TimeRange, from_milliseconds, to_milliseconds
+from pipeline.time_range import FIRST_DAY, TimeRange, from_milliseconds, to_milliseconds
 
 _CLOCK, _MINUTE, _DAY_MINUTE, _DAY = "%H:%M:%S", "%H:%M", "%m-%d %H:%M", "%m-%d"
 
@@ -82,14 +82,15 @@ def _tick(start: int, time_range: TimeRange) -> str:
         form = _MINUTE
     else:
         form = _DAY_MINUTE if time_range.interval < timedelta(hours=12) else _DAY
-    return timezone.localtime(from_milliseconds(str(start))).strftime(form)
+    begin = max(start, to_milliseconds(FIRST_DAY))  # the first bar of such a range begins before any calendar
+    return timezone.localtime(from_milliseconds(str(begin))).strftime(form)
 
 
 def _bar_time(start: int, time_range: TimeRange) -> str:
     """From when to when a bar counts: the first and the last are cut off where the range begins and ends."""
-    begin = datetime.fromtimestamp(start / 1000, UTC)
-    end = min(begin + time_range.interval, time_range.end)
-    return f"{full_time(max(begin, time_range.start))} – {full_time(end)}"
+    begin = max(start, to_milliseconds(time_range.start))
+    end = min(start + time_range.interval // timedelta(milliseconds=1), to_milliseconds(time_range.end))
+    return f"{full_time(begin)} – {full_time(end)}"
 
 
 PANEL = Panel(

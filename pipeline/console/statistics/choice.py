@@ -32,7 +32,8 @@ class Choice:
     @property
     def span(self) -> str:
         """The key of the length of time that is shown, also beside dates that were typed."""
-        return self.range.get("range") or DEFAULT_SPAN
+        key = self.range.get("range", "")
+        return key if key in SPANS else DEFAULT_SPAN
 
     @property
     def is_by_dates(self) -> bool:
@@ -59,12 +60,17 @@ class Choice:
         kind = {} if self.event == EVENT else {"event": self.event, "by": other.pop("by", self.field)}
         return {**kind, **(other or self.range or {"range": self.span})}
 
-    def query_to(self, newest: int) -> dict[str, str]:
+    def query_to(self, newest: int) -> dict[str, str] | None:
         """The query of a range that holds the newest event: in place of dates the shortest until now, else its own.
 
-        newest: in epoch milliseconds.
+        newest: in epoch milliseconds. None: no calendar has this time, so no range holds it.
         """
-        age = datetime.now(UTC) - from_milliseconds(str(newest))
+        now = datetime.now(UTC)
+        try:
+            parse_time_range({"range": self.span, "end": str(newest + 1)}, now=now)
+        except ValueError:
+            return None
+        age = now - from_milliseconds(str(newest))
         holding = next((key for key, span in SPANS.items() if age < span.length), None)
         if self.is_by_dates and holding is not None:
             return self.query(range=holding)

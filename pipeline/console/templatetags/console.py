@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from django import template
@@ -76,7 +77,10 @@ def percent(part: int, whole: int) -> str:
 @register.filter
 def rate(number: float) -> str:
     """A number of things in some time: the smaller it is, the more digits behind the point."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.1f}" if number >= 1 else f"{number:.2g}"
+    if number >= 100:
+        return f"{number:,.0f}"
+    # A Decimal, because a small float is written with an exponent.
+    return f"{number:.1f}".removesuffix(".0") if number >= 1 else f"{Decimal(f'{number:.2g}'):f}"
 
 
 @register.filter
@@ -84,9 +88,12 @@ def full_time(moment: datetime | int | None) -> str:
     """A moment, or epoch milliseconds, in the reader's zone and words."""
     if moment is None:
         return "–"
-    if isinstance(moment, int):
-        moment = datetime.fromtimestamp(moment / 1000, UTC)
-    return formats.date_format(timezone.localtime(moment), _("M j, Y, H:i:s"))
+    try:
+        if isinstance(moment, int):
+            moment = datetime.fromtimestamp(moment / 1000, UTC)
+        return formats.date_format(timezone.localtime(moment), _("M j, Y, H:i:s"))
+    except (ValueError, OverflowError, OSError):
+        return str(moment)  # other programs store documents with any number, and it may be the newest one
 
 
 @register.filter
