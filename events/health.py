@@ -35,6 +35,8 @@ def readyz(request: HttpRequest) -> JsonResponse:
     """200 while events can be taken as the setting EVENTS_MODE promises, else 503; with what it depends on."""
     delivery = process_delivery()
     spool, is_away = delivery.spool, delivery.is_kafka_away
+    mode = Mode(events_settings().mode)
+    needs_spool = mode is Mode.SPOOLED or (mode is Mode.ACCEPTED and delivery.is_spooling)
     reasons = []
     if delivery.is_draining:
         reasons.append("draining")
@@ -42,7 +44,9 @@ def readyz(request: HttpRequest) -> JsonResponse:
         reasons.append("the process ends")
     if spool.used > SPOOL_LIMIT * spool.max_bytes:
         reasons.append("the spool is nearly full")
-    if is_away and Mode(events_settings().mode) is Mode.ACKNOWLEDGED:
+    if needs_spool and not spool.can_be_written():
+        reasons.append("the spool can't be written")
+    if is_away and mode is Mode.ACKNOWLEDGED:
         reasons.append("Kafka is away")
     return JsonResponse(
         {

@@ -108,6 +108,11 @@ class ProcessDelivery:
         """Whether no broker has answered lately."""
         return not self._producer.is_reached
 
+    @property
+    def is_spooling(self) -> bool:
+        """Whether events of the mode accepted go to the spool, because Kafka has taken nothing for too long."""
+        return self._producer.is_away
+
     def send_bad(self, records: Sequence[Record]) -> int:
         """Hands records that nobody waits for to Kafka, without waiting; returns how many it took."""
         if self._bad_producer is None:

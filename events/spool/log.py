@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Literal
 
 from events.spool.ownership import make_folder, release
@@ -27,6 +28,10 @@ _NOT_FORCED = "the spool can't be forced to the disk"
 
 class SpoolFull(Exception):
     """The spool takes no more records: it is full or closed, or the disk can't be written."""
+
+
+class SpoolUnwritable(SpoolFull):
+    """The disk can't be written: it is full, read-only or broken."""
 
 
 class Spool:
@@ -65,6 +70,7 @@ class Spool:
         self._segment = _Segment(0)
         self._is_closed = False
         self._is_full = False
+        self._unwritten = 0  # bytes of the last append, when the disk did not take them
         self.appended = 0
         """How many records were appended so far."""
         self.news = threading.Event()
@@ -83,16 +89,34 @@ class Spool:
 
     def append(self, payloads: Sequence[bytes]) -> None:
         """Appends all of these records. Raises SpoolFull: then none of them will ever be read."""
-        segment, end = self._write(pack(payloads), len(payloads))
-        if self._fsync == "always":
-            try:
-                self._sync(segment, end)
-            except SpoolFull:
-                with self._lock:
-                    self.appended -= len(payloads)
-                raise
+        data = pack(payloads)
+        try:
+            segment, end = self._write(data, len(payloads))
+            if self._fsync == "always":
+                self._sync_appended(segment, end, len(payloads))
+        except SpoolUnwritable:
+            self._unwritten = len(data)
+            raise
+        self._unwritten = 0
         if not self.news.is_set():
             self.news.set()
+
+    def can_be_written(self) -> bool:
+        """Whether the disk takes records. If it refused the last append, as many bytes are tried in another file.
+
+        So a disk that has room again is noticed also when nobody appends, because this process gets no requests.
+        """
+        if not (size := self._unwritten):
+            return True
+        try:
+            with TemporaryFile(dir=self.folder, buffering=0) as file:
+                if os.write(file.fileno(), bytes(size)) < size:
+                    return False
+                if self._fsync == "always":
+                    os.fsync(file.fileno())
+        except OSError:
+            return False
+        return True
 
     def adopt(self, size: int) -> None:
         """Counts `size` bytes of other folders to `used`; a negative size says that bytes were freed."""
@@ -129,6 +153,14 @@ class Spool:
                     return segment, segment.written
             self._begin_segment(after=segment)
 
+    def _sync_appended(self, segment: "_Segment", end: int, records: int) -> None:
+        try:
+            self._sync(segment, end)
+        except SpoolFull:
+            with self._lock:
+                self.appended -= records
+            raise
+
     def _check_room(self, size: int) -> None:
         if self._is_closed:
             raise SpoolFull("the spool is closed")
@@ -144,7 +176,7 @@ class Spool:
                 raise OSError(errno.ENOSPC, "the disk is full")
         except OSError as error:
             self._undo(segment)
-            raise SpoolFull(f"the spool can't be written: {error.strerror}") from error
+            raise SpoolUnwritable(f"the spool can't be written: {error.strerror}") from error
         segment.written += written
         self.used += written
         if self._is_full:
@@ -178,7 +210,7 @@ class Spool:
                 self._segment.end()
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-                raise SpoolFull(f"the spool can't be written: {error.strerror}") from error
+                raise SpoolUnwritable(f"the spool can't be written: {error.strerror}") from error
 
     def _end_segment(self) -> None:
         """Forces the present segment to the disk and closes it. The caller holds both locks."""
@@ -220,7 +252,7 @@ class Spool:
             try:
                 with self._lock:
                     if segment.fd < 0:
-                        raise SpoolFull(_NOT_FORCED)
+                        raise SpoolUnwritable(_NOT_FORCED)
                     # A descriptor of its own: a thread that can't remove half a record (`_undo`) closes the other one.
                     fd = os.dup(segment.fd)
                     written = segment.written
@@ -231,7 +263,7 @@ class Spool:
             except OSError as error:
                 with self._lock:
                     self._cut(segment)
-                raise SpoolFull(f"{_NOT_FORCED}: {error.strerror}") from error
+                raise SpoolUnwritable(f"{_NOT_FORCED}: {error.strerror}") from error
             with self._lock:
                 segment.synced = written
 

@@ -14,10 +14,13 @@ FINE: dict[str, Any] = {
     "is_closed": False,
     "is_draining": False,
     "is_kafka_away": False,
+    "is_spooling": False,
     "counts": lambda: DeliveryCounts(delivered=0, failed=0, refused=0, waiting=3),
     "feeder": SimpleNamespace(aside=0),
-    "spool": SimpleNamespace(used=0, max_bytes=100),
+    "spool": SimpleNamespace(used=0, max_bytes=100, can_be_written=lambda: True),
 }
+NEARLY_FULL = SimpleNamespace(used=91, max_bytes=100, can_be_written=lambda: True)
+UNWRITABLE = SimpleNamespace(used=50, max_bytes=100, can_be_written=lambda: False)
 
 
 def test_a_process_that_answers_is_alive() -> None:
@@ -31,9 +34,13 @@ def test_a_process_that_answers_is_alive() -> None:
         ("accepted", {}, []),
         ("accepted", {"is_kafka_away": True}, []),
         ("acknowledged", {"is_kafka_away": True}, ["Kafka is away"]),
-        ("spooled", {"spool": SimpleNamespace(used=90, max_bytes=100)}, []),
+        ("spooled", {"spool": SimpleNamespace(used=90, max_bytes=100, can_be_written=lambda: True)}, []),
         ("spooled", {"feeder": SimpleNamespace(aside=7)}, []),
-        ("spooled", {"spool": SimpleNamespace(used=91, max_bytes=100)}, ["the spool is nearly full"]),
+        ("spooled", {"spool": NEARLY_FULL}, ["the spool is nearly full"]),
+        ("spooled", {"spool": UNWRITABLE}, ["the spool can't be written"]),
+        ("accepted", {"spool": UNWRITABLE, "is_spooling": True}, ["the spool can't be written"]),
+        ("accepted", {"spool": UNWRITABLE}, []),
+        ("acknowledged", {"spool": UNWRITABLE, "is_spooling": True}, []),
         ("accepted", {"is_closed": True}, ["the process ends"]),
         ("accepted", {"is_draining": True}, ["draining"]),
     ],

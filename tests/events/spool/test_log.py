@@ -57,6 +57,53 @@ def test_a_full_disk_leaves_no_half_record(
     assert read_all(own_reader(spool)) == written
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO])
+def test_after_a_failed_append_it_can_not_be_written_until_the_disk_takes_as_much_again(
+    make: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    spool = make()
+    fill(spool, 1)
+    assert spool.can_be_written()
+    write = os.write
+
+    def fails(fd: int, data: bytes) -> int:
+        if len(data) < 100:
+            return write(fd, data)
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fails)
+        with pytest.raises(SpoolFull):
+            spool.append([b"y" * 100])
+        assert not spool.can_be_written()
+    assert spool.can_be_written(), "nobody had to append"
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fails)
+        assert not spool.can_be_written()
+        fill(spool, 1)
+        assert spool.can_be_written(), "an append has worked"
+
+
+def test_after_a_failed_fsync_it_can_not_be_written_until_one_works(
+    make: Callable[..., Spool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = make(fsync="always")
+    disk = FailingDisk(monkeypatch)
+    disk.fails = True
+    with pytest.raises(SpoolFull):
+        spool.append([b"refused"])
+    assert not spool.can_be_written()
+    disk.fails = False
+    assert spool.can_be_written()
+
+
+def test_a_spool_at_its_bound_can_be_written(make: Callable[..., Spool]) -> None:
+    spool = make(max_bytes=20_000)
+    with pytest.raises(SpoolFull):
+        spool.append([b"x" * 30_000])
+    assert spool.can_be_written()
+
+
 @pytest.mark.parametrize("fsync", ["never", "interval", "always"])
 def test_many_threads_append_each_record_once(make: Callable[..., Spool], fsync: str) -> None:
     spool = make(fsync=fsync, fsync_seconds=0.01)
