@@ -1,6 +1,6 @@
 """What the stored events say: Elasticsearch aggregations over a time range, each one bounded search."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,16 +81,6 @@ class TopBrowsers:
     events_read: int
     browsers: list[AgentCount]
     systems: list[AgentCount]
-
-
-@dataclass(frozen=True)
-class StoredEvent:
-    """A document as it is stored; a field may be missing from one that another program wrote."""
-
-    index: str
-    id: str
-    timestamp: int | None
-    fields: Mapping[str, Any]
 
 
 def stored_kinds() -> list[str]:
@@ -238,21 +228,6 @@ def _stored_agents(found: dict[str, Any], read: int) -> list[AgentCount]:
     if unknown > 0:
         counts.append(AgentCount(None, unknown))
     return sorted(counts, key=lambda one: -one.count)
-
-
-def newest_events(time_range: TimeRange, *, event: str, count: int) -> list[StoredEvent]:
-    """The `count` newest events of a kind in the range, the newest first. Raises ServerError."""
-    target = events_target(event)
-    search = (
-        _search(target, time_range)
-        .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
-        .source(["userAgent", *(field.name for field in kinds()[event].fields)])
-        .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}])
-    )
-    return [
-        StoredEvent(hit["_index"], hit["_id"], _field_milliseconds(hit), hit.get("_source") or {})
-        for hit in _execute(target, search[:count])["hits"]["hits"]
-    ]
 
 
 def _newest_timestamp(target: Documents) -> int | None:

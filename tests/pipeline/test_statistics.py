@@ -157,6 +157,17 @@ def test_newest_events_are_bounded_and_come_as_they_are_stored(
     assert (second[1], second[2]) == ("green", "missing")
 
 
+def test_of_newest_events_that_are_large_only_so_many_bytes_are_read(
+    console: Stack, index: str, viewer: Client, settings: Settings
+) -> None:
+    settings.CONSOLE = {"search_bytes": 1024}
+    conf.console_settings.cache_clear()
+    now = datetime.now().astimezone()
+    ages = [format_timestamp(now - timedelta(seconds=age)) for age in range(6)]
+    index_events(index, [{"timestamp": at, "colorName": "red", "userName": "a" * 500} for at in ages])
+    assert [row[1] for row in rows_of(panel_html(viewer, "newest"))] == ["red"] * 4 + ["not read"] * 2
+
+
 def test_any_kind_that_is_stored_has_its_statistics(viewer: Client, index: str, views: str) -> None:
     index_events(index, [{"colorName": "red", "userName": "a"}])
     paths = ["/a"] * 3 + ["/b"] * 2

@@ -11,6 +11,8 @@ from django.utils.translation import gettext_lazy as _
 from events.conf import kinds
 from pipeline import statistics
 from pipeline.conf import console_settings
+from pipeline.console.documents.query import DocumentQuery
+from pipeline.console.documents.search import documents
 from pipeline.console.panels import Panel
 from pipeline.console.statistics.choice import KEYS, URL, choice_of
 
@@ -24,9 +26,10 @@ _COLORS = {"colorName"}
 
 
 def read(query: Mapping[str, str]) -> dict[str, Any]:
-    """A bounded number of events, each field a text of bounded length, None where it is missing."""
+    """A bounded number of events, and of their bytes; each field a text of bounded length, None where it is missing."""
     choice = choice_of(query)
-    events = statistics.newest_events(choice.time_range(), event=choice.event, count=console_settings().newest)
+    asked = DocumentQuery("", choice.time_range(), 0, {})
+    events, _more = documents(statistics.events_target(choice.event), asked, count=console_settings().newest)
     fields = [*(field.name for field in kinds()[choice.event].fields), "userAgent"]
     page = reverse("console:document", args=[statistics.events_sink(choice.event)])
     return {
@@ -35,8 +38,9 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
             {
                 "id": event.id,
                 "url": f"{page}?{urlencode({'index': event.index, 'id': event.id})}",
-                "timestamp": event.timestamp,
-                "values": [(field in _COLORS, _text(event.fields.get(field))) for field in fields],
+                "timestamp": event.time,
+                "values": [(field in _COLORS, _text(event.source.get(field))) for field in fields],
+                "is_read": event.is_read,
             }
             for event in events
         ],
