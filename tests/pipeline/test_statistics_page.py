@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -15,7 +15,7 @@ from devstack.stack import Stack
 from pipeline import conf
 from sinks.models import SinkProcess
 from sinks.reporting.reports import SinkReport
-from tests.accessibility import check_page
+from tests.accessibility import check_fits, check_page
 from tests.pipeline.conftest import PAGE, index_events, staff
 from tests.support import event, produce
 
@@ -186,6 +186,57 @@ def test_the_page_refreshes_itself_until_it_is_paused(
     page.wait_for_timeout(2500)
     assert len(asked) >= 2
     assert problems == []
+
+
+def test_a_refresh_keeps_the_focus(open_page: Callable[..., Page], index: str) -> None:
+    index_events(index, [{"userName": "a", "colorName": "red"}])
+    page = open_page()
+    focusable = (
+        panel(page, "events-over-time").locator("summary"),
+        panel(page, "newest").locator(".console-scroll"),
+        panel(page, "newest").get_by_role("link", name="topic-0-0"),
+        panel(page, "sinks").get_by_role("link", name="hdfs"),
+    )
+    for number, part in enumerate(focusable, start=1):
+        expect(part).to_be_visible()
+        part.focus()
+        index_events(index, [{"userName": "a", "colorName": "red"}] * (number + 1))
+        expect(page.locator("#tile-total")).to_have_text(str(number + 1))
+        expect(panel(page, "newest").locator("tbody tr")).to_have_count(number + 1)
+        page.wait_for_timeout(1500)
+        expect(part).to_be_focused()
+
+
+def test_a_panel_that_is_not_answered_any_more_is_not_asked_for_at_once(open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    expect(panel(page, "topics").locator("tbody").first).to_be_visible()
+
+    def without_topics(route: Route) -> None:
+        answer = route.fetch()
+        parts = answer.json()
+        del parts["topics"]
+        route.fulfill(response=answer, json=parts)
+
+    page.route("**/panels/*", without_topics)
+    expect(panel(page, "topics")).to_contain_text("You may not see this any more.")
+    asked = panel_requests(page)
+    page.wait_for_timeout(3000)
+    assert len(asked) <= 4
+
+
+def test_tables_use_the_width_of_the_page(open_page: Callable[..., Page], index: str, views: str) -> None:
+    agent = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0"
+    index_events(index, [{"userName": "a name of some length", "colorName": "yellow", "userAgent": agent}])
+    index_events(views, [{"path": "/a", "title": "A"}])
+    page = open_page()
+    page.set_viewport_size({"width": 1300, "height": 900})
+    expect(panel(page, "newest").locator("tbody tr")).to_have_count(1)
+    check_fits(panel(page, "newest").locator(".console-scroll"))
+    page.goto(page.url + "?event=page-view")
+    values = panel(page, "top-values").locator("table")
+    expect(values).to_have_count(2)
+    tops = values.evaluate_all("tables => tables.map((table) => table.getBoundingClientRect().top)")
+    assert tops[0] == tops[1], "they stand beside each other"
 
 
 def test_a_page_that_nobody_sees_asks_nothing(open_page: Callable[..., Page]) -> None:

@@ -9,10 +9,11 @@ const everySeconds = Number(root.dataset.refreshSeconds);
 
 const say = (key, values = {}) => root.dataset[`text${key}`].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
 
+const failure = (title, isFinal = false) => ({ error: { title, detail: "" }, isFinal });
+
 // Resolves to the answer's object, with {error: {title, detail}} when there is none to show; never rejects. `isFinal`:
 // asking again is of no use; `again`: after so many seconds the page should, for the answer is not there yet.
 async function ask(url) {
-    const failure = (title, isFinal = false) => ({ error: { title, detail: "" }, isFinal });
     try {
         const answer = await fetch(url, {
             headers: { Accept: "application/json" },
@@ -105,18 +106,31 @@ class Panel {
     }
 }
 
-// Puts new HTML in the place of the old. Details stay open, tables stay scrolled, and the parts with `data-keep` stay
-// the same elements. A <template data-place="id"> is shown in the element of that id, wherever on the page that is.
+const FOCUSABLE = "a, button, input, select, summary, textarea, [tabindex]";
+
+// What a part that can have the focus leads to or says, by which it is found again in newer HTML.
+const identity = (part) => `${part.tagName} ${part.getAttribute("href") ?? part.ariaLabel ?? part.textContent}`;
+const partsLike = (body, name) => [...body.querySelectorAll(FOCUSABLE)].filter((part) => identity(part) === name);
+
+// Puts new HTML in the place of the old. Details stay open, tables stay scrolled, what has the focus keeps it, and the
+// parts with `data-keep` stay the same elements. A <template data-place="id"> is shown in the element of that id,
+// wherever on the page that is.
 function replaceContent(body, html) {
     const kept = body.querySelectorAll("[data-keep]");
     const open = [...body.querySelectorAll("details")].map((part) => part.open);
     const scrolled = [...body.querySelectorAll(".console-scroll")].map((part) => [part.scrollLeft, part.scrollTop]);
+    const focused = body.contains(document.activeElement) ? document.activeElement : null;
+    const name = focused && identity(focused);
+    const place = focused && partsLike(body, name).indexOf(focused);
     body.innerHTML = html;
     kept.forEach((part) => document.getElementById(part.id)?.replaceWith(part));
     if (open.length) {
         body.querySelectorAll("details").forEach((part, place) => (part.open = open[place] ?? part.open));
     }
     body.querySelectorAll(".console-scroll").forEach((part, place) => part.scrollTo(...(scrolled[place] ?? [0, 0])));
+    if (focused) {
+        partsLike(body, name)[place]?.focus({ preventScroll: true });
+    }
     root.querySelectorAll("template[data-place]").forEach((part) => {
         document.getElementById(part.dataset.place)?.replaceChildren(part.content.cloneNode(true));
     });
@@ -125,7 +139,7 @@ function replaceContent(body, html) {
 let isPaused = false;
 
 // One address, which is asked for all panels that it answers: one that is alone gets the whole answer, others the part
-// of their id, which is null while their server is being asked.
+// of their id, which is null while their server is being asked, and left out when the reader may not see it any more.
 class Source {
     #url;
     #panels;
@@ -167,7 +181,8 @@ class Source {
         if (answer.error) {
             return answer.again;
         }
-        const parts = this.#panels.map((panel) => [panel, readable(answer[panel.id] ?? { late: true })]);
+        const partOf = ({ id }) => (id in answer ? readable(answer[id] ?? { late: true }) : failure(say("Forbidden")));
+        const parts = this.#panels.map((panel) => [panel, partOf(panel)]);
         parts.forEach(([panel, part]) => panel.show(part));
         showUpdated();
         return parts.map(([, { again }]) => again).find(Boolean);
