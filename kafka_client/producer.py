@@ -59,8 +59,15 @@ DEFAULTS: dict[str, Any] = {
 DURABLE: dict[str, Any] = {"acks": "all", "enable.idempotence": True}
 """librdkafka options of the durable profile: all in-sync replicas have each record, once and in order."""
 
-UNHURRIED: dict[str, Any] = {"linger.ms": 20, "sticky.partitioning.linger.ms": 40}
-"""librdkafka options of a producer that no caller waits for: fewer and larger requests cost less, here and in Kafka."""
+UNHURRIED: dict[str, Any] = {
+    # Fewer and larger requests cost less, here and in Kafka.
+    "linger.ms": 20,
+    "sticky.partitioning.linger.ms": 40,
+    # When a broker hangs, records in its unanswered requests can't be moved to `keep`: the broker may store them when
+    # it goes on. librdkafka's default has no bound, so that these were all records of the first seconds of a hang.
+    "max.in.flight.requests.per.connection": 5,
+}
+"""librdkafka options of a producer that no caller waits for."""
 
 STATISTICS: dict[str, Any] = {
     "statistics.interval.ms": 1000,
@@ -74,8 +81,8 @@ REACHED_SECONDS = 25.0
 
 _POLL_SECONDS = 0.1
 _CLOSE_SECONDS = 5.0
-# For so long after Kafka went away, the queue is emptied into `keep` again and again: requests that were in flight fail
-# one after the other, and their records come back to the queue.
+# For so long after Kafka went away, and while records wait in vain, the queue is emptied into `keep` again and again:
+# requests that were in flight fail one after the other, and their records come back to the queue.
 _PURGE_SECONDS = 2.0
 # Records that come back at once, and can't be kept, do not go round and round without a pause.
 _PUT_BACK_SECONDS = 0.5
@@ -170,6 +177,7 @@ class EventProducer:
         self.statistics = BrokerStatistics()
         """librdkafka's last report, with the options of STATISTICS."""
         self._reached_at = self._lost_at = -math.inf
+        self._can_keep = False  # whether `keep` has taken all that it was given since Kafka went away
         self._purge_until = 0.0
         # Has an entry for each thread that is handing records to librdkafka. A deque needs no lock for append and pop.
         self._entered: deque[None] = deque()
@@ -359,7 +367,7 @@ class EventProducer:
         self._is_stalled = time.monotonic() - self._progressed_at > self._patience
         if self._is_stalled:
             self._go_away()
-        if self.is_away and time.monotonic() < self._purge_until:
+        if self.is_away and self._can_keep and (self._is_stalled or time.monotonic() < self._purge_until):
             self._purge()
 
     def _note_error(self, error: KafkaError) -> None:
@@ -383,7 +391,8 @@ class EventProducer:
         self._away_since = time.monotonic()
         self._delivered_before = self._delivered  # a delivery after this one ends the outage
         self.is_away = True
-        if self._keep is not None:
+        self._can_keep = self._keep is not None
+        if self._can_keep:
             self._purge_until = time.monotonic() + _PURGE_SECONDS
             self._purge()
 
@@ -424,7 +433,7 @@ class EventProducer:
 
     def _put_back(self, records: list[Record]) -> list[Record]:
         """Gives records to librdkafka once more; returns those that it does not take at once."""
-        self._purge_until = 0.0  # the rest of the queue could not be kept either
+        self._can_keep = False  # the rest of the queue could not be kept either
         self._keep_from = time.monotonic() + _PUT_BACK_SECONDS
         left = self._produce_each(records)
         self._handed += len(records) - len(left)

@@ -67,6 +67,16 @@ def kafka_killed(stack: Stack) -> Iterator[None]:
         stack.kafka[0].wait_ready()
 
 
+@contextmanager
+def kafka_paused(stack: Stack) -> Iterator[None]:
+    """Kafka hangs until the block has ended: its connections stay open."""
+    stack.kafka[0].pause()
+    try:
+        yield
+    finally:
+        stack.kafka[0].resume()
+
+
 def set_topic(stack: Stack, topic: str, **config: str) -> None:
     """Changes settings of a topic."""
     resource = ConfigResource(ConfigResource.Type.TOPIC, topic)

@@ -23,6 +23,7 @@ from tests.support import (
     Process,
     end_offsets,
     kafka_killed,
+    kafka_paused,
     make_topics,
     manage,
     read_topic,
@@ -290,6 +291,45 @@ def test_a_record_that_comes_back_to_the_spool_arrives_as_it_was(
     with kafka_killed(servers):
         wait_until(lambda: delivery.counts().kept == len(records), what="the spool")
     assert arrived(servers, collecting, len(records)) == records
+
+
+def take_while_kafka_hangs(delivery: ProcessDelivery, topic: str) -> None:
+    """Takes 1000 events at an even pace, in about 2 seconds."""
+    for number in range(1000):
+        assert delivery.take([Record(topic, b"%d" % number)], Mode.ACCEPTED) is None
+        time.sleep(0.002)
+
+
+def test_when_kafka_hangs_all_but_a_few_requests_go_to_the_spool_and_nothing_arrives_twice(
+    collecting: str, servers: Stack
+) -> None:
+    delivery = process_collector.process_delivery()
+    assert delivery.take([Record(collecting, b"before")], Mode.ACCEPTED) is None
+    wait_until(lambda: delivery.counts().delivered == 1)
+    with kafka_paused(servers):
+        take_while_kafka_hangs(delivery, collecting)
+        wait_until(lambda: delivery.is_spooling)
+        wait_until(lambda: delivery.counts().kept > 700, seconds=10, what="the spool")
+    wait_until(lambda: delivery.undelivered() == 0, what="all events in Kafka")
+    wait_until(lambda: stored(servers, collecting) == 1001)
+    values = {message.value() for message in read_topic(servers, collecting, 1001)}
+    assert values == {b"before", *(b"%d" % number for number in range(1000))}
+
+
+def test_what_a_hanging_kafka_did_not_answer_in_time_goes_to_the_spool_however_late_that_is(
+    collecting: str, servers: Stack, settings: Any
+) -> None:
+    options = {**QUICK, "socket.timeout.ms": 6000}
+    settings.EVENTS = {**settings.EVENTS, "producer": options, "kafka_away_seconds": 1.0}
+    conf.events_settings.cache_clear()
+    delivery = process_collector.process_delivery()
+    assert delivery.take([Record(collecting, b"before")], Mode.ACCEPTED) is None
+    wait_until(lambda: delivery.counts().delivered == 1)
+    with kafka_paused(servers):
+        assert delivery.take([Record(collecting, b"during")] * 10, Mode.ACCEPTED) is None
+        wait_until(lambda: delivery.is_spooling)
+        wait_until(lambda: delivery.counts().kept == 10, seconds=20, what="the spool")
+    wait_until(lambda: delivery.undelivered() == 0, what="all events in Kafka")
 
 
 def test_an_event_that_waits_for_kafka_keeps_the_time_at_which_it_was_taken(
