@@ -15,6 +15,7 @@ from pipeline import offsets as pipeline_offsets
 from pipeline.console.sinks import views
 from pipeline.console.sinks.chart import lag_chart
 from pipeline.console.sinks.progress import Known, SinkProgress, partition_progress
+from pipeline.console.templatetags.console import full_time
 from pipeline.errors import ServerError
 from pipeline.heartbeats import (
     Delay,
@@ -350,6 +351,21 @@ def test_the_table_shows_kafkas_lag_also_of_a_sink_that_is_down(
     assert rows_of(shown)[0][4:6] == ["–", "40 1 without a commit"], "records a second, and the lag"
     assert '<template data-place="tile-failures">1</template>' in shown
     assert "uploading: connection refused" in shown
+
+
+@pytest.mark.parametrize(("rate", "shown"), [(0.03, "0.03"), (2.5, "2.5"), (12345.6, "12,346")])
+def test_a_sink_that_is_slow_or_large_has_its_numbers_in_full(
+    rate: float, shown: str, viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = timezone.now()
+    heard(1, report(0, now=now), at=now)
+    SinkProcess.objects.update(records_per_second=rate)
+    offsets = ClusterOffsets({"t": [PartitionOffsets(n, 0, 1) for n in range(1500)]}, {"sink-hdfs": GroupOffsets()})
+    monkeypatch.setattr(views, "shared_progress", lambda configs: {one.name: (offsets, None) for one in configs})
+    markup = viewer.get("/admin/console/sinks/overview/").json()["html"]
+    assert rows_of(markup)[0][4:6] == [shown, "1,500 1,500 without a commit"]
+    assert f'title="{full_time(NOW)}"' in markup, "when it last wrote"
+    assert shown in rows_of(viewer.get("/admin/console/sinks/hdfs/processes/").json()["html"])[0]
 
 
 def test_while_kafka_does_not_answer_the_lag_of_a_sink_is_not_known(monkeypatch: pytest.MonkeyPatch, db: None) -> None:

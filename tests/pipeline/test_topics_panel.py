@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 from pytest_django import Settings
 
 from pipeline import offsets as pipeline_offsets
@@ -57,6 +58,10 @@ def test_a_group_that_can_not_be_read_shows_its_error_beside_the_offsets(sink: S
     entry = topic_entry(PipelineTopic("default", "t", False, (sink,)), offsets, limit=10)
     assert entry["sinks"] == {"hdfs": {"error": "no coordinator", "lag": None, "uncommitted": 0}}
     assert entry["partitions"][0]["end"] == 100
+    context = {"sinks": [sink], "width": 2, "topics": [entry], "lag": None, "uncommitted": 0}
+    html = render_to_string("console/statistics/topics.html", context)
+    assert "no coordinator" in html
+    assert "not read by this sink" not in html
 
 
 def test_one_cluster_away_leaves_the_other_one_visible(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
