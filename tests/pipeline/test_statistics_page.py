@@ -178,13 +178,18 @@ def test_the_page_refreshes_itself_until_it_is_paused(
     assert asked == []
     page.get_by_role("link", name="24 hours").click()
     expect(page.locator("[data-part=interval]")).to_have_text("One bar is 20 min.")
+    expect(page.locator("[aria-busy]")).to_have_count(
+        0
+    )  # what was late at first is asked for again, also by a paused tab
+    asked_in_all = list(asked)
     page.wait_for_timeout(1500)
-    assert len(asked) == 1
+    assert asked == asked_in_all
+    assert asked
     assert all("range=24h" in url for url in asked)
     assert page.url.endswith("?range=24h")
     page.get_by_role("button", name="Resume").click()
     page.wait_for_timeout(2500)
-    assert len(asked) >= 2
+    assert len(asked) > len(asked_in_all)
     assert problems == []
 
 
