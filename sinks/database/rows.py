@@ -100,7 +100,7 @@ class Columns:
             insert = f"INSERT INTO {table} ({names}) VALUES {', '.join([places] * len(rows))}{self._on_conflict(quote)}"
             # Not COPY: from an owner that stops in the middle of one, PostgreSQL waits for the rest without a time-out.
             values = [value for row in rows for value in row]
-            cursor.execute(insert, list(map(_as_text, values)) if connection.vendor == "postgresql" else values)
+            cursor.execute(insert, list(map(as_text, values)) if connection.vendor == "postgresql" else values)
 
     def _on_conflict(self, quote: Any) -> str:
         if not self.key:
@@ -130,7 +130,7 @@ def _type(connection: Connection, column: Any) -> str:
     return str(found[0] if isinstance(found, tuple) else found)
 
 
-def _as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A value as PostgreSQL reads it into a column of any type; it would round the number 1.5 for one of integers."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -16,12 +16,14 @@ from unittest.mock import patch
 import pytest
 from django.db import OperationalError, connections
 
+from events.schema import check_for
 from settings.env import _database
 from sinks.database import rows as database_rows
 from sinks.database.config import DatabaseTarget
 from sinks.database.connection import change, select, transaction
 from sinks.database.offsets import make_table
 from sinks.database.rows import find_columns
+from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabasePartition, DatabaseWriter
 from sinks.errors import Fatal, Fenced
 from sinks.records import Batch, Columns, Partition, Rejected
@@ -312,6 +314,43 @@ def test_a_value_becomes_what_its_column_is_with_a_key_or_without(
     with transaction(postgres_alias) as connection:
         change(connection, f"ALTER TABLE {table.name} ALTER amount TYPE {kind} USING NULL, ALTER amount DROP NOT NULL")
     assert stored(table, *values) == (refused, amounts)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("kind", "value", "other"),
+    [
+        ("jsonb", {"b": [1], "a": None}, {"b": [2]}),
+        ("json", {"b": [1]}, {"b": [2]}),
+        ("timestamp", "2026-11-20T01:15:00+09:00", "2026-11-20T01:15:00Z"),
+        ("date", "2026-11-20T01:15:00Z", "2026-11-21"),
+        ("numeric(6, 2)", 1.005, 2),
+        ("real", 0.123456789, 2),
+        ("uuid", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A12"),
+        ("char(5)", "ab", "b"),
+        ("boolean", "t", False),
+        ("interval", "26 hours", "1 day"),
+    ],
+)
+def test_a_row_is_the_one_of_its_record_whatever_the_type_of_its_column(
+    postgres_alias: str, kind: str, value: Any, other: Any
+) -> None:
+    sources = {**SOURCES, "topic": "kafka.topic", "part": "kafka.partition"}
+    table = Table(postgres_alias, sources=sources)
+    with transaction(postgres_alias) as connection:
+        change(
+            connection, f"ALTER TABLE {table.name} ALTER amount TYPE {kind} USING NULL, ADD topic text, ADD part int"
+        )
+        columns = find_columns(connection, table.name, sources, ())
+    store(table.owner(), batch(0, 1, lambda _: value))
+
+    def found(value: Any) -> list[str]:
+        place = ("topic", "part", "number")
+        comparison = RowComparison(postgres_alias, columns, place, check_for("json"), PARTITION, ())
+        return [finding.detail for finding in comparison.findings(batch(0, 1, lambda _: value).records)]
+
+    assert found(value) == []
+    assert found(other) == ["the column amount is not what Kafka has"]
 
 
 @pytest.mark.integration
