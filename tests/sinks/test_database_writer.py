@@ -8,20 +8,21 @@ import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, models
 
 from events.schema import check_for
 from settings.env import _database
 from sinks.database import rows as database_rows
 from sinks.database.config import DatabaseTarget
 from sinks.database.connection import change, select, transaction
-from sinks.database.offsets import make_table
+from sinks.database.offsets import make, make_table
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabasePartition, DatabaseWriter
@@ -30,6 +31,7 @@ from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.refusals import FirstRefusals
 from tests.sinks.databases import database_at
 from tests.sinks.schedules import hasty_retry
+from tests.support import wait_until
 
 PARTITION = Partition("clicks", 2)
 TIME = 1_795_000_000_123
@@ -351,6 +353,26 @@ def test_a_row_is_the_one_of_its_record_whatever_the_type_of_its_column(
 
     assert found(value) == []
     assert found(other) == ["the column amount is not what Kafka has"]
+
+
+@pytest.mark.integration
+def test_a_table_that_another_process_makes_at_the_same_time_is_there_already(postgres_alias: str) -> None:
+    name, fields = f"t_{uuid.uuid4().hex[:8]}", {"number": models.IntegerField()}
+
+    def make_as_another() -> bool:
+        try:
+            with transaction(postgres_alias) as connection:
+                return make(connection, name, fields, ())
+        finally:
+            connections[postgres_alias].close()
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction(postgres_alias) as connection:
+            assert make(connection, name, fields, ())
+            made = other.submit(make_as_another)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: select(connection, waiting)[0][0] == 1, what="the other one to wait")
+        assert made.result(10) is False
 
 
 @pytest.mark.integration
