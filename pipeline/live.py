@@ -147,13 +147,14 @@ class LiveReads:
             del self._asked[key]
 
     def _read(self, question: Question) -> tuple[Answer, float]:
-        if self._shared is not None and (found := self._shared.find(question.key)) is not None:
-            return found, 0.0
+        found = self._shared.find(question.key) if self._shared is not None else None
+        if found is not None and found.answer is not None:
+            return found.answer, 0.0
         begun = self._clock()
         answer = _answer(question.read)
         seconds = self._clock() - begun
-        if self._shared is not None:
-            self._shared.give(question.key, answer, seconds=_fresh_seconds(answer, seconds))
+        if self._shared is not None and found is not None:
+            self._shared.give(found.name, answer, seconds=_fresh_seconds(answer, seconds))
         return answer, seconds
 
 

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.core.cache import BaseCache, caches
@@ -25,6 +25,13 @@ ASK_AGAIN_SECONDS = 0.05
 _GENERATION = "console-generation"
 
 
+class Found(NamedTuple):
+    """What was found of a question. name: changes when answers are forgotten; answer: None when there is none."""
+
+    name: str
+    answer: dict[str, Any] | None
+
+
 class SharedAnswers:
     """Answers of all processes that reach the same cache. A cache that fails costs a read, never an answer.
 
@@ -34,12 +41,12 @@ class SharedAnswers:
     def __init__(self, cache: Callable[[], BaseCache]) -> None:
         self._cache = cache
 
-    def find(self, key: Hashable) -> dict[str, Any] | None:
-        """The answer of another process to this question; waits for one that is reading now.
+    def find(self, key: Hashable) -> Found:
+        """Looks for the answer of another process to this question; waits for one that is reading now.
 
-        None: the caller is to read, and to `give` what it found.
+        Without an answer the caller is to read, and to `give` what it found.
         """
-        answer: dict[str, Any] | None = None
+        name, answer = "", None
         with _that_may_fail():
             cache = self._cache()
             name = _name(cache, key)
@@ -48,15 +55,16 @@ class SharedAnswers:
                 if cache.add(f"{name}-busy", True, BUSY_SECONDS) or time.monotonic() > give_up_at:
                     break
                 time.sleep(ASK_AGAIN_SECONDS)
-        return answer
+        return Found(name, answer)
 
-    def give(self, key: Hashable, answer: dict[str, Any], *, seconds: float) -> None:
-        """Keeps an answer for the others, for so many seconds."""
+    def give(self, name: str, answer: dict[str, Any], *, seconds: float) -> None:
+        """Keeps an answer for the others, for so many seconds. name: under which `find` has looked before the read."""
         with _that_may_fail():
             cache = self._cache()
-            name = _name(cache, key)
-            cache.set(name, answer, seconds)
-            cache.delete(f"{name}-busy")
+            try:
+                cache.set(name, answer, seconds)
+            finally:
+                cache.delete(f"{name}-busy")
 
     def forget(self) -> None:
         """No answer that was read until now is found from now on."""

@@ -4,6 +4,7 @@ from settings.base import *
 from settings.base import (
     ALLOWED_HOSTS,
     BASE_DIR,
+    DATABASES,
     ELASTICSEARCH_DSL,
     HDFS,
     INSTALLED_APPS,
@@ -36,9 +37,9 @@ if env.int("ES_SINK_REPLICAS", None) is None and "elasticsearch" in SINKS:
     SINKS["elasticsearch"]["target"]["replicas"] = 0  # devstack's Elasticsearch is one node
 
 if DEVSTACK["postgres_port"] is not None:
-    DATABASES = {
-        "default": env.database("DATABASE_URL", f"postgres://devstack@127.0.0.1:{DEVSTACK['postgres_port']}/postgres")
-    }
+    DATABASES["default"] = env.database(
+        "DATABASE_URL", f"postgres://devstack@127.0.0.1:{DEVSTACK['postgres_port']}/postgres"
+    )
 
 # Unless told otherwise, use the servers that devstack runs.
 if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):

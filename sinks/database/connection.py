@@ -11,7 +11,6 @@ from django.db import (
     InterfaceError,
     InternalError,
     OperationalError,
-    ProgrammingError,
     connections,
 )
 from django.db.transaction import atomic
@@ -26,12 +25,15 @@ VENDORS = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 _MAX_REASON = 500
 
-_DATATYPE_MISMATCH = "42804"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
+# Two rows of a statement with one key, a view's check, a limit such as an index's for the size of a value, and what a
+# trigger raises: https://www.postgresql.org/docs/current/errcodes-appendix.html
+_OF_ROWS = ("21000", "44000", "54", "P0")
 
 # An owner whose machine stopped in mid-transaction holds the partition's row until the database ends its session; who
-# waits for that row asks again.
-_LIMITS = {
-    "postgresql": "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'",
+# waits for that row asks again. Constraints that are deferred until the COMMIT would not tell which row they refuse.
+_BEGIN = {
+    "postgresql": "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; "
+    "SET CONSTRAINTS ALL IMMEDIATE",
 }
 
 
@@ -45,22 +47,21 @@ def transaction(alias: str) -> Iterator[Connection]:
     try:
         connection.close_if_unusable_or_obsolete()
         with atomic(using=alias, durable=True):
-            if connection.vendor in _LIMITS:
+            if connection.vendor in _BEGIN:
                 with connection.cursor() as cursor:
-                    cursor.execute(_LIMITS[connection.vendor])
+                    cursor.execute(_BEGIN[connection.vendor])
             yield connection
     except (OperationalError, InterfaceError, InternalError) as error:
         connection.close()
         raise Retriable(f"{name_of(alias)}: {words_of(error)}", reason="database") from error
-    except (ProgrammingError, DataError, IntegrityError) as error:
+    except DatabaseError as error:
         raise Fatal(f"{name_of(alias)}: {words_of(error)}") from error
 
 
 def is_of_row(error: Exception) -> bool:
     """Whether a row was refused for what it holds."""
-    if isinstance(error, ProgrammingError):
-        return getattr(error.__cause__, "sqlstate", None) == _DATATYPE_MISMATCH
-    return isinstance(error, DataError | IntegrityError | OverflowError)
+    state = getattr(error.__cause__, "sqlstate", None) or ""
+    return isinstance(error, DataError | IntegrityError | OverflowError) or state.startswith(_OF_ROWS)
 
 
 def words_of(error: Exception) -> str:

@@ -122,6 +122,8 @@ def make_table(connection: Connection) -> bool:
 
 def make(connection: Connection, table: str, columns: Fields, key: Any) -> bool:
     """Makes a table if it is missing; returns whether it was. key: the columns of its primary key, may be none."""
+    if connection.vendor == "postgresql":  # of two that make it at once, the second one would fail
+        select(connection, "SELECT pg_advisory_xact_lock(hashtext(%s))", (table,))
     with connection.cursor() as cursor:
         if table in connection.introspection.table_names(cursor):
             return False

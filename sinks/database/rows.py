@@ -18,6 +18,7 @@ Row = Sequence[Any]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TEXTS = {"CharField", "TextField"}
+_OID_OF_JSON = 114  # PostgreSQL's; Django knows jsonb alone
 _MOST_ROWS = 1000
 _MOST_PARAMETERS = 30_000  # PostgreSQL takes 65,535
 
@@ -47,7 +48,7 @@ class Columns:
             return None
         if kind == "DateTimeField":
             moment = moment_of(value) if not isinstance(value, datetime) else value
-            return value if moment is None else connection.ops.adapt_datetimefield_value(moment)
+            return value if moment is None else connection.ops.adapt_datetimefield_value(moment.astimezone(UTC))
         is_text = isinstance(value, str)
         if kind == "JSONField" or isinstance(value, dict | list) or (kind in _TEXTS and not is_text):
             return msgspec.json.encode(value).decode()
@@ -95,14 +96,11 @@ class Columns:
         quote = connection.ops.quote_name
         table, names = quote(self.table), ", ".join(map(quote, self.sources))
         with connection.cursor() as cursor:
-            if connection.vendor == "postgresql" and not self.key:
-                with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({names}) FROM STDIN") as copy:
-                    for row in rows:
-                        copy.write_row(row)
-                return
             places = f"({', '.join(['%s'] * len(self.sources))})"
             insert = f"INSERT INTO {table} ({names}) VALUES {', '.join([places] * len(rows))}{self._on_conflict(quote)}"
-            cursor.execute(insert, [value for row in rows for value in row])
+            # Not COPY: from an owner that stops in the middle of one, PostgreSQL waits for the rest without a time-out.
+            values = [value for row in rows for value in row]
+            cursor.execute(insert, list(map(as_text, values)) if connection.vendor == "postgresql" else values)
 
     def _on_conflict(self, quote: Any) -> str:
         if not self.key:
@@ -128,8 +126,15 @@ def _type(connection: Connection, column: Any) -> str:
     try:
         found = connection.introspection.get_field_type(column.type_code, column)
     except KeyError:  # a type of the database's own
-        return ""
+        return "JSONField" if column.type_code == _OID_OF_JSON else ""
     return str(found[0] if isinstance(found, tuple) else found)
+
+
+def as_text(value: Any) -> str | None:
+    """A value as PostgreSQL reads it into a column of any type; it would round the number 1.5 for one of integers."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if value is None else str(value)
 
 
 def _found(source: str, fields: Mapping[str, Any], partition: Partition, record: Record) -> Any:

@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from django.db import DataError
+from django.db.transaction import atomic
+
 from events.schema import Check, InvalidRecord
 from sinks.database.connection import Connection, select, transaction
-from sinks.database.rows import Columns, Row
+from sinks.database.rows import Columns, Row, as_text
 from sinks.findings import Finding
 from sinks.records import Partition, Record
 
@@ -84,9 +87,29 @@ class RowComparison:
         """The first column whose value is another one; empty when there is none."""
         expected = self.columns.row(connection, self.partition, record)
         for name, wanted, stored in zip(self.columns.sources, expected, row, strict=True):
-            if not _is_same(wanted, stored):
+            if not _is_same(wanted, stored) and not self._becomes(connection, record, name, wanted):
                 return name
         return ""
+
+    def _becomes(self, connection: Connection, record: Record, name: str, wanted: Any) -> bool:
+        """Whether the value is the stored one once PostgreSQL has made of it what the column is, such as jsonb."""
+        if connection.vendor != "postgresql" or wanted is None:
+            return False
+        quote = connection.ops.quote_name
+        table, column, (topic, number, offset) = quote(self.columns.table), quote(name), map(quote, self.place)
+        find_type = (
+            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s"
+        )
+        [(kind,)] = select(connection, find_type, (table, name))
+        query = (
+            f"SELECT CAST(CAST(%s AS {kind}) AS text) = CAST({column} AS text) FROM {table} "
+            f"WHERE {topic} = %s AND {number} = %s AND {offset} = %s"
+        )
+        try:
+            with atomic(using=self.alias):
+                return select(connection, query, (as_text(wanted), *self.partition, record.offset)) == [(True,)]
+        except DataError:  # the value is none of this type
+            return False
 
     def _finding(self, kind: str, record: Record, detail: str) -> Finding:
         return Finding(self.partition, kind, record.offset, record.offset, detail)

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -87,6 +88,22 @@ def test_an_action_of_an_operator_ends_what_was_read_before_in_all_processes(pro
     first.forget()
     assert kafka.asked_by(process()) == {"read": 2}
     assert kafka.asked_by(first) == {"read": 2}
+
+
+def test_what_was_read_before_an_action_is_not_found_after_it_although_the_read_ended_later(tmp_path: Path) -> None:
+    answers = SharedAnswers(partial(FileBasedCache, str(tmp_path), {}))
+    reading = answers.find("topics")
+    answers.forget()
+    answers.give(reading.name, {"read": "before"}, seconds=10)
+    assert answers.find("topics").answer is None
+
+
+def test_an_answer_that_can_not_be_kept_is_not_waited_for(tmp_path: Path) -> None:
+    answers = SharedAnswers(partial(FileBasedCache, str(tmp_path), {}))
+    answers.give(answers.find("topics").name, {"no pickle": lambda: None}, seconds=10)
+    begun = time.monotonic()
+    assert answers.find("topics").answer is None
+    assert time.monotonic() - begun < shared_answers.BUSY_SECONDS / 2
 
 
 def test_an_error_is_shared_as_it_is(process: Process) -> None:

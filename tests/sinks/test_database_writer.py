@@ -8,26 +8,30 @@ import traceback
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import OperationalError, connections, models
 
+from events.schema import check_for
 from settings.env import _database
 from sinks.database import rows as database_rows
 from sinks.database.config import DatabaseTarget
 from sinks.database.connection import change, select, transaction
-from sinks.database.offsets import make_table
+from sinks.database.offsets import make, make_table
 from sinks.database.rows import find_columns
+from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabasePartition, DatabaseWriter
 from sinks.errors import Fatal, Fenced
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.refusals import FirstRefusals
 from tests.sinks.databases import database_at
 from tests.sinks.schedules import hasty_retry
+from tests.support import wait_until
 
 PARTITION = Partition("clicks", 2)
 TIME = 1_795_000_000_123
@@ -244,6 +248,148 @@ def test_what_the_table_lacks_is_named(alias: str, names: dict[str, str], text: 
     table = Table(alias)
     with transaction(alias) as connection, pytest.raises(Fatal, match=text):
         find_columns(connection, table.name if names else "t_none", names or SOURCES, [])
+
+
+@pytest.fixture
+def postgres_alias(postgres: Any, django_db_blocker: Any) -> Iterator[str]:
+    """PostgreSQL alone, for what SQLite does not have."""
+    with django_db_blocker.unblock(), database_at(_database("DATABASES", postgres.address)) as alias:
+        with transaction(alias) as connection:
+            make_table(connection)
+        yield alias
+
+
+def stored(table: Table, *values: Any) -> tuple[list[int], list[Any]]:
+    """Stores records with these amounts; tells the offsets of those that are refused, and the amounts in the table."""
+    rejected = store(table.owner(), batch(0, len(values), lambda n: values[n]))
+    return [letter.record.offset for letter in rejected], [amount for (amount,) in table.rows("amount")]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("key", [(), ("number",)], ids=["each", "newest"])
+@pytest.mark.parametrize(
+    ("change_of_table", "good", "bad"),
+    [
+        ("CREATE INDEX ON {0} (amount)", "x", "".join(map(chr, range(0x4E00, 0x7E00)))),
+        (
+            "CREATE TRIGGER raises BEFORE INSERT ON {0} FOR EACH ROW WHEN (NEW.amount = 'y') EXECUTE FUNCTION r()",
+            "x",
+            "y",
+        ),
+        (
+            "ALTER TABLE {0} ADD UNIQUE (amount) DEFERRABLE INITIALLY DEFERRED; INSERT INTO {0} VALUES (9, '', 'y')",
+            "x",
+            "y",
+        ),
+    ],
+    ids=["too large for an index", "a trigger that raises", "a deferred constraint"],
+)
+def test_whatever_refuses_a_row_makes_a_letter_of_it_alone(
+    postgres_alias: str, key: tuple[str, ...], change_of_table: str, good: str, bad: str
+) -> None:
+    table = Table(postgres_alias, key=key)
+    raises = "CREATE OR REPLACE FUNCTION r() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no y'; END $$"
+    with transaction(postgres_alias) as connection:
+        change(connection, f"{raises}; ALTER TABLE {table.name} ALTER amount TYPE text")
+        change(connection, change_of_table.format(table.name))
+    refused, amounts = stored(table, bad, good)
+    assert refused == [0]
+    assert good in amounts
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("key", [(), ("number",)], ids=["each", "newest"])
+@pytest.mark.parametrize(
+    ("kind", "values", "refused", "amounts"),
+    [
+        ("integer", [1.5, True, "7", 3], [0, 1], [7, 3]),
+        ("boolean", [1, "f", 2.5], [2], [True, False]),
+        ("date", [20261120], [], [date(2026, 11, 20)]),
+        ("timestamp", ["2026-11-20T01:15:00+09:00"], [], [datetime(2026, 11, 19, 16, 15)]),  # noqa: DTZ001
+        ("json", ["a text", {"b": 1}], [], ["a text", {"b": 1}]),
+    ],
+)
+def test_a_value_becomes_what_its_column_is_with_a_key_or_without(
+    postgres_alias: str, key: tuple[str, ...], kind: str, values: list[Any], refused: list[int], amounts: list[Any]
+) -> None:
+    table = Table(postgres_alias, key=key)
+    with transaction(postgres_alias) as connection:
+        change(connection, f"ALTER TABLE {table.name} ALTER amount TYPE {kind} USING NULL, ALTER amount DROP NOT NULL")
+    assert stored(table, *values) == (refused, amounts)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("kind", "value", "other"),
+    [
+        ("jsonb", {"b": [1], "a": None}, {"b": [2]}),
+        ("json", {"b": [1]}, {"b": [2]}),
+        ("timestamp", "2026-11-20T01:15:00+09:00", "2026-11-20T01:15:00Z"),
+        ("date", "2026-11-20T01:15:00Z", "2026-11-21"),
+        ("numeric(6, 2)", 1.005, 2),
+        ("real", 0.123456789, 2),
+        ("uuid", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A12"),
+        ("char(5)", "ab", "b"),
+        ("boolean", "t", False),
+        ("interval", "26 hours", "1 day"),
+    ],
+)
+def test_a_row_is_the_one_of_its_record_whatever_the_type_of_its_column(
+    postgres_alias: str, kind: str, value: Any, other: Any
+) -> None:
+    sources = {**SOURCES, "topic": "kafka.topic", "part": "kafka.partition"}
+    table = Table(postgres_alias, sources=sources)
+    with transaction(postgres_alias) as connection:
+        change(
+            connection, f"ALTER TABLE {table.name} ALTER amount TYPE {kind} USING NULL, ADD topic text, ADD part int"
+        )
+        columns = find_columns(connection, table.name, sources, ())
+    store(table.owner(), batch(0, 1, lambda _: value))
+
+    def found(value: Any) -> list[str]:
+        place = ("topic", "part", "number")
+        comparison = RowComparison(postgres_alias, columns, place, check_for("json"), PARTITION, ())
+        return [finding.detail for finding in comparison.findings(batch(0, 1, lambda _: value).records)]
+
+    assert found(value) == []
+    assert found(other) == ["the column amount is not what Kafka has"]
+
+
+@pytest.mark.integration
+def test_a_table_that_another_process_makes_at_the_same_time_is_there_already(postgres_alias: str) -> None:
+    name, fields = f"t_{uuid.uuid4().hex[:8]}", {"number": models.IntegerField()}
+
+    def make_as_another() -> bool:
+        try:
+            with transaction(postgres_alias) as connection:
+                return make(connection, name, fields, ())
+        finally:
+            connections[postgres_alias].close()
+
+    with ThreadPoolExecutor(1) as other:
+        with transaction(postgres_alias) as connection:
+            assert make(connection, name, fields, ())
+            made = other.submit(make_as_another)
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+            wait_until(lambda: select(connection, waiting)[0][0] == 1, what="the other one to wait")
+        assert made.result(10) is False
+
+
+@pytest.mark.integration
+def test_keys_that_only_the_database_takes_for_the_same_keep_the_newest_record(postgres_alias: str) -> None:
+    table = Table(postgres_alias, key=["amount"])
+    with transaction(postgres_alias) as connection:
+        change(connection, f"ALTER TABLE {table.name} ALTER amount TYPE numeric")
+    assert stored(table, 1, "1.0", 2) == ([], [1, 2])
+    assert table.numbers == Counter([1, 2])
+
+
+@pytest.mark.integration
+def test_rows_are_not_sent_by_copy_for_whose_end_the_database_would_wait_for_ever(postgres_alias: str) -> None:
+    table = Table(postgres_alias)
+    with patch("psycopg.Cursor.copy", side_effect=AssertionError):
+        store(table.owner(), batch(0, 5))
+    assert table.numbers == Counter(range(5))
 
 
 LIVED, DIED, FENCED = 0, 9, 3
