@@ -125,6 +125,13 @@ class ProcessDelivery:
         """How many events wait for Kafka, on disk or in memory."""
         return self.spool.appended - self.feeder.fed + self.feeder.aside or self.counts().waiting
 
+    def expect_end(self) -> None:
+        """Says that the process was told to end, and may be killed before `close` is called.
+
+        Once Kafka is away, nothing stays in memory alone. Until then events are delivered as before.
+        """
+        self._producer.keep_in_flight()
+
     def close(self) -> None:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""
         if self.is_closed:
