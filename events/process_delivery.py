@@ -105,7 +105,7 @@ class ProcessDelivery:
 
     @property
     def is_kafka_away(self) -> bool:
-        """Whether no broker has answered lately."""
+        """Whether no broker has answered lately. When a broker hangs, `is_spooling` is true long before."""
         return not self._producer.is_reached
 
     @property
