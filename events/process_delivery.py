@@ -105,7 +105,7 @@ class ProcessDelivery:
 
     @property
     def is_kafka_away(self) -> bool:
-        """Whether no broker has answered lately."""
+        """Whether no broker has answered lately. When a broker hangs, `is_spooling` is true long before."""
         return not self._producer.is_reached
 
     @property
@@ -124,6 +124,13 @@ class ProcessDelivery:
     def undelivered(self) -> int:
         """How many events wait for Kafka, on disk or in memory."""
         return self.spool.appended - self.feeder.fed + self.feeder.aside or self.counts().waiting
+
+    def expect_end(self) -> None:
+        """Says that the process was told to end, and may be killed before `close` is called.
+
+        Once Kafka is away, nothing stays in memory alone. Until then events are delivered as before.
+        """
+        self._producer.keep_in_flight()
 
     def close(self) -> None:
         """Delivers what waits, within `EVENTS["flush_seconds"]`; what could not be delivered stays in the spool."""

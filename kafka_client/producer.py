@@ -178,6 +178,7 @@ class EventProducer:
         """librdkafka's last report, with the options of STATISTICS."""
         self._reached_at = self._lost_at = -math.inf
         self._can_keep = False  # whether `keep` has taken all that it was given since Kafka went away
+        self._keeps_in_flight = False
         self._purge_until = 0.0
         # Has an entry for each thread that is handing records to librdkafka. A deque needs no lock for append and pop.
         self._entered: deque[None] = deque()
@@ -303,6 +304,13 @@ class EventProducer:
         """Whether close() was called: every further event is refused."""
         return self._is_closed
 
+    def keep_in_flight(self) -> None:
+        """From now on, when Kafka is away, `keep` is given the records in flight, too: they may come twice.
+
+        For a process that will end, perhaps by kill -9, so that close() is not called.
+        """
+        self._keeps_in_flight = True
+
     def close(self, timeout: float) -> int:
         """Refuses further records, and waits up to `timeout` seconds for the delivery of those in the queue.
 
@@ -397,8 +405,8 @@ class EventProducer:
             self._purge()
 
     def _purge(self) -> None:
-        # Not the records in flight: Kafka may have them. They come back to the queue when their connection ends.
-        self._producer.purge(in_queue=True, in_flight=False, blocking=False)
+        # Kafka may have the records in flight. They come back to the queue when their connection ends.
+        self._producer.purge(in_queue=True, in_flight=self._keeps_in_flight, blocking=False)
 
     def _report(
         self, headers: Headers | None, timestamp: int | None, error: KafkaError | None, message: Message
