@@ -45,7 +45,6 @@ def transaction(alias: str) -> Iterator[Connection]:
     """
     connection = connections[alias]
     try:
-        connection.close_if_unusable_or_obsolete()
         with atomic(using=alias, durable=True):
             if connection.vendor in _BEGIN:
                 with connection.cursor() as cursor:
