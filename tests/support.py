@@ -233,6 +233,15 @@ def hdfs_lines(stack: Stack, path: str) -> list[bytes]:
     return [line for _, content in sorted(hdfs_files(stack, path).items()) for line in content.splitlines()]
 
 
+def leave(page: Any) -> None:
+    """Closes a page of the live server, and waits for the requests that it has made: the database is emptied next."""
+    page.context.close()
+    wait_until(
+        lambda: not any("process_request_thread" in thread.name for thread in threading.enumerate()),
+        what="the requests of a page that was closed",
+    )
+
+
 class Process:
     """A process of the project (a management command, a server) under test; its output is kept."""
 

@@ -1,6 +1,6 @@
 """A headless Chromium goes through the console's pages on the real servers, and finds them stopped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -15,7 +15,7 @@ from tests.accessibility import check_fits, check_page
 from tests.console.test_dead_letters import bury
 from tests.console.test_files import name_of, write
 from tests.pipeline.conftest import PAGE, index_events, staff
-from tests.support import event, produce
+from tests.support import event, leave, produce
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
@@ -28,7 +28,7 @@ HOSTILE = '<img src=x onerror="document.title=`hacked`">'
 @pytest.fixture
 def sign_in(
     page: Page, console: Stack, live_server: LiveServer, transactional_db: None, settings: Settings, topic: str
-) -> Callable[..., Page]:
+) -> Iterator[Callable[..., Page]]:
     """Signs an operator with all permissions in; pages are refreshed every second."""
     settings.CONSOLE = {"refresh_seconds": 1, "practice_topic": f"{topic}-practice", "away_seconds": 1}
     conf.console_settings.cache_clear()
@@ -43,7 +43,8 @@ def sign_in(
         expect(page.locator(".console-nav")).to_be_visible()
         return page
 
-    return sign
+    yield sign
+    leave(page)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from pipeline import conf
 from pipeline.console.statistics.views import panels_of
 from tests.accessibility import check_page
 from tests.pipeline.conftest import PAGE, staff
+from tests.support import leave
 
 pytestmark = pytest.mark.browser
 
@@ -63,6 +64,7 @@ def opened(
 
     yield open_page
     page.unroute_all(behavior="ignoreErrors")
+    leave(page)
 
 
 def test_a_panel_that_is_refused_keeps_what_it_shows_and_goes_on(

@@ -1,6 +1,6 @@
 """The statistics page in a real browser, on real servers, under a strict Content-Security-Policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from sinks.models import SinkProcess
 from sinks.reporting.reports import SinkReport
 from tests.accessibility import check_fits, check_page
 from tests.pipeline.conftest import PAGE, index_events, staff
-from tests.support import event, produce
+from tests.support import event, leave, produce
 
 pytestmark = [pytest.mark.integration, pytest.mark.browser]
 
@@ -29,7 +29,7 @@ HOSTILE = '<img src=x onerror="document.title=`hacked`">'
 @pytest.fixture
 def open_page(
     page: Page, console: Stack, live_server: LiveServer, transactional_db: None, settings: Settings
-) -> Callable[..., Page]:
+) -> Iterator[Callable[..., Page]]:
     """Signs in and opens the main page, which is refreshed every second."""
     settings.CONSOLE = {"refresh_seconds": 1, "away_seconds": 0}
     conf.console_settings.cache_clear()
@@ -44,7 +44,8 @@ def open_page(
         page.goto(f"{live_server.url}{PAGE}{query}")
         return page
 
-    return open_at
+    yield open_at
+    leave(page)
 
 
 @pytest.fixture
@@ -289,12 +290,11 @@ def test_the_page_is_korean_for_a_korean_reader(
     browser: Any, console: Stack, live_server: LiveServer, transactional_db: None
 ) -> None:
     staff("viewer", may_see=True)
-    context = browser.new_context(locale="ko-KR", color_scheme="dark")
-    page = context.new_page()
+    page = browser.new_context(locale="ko-KR", color_scheme="dark").new_page()
     page.goto(f"{live_server.url}/admin/login/?next={PAGE}")
     page.fill("#id_username", "viewer")
     page.fill("#id_password", "secret")
     page.click("[type=submit]")
     expect(page).to_have_title("이벤트 통계 | 웹 활동 파이프라인")
     expect(page.locator(".stats-chart")).to_contain_text("아직 문서가 없습니다")
-    context.close()
+    leave(page)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connections
 from django.test import override_settings
 
 from devstack.server import Server
@@ -158,6 +159,7 @@ def test_a_database_that_is_killed_is_waited_for(bench: Bench, postgres: Server)
     finally:
         postgres.start()
         postgres.wait_ready()
+        connections[ALIAS].close()  # the test's own, to the server that was killed
     bench.wait_stored()
     assert sink.stop() == 0
     bench.check()
