@@ -235,6 +235,7 @@ def hdfs_lines(stack: Stack, path: str) -> list[bytes]:
 
 def leave(page: Any) -> None:
     """Closes a page of the live server, and waits for the requests that it has made: the database is emptied next."""
+    page.unroute_all(behavior="ignoreErrors")  # else what a handler meets now is an error of the next test
     page.context.close()
     wait_until(
         lambda: not any("process_request_thread" in thread.name for thread in threading.enumerate()),

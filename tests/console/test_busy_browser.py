@@ -63,7 +63,6 @@ def opened(
         return page
 
     yield open_page
-    page.unroute_all(behavior="ignoreErrors")
     leave(page)
 
 

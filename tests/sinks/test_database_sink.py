@@ -44,6 +44,7 @@ class Bench:
             "group": f"g-{self.topic}",
             "target": {"database": ALIAS, "table": self.table, **target},
             "options": {"flush_records": 50, "flush_seconds": 0.2},
+            "consumer": {"session.timeout.ms": 2000, "heartbeat.interval.ms": 300},
         }
 
     def produce(self, count: int) -> None:
