@@ -32,7 +32,7 @@ _OF_ROWS = ("21000", "44000", "54", "P0")
 # An owner whose machine stopped in mid-transaction holds the partition's row until the database ends its session; who
 # waits for that row asks again. Constraints that are deferred until the COMMIT would not tell which row they refuse.
 _BEGIN = {
-    "postgresql": "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '60s'; "
+    "postgresql": "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '20s'; "
     "SET CONSTRAINTS ALL IMMEDIATE",
 }
 
