@@ -96,17 +96,3 @@ def change(connection: Connection, sql: str, values: Any = ()) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return int(cursor.rowcount)
-
-
-__all__ = [
-    "VENDORS",
-    "Connection",
-    "DatabaseError",
-    "change",
-    "is_of_row",
-    "name_of",
-    "select",
-    "transaction",
-    "version_of",
-    "words_of",
-]

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from django.db import DatabaseError
 from django.db.transaction import atomic
 
 from sinks.database.config import NUMBER, OFFSET, TOPIC
-from sinks.database.connection import Connection, DatabaseError, is_of_row, words_of
+from sinks.database.connection import Connection, is_of_row, words_of
 from sinks.errors import Fatal
 from sinks.records import Partition, Record
 from sinks.times import moment_of

@@ -34,7 +34,7 @@ class RowComparison:
     notes: Sequence[str] = ()
     valid: int = 0
     refused: int = 0
-    _next: int = field(default=-1)
+    _types: dict[str, str] = field(default_factory=dict)  # column -> its type, as PostgreSQL writes it
 
     @property
     def counted(self) -> str:
@@ -97,12 +97,13 @@ class RowComparison:
             return False
         quote = connection.ops.quote_name
         table, column, (topic, number, offset) = quote(self.columns.table), quote(name), map(quote, self.place)
-        find_type = (
-            "SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass AND attname = %s"
-        )
-        [(kind,)] = select(connection, find_type, (table, name))
+        if not self._types:
+            find_types = (
+                "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass"
+            )
+            self._types.update(select(connection, find_types, (table,)))
         query = (
-            f"SELECT CAST(CAST(%s AS {kind}) AS text) = CAST({column} AS text) FROM {table} "
+            f"SELECT CAST(CAST(%s AS {self._types[name]}) AS text) = CAST({column} AS text) FROM {table} "
             f"WHERE {topic} = %s AND {number} = %s AND {offset} = %s"
         )
         try:

@@ -12,9 +12,10 @@ from django.views.decorators.http import require_http_methods
 
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited
+from pipeline.console.by_cluster import check_cluster
 from pipeline.console.groups import reset
 from pipeline.console.groups.reset import Plan, Refused
-from pipeline.console.groups.views import PAGE, check_cluster, group_url, sinks_of_groups, title_of
+from pipeline.console.groups.views import PAGE, group_url, sinks_of_groups, title_of
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response
 from pipeline.errors import ServerError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -14,12 +14,12 @@ from django.views.decorators.http import require_GET
 
 from pipeline.access import RESET
 from pipeline.conf import console_settings
+from pipeline.console.by_cluster import check_cluster, search_page, server_of
 from pipeline.console.groups import asking
 from pipeline.console.groups.child import Group, Member, Offsets
 from pipeline.console.pages import page_response
 from pipeline.console.paging import Part, page_number
 from pipeline.console.panels import Panel, section
-from pipeline.console.topics.views import clusters, server_of
 from pipeline.lag import Progress, progress, total_lag
 from sinks.registry import sinks
 
@@ -104,28 +104,8 @@ class ShownGroup:
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the groups of each cluster, or of one."""
-    query = {name: text for name in ("cluster", "q", "page") if (text := request.GET.get(name, ""))}
-    cluster = query.get("cluster", "")
-    if cluster:
-        check_cluster(cluster)
-    return page_response(
-        request,
-        "groups/index.html",
-        page=PAGE,
-        title=_("Consumer groups"),
-        clusters=clusters(),
-        panels=[
-            section(
-                GROUPS,
-                query,
-                id=f"groups-{one}",
-                title=_("Consumer groups of the cluster {cluster}").format(cluster=one),
-                cluster=one,
-            )
-            for one in ([cluster] if cluster else clusters())
-        ],
-        query=query,
-    )
+    heading = _("Consumer groups of the cluster {cluster}")
+    return search_page(request, GROUPS, page=PAGE, title=_("Consumer groups"), heading=heading)
 
 
 def read_groups(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
@@ -209,12 +189,6 @@ def sinks_of_groups(cluster: str) -> dict[str, tuple[str, ...]]:
 def title_of(name: str) -> str:
     """A group's name for people."""
     return name or _("(no name)")
-
-
-def check_cluster(cluster: str) -> None:
-    """Raises Http404 for what is no cluster."""
-    if cluster not in clusters():
-        raise Http404("KAFKA has no such cluster")
 
 
 def group_url(cluster: str, name: str) -> str:

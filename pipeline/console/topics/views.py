@@ -5,7 +5,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
-from django.conf import settings
 from django.contrib import messages as notes
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
@@ -14,11 +13,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
-from events.conf import events_settings
 from events.event import EVENT_TYPES
 from pipeline.access import PRODUCE, REPLAY
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
+from pipeline.console.by_cluster import check_cluster, clusters, search_page, server_of
 from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
@@ -117,44 +116,17 @@ class ProduceForm(forms.Form):
         return read_headers(text)
 
 
-def clusters() -> list[str]:
-    """The configured clusters, those that the pipeline uses first, that of events before all."""
-    return list(dict.fromkeys([events_settings().kafka, *(sink.kafka for sink in sinks().values()), *settings.KAFKA]))
-
-
-def server_of(cluster: str, name: str = "") -> str:
-    """The server of a panel's cluster. Raises Http404 for what is no cluster, or can be no topic's name."""
-    _check_cluster(cluster)
-    if name:
-        _check(cluster, name)
+def server_of_topic(cluster: str, name: str) -> str:
+    """The server of a topic's panels. Raises Http404 for what is no cluster, or can be no topic's name."""
+    _check(cluster, name)
     return server_name(cluster)
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the topics of each cluster, or of one."""
-    query = {name: text for name in ("cluster", "q", "internal", "page") if (text := request.GET.get(name, ""))}
-    cluster = query.get("cluster", "")
-    if cluster:
-        _check_cluster(cluster)
-    return page_response(
-        request,
-        "topics/index.html",
-        page=PAGE,
-        title=_("Topics"),
-        clusters=clusters(),
-        panels=[
-            section(
-                LIST,
-                query,
-                id=f"topics-{one}",
-                title=_("Topics of the cluster {cluster}").format(cluster=one),
-                cluster=one,
-            )
-            for one in ([cluster] if cluster else clusters())
-        ],
-        query=query,
-    )
+    heading = _("Topics of the cluster {cluster}")
+    return search_page(request, LIST, page=PAGE, title=_("Topics"), heading=heading, template="topics/index.html")
 
 
 def read_topics(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
@@ -229,7 +201,7 @@ PARTITIONS = Panel(
     "topics/partitions.html",
     read_partitions,
     "console:topic_partitions",
-    server=server_of,
+    server=server_of_topic,
 )
 
 
@@ -247,7 +219,7 @@ GROUPS = Panel(
     "topics/groups.html",
     read_groups,
     "console:topic_groups",
-    server=server_of,
+    server=server_of_topic,
 )
 
 
@@ -466,14 +438,9 @@ def _told(given: Mapping[str, str]) -> str:
 
 
 def _check(cluster: str, name: str) -> None:
-    _check_cluster(cluster)
+    check_cluster(cluster)
     if not TOPIC.fullmatch(name):
         raise Http404("this can be no topic's name")
-
-
-def _check_cluster(cluster: str) -> None:
-    if cluster not in clusters():
-        raise Http404("KAFKA has no such cluster")
 
 
 def _url(name: str, *args: Any) -> str:
