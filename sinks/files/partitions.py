@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from sinks.errors import Fatal
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout, Part
 from sinks.files.layout import OpenFile
 from sinks.files.ownership import Ownership
 from sinks.files.store import Content
-from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected
+from worker.errors import Fatal
+from worker.retry import attempt
 
 
 @dataclass(eq=False)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sinks.errors import Fatal, Fenced, Retriable
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout, record_end
 from sinks.files.merges import Merges, entries
@@ -18,7 +17,8 @@ from sinks.files.recovery import commit_records
 from sinks.files.rewind_marks import RewindMarks, describe, mark_offset, new_mark
 from sinks.files.store import FileStore
 from sinks.files.stored import StoredFile, files_of_any_format, newest_open_files
-from sinks.loop.retry import Retry
+from worker.errors import Fatal, Fenced, Retriable
+from worker.retry import Retry
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sinks.errors import Fatal
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout, flat, unflat
@@ -13,10 +12,11 @@ from sinks.files.ownership import Ownership
 from sinks.files.partitions import AppendPartition, FlushPartition
 from sinks.files.rewind_marks import RewindMarks
 from sinks.files.store import FileStore
-from sinks.loop.retry import attempt
 from sinks.loop.writer import PartitionWriter
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics, UnreadTimes
+from worker.errors import Fatal
+from worker.retry import attempt
 
 logger = logging.getLogger(__name__)
 

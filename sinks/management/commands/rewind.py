@@ -6,17 +6,18 @@ from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
-from sinks.errors import Retriable
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
 from sinks.files.rewind import Plan, Rewind
 from sinks.files.store import FileStore
 from sinks.log_reader import LogReader
-from sinks.management.base import FilesCommand, patient, whole
+from sinks.management.base import FilesCommand, patient
 from sinks.records import Partition
 from sinks.registry import sinks
 from sinks.topic_ids import TopicAdmin
+from worker.commands import whole
+from worker.errors import Retriable
 
 
 class Command(FilesCommand):
