@@ -29,7 +29,7 @@ from sinks.database.writer import DatabasePartition, DatabaseWriter
 from sinks.errors import Fatal, Fenced
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.refusals import FirstRefusals
-from tests.sinks.databases import database_at
+from tests.databases import database_at
 from tests.sinks.schedules import hasty_retry
 from tests.support import wait_until
 
