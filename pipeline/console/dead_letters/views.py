@@ -18,7 +18,7 @@ from pipeline.console.audit import audited, log_read
 from pipeline.console.dead_letters import letters
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
@@ -36,11 +36,12 @@ _SELECTED = 1_000
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """A panel for each sink."""
-    panels = [section(REASONS, id=f"letters-{name}", title=name, sink=name) for name in sinks()]
+    panels = [section(reasons_panel, id=f"letters-{name}", title=name, sink=name) for name in sinks()]
     return page_response(request, page=PAGE, title=_("Dead letters"), panels=panels)
 
 
-def read_reasons(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("reasons", gettext_lazy("Reason"), "dead_letters/reasons.html", "console:reasons_panel", is_live=False)
+def reasons_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """The dead letters of a sink by topic and reason."""
     config = _sink(sink)
     found = letters.read_letters(config)
@@ -57,11 +58,6 @@ def read_reasons(request: HttpRequest, sink: str) -> dict[str, Any]:
     }
 
 
-REASONS = Panel(
-    "reasons", gettext_lazy("Reason"), "dead_letters/reasons.html", read_reasons, "console:reasons_panel", is_live=False
-)
-
-
 @require_GET
 def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The page of one reason's letters."""
@@ -75,11 +71,12 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
         page=PAGE,
         title=title or _("No reason"),
         sink=config,
-        panels=[section(LETTERS, query, title=sink, sink=sink)],
+        panels=[section(letters_panel, query, title=sink, sink=sink)],
     )
 
 
-def read_letters(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("letters", gettext_lazy("Dead letters"), "dead_letters/letters.html", "console:letters_panel", is_live=False)
+def letters_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """One reason's letters, to be chosen."""
     config = _sink(sink)
     topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
@@ -103,16 +100,6 @@ def read_letters(request: HttpRequest, sink: str) -> dict[str, Any]:
     }
 
 
-LETTERS = Panel(
-    "letters",
-    gettext_lazy("Dead letters"),
-    "dead_letters/letters.html",
-    read_letters,
-    "console:letters_panel",
-    is_live=False,
-)
-
-
 @require_GET
 def letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> HttpResponseBase:
     """A letter's page."""
@@ -123,11 +110,12 @@ def letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: 
         page=PAGE,
         title=f"{topic}-{partition}-{offset}",
         sink=config,
-        panels=[section(LETTER, sink=sink, topic=topic, partition=partition, offset=offset)],
+        panels=[section(letter_panel, sink=sink, topic=topic, partition=partition, offset=offset)],
     )
 
 
-def read_letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> dict[str, Any]:
+@panel("letter", gettext_lazy("Dead letter"), "dead_letters/bytes.html", "console:letter_panel", is_live=False)
+def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> dict[str, Any]:
     """A letter: its reason, its origin and its bytes."""
     config = _sink(sink)
     limit = console_settings().preview_bytes
@@ -146,11 +134,6 @@ def read_letter(request: HttpRequest, sink: str, topic: str, partition: int, off
         "value": payload(found.record.value, limit=limit),
         "headers": [(name, one_line(value, limit=2000)) for name, value in found.record.headers or ()],
     }
-
-
-LETTER = Panel(
-    "letter", gettext_lazy("Dead letter"), "dead_letters/bytes.html", read_letter, "console:letter_panel", is_live=False
-)
 
 
 @require_POST

@@ -22,7 +22,7 @@ from pipeline.console.documents.texts import readable, to_json
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import Mistake, page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import payload
 from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds, to_milliseconds
@@ -62,16 +62,23 @@ def page(request: HttpRequest, sink: str) -> HttpResponseBase:
         sinks=list(search.document_sinks()),
         query=given,
         spans=[*spans, (ALL, _("All time"), chosen == ALL)],
-        histogram=section(HISTOGRAM, given, sink=sink),
-        hits=section(HITS, given, sink=sink),
-        fields=section(FIELDS, given, sink=sink),
+        histogram=section(histogram_panel, given, sink=sink),
+        hits=section(hits_panel, given, sink=sink),
+        fields=section(fields_panel, given, sink=sink),
         export=f"{_url('documents_export', sink)}?{urlencode(given)}",
         export_rows=console_settings().export_rows,
         time_field=search.time_field(target),
     )
 
 
-def read_histogram(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel(
+    "histogram",
+    gettext_lazy("Documents over time"),
+    "documents/histogram.html",
+    "console:documents_histogram",
+    is_live=False,
+)
+def histogram_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """How many documents fit, and when they were."""
     _config, target = _sink(sink)
     query = parse_query(request.GET.dict())
@@ -89,17 +96,8 @@ def read_histogram(request: HttpRequest, sink: str) -> dict[str, Any]:
     return {"total": total, "rows": rows, "most": most, "query": query}
 
 
-HISTOGRAM = Panel(
-    "histogram",
-    gettext_lazy("Documents over time"),
-    "documents/histogram.html",
-    read_histogram,
-    "console:documents_histogram",
-    is_live=False,
-)
-
-
-def read_hits(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("hits", gettext_lazy("Newest documents"), "documents/hits.html", "console:documents_hits", is_live=False)
+def hits_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A page of documents."""
     config, target = _sink(sink)
     query = parse_query(request.GET.dict())
@@ -134,17 +132,8 @@ def read_hits(request: HttpRequest, sink: str) -> dict[str, Any]:
     }
 
 
-HITS = Panel(
-    "hits",
-    gettext_lazy("Newest documents"),
-    "documents/hits.html",
-    read_hits,
-    "console:documents_hits",
-    is_live=False,
-)
-
-
-def read_fields(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("fields", gettext_lazy("Fields"), "documents/fields.html", "console:documents_fields", is_live=False)
+def fields_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """Fields with their most frequent values."""
     config, target = _sink(sink)
     query = parse_query(request.GET.dict())
@@ -154,26 +143,17 @@ def read_fields(request: HttpRequest, sink: str) -> dict[str, Any]:
     return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
 
 
-FIELDS = Panel(
-    "fields",
-    gettext_lazy("Fields"),
-    "documents/fields.html",
-    read_fields,
-    "console:documents_fields",
-    is_live=False,
-)
-
-
 @require_GET
 def document(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A document's page."""
     config, _target = _sink(sink)
     id = request.GET.get("id", "")
-    panels = [section(DOCUMENT, {"index": request.GET.get("index", ""), "id": id}, sink=sink)]
+    panels = [section(document_panel, {"index": request.GET.get("index", ""), "id": id}, sink=sink)]
     return page_response(request, "documents/document.html", page=PAGE, title=id, sink=config, panels=panels)
 
 
-def read_document(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("document", gettext_lazy("Document"), "documents/source.html", "console:document_panel", is_live=False)
+def document_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A document, and where its record is in Kafka and in HDFS."""
     config, target = _sink(sink)
     index, id = request.GET.get("index", ""), request.GET.get("id", "")
@@ -196,16 +176,6 @@ def read_document(request: HttpRequest, sink: str) -> dict[str, Any]:
         "record_url": record and _url("topic_message", config.kafka, *record),
         "files": files,
     }
-
-
-DOCUMENT = Panel(
-    "document",
-    gettext_lazy("Document"),
-    "documents/source.html",
-    read_document,
-    "console:document_panel",
-    is_live=False,
-)
 
 
 @require_GET

@@ -17,7 +17,7 @@ from pipeline.console.files.lookup import LookUp
 from pipeline.console.files.preview import NoPreview, preview
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.console.sending import Source, download
 from pipeline.console.topics.browse import number_of, one_message
 from pipeline.errors import ServerError
@@ -35,28 +35,19 @@ PAGE = "console:files"
 def index(request: HttpRequest) -> HttpResponseBase:
     """The folders of the sinks."""
     sinks = [
-        (config, files, section(SUMMARY, id=f"sink-{config.name}", title=config.name, sink=config.name))
+        (config, files, section(summary_panel, id=f"sink-{config.name}", title=config.name, sink=config.name))
         for config, files in file_sinks().values()
     ]
     return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=sinks)
 
 
-def read_summary(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("summary", gettext_lazy("Files"), "files/summary.html", "console:folder_summary", is_live=False)
+def summary_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """How much lies below a sink's folder."""
     config, files = _sink(sink)
     with browsing(config) as browser:
         count, folders, size = browser.summary(files.path)
     return {"files": count, "folders": folders - 1, "size": size}
-
-
-SUMMARY = Panel(
-    "summary",
-    gettext_lazy("Files"),
-    "files/summary.html",
-    read_summary,
-    "console:folder_summary",
-    is_live=False,
-)
 
 
 @require_GET
@@ -76,7 +67,7 @@ def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
         crumbs=_crumbs(path),
         path=path,
         topics=config.topics if len(config.topics) > 1 else (),
-        panels=[section(FOLDER, query, title=title, sink=sink)],
+        panels=[section(folder_panel, query, title=title, sink=sink)],
     )
 
 
@@ -101,7 +92,8 @@ def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
     return HttpResponseRedirect(f"{_url('folder', sink)}?{urlencode({'path': path, 'after': found[0][:-1]})}")
 
 
-def read_folder(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("folder", gettext_lazy("Files"), "files/list.html", "console:folder_list", is_live=False)
+def folder_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """The entries of a folder."""
     config, files = _sink(sink)
     path = _path(request, files)
@@ -119,9 +111,6 @@ def read_folder(request: HttpRequest, sink: str) -> dict[str, Any]:
     }
 
 
-FOLDER = Panel("folder", gettext_lazy("Files"), "files/list.html", read_folder, "console:folder_list", is_live=False)
-
-
 @require_GET
 def file(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A file's page."""
@@ -136,12 +125,13 @@ def file(request: HttpRequest, sink: str) -> HttpResponseBase:
         sink=config,
         target=files,
         crumbs=_crumbs(path)[:-1],
-        panels=[section(PREVIEW, {"path": path}, title=title, sink=sink)],
+        panels=[section(preview_panel, {"path": path}, title=title, sink=sink)],
         download_url=f"{_url('file_download', sink)}?{urlencode({'path': path})}",
     )
 
 
-def read_preview(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("file", gettext_lazy("Content"), "files/preview.html", "console:file_preview", is_live=False)
+def preview_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """What is known of a file, and its first and last lines."""
     config, files = _sink(sink)
     path = _path(request, files)
@@ -164,16 +154,6 @@ def read_preview(request: HttpRequest, sink: str) -> dict[str, Any]:
             reason = str(error)
     row = _row(sink, path.rpartition("/")[0], status, files.layout.names)
     return {"row": row, "preview": found, "reason": reason, "cluster": config.kafka}
-
-
-PREVIEW = Panel(
-    "file",
-    gettext_lazy("Content"),
-    "files/preview.html",
-    read_preview,
-    "console:file_preview",
-    is_live=False,
-)
 
 
 @require_GET

@@ -19,7 +19,7 @@ from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
 from pipeline.console.topics import views as topics
@@ -32,6 +32,14 @@ from pipeline.kafka_reads import server_name
 PAGE = "console:practice"
 _TEXT = "hello"
 _JSON = '{"colorName":"blue","userName":"kim"}'
+
+
+def _cluster() -> str:
+    return events_settings().kafka
+
+
+def _server() -> str:
+    return server_name(_cluster())
 
 
 @require_GET
@@ -60,21 +68,29 @@ def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpRes
         at_a_time=exercises.AT_A_TIME,
         text_form=text,
         json_form=json,
-        partitions_panel=section(topics.PARTITIONS, title=_("Its partitions and offsets"), **place),
-        group_panel=section(GROUP),
-        read_panel=section(READ, query) if "begun" in request.GET else None,
-        messages_panel=section(topics.MESSAGES, title=_("5. Watch records arrive, in no group"), **place),
+        partitions_panel=section(topics.partitions_panel, title=_("Its partitions and offsets"), **place),
+        group_panel=section(group_panel),
+        read_panel=section(read_panel, query) if "begun" in request.GET else None,
+        messages_panel=section(topics.messages_panel, title=_("5. Watch records arrive, in no group"), **place),
         may_produce=request.user.has_perm(PRODUCE),
     )
 
 
-def read_group(_query: Mapping[str, str]) -> dict[str, Any]:
+@panel(
+    "group",
+    gettext_lazy("How far the consumer group is"),
+    "topics/groups.html",
+    "console:practice_group",
+    server=_server,
+)
+def group_panel(_query: Mapping[str, str]) -> dict[str, Any]:
     """How far the practice group is."""
     groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
     return {"cluster": _cluster(), "groups": [(group, group.parts, 0) for group in groups]}
 
 
-def read_read(request: HttpRequest) -> dict[str, Any]:
+@panel("read", gettext_lazy("What was just read"), "practice/read.html", "console:practice_read", is_live=False)
+def read_panel(request: HttpRequest) -> dict[str, Any]:
     """The records that the last reading took."""
     begun, reached = (read_cursor(request.GET.get(name, "")) for name in ("begun", "reached"))
     log_read(request, subject_of(_cluster(), console_settings().practice_topic), f"from {write_cursor(begun)}")
@@ -88,23 +104,6 @@ def read_read(request: HttpRequest) -> dict[str, Any]:
             for one in found
         ],
     }
-
-
-def _server() -> str:
-    return server_name(_cluster())
-
-
-GROUP = Panel(
-    "group",
-    gettext_lazy("How far the consumer group is"),
-    "topics/groups.html",
-    read_group,
-    "console:practice_group",
-    server=_server,
-)
-READ = Panel(
-    "read", gettext_lazy("What was just read"), "practice/read.html", read_read, "console:practice_read", is_live=False
-)
 
 
 @require_POST
@@ -139,7 +138,3 @@ def _produce(request: HttpRequest, kind: str) -> HttpResponseBase:
     if kind == "text":
         return _page(request, form, other)
     return _page(request, ProduceForm(initial={"kind": "text", "value": _TEXT}, auto_id="text_%s"), form)
-
-
-def _cluster() -> str:
-    return events_settings().kafka

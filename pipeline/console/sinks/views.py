@@ -16,7 +16,7 @@ from pipeline.conf import console_settings
 from pipeline.console.audit import audited
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
 from pipeline.console.sinks.progress import partition_progress, shared_progress, sink_progress, with_delays
@@ -31,13 +31,13 @@ PAGE = "console:sinks"
 
 def index(request: HttpRequest) -> HttpResponseBase:
     """All sinks at a glance."""
-    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(OVERVIEW)])
+    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(overview_panel)])
 
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's page."""
     config = _config(name)
-    panels = [section(PROCESSES, name=name), section(PARTITIONS, name=name)]
+    panels = [section(processes_panel, name=name), section(partitions_panel, name=name)]
     return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config, panels=panels)
 
 
@@ -90,7 +90,8 @@ def _config(name: str) -> SinkConfig:
     return config
 
 
-def read_overview(_request: HttpRequest) -> dict[str, Any]:
+@panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", f"{PAGE}_overview")
+def overview_panel(_request: HttpRequest) -> dict[str, Any]:
     """A row for each configured sink; late while Kafka is being asked."""
     known = shared_progress(sinks().values())
     now = read_now()
@@ -106,7 +107,8 @@ def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | 
     return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets, now=now)}
 
 
-def read_processes(request: HttpRequest, name: str) -> dict[str, Any]:
+@panel("sink-processes", gettext_lazy("State"), "sinks/processes.html", "console:sink_processes")
+def processes_panel(request: HttpRequest, name: str) -> dict[str, Any]:
     """A sink's state, processes, errors and lag over time."""
     config, now = _config(name), read_now()
     return {
@@ -121,7 +123,8 @@ def _large_chart(config: SinkConfig, samples: Sequence[Sample], now: datetime) -
     return lag_chart(samples, gap=sample_gap(config), now=now, width=600, height=90)
 
 
-def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
+@panel("sink-partitions", gettext_lazy("Partitions"), "sinks/partitions.html", "console:sink_partitions")
+def partitions_panel(request: HttpRequest, name: str) -> dict[str, Any]:
     """A sink's partitions; late while Kafka is being asked."""
     config = _config(name)
     gap, now = sample_gap(config), read_now()
@@ -147,12 +150,3 @@ def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
         "left_out": len(rows) - len(shown),
         "more": {"late": offsets is None and error is None},
     }
-
-
-OVERVIEW = Panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", read_overview, f"{PAGE}_overview")
-PROCESSES = Panel(
-    "sink-processes", gettext_lazy("State"), "sinks/processes.html", read_processes, "console:sink_processes"
-)
-PARTITIONS = Panel(
-    "sink-partitions", gettext_lazy("Partitions"), "sinks/partitions.html", read_partitions, "console:sink_partitions"
-)

@@ -75,11 +75,7 @@ def topic_entry(topic: PipelineTopic, offsets: ClusterOffsets | ServerError, *, 
 
 
 def _sink_entry(group: GroupOffsets, parts: list[Progress]) -> dict[str, Any]:
-    return {
-        "error": group.error,
-        "lag": total_lag(parts),
-        "uncommitted": sum(part.state == "none" for part in parts),
-    }
+    return {"error": group.error, "lag": total_lag(parts), "uncommitted": sum(part.state == "none" for part in parts)}
 
 
 def _entry(topic: PipelineTopic) -> dict[str, Any]:

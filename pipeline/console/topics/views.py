@@ -24,7 +24,7 @@ from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, page_response
 from pipeline.console.paging import page_number
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
 from pipeline.console.topics.browse import (
@@ -126,26 +126,23 @@ def server_of_topic(cluster: str, name: str) -> str:
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the topics of each cluster, or of one."""
     heading = _("Topics of the cluster {cluster}")
-    return search_page(request, LIST, page=PAGE, title=_("Topics"), heading=heading, template="topics/index.html")
+    return search_page(request, list_panel, page=PAGE, title=_("Topics"), heading=heading, template="topics/index.html")
 
 
-def read_topics(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
+@panel(
+    "topics",
+    gettext_lazy("Topics"),
+    "topics/list.html",
+    "console:topics_panel",
+    server=server_of,
+    query=("q", "internal", "page"),
+)
+def list_panel(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     """A page of a cluster's topics."""
     asked = {name: text for name in ("q", "internal") if (text := query.get(name, "").strip())}
     number = page_number(query.get("page", ""))
     part = describe.topic_summaries(cluster, text=asked.get("q", ""), with_internal="internal" in asked, page=number)
     return {"cluster": cluster, "part": part, "links": part.links({"cluster": cluster, **asked}), "asked": asked}
-
-
-LIST = Panel(
-    "topics",
-    gettext_lazy("Topics"),
-    "topics/list.html",
-    read_topics,
-    "console:topics_panel",
-    server=server_of,
-    query=("q", "internal", "page"),
-)
 
 
 @require_GET
@@ -169,10 +166,10 @@ def _topic_page(
         several_clusters=len(clusters()) > 1,
         query=query,
         starts=_starts(query.get("from") or "newest"),
-        partitions=section(PARTITIONS, cluster=cluster, name=name),
-        groups=section(GROUPS, cluster=cluster, name=name),
-        messages_of=section(MESSAGES, query, cluster=cluster, name=name),
-        settings=section(SETTINGS, cluster=cluster, name=name),
+        partitions=section(partitions_panel, cluster=cluster, name=name),
+        groups=section(groups_panel, cluster=cluster, name=name),
+        messages_of=section(messages_panel, query, cluster=cluster, name=name),
+        settings=section(settings_panel, cluster=cluster, name=name),
         form=form,
         is_form_open=is_open,
         may_produce=request.user.has_perm(PRODUCE),
@@ -180,7 +177,14 @@ def _topic_page(
     )
 
 
-def read_partitions(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
+@panel(
+    "partitions",
+    gettext_lazy("Partitions"),
+    "topics/partitions.html",
+    "console:topic_partitions",
+    server=server_of_topic,
+)
+def partitions_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
     """Partitions with leader, replicas and offsets."""
     limit = console_settings().partitions
     states = describe.partition_states(cluster, name)
@@ -195,17 +199,14 @@ def read_partitions(_query: Mapping[str, str], cluster: str, name: str) -> dict[
     }
 
 
-PARTITIONS = Panel(
-    "partitions",
-    gettext_lazy("Partitions"),
-    "topics/partitions.html",
-    read_partitions,
-    "console:topic_partitions",
+@panel(
+    "groups",
+    gettext_lazy("Consumer groups of the sinks"),
+    "topics/groups.html",
+    "console:topic_groups",
     server=server_of_topic,
 )
-
-
-def read_groups(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
+def groups_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
     """The sinks' consumer groups with their lag."""
     limit = console_settings().partitions
     groups = describe.group_progress(cluster, name)
@@ -213,33 +214,15 @@ def read_groups(_query: Mapping[str, str], cluster: str, name: str) -> dict[str,
     return {"cluster": cluster, "groups": listed}
 
 
-GROUPS = Panel(
-    "groups",
-    gettext_lazy("Consumer groups of the sinks"),
-    "topics/groups.html",
-    read_groups,
-    "console:topic_groups",
-    server=server_of_topic,
-)
-
-
-def read_settings(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
+@panel("settings", gettext_lazy("Settings"), "topics/settings.html", "console:topic_settings", is_live=False)
+def settings_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The topic's settings."""
     _check(cluster, name)
     return {"settings": describe.topic_settings(cluster, name)}
 
 
-SETTINGS = Panel(
-    "settings",
-    gettext_lazy("Settings"),
-    "topics/settings.html",
-    read_settings,
-    "console:topic_settings",
-    is_live=False,
-)
-
-
-def read_messages(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
+@panel("messages", gettext_lazy("Records"), "topics/messages.html", "console:topic_messages", is_live=False)
+def messages_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The records that the query asks for."""
     _check(cluster, name)
     given = request.GET.dict()
@@ -266,26 +249,14 @@ def read_messages(request: HttpRequest, cluster: str, name: str) -> dict[str, An
     }
 
 
-MESSAGES = Panel(
-    "messages",
-    gettext_lazy("Records"),
-    "topics/messages.html",
-    read_messages,
-    "console:topic_messages",
-    is_live=False,
-)
-
-
-def read_tail(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
+@panel("tail", gettext_lazy("Records"), "topics/rows.html", "console:topic_tail")
+def tail_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The records after `cursor`: rows, and the cursor after them."""
     _check(cluster, name)
     cursor = read_cursor(request.GET.get("cursor", ""))
     log_read(request, subject_of(cluster, name), "records as they come")
     found, skipped = newer(cluster, name, cursor)
     return {**rows(cluster, name, found), "more": {"cursor": write_cursor(found.ends), "skipped": skipped}}
-
-
-TAIL = Panel("tail", gettext_lazy("Records"), "topics/rows.html", read_tail, "console:topic_tail")
 
 
 def rows(cluster: str, name: str, found: Found) -> dict[str, Any]:
@@ -322,7 +293,7 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
         before=offset - 1 if offset else None,
         panels=[
             section(
-                RECORD,
+                record_panel,
                 title=_("Partition {partition}, offset {offset}").format(partition=partition, offset=offset),
                 cluster=cluster,
                 name=name,
@@ -348,7 +319,8 @@ def _stored(cluster: str, name: str, partition: int, offset: int) -> list[tuple[
     return found
 
 
-def read_message(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> dict[str, Any]:
+@panel("record", gettext_lazy("Record"), "topics/record.html", "console:topic_record", is_live=False)
+def record_panel(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> dict[str, Any]:
     """One record: headers, key and value."""
     _check(cluster, name)
     limit = console_settings().preview_bytes
@@ -362,11 +334,6 @@ def read_message(request: HttpRequest, cluster: str, name: str, partition: int, 
         "key": payload(found.key if found else None, limit=limit),
         "value": payload(found.value if found else None, limit=limit),
     }
-
-
-RECORD = Panel(
-    "record", gettext_lazy("Record"), "topics/record.html", read_message, "console:topic_record", is_live=False
-)
 
 
 @require_GET
