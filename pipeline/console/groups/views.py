@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
@@ -17,7 +15,7 @@ from pipeline.conf import console_settings
 from pipeline.console.by_cluster import check_cluster, search_page, server_of
 from pipeline.console.groups import asking
 from pipeline.console.groups.child import Group, Member, Offsets
-from pipeline.console.pages import page_response
+from pipeline.console.pages import link, page_response
 from pipeline.console.paging import Part, page_number
 from pipeline.console.panels import panel, section
 from pipeline.lag import Progress, progress, total_lag
@@ -142,7 +140,7 @@ def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
         group=name,
         sinks=sinks_of_groups(cluster).get(name, ()),
         panels=[section(group_panel, {"name": name}, cluster=cluster)],
-        reset=f"{reverse('console:group_reset', args=[cluster])}?{urlencode({'name': name})}",
+        reset=link("group_reset", cluster, name=name),
         may_reset=request.user.has_perm(RESET),
     )
 
@@ -183,8 +181,3 @@ def sinks_of_groups(cluster: str) -> dict[str, tuple[str, ...]]:
 def title_of(name: str) -> str:
     """A group's name for people."""
     return name or _("(no name)")
-
-
-def group_url(cluster: str, name: str) -> str:
-    """The address of a group's page."""
-    return f"{reverse('console:group', args=[cluster])}?{urlencode({'name': name})}"

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages as notes
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -18,7 +16,7 @@ from pipeline.access import PRODUCE
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response
+from pipeline.console.pages import link, page_response
 from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
@@ -112,7 +110,7 @@ def act(request: HttpRequest) -> HttpResponseBase:
     action = request.POST.get("action", "")
     if action in ("text", "json"):
         return _produce(request, action)
-    cluster, topic, query = _cluster(), console_settings().practice_topic, ""
+    cluster, topic, page = _cluster(), console_settings().practice_topic, link("practice")
     try:
         with audited(request, ActionKind.PRACTICE, subject_of(cluster, topic), action[:20]) as logged:
             outcome = "done"
@@ -121,19 +119,19 @@ def act(request: HttpRequest) -> HttpResponseBase:
                 outcome = "there already"
             elif action == "read":
                 begun, reached = exercises.consume(cluster)
-                query = f"?{urlencode({'begun': write_cursor(begun), 'reached': write_cursor(reached)})}#read-title"
+                page = link("practice", begun=write_cursor(begun), reached=write_cursor(reached)) + "#read-title"
             elif action == "again":
                 exercises.start_over(cluster)
             logged.done(outcome)
     except ServerError as error:
         notes.error(request, str(error))
-    return HttpResponseRedirect(reverse("console:practice") + query)
+    return HttpResponseRedirect(page)
 
 
 def _produce(request: HttpRequest, kind: str) -> HttpResponseBase:
     form = ProduceForm(request.POST, auto_id=f"{kind}_%s")
     if form.is_valid() and produce_form(request, _cluster(), console_settings().practice_topic, form):
-        return HttpResponseRedirect(reverse("console:practice"))
+        return HttpResponseRedirect(link("practice"))
     other = ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s")
     if kind == "text":
         return _page(request, form, other)

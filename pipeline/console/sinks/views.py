@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,7 +14,7 @@ from pipeline.access import CONTROL
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response
+from pipeline.console.pages import link, named, page_response
 from pipeline.console.panels import panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
@@ -36,14 +35,14 @@ def index(request: HttpRequest) -> HttpResponseBase:
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's page."""
-    config = _config(name)
+    config = named(sinks(), name)
     panels = [section(processes_panel, name=name), section(partitions_panel, name=name)]
     return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config, panels=panels)
 
 
 def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
     """The lag of one partition over time, as a chart and as a table."""
-    config = _config(name)
+    config = named(sinks(), name)
     if topic not in config.topics:
         raise Http404(f"{name} does not read {topic}")
     chart = _large_chart(config, read_lag_history(config.name).of((topic, partition)), read_now())
@@ -53,12 +52,11 @@ def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResp
 
 def control(request: HttpRequest, name: str) -> HttpResponseBase:
     """Asks for confirmation of an action (GET), then does it (POST)."""
-    config = _config(name)
+    config = named(sinks(), name)
     try:
         action = actions.parse(config, request.POST if request.method == "POST" else request.GET)
     except ValueError as error:
         raise Http404(str(error)) from error
-    back = reverse("console:sink", args=[name])
     heard = read_heartbeats([config])[0]
     if request.method != "POST":
         plan = actions.plan(action, heard)
@@ -80,14 +78,7 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
         messages.error(request, refusal)
     else:
         messages.success(request, _("Asked for. The sink confirms it with its next heartbeat."))
-    return HttpResponseRedirect(back)
-
-
-def _config(name: str) -> SinkConfig:
-    config = sinks().get(name)
-    if config is None:
-        raise Http404(f"SINKS has no entry {name}")
-    return config
+    return HttpResponseRedirect(link("sink", name))
 
 
 @panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", f"{PAGE}_overview")
@@ -110,7 +101,7 @@ def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | 
 @panel("sink-processes", gettext_lazy("State"), "sinks/processes.html", "console:sink_processes")
 def processes_panel(request: HttpRequest, name: str) -> dict[str, Any]:
     """A sink's state, processes, errors and lag over time."""
-    config, now = _config(name), read_now()
+    config, now = named(sinks(), name), read_now()
     return {
         "sink": read_heartbeats([config], now=now)[0],
         "may_control": request.user.has_perm(CONTROL),
@@ -126,7 +117,7 @@ def _large_chart(config: SinkConfig, samples: Sequence[Sample], now: datetime) -
 @panel("sink-partitions", gettext_lazy("Partitions"), "sinks/partitions.html", "console:sink_partitions")
 def partitions_panel(request: HttpRequest, name: str) -> dict[str, Any]:
     """A sink's partitions; late while Kafka is being asked."""
-    config = _config(name)
+    config = named(sinks(), name)
     gap, now = sample_gap(config), read_now()
     heard = read_heartbeats([config], now=now)[0]
     history = read_lag_history(config.name)

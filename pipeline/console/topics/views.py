@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages as notes
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -22,7 +20,7 @@ from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import NotThere, page_response
+from pipeline.console.pages import NotThere, link, page_response
 from pipeline.console.paging import page_number
 from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line, payload
@@ -232,14 +230,14 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, A
     chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
     following = None
     if found.following is not None:
-        page = urlencode({**given, "cursor": write_cursor(found.following)})
-        following = f"{_url('topic', cluster, name)}?{page}#messages-title"
+        page = {**given, "cursor": write_cursor(found.following)}
+        following = link("topic", cluster, name, **page) + "#messages-title"
     return {
         **rows(cluster, name, found),
         "query": query,
         "following": following,
         "conf": console_settings(),
-        "tail": f"{_url('topic_tail', cluster, name)}?",
+        "tail": link("topic_tail", cluster, name) + "?",
         "cursor": write_cursor(chosen),
         "most": _MOST_ROWS,
         "can_tail": query.start == "newest" and not query.text and not query.cursor,
@@ -312,10 +310,10 @@ def _stored(cluster: str, name: str, partition: int, offset: int) -> list[tuple[
         if sink.kafka != cluster or name not in sink.topics:
             continue
         if sink.name in file_sinks():
-            found.append((sink.name, _url("file_of_record", sink.name, name, partition, offset)))
+            found.append((sink.name, link("file_of_record", sink.name, name, partition, offset)))
         elif sink.name in document_sinks() and document_sinks()[sink.name][1].id == "offset":
-            query = urlencode({"q": f'_id:"{name}-{partition}-{offset}"', "range": ALL})
-            found.append((sink.name, f"{_url('documents_of', sink.name)}?{query}"))
+            query = f'_id:"{name}-{partition}-{offset}"'
+            found.append((sink.name, link("documents_of", sink.name, q=query, range=ALL)))
     return found
 
 
@@ -363,7 +361,7 @@ def produce_view(request: HttpRequest, cluster: str, name: str) -> HttpResponseB
     _check(cluster, name)
     form = ProduceForm(request.POST)
     if form.is_valid() and (place := produce_form(request, cluster, name, form)):
-        return HttpResponseRedirect(_url("topic_message", cluster, name, *place))
+        return HttpResponseRedirect(link("topic_message", cluster, name, *place))
     return _topic_page(request, cluster, name, form, is_open=True)
 
 
@@ -408,10 +406,6 @@ def _check(cluster: str, name: str) -> None:
     check_cluster(cluster)
     if not TOPIC.fullmatch(name):
         raise Http404("this can be no topic's name")
-
-
-def _url(name: str, *args: Any) -> str:
-    return reverse(f"console:{name}", args=args)
 
 
 def _starts(chosen: str) -> list[tuple[str, str, bool]]:
