@@ -22,7 +22,7 @@ from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
 from pipeline.console.topics import views as topics
 from pipeline.console.topics.browse import read_cursor, write_cursor
-from pipeline.console.topics.describe import progress_of
+from pipeline.console.topics.lag import lag_now
 from pipeline.console.topics.views import ProduceForm, produce_form, subject_of
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import server_name
@@ -83,8 +83,7 @@ def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpRes
 )
 def group_panel(_query: Mapping[str, str]) -> dict[str, Any]:
     """How far the practice group is."""
-    groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
-    return {"cluster": _cluster(), "groups": [(group, group.parts, 0) for group in groups]}
+    return lag_now(exercises.practice_topic(_cluster()))
 
 
 @panel("read", gettext_lazy("What was just read"), "practice/read.html", "console:practice_read", is_live=False)

@@ -35,10 +35,12 @@ from pipeline.console.topics.browse import (
     read_cursor,
     write_cursor,
 )
+from pipeline.console.topics.lag import lag_now
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION, server_name
-from sinks.config import TOPIC
+from pipeline.offsets import PipelineTopic
+from sinks.config import TOPIC, SinkConfig
 from sinks.registry import sinks
 
 PAGE = "console:topics"
@@ -171,7 +173,7 @@ def _topic_page(
         form=form,
         is_form_open=is_open,
         may_produce=request.user.has_perm(PRODUCE),
-        read_by=[sink.name for sink in sinks().values() if sink.kafka == cluster and name in sink.topics],
+        read_by=[sink.name for sink in _readers(cluster, name)],
     )
 
 
@@ -206,10 +208,7 @@ def partitions_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict
 )
 def groups_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
     """The sinks' consumer groups with their lag."""
-    limit = console_settings().partitions
-    groups = describe.group_progress(cluster, name)
-    listed = [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]
-    return {"cluster": cluster, "groups": listed}
+    return lag_now(PipelineTopic(cluster, name, False, tuple(_readers(cluster, name))))
 
 
 @panel("settings", gettext_lazy("Settings"), "topics/settings.html", "console:topic_settings", is_live=False)
@@ -306,9 +305,7 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
 def _stored(cluster: str, name: str, partition: int, offset: int) -> list[tuple[str, str]]:
     """The sinks that store a record, each with the address of its file or document there."""
     found = []
-    for sink in sinks().values():
-        if sink.kafka != cluster or name not in sink.topics:
-            continue
+    for sink in _readers(cluster, name):
         if sink.name in file_sinks():
             found.append((sink.name, link("file_of_record", sink.name, name, partition, offset)))
         elif sink.name in document_sinks() and document_sinks()[sink.name][1].id == "offset":
@@ -400,6 +397,11 @@ def _told(given: Mapping[str, str]) -> str:
     """A query as the log has it; its further pages are the same read."""
     asked = (f"{key}={given[key]}" for key in ("from", "partition", "offset", "time", "q") if given.get(key))
     return " ".join(asked) or "from=newest"
+
+
+def _readers(cluster: str, topic: str) -> list[SinkConfig]:
+    """The sinks that read a topic."""
+    return [sink for sink in sinks().values() if sink.kafka == cluster and topic in sink.topics]
 
 
 def _check(cluster: str, name: str) -> None:
