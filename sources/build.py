@@ -53,10 +53,9 @@ def source_positions(source: SourceConfig) -> Positions:
     return positions_of(source, local=kind_of(source).local)
 
 
-def make_transactions(source: SourceConfig, on_error: Callable[[KafkaError], None], name: str) -> Transactions:
-    """The transactions of a transactional id. on_error: is told what Kafka's client meets."""
-    config = {**producer_config(source, kafka_cluster(source.kafka)), "transactional.id": name, "error_cb": on_error}
-    return Transactions(partial(_producer, config))
+def make_transactions(config: dict[str, Any], on_error: Callable[[KafkaError], None], name: str) -> Transactions:
+    """The transactions of a transactional id. config: of `producer_config`; on_error: is told what the client meets."""
+    return Transactions(partial(_producer, {**config, "transactional.id": name, "error_cb": on_error}))
 
 
 def producer_config(source: SourceConfig, cluster: dict[str, Any]) -> dict[str, Any]:
@@ -115,7 +114,7 @@ def _task(
         kind=kind_of(source),
         positions=positions,
         status=TaskStatus(f"{source.name}/{number}", metrics),
-        make_transactions=partial(make_transactions, source, outage.note),
+        make_transactions=partial(make_transactions, producer_config(source, cluster), outage.note),
         read_positions=PositionReader(cluster, positions).read,
     )
     config = consumer_config(source, cluster, task=number)
