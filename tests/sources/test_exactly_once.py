@@ -22,7 +22,7 @@ from sources.topics import check_positions_topic
 from tests.sources.dying_source import STEPS
 from tests.sources.numbers import NumbersKind
 from tests.sources.processes import Nursery, SourceProcess
-from tests.support import kafka_alone, kafka_killed, make_topics, wait_until
+from tests.support import kafka_alone, kafka_killed, make_topics, set_topic, wait_until
 from worker.errors import Fatal, Retriable
 from worker.log_reader import MessageReader
 
@@ -204,6 +204,35 @@ def test_an_open_transaction_of_another_source_hides_no_position(numbers: Any, k
     other.commit_transaction(30)
     source.check()
     assert first.stop() == 0
+
+
+def test_a_topic_that_takes_less_at_once_stops_the_source_which_says_what_to_set(numbers: Any, kafka: Stack) -> None:
+    source = numbers(count=100)
+    set_topic(kafka, source.topic, **{"max.message.bytes": "200"})
+    process = source.run()
+    assert process.wait() == 1
+    assert f"topic {source.topic} refuses a batch for its size: raise its max.message.bytes" in process.text
+    assert source.count() == 0
+
+
+def test_setup_pipeline_makes_the_topics_of_a_source_which_waits_for_them(
+    numbers: Any, kafka: Stack, settings: Any
+) -> None:
+    source = numbers(count=20)
+    source.topic = source.target["topic"] = f"{source.topic}-made"
+    source.positions = f"{source.topic}-positions"
+    process = source.run()
+    process.wait_for("run `manage.py setup_pipeline`")
+    settings.SINKS = {}
+    settings.KAFKA = {"default": {"bootstrap.servers": kafka.bootstrap_servers}}
+    settings.SOURCES = {source.topic: source.entry}
+    settings.EVENTS = {**settings.EVENTS, "topic_partitions": 1}
+    sources_registry.sources.cache_clear()
+    out = StringIO()
+    call_command("setup_pipeline", stdout=out, skip_checks=True)
+    assert f"Kafka topic {source.positions}: made, compacted" in out.getvalue()
+    source.check()
+    assert process.stop() == 0
 
 
 @pytest.mark.parametrize(
