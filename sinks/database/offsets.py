@@ -16,9 +16,11 @@ from typing import Any
 import msgspec
 from django.db import IntegrityError, models
 
-from sinks.database.connection import Connection, change, name_of, select, transaction
-from sinks.records import Partition
+from sinks.database.connection import change, name_of, select, transaction
+from sinks.database.dialects import dialect_of
+from sinks.database.dialects.base import Connection
 from worker.errors import Fatal, Fenced, Retriable
+from sinks.records import Partition
 
 TABLE = "sink_offsets"
 
@@ -122,19 +124,17 @@ def make_table(connection: Connection) -> bool:
 
 def make(connection: Connection, table: str, columns: Fields, key: Any) -> bool:
     """Makes a table if it is missing; returns whether it was. key: the columns of its primary key, may be none."""
-    if connection.vendor == "postgresql":  # of two that make it at once, the second one would fail
-        select(connection, "SELECT pg_advisory_xact_lock(hashtext(%s))", (table,))
-    with connection.cursor() as cursor:
-        if table in connection.introspection.table_names(cursor):
+    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    with dialect.making(connection, table):
+        if dialect.types(connection, table):
             return False
-    quote = connection.ops.quote_name
-    lines = [
-        f"{quote(name)} {field.db_type(connection)}{'' if field.null else ' NOT NULL'}"
-        for name, field in columns.items()
-    ]
-    if key:
-        lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
-    change(connection, f"CREATE TABLE {quote(table)} ({', '.join(lines)})")
+        lines = [
+            f"{quote(name)} {field.db_type(connection)}{'' if field.null else ' NOT NULL'}"
+            for name, field in columns.items()
+        ]
+        if key:
+            lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
+        change(connection, f"CREATE TABLE {quote(table)} ({', '.join(lines)}){dialect.table_options}")
     return True
 
 

@@ -40,14 +40,18 @@ CREATE = {
     "sqlite": "CREATE TABLE {} (number bigint, color text, amount integer CHECK (typeof(amount) = 'integer'),"
     " at datetime)",
     "postgresql": "CREATE TABLE {} (number bigint, color text, amount integer NOT NULL, at timestamptz)",
+    "mysql": "CREATE TABLE {} (number bigint, color varchar(200), amount integer NOT NULL, at datetime(3))",
 }
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.integration)])
+SERVERS = [pytest.param(name, marks=pytest.mark.integration) for name in ("postgres", "mariadb")]
+
+
+@pytest.fixture(params=["sqlite", *SERVERS])
 def alias(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any) -> Iterator[str]:
     """A database with a table of offsets."""
     is_sqlite = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}" if is_sqlite else request.getfixturevalue("postgres").address
+    url = f"sqlite:///{tmp_path / 'rows.sqlite3'}" if is_sqlite else request.getfixturevalue(request.param).address
     with django_db_blocker.unblock(), database_at(_database("DATABASES", url)) as alias:
         with transaction(alias) as connection:
             make_table(connection)
