@@ -474,7 +474,9 @@ def store_until(end: int, table: Table, letters: Letters) -> None:
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_killed_at_any_step_each_record_is_a_row_or_a_letter(alias: str, tmp_path: Path, after: bool) -> None:
-    for step in itertools.count(1):
+    # To die before a step is to die after the one before it: on servers, which take longer, each is done once.
+    every = 1 if connections[alias].vendor == "sqlite" else 2
+    for step in itertools.count(1, every):
         table, letters = Table(alias), Letters(tmp_path / f"{step}")
         outcome = in_a_process(table, lambda: store_until(14, table, letters), dies_at=step, after=after)  # noqa: B023
         store_until(14, table, letters)
@@ -486,7 +488,7 @@ def test_killed_at_any_step_each_record_is_a_row_or_a_letter(alias: str, tmp_pat
     assert step > 30
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(4))
 def test_owners_that_take_turns_and_die_store_each_record_once(table: Table, tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
     letters = Letters(tmp_path / "letters")
