@@ -1,5 +1,6 @@
 """The rows of records: what each column gets, and how many rows go into the table at once."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from events.schema import explained
 from sinks.database.config import KEY, KEY_FIELD, NUMBER, OFFSET, TIMESTAMP, TOPIC, VALUE
 from sinks.database.connection import change, words_of
 from sinks.database.dialects import dialect_of
-from sinks.database.dialects.base import Column, Connection, Holds, Type, to_json
+from sinks.database.dialects.base import Column, Connection, Dialect, Holds, Type, to_json
 from worker.errors import Fatal
 from sinks.records import Partition, Record
 from sinks.times import moment_of
@@ -26,6 +27,16 @@ _MOST_ROWS = 1000
 _MOST_PARAMETERS = 30_000  # SQLite takes 32,766
 _MOST_BYTES = 4_000_000  # of the records of a statement
 _MOST_DELETED = 200  # of a statement; SQLite takes 1,000 conditions
+
+_ZONED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)", re.ASCII)
+
+# The types of values that need no preparing.
+_SIMPLE: Mapping[Holds, set[type]] = {
+    Holds.TEXT: {str, type(None)},
+    Holds.OTHER: {str, type(None)},
+    Holds.INTEGER: {int, str, type(None)},
+    Holds.DECIMAL: {int, str, type(None)},
+}
 
 _NO_KEY = "the record has no value, and its key does not say which row to delete"
 
@@ -70,7 +81,7 @@ class Columns:
         """The columns of some records, whose values are JSON objects or missing. Raises ValueError, RecursionError."""
         fields = [self._decode(record.value) if record.value else {} for record in records]
         return [
-            _adapted(connection, self.types[name], _found(source, fields, partition, records))
+            _adapted(dialect_of(connection), self.types[name], _found(source, fields, partition, records))
             for name, source in self.sources.items()
         ]
 
@@ -147,17 +158,18 @@ class Columns:
         keyed = [list(map(str, rows.columns[place])) for place, name in enumerate(self.sources) if name in self.key]
         begin, size, keys = 0, 0, set[Any]()
         for place in range(len(rows)):
-            key = tuple(column[place] for column in keyed)
+            key = tuple(column[place] for column in keyed) if keyed else ()
             deletes = rows.deletes[place]
             if place > begin and (
                 place - begin == (_MOST_DELETED if deletes else most)
                 or size + rows.sizes[place] > _MOST_BYTES
-                or (keyed and key in keys)
+                or key in keys
                 or deletes != rows.deletes[begin]
             ):
                 yield begin, place
                 begin, size, keys = place, 0, set()
-            keys.add(key)
+            if keyed:
+                keys.add(key)
             size += rows.sizes[place]
         if begin < len(rows):
             yield begin, len(rows)
@@ -194,25 +206,35 @@ def find_columns(
     return Columns(table, sources, types, [name for name in sources if name in key], deletes)
 
 
-def _adapted(connection: Connection, type_: Type, values: Column) -> Column:
+def _adapted(dialect: Dialect, type_: Type, values: Column) -> Column:
     """Values as a column of a type takes them."""
+    if set(map(type, values)) <= _SIMPLE.get(type_.holds, {type(None)}):
+        return values
     match type_.holds:
         case Holds.TEXT:
             return [value if value is None or isinstance(value, str) else to_json(value) for value in values]
         case Holds.JSON:
             return [value if value is None else to_json(value) for value in values]
         case Holds.TIME:
-            return [_time(connection, value) for value in values]
+            return [_time(dialect, value) for value in values]
+        case Holds.ZONED_TIME:
+            return [value if _is_zoned(value) else _time(dialect, value) for value in values]
         case Holds.ARRAY:
             return values
     return [to_json(value) if isinstance(value, dict | list) else value for value in values]
 
 
-def _time(connection: Connection, value: Any) -> Any:
+def _is_zoned(value: Any) -> bool:
+    """Whether a value is a time as ISO 8601 and every database write it, with its zone."""
+    return isinstance(value, str) and _ZONED.fullmatch(value) is not None
+
+
+def _time(dialect: Dialect, value: Any) -> Any:
     moment = value if isinstance(value, datetime) else moment_of(value)
     if moment is None:
         return value
-    return str(connection.ops.adapt_datetimefield_value(moment.astimezone(UTC)))
+    in_utc = moment.astimezone(UTC)
+    return str(in_utc if dialect.reads_zones else in_utc.replace(tzinfo=None))
 
 
 def _decimal(text: str) -> Decimal | str:

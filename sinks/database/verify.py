@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from sinks.database.dialects.base import Connection
 from sinks.database.rows import Columns
 from sinks.findings import Finding
 from sinks.records import Partition, Record
+from sinks.times import moment_of
 
 _CHUNK = 500
 
@@ -125,6 +127,9 @@ def _is_same(wanted: Any, stored: Any) -> bool:
         return wanted is stored
     if wanted == stored or str(wanted) == str(stored):
         return True
+    if isinstance(stored, datetime):
+        moment = moment_of(wanted)
+        return moment is not None and moment == (stored if stored.tzinfo else stored.replace(tzinfo=UTC))
     try:
         return bool(Decimal(wanted) == Decimal(stored))
     except (TypeError, ValueError, InvalidOperation):

@@ -20,29 +20,16 @@ from django.db import OperationalError, connections, models
 from events.schema import check_for
 from settings.env import _database
 from sinks.database import rows as database_rows
-from sinks.database.config import DatabaseTarget
 from sinks.database.connection import change, select, transaction
 from sinks.database.offsets import make, make_table
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
-from sinks.database.writer import DatabasePartition, DatabaseWriter
-from sinks.records import Batch, Columns, Partition, Rejected
-from sinks.refusals import FirstRefusals
-from tests.databases import database_at
-from tests.sinks.schedules import hasty_retry
-from tests.support import wait_until
+from sinks.database.writer import DatabasePartition
 from worker.errors import Fatal, Fenced
-
-PARTITION = Partition("clicks", 2)
-TIME = 1_795_000_000_123
-SOURCES = {"number": "kafka.offset", "color": "color", "amount": "amount", "at": "kafka.timestamp"}
-CREATE = {
-    "sqlite": "CREATE TABLE {} (number bigint, color text, amount integer CHECK (typeof(amount) = 'integer'),"
-    " at datetime)",
-    "postgresql": "CREATE TABLE {} (number bigint, color text, amount integer NOT NULL, at timestamptz)",
-    "mysql": "CREATE TABLE {} (number bigint, color varchar(200), amount integer NOT NULL, at datetime(3))",
-}
-
+from sinks.records import Batch, Columns, Rejected
+from tests.databases import database_at
+from tests.sinks.database_table import PARTITION, SOURCES, TIME, Table, batch, run, store, stored
+from tests.support import wait_until
 
 SERVERS = [pytest.param(name, marks=pytest.mark.integration) for name in ("postgres", "mariadb")]
 
@@ -58,57 +45,9 @@ def alias(request: pytest.FixtureRequest, tmp_path: Path, django_db_blocker: Any
         yield alias
 
 
-class Table:
-    """A table of its own for each test. sink: the name of the sink that stores there."""
-
-    def __init__(self, alias: str, *, key: Sequence[str] = (), sources: dict[str, str] = SOURCES) -> None:
-        self.name = self.sink = f"t_{uuid.uuid4().hex[:8]}"
-        self.alias = alias
-        self.target = DatabaseTarget(table=self.name, database=alias, columns=sources, key=tuple(key))
-        self.topic_id = "first"
-        with transaction(alias) as connection:
-            change(connection, CREATE[connection.vendor].format(self.name))
-            if key:
-                change(connection, f"CREATE UNIQUE INDEX {self.name}_key ON {self.name} ({', '.join(key)})")
-
-    def writer(self, stop_after: int = 0) -> DatabaseWriter:
-        refusals = FirstRefusals("the database", "look at the table.", stop_after)
-        return DatabaseWriter(self.target, self.sink, "a-group", "json", lambda _: self.topic_id, refusals)
-
-    def owner(self, committed: int | None = None, stop_after: int = 0) -> DatabasePartition:
-        owner: DatabasePartition = run(self.writer(stop_after).open(PARTITION, committed))
-        return owner
-
-    def rows(self, what: str = "number, color, amount") -> list[Any]:
-        with transaction(self.alias) as connection:
-            return select(connection, f"SELECT {what} FROM {self.name} ORDER BY number")
-
-    @property
-    def numbers(self) -> Counter[int]:
-        return Counter(number for (number,) in self.rows("number"))
-
-
 @pytest.fixture
 def table(alias: str) -> Table:
     return Table(alias)
-
-
-def run(work: Any) -> Any:
-    return hasty_retry().run(work)
-
-
-def batch(begin: int, end: int, values: Callable[[int], Any] = lambda n: n) -> Batch:
-    """Records whose `amount` is their offset, or what `values` gives."""
-    offsets = range(begin, end)
-    made = [json.dumps({"color": f"color {n}", "amount": values(n)}).encode() for n in offsets]
-    found = Batch(PARTITION, begin, TIME, opened_at=0.0)
-    found.add(Columns(offsets, made, [TIME] * len(offsets)), {})
-    return found
-
-
-def store(owner: DatabasePartition, *batches: Batch) -> list[Rejected]:
-    rejected: list[Rejected] = run(owner.store(batches))
-    return rejected
 
 
 def test_a_record_is_a_row_and_the_offset_stands_beside_it(table: Table) -> None:
@@ -261,12 +200,6 @@ def postgres_alias(postgres: Any, django_db_blocker: Any) -> Iterator[str]:
         with transaction(alias) as connection:
             make_table(connection)
         yield alias
-
-
-def stored(table: Table, *values: Any) -> tuple[list[int], list[Any]]:
-    """Stores records with these amounts; tells the offsets of those that are refused, and the amounts in the table."""
-    rejected = store(table.owner(), batch(0, len(values), lambda n: values[n]))
-    return [letter.record.offset for letter in rejected], [amount for (amount,) in table.rows("amount")]
 
 
 @pytest.mark.integration

@@ -17,10 +17,14 @@ Column = Sequence[Any]
 
 
 class Holds(Enum):
-    """What a column holds, as far as values must be prepared for it."""
+    """What a column holds, as far as values must be prepared for it.
+
+    ZONED_TIME: a time with its zone, for which the database reads a text that has one by itself.
+    """
 
     TEXT = auto()
     TIME = auto()
+    ZONED_TIME = auto()
     JSON = auto()
     DECIMAL = auto()
     INTEGER = auto()
@@ -38,14 +42,16 @@ class Type(NamedTuple):
 class Dialect(ABC):
     """One kind of database.
 
-    title: for people; begin: what each transaction begins with; longest_key: characters of a text that can be part of a
-    key, None where there is no bound; table_options: what a CREATE TABLE ends with.
+    title: for people; begin: what each transaction begins with; reads_zones: whether a time may be given with its
+    zone; longest_key: characters of a text that can be part of a key, None where there is no bound; table_options: what
+    a CREATE TABLE ends with.
     """
 
     title: ClassVar[str]
     begin: ClassVar[str] = ""
     longest_key: ClassVar[int | None] = None
     table_options: ClassVar[str] = ""
+    reads_zones: ClassVar[bool] = False
 
     def is_of_row(self, error: Exception) -> bool:
         """Whether a row was refused for what it holds."""

@@ -103,13 +103,13 @@ class MariaDB(Dialect):
         return ""
 
     def unfit(self, type_: Type, values: Column) -> dict[int, str]:
-        if type_.holds is not Holds.INTEGER:
+        if type_.holds is not Holds.INTEGER or set(map(type, values)) == {int}:
             return {}
         takes_bool = type_.name == _BOOLEAN
         return {
             place: f"no integer: {value!r} for a column of {type_.name}"
             for place, value in enumerate(values)
-            if type(value) is not int and not _is_integer(value, takes_bool=takes_bool)
+            if not _is_integer(value, takes_bool=takes_bool)
         }
 
     def insert(
@@ -181,7 +181,7 @@ def _literals(values: Column) -> list[str]:
     try:
         texts = "\0".join(values)
     except TypeError:  # not all are texts
-        return list(map(_literal, values))
+        return list(map(str if set(map(type, values)) == {int} else _literal, values))
     if texts.count("\0") >= len(values):  # a text has this character, too
         return list(map(_literal, values))
     return [f"'{text}'" for text in _escaped(texts).split("\0")]

@@ -20,7 +20,8 @@ JOIN pg_type t ON t.oid = COALESCE(NULLIF(own.typbasetype, 0), own.oid)
 WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 _HOLDS = {
-    **dict.fromkeys(("timestamp", "timestamptz"), Holds.TIME),
+    "timestamp": Holds.TIME,
+    "timestamptz": Holds.ZONED_TIME,
     **dict.fromkeys(("json", "jsonb"), Holds.JSON),
     **dict.fromkeys(("int2", "int4", "int8"), Holds.INTEGER),
     "numeric": Holds.DECIMAL,
@@ -37,6 +38,7 @@ class PostgreSQL(Dialect):
     """
 
     title = "PostgreSQL"
+    reads_zones = True
 
     # An owner whose machine stopped in mid-transaction holds the partition's row until the database ends its session;
     # who waits for that row asks again. Constraints that are deferred until the COMMIT would not tell which row they
@@ -126,7 +128,8 @@ def array_of(values: Column) -> str:
 
 
 def _array(values: Column) -> str:
-    return f"{{{','.join(map(_element, values))}}}"
+    write = str if set(map(type, values)) == {int} else _element
+    return f"{{{','.join(map(write, values))}}}"
 
 
 def _element(value: Any) -> str:
