@@ -62,7 +62,13 @@ def mariadb_server(config: StackConfig, port: int) -> Server:
         title="MariaDB",
         command=[
             *(str(programs / "bin" / "mariadbd"), "--no-defaults", f"--basedir={programs}", data_option),
-            *(f"--port={port}", f"--bind-address={HOST}", f"--socket={_socket(port)}", "--skip-name-resolve"),
+            *(
+                f"--port={port}",
+                f"--bind-address={HOST}",
+                f"--socket={_socket(port)}",
+                "--skip-name-resolve",
+                "--character-set-server=utf8mb4",
+            ),
             # It would make itself a certificate at each start: 10 s of a core.
             *(
                 "--skip-ssl",

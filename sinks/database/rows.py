@@ -215,6 +215,8 @@ def _adapted(dialect: Dialect, type_: Type, values: Column) -> Column:
             return [value if value is None or isinstance(value, str) else to_json(value) for value in values]
         case Holds.JSON:
             return [value if value is None else to_json(value) for value in values]
+        case Holds.DATE:  # as it is written, whatever its zone
+            return [value[:10] if _is_zoned(value) else value for value in values]
         case Holds.TIME:
             return [_time(dialect, value) for value in values]
         case Holds.ZONED_TIME:

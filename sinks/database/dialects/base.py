@@ -23,6 +23,7 @@ class Holds(Enum):
     """
 
     TEXT = auto()
+    DATE = auto()
     TIME = auto()
     ZONED_TIME = auto()
     JSON = auto()

@@ -13,7 +13,7 @@ from sinks.database.dialects.base import Column, Connection, Dialect, Holds, Typ
 # of tables and views, what a trigger signals, a row or a partition that the table has no room for.
 _OF_ROWS = {
     *(1022, 1048, 1062, 1118, 1169, 1216, 1217, 1263, 1264, 1265, 1292, 1300, 1364, 1365, 1366, 1367, 1369, 1406, 1411),
-    *(1416, 1441, 1451, 1452, 1526, 1557, 1586, 1644, 1690, 1713, 1748, 1918, 3819, 4025),
+    *(1416, 1441, 1451, 1452, 1526, 1557, 1586, 1644, 1690, 1713, 1748, 1918, 3819, 4025, 4078),
 }
 # Rights, columns that are missing or computed, views that take no rows.
 _LASTING = {1044, 1054, 1142, 1143, 1227, 1288, 1348, 1370, 1393, 1394, 1419, 1471, 1906, 3105}
@@ -22,6 +22,7 @@ _HOLDS = {
     **dict.fromkeys(("char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"), Holds.TEXT),
     **dict.fromkeys(("datetime", "timestamp"), Holds.TIME),
     **dict.fromkeys(("tinyint", "smallint", "mediumint", "int", "bigint"), Holds.INTEGER),
+    "date": Holds.DATE,
     "decimal": Holds.DECIMAL,
     "json": Holds.JSON,
 }

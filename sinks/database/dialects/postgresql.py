@@ -20,6 +20,7 @@ JOIN pg_type t ON t.oid = COALESCE(NULLIF(own.typbasetype, 0), own.oid)
 WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 _HOLDS = {
+    "date": Holds.DATE,
     "timestamp": Holds.TIME,
     "timestamptz": Holds.ZONED_TIME,
     **dict.fromkeys(("json", "jsonb"), Holds.JSON),
