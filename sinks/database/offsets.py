@@ -19,8 +19,8 @@ from django.db import IntegrityError, models
 from sinks.database.connection import change, name_of, select, transaction
 from sinks.database.dialects import dialect_of
 from sinks.database.dialects.base import Connection
-from worker.errors import Fatal, Fenced, Retriable
 from sinks.records import Partition
+from worker.errors import Fatal, Fenced, Retriable
 
 TABLE = "sink_offsets"
 

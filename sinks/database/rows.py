@@ -18,9 +18,9 @@ from sinks.database.config import KEY, KEY_FIELD, NUMBER, OFFSET, TIMESTAMP, TOP
 from sinks.database.connection import change, words_of
 from sinks.database.dialects import dialect_of
 from sinks.database.dialects.base import Column, Connection, Dialect, Holds, Type, to_json
-from worker.errors import Fatal
 from sinks.records import Partition, Record
 from sinks.times import moment_of
+from worker.errors import Fatal
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_ROWS = 1000

@@ -21,10 +21,10 @@ from sinks.database.dialects import dialect_of
 from sinks.database.offsets import TABLE, make, make_table
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
-from sinks.errors import Fatal, Retriable
 from sinks.records import Batch, Columns
 from tests.databases import database_at
 from tests.sinks.database_table import PARTITION, SOURCES, TIME, Table, batch, store, stored
+from worker.errors import Fatal, Retriable
 
 pytestmark = pytest.mark.integration
 

@@ -25,11 +25,11 @@ from sinks.database.offsets import make, make_table
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabasePartition
-from worker.errors import Fatal, Fenced
 from sinks.records import Batch, Columns, Rejected
 from tests.databases import database_at
 from tests.sinks.database_table import PARTITION, SOURCES, TIME, Table, batch, run, store, stored
 from tests.support import wait_until
+from worker.errors import Fatal, Fenced
 
 SERVERS = [pytest.param(name, marks=pytest.mark.integration) for name in ("postgres", "mariadb")]
 
