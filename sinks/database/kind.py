@@ -1,7 +1,7 @@
 """The kind of sink that stores rows in a table of a database."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from sinks.database.config import OF_KAFKA, OFFSET, TOPIC, DatabaseTarget
 from sinks.database.connection import name_of, transaction, version_of
 from sinks.database.dialects import DIALECTS, dialect_of
 from sinks.database.offsets import TABLE, Fields, make, make_table
+from sinks.database.rewind import DatabaseRewinding
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabaseWriter
@@ -111,6 +112,17 @@ class DatabaseKind(Kind):
         """The databases."""
         aliases = dict.fromkeys(sink.target.database for sink in sinks)
         return [Server(name_of(alias), partial(_health, alias)) for alias in aliases]
+
+    @contextmanager
+    def rewinding(
+        self, sink: SinkConfig, partition: Partition, to: int, others: Sequence[SinkConfig]
+    ) -> Iterator[DatabaseRewinding]:
+        """Rows from the offset on are deleted, and their records stored again."""
+        yield DatabaseRewinding(sink.target, sink.event, sink.name, partition, to)
+
+    def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
+        """Rows are deleted by a command."""
+        return f"python manage.py rewind --sink {sink.name} --partition {partition} --to {to}"
 
     def record_check(self, sink: SinkConfig) -> Check:
         """A record without a value can be used, too, unless `tombstones` makes it a dead letter."""

@@ -117,6 +117,23 @@ def take_over(
     return ownership, stored
 
 
+def where_it_is(connection: Connection, sink: str, partition: Partition) -> int | None:
+    """Where a sink goes on; None when it has stored nothing of the partition. Raises DatabaseError."""
+    found = _row(connection, (sink, *partition))
+    return None if found is None else _stored(found).end
+
+
+def decide(connection: Connection, sink: str, partition: Partition, offset: int) -> None:
+    """An operator's decision where a sink goes on, within a transaction: whoever owns the partition is fenced.
+
+    Letters of records below the offset are still to be delivered.
+    """
+    found = _row(connection, (sink, *partition))
+    kept = [] if found is None else [pair for pair in sorted(_stored(found).refused.items()) if pair[0] < offset]
+    update = f"UPDATE {TABLE} SET next_offset = %s, owner = '', refused = %s {_AND_WHERE}"
+    change(connection, update, (offset, msgspec.json.encode(kept).decode(), sink, *partition))
+
+
 def make_table(connection: Connection) -> bool:
     """Makes the table if it is missing; returns whether it was."""
     return make(connection, TABLE, _COLUMNS, _KEY)
