@@ -9,7 +9,7 @@ from worker.retry import Retry
 
 
 class FilesRewinding:
-    """The rewind of one partition. asked: the offset; is_compacted: whether Kafka compacts a topic, raises Retriable."""
+    """The rewind of one partition. asked: the offset; is_compacted: whether Kafka compacts a topic."""
 
     def __init__(self, rewind: Rewind, partition: Partition, asked: int, is_compacted: Callable[[str], bool]) -> None:
         self._rewind = rewind

@@ -22,12 +22,14 @@ from settings.env import _database
 from sinks.database import rows as database_rows
 from sinks.database.connection import change, select, transaction
 from sinks.database.offsets import make, make_table
+from sinks.database.rewind import DatabaseRewinding
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabasePartition
 from sinks.records import Batch, Columns, Rejected
 from tests.databases import database_at
 from tests.sinks.database_table import PARTITION, SOURCES, TIME, Table, batch, run, store, stored
+from tests.sinks.schedules import hasty_retry
 from tests.support import wait_until
 from worker.errors import Fatal, Fenced
 
@@ -184,6 +186,74 @@ def test_a_row_that_is_put_back_fences_its_owner(table: Table) -> None:
         change(connection, "UPDATE sink_offsets SET next_offset = 2 WHERE sink = %s", [table.sink])
     with pytest.raises(Fenced, match="from offset 5 to 2"):
         store(owner, batch(5, 9))
+
+
+PLACED = {"topic": "kafka.topic", "part": "kafka.partition", **SOURCES}
+
+
+def rewinding(table: Table, to: int) -> DatabaseRewinding:
+    return DatabaseRewinding(table.target, "json", table.sink, PARTITION, to)
+
+
+def placed(alias: str) -> Table:
+    """A table that tells which record each row is of."""
+    table = Table(alias, sources=PLACED)
+    with transaction(alias) as connection:
+        change(connection, f"ALTER TABLE {table.name} ADD topic varchar(249)")
+        change(connection, f"ALTER TABLE {table.name} ADD part integer")
+    return table
+
+
+@pytest.mark.parametrize("at_once", [20_000, 3])
+def test_a_rewind_deletes_rows_fences_the_owner_and_lets_each_record_be_stored_again(
+    alias: str, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.database.rewind._AT_ONCE", at_once)
+    table = placed(alias)
+    owner = table.owner()
+    store(owner, batch(0, 10, lambda n: "bad" if n in (1, 7) else n))
+    rewind = rewinding(table, 4)
+    assert (rewind.to, rewind.leaves_out) == (4, False)
+    assert "5 rows with offsets from 4 on would be deleted, and stored again" in rewind.told[1]
+    assert sorted(table.numbers) == [0, 2, 3, 4, 5, 6, 8, 9]
+    assert "goes on at offset 4; 5 rows were deleted" in rewind.carry_out(hasty_retry(), skip=False)
+    with pytest.raises(Fenced):
+        store(owner, batch(10, 12))
+    again = table.owner(committed=10)
+    assert again.resume_at == 1  # the letter of this one is still to be delivered
+    store(again, batch(1, 12, lambda n: "bad" if n in (1, 7) else n))
+    assert table.numbers == Counter({*range(12)} - {1, 7})
+
+
+def test_a_rewind_forward_leaves_records_out(alias: str) -> None:
+    table = placed(alias)
+    store(table.owner(), batch(0, 5))
+    rewind = rewinding(table, 9)
+    assert rewind.leaves_out
+    assert "offsets 5 to 8 would be left out" in rewind.told[1]
+    rewind.carry_out(hasty_retry(), skip=True)
+    assert table.owner().resume_at == 9
+    assert table.numbers == Counter(range(5))
+
+
+def test_a_rewind_lets_the_rows_of_keys_stay(alias: str) -> None:
+    table = Table(alias, key=["color"])
+    store(table.owner(), batch(0, 5))
+    rewind = rewinding(table, 2)
+    assert "rows stay, and get the older values of their keys" in rewind.told[1]
+    rewind.carry_out(hasty_retry(), skip=False)
+    again = table.owner(committed=5)
+    assert again.resume_at == 2
+    store(again, batch(2, 6))
+    assert table.numbers == Counter(range(6))
+
+
+def test_a_rewind_of_what_was_never_stored_or_can_not_be_told_is_refused(table: Table) -> None:
+    with pytest.raises(Fatal, match="has stored nothing of clicks-2 yet"):
+        rewinding(table, 0)
+    store(table.owner(), batch(0, 5))
+    with pytest.raises(Fatal, match="do not tell which rows are of the offsets from 2 on"):
+        rewinding(table, 2)
 
 
 @pytest.mark.parametrize(("names", "text"), [({"no_such": "color"}, "no column no_such"), ({}, "no table t_none")])
