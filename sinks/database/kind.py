@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -10,6 +10,7 @@ from django.db import connections, models
 
 from events.event import EVENT_TYPES, field_types
 from events.schema import Check, check_for
+from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
 from sinks.database.config import OF_KAFKA, OFFSET, TOPIC, DatabaseTarget
 from sinks.database.connection import name_of, transaction, version_of
@@ -26,6 +27,7 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
+from sinks.topic_ids import TopicAdmin
 from worker.errors import Fatal
 
 _WRONG_TABLE = "the table is most likely not made for these records. Compare its columns with those of the sink."
@@ -101,10 +103,11 @@ class DatabaseKind(Kind):
         with transaction(target.database) as connection:
             columns = find_columns(connection, target.table, target.sources(sink.event), target.key)
         check, dead = self.record_check(sink), letter_log(sink, reader).origins
+        is_compacted = cache(TopicAdmin(kafka_cluster(sink.kafka)).is_compacted)
 
         def compare(partition: Partition, first: int, end: int) -> Comparison:
-            letters = dead.get(partition, ())
-            return RowComparison(target.database, columns, place, check, partition, letters)
+            letters, asked = dead.get(partition, ()), partial(is_compacted, partition.topic)
+            return RowComparison(target.database, columns, place, check, partition, letters, asked)
 
         return compare
 

@@ -132,6 +132,10 @@ def test_mariadb_takes_what_its_types_hold(
 @pytest.mark.parametrize(
     ("kind", "values", "refused", "amounts"),
     [
+        ("short", ["abcd", "abc"], [0], ["abc"]),
+        ("shorter", ["abcd", "abc", "ab"], [0, 1], ["ab"]),
+        ("varchar(3)[]", [["abcd"], ["abc"]], [0], [["abc"]]),
+        ("char(5)", ["abcdef", "ab"], [0], ["ab   "]),
         ("integer[]", [[1, 2, None], [], "{3}", [1.5]], [3], [[1, 2, None], [], [3]]),
         ("text[]", [["a", 'b"\\,{}', None, "NULL", ""]], [], [["a", 'b"\\,{}', None, "NULL", ""]]),
         ("integer[]", [[[1, 2], [3, 4]], [[1], [2, 3]]], [1], [[[1, 2], [3, 4]]]),
@@ -139,9 +143,14 @@ def test_mariadb_takes_what_its_types_hold(
         ("boolean[]", [[True, False]], [], [[True, False]]),
     ],
 )
-def test_an_array_of_json_becomes_an_array_of_postgresql(
+def test_arrays_and_types_of_ones_own_take_what_fits_alone(
     postgres_alias: str, kind: str, values: list[Any], refused: list[int], amounts: list[Any]
 ) -> None:
+    with transaction(postgres_alias) as connection:
+        domains = {"short": "varchar(3)", "shorter": "short CHECK (length(VALUE) < 3)"}
+        for name, of in domains.items():
+            if not select(connection, "SELECT to_regtype(%s)", [name])[0][0]:
+                change(connection, f"CREATE DOMAIN {name} AS {of}")
     assert stored(table_of(postgres_alias, kind), *values) == (refused, amounts)
 
 
@@ -341,7 +350,7 @@ def test_a_row_of_mariadb_is_the_one_of_its_record_whatever_the_type_of_its_colu
 
     def found(value: Any) -> list[str]:
         place = ("topic", "part", "number")
-        comparison = RowComparison(mariadb_alias, columns, place, check_for("json"), PARTITION, ())
+        comparison = RowComparison(mariadb_alias, columns, place, check_for("json"), PARTITION, (), lambda: False)
         return [finding.detail for finding in comparison.findings(batch(0, 1, lambda _: value).records)]
 
     assert found(value) == []

@@ -225,6 +225,20 @@ def test_a_rewind_deletes_rows_fences_the_owner_and_lets_each_record_be_stored_a
     assert table.numbers == Counter({*range(12)} - {1, 7})
 
 
+@pytest.mark.parametrize("is_compacted", [True, False])
+def test_rows_whose_records_kafka_has_compacted_are_no_difference(alias: str, is_compacted: bool) -> None:
+    table = placed(alias)
+    store(table.owner(), batch(0, 10))
+    with transaction(alias) as connection:
+        columns = find_columns(connection, table.name, PLACED, ())
+    place = ("topic", "part", "number")
+    left = [record for record in batch(0, 10).records if record.offset in (0, 4, 9)]
+    comparison = RowComparison(alias, columns, place, check_for("json"), PARTITION, (), lambda: is_compacted)
+    found = [finding.detail for finding in comparison.findings(left)]
+    assert found == ([] if is_compacted else ["Kafka has no such record"] * 7)
+    assert ("Kafka has removed 7 more since" in comparison.counted) == is_compacted
+
+
 def test_a_rewind_forward_leaves_records_out(alias: str) -> None:
     table = placed(alias)
     store(table.owner(), batch(0, 5))
@@ -355,7 +369,7 @@ def test_a_row_is_the_one_of_its_record_whatever_the_type_of_its_column(
 
     def found(value: Any) -> list[str]:
         place = ("topic", "part", "number")
-        comparison = RowComparison(postgres_alias, columns, place, check_for("json"), PARTITION, ())
+        comparison = RowComparison(postgres_alias, columns, place, check_for("json"), PARTITION, (), lambda: False)
         return [finding.detail for finding in comparison.findings(batch(0, 1, lambda _: value).records)]
 
     assert found(value) == []

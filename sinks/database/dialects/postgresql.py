@@ -12,11 +12,17 @@ from sinks.database.dialects.base import Column, Connection, Dialect, Holds, Typ
 # trigger raises: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _OF_ROWS = ("21000", "44000", "54", "P0")
 
-# A domain is prepared for as the type that it restricts.
+# A domain counts as the type that it restricts: a cast to the domain itself would cut a text that is too long for it.
 _TYPES = """
-SELECT a.attname, t.typcategory, t.typname, format_type(a.atttypid, -1)
-FROM pg_attribute a JOIN pg_type own ON own.oid = a.atttypid
-JOIN pg_type t ON t.oid = COALESCE(NULLIF(own.typbasetype, 0), own.oid)
+SELECT a.attname, t.typcategory, t.typname, format_type(t.oid, -1)
+FROM pg_attribute a
+CROSS JOIN LATERAL (
+    WITH RECURSIVE base (oid, restricted) AS (
+        SELECT oid, typbasetype FROM pg_type WHERE oid = a.atttypid
+        UNION ALL SELECT p.oid, p.typbasetype FROM base JOIN pg_type p ON p.oid = base.restricted
+    ) SELECT oid FROM base WHERE restricted = 0
+) found
+JOIN pg_type t ON t.oid = found.oid
 WHERE a.attrelid = to_regclass(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
 _HOLDS = {
