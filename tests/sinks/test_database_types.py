@@ -258,12 +258,12 @@ def test_a_view_that_takes_no_rows_stops_the_sink_with_a_reason(alias: str) -> N
 @pytest.mark.parametrize("table_kind", ["UNLOGGED", "TEMPORARY"])
 def test_a_table_that_a_crash_empties_is_refused(postgres_alias: str, table_kind: str) -> None:
     with transaction(postgres_alias) as connection:
-        change(connection, f"DROP TABLE IF EXISTS short; CREATE {table_kind} TABLE short (number bigint)")
+        change(connection, f"DROP TABLE IF EXISTS forgetful; CREATE {table_kind} TABLE forgetful (number bigint)")
     with (
         transaction(postgres_alias) as connection,
         pytest.raises(Fatal, match="lose its rows when the database crashes"),
     ):
-        find_columns(connection, "short", {"number": "kafka.offset"}, [])
+        find_columns(connection, "forgetful", {"number": "kafka.offset"}, [])
 
 
 def keyed_records(first: int, *records: tuple[str | None, int | None]) -> Batch:
