@@ -204,6 +204,11 @@ def test_a_rewind_beside_a_running_sink_lets_each_record_be_stored_again_once(be
         ({"columns": {"a": "no_field"}}, "no_field is no field of select-color"),
         ({"columns": {"a": "kafka.color"}}, "kafka.color is none of kafka.topic"),
         ({"key": ["b"]}, "key names b, which is no column of the sink"),
+        ({"tombstones": "delete"}, "tombstones 'delete' needs a key"),
+        (
+            {"tombstones": "delete", "key": ["color"], "columns": {"color": "colorName"}},
+            "color of the key must hold kafka.key",
+        ),
         ({"table": "sink_offsets"}, "the table of the sinks' offsets"),
     ],
 )
