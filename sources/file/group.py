@@ -87,10 +87,10 @@ class Group:
     def _locate(self, followed: Followed, look: Look) -> None:
         found = look.files.get(followed.id)
         if found is not None:
-            if found.group != self._number or (not found.packed and found.size < followed.place.offset):
-                self.lose(followed, cut=True)
-            else:
+            if self._is_still(followed, found):
                 followed.is_at(found)
+            else:
+                self.lose(followed, cut=True)
             return
         if not followed.is_searched and (path := self._finder.search(followed.id, followed.path)) is not None:
             followed.is_outside_at(path)
@@ -100,6 +100,24 @@ class Group:
             self._handles.keep(followed.id)
         elif not followed.is_outside:
             self.lose(followed)
+
+    def _is_still(self, followed: Followed, found: Found) -> bool:
+        """Whether a file is the one that was read: it may be truncated, or a new file may have got its number."""
+        if found.group != self._number or found.packed != followed.place.packed:
+            return False
+        if not found.packed and found.size < followed.place.offset:
+            return False
+        if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
+            return True
+        try:
+            with self._content(found.id, found.path, packed=found.packed) as content:
+                if followed.place.whole_bytes == found.size:
+                    return followed.begins_like(content)  # not all of it is unpacked again
+                return followed.recognise(content)
+        except OSError:  # it is gone meanwhile, or it can't be read: the next look will tell
+            return True
+        except Damaged:
+            return False
 
     def _meet(self, found: Found, look: Look) -> None:
         """A file that is not followed: one that was lost, a copy, or a new one. Raises OSError."""
