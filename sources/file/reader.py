@@ -13,7 +13,7 @@ from kafka_client.producer import Record
 from sources.config import SourceConfig
 from sources.dead_letters import dead_letter
 from sources.file.config import FileTarget
-from sources.file.content import Content, Damaged, Plain, Unpacked, group_of
+from sources.file.content import Content, Plain, Unpacked, group_of
 from sources.file.finding import Finder
 from sources.file.followed import Followed, Replaced, Stamp
 from sources.file.group import Group
@@ -169,17 +169,16 @@ class GroupReader:
             batch.is_full = True  # one after the other
             return
         content = self._unpacking[1]
-        try:
-            if not followed.is_recognised and not followed.recognise(content):
-                raise Replaced
-            if not self._take_all(followed, content, batch):
-                return
-            is_whole = content.is_whole
-            if is_whole and self._target.last_line_seconds is not None:
-                self._take_last(followed, content, batch)
-        except Damaged as error:
-            logger.error("%s can't be unpacked behind byte %d: %s", followed.path, followed.place.offset, error)
+        if not followed.is_recognised and not followed.recognise(content):
+            raise Replaced
+        if not self._take_all(followed, content, batch):
+            return
+        is_whole = content.is_whole
+        if content.damage:
+            logger.error("%s can't be unpacked behind byte %d: %s", followed.path, followed.place.offset, content.damage)
             is_whole = True
+        if is_whole and self._target.last_line_seconds is not None:
+            self._take_last(followed, content, batch)
         followed.stamp, followed.idle_since = stamp, self._clock()
         self._stop_unpacking()
         if is_whole:
