@@ -12,7 +12,6 @@ from sources.file.content import HEAD_BYTES, TAIL_BYTES, Content, digest
 from sources.file.finding import Found
 from sources.file.handles import FileId
 
-
 _BLOCK = 64 * 1024
 
 Stamp = tuple[int, int]
@@ -172,7 +171,7 @@ class Followed:
         return min(self.place.offset, TAIL_BYTES)
 
     def pread(self, content: Content, size: int) -> bytes:
-        """The bytes behind those that were read. Raises Replaced: one read gives the bytes and proves whose they are."""
+        """The bytes behind those that were read, with proof whose they are, by one read. Raises Replaced."""
         before = self.tail_bytes
         data = content.pread(before + size, self.place.offset - before)
         if data[:before] != self._tail:

@@ -1,12 +1,11 @@
 """The files of one group: which file is which, whatever rotation has done to them."""
 
 import logging
-import os
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka_client.log import repeating_logger
 from sources.file.content import Content, Plain, Unpacked
@@ -41,7 +40,7 @@ class Group:
         self._number = number
         self._starts_at_end = starts_at_end
         self._look: Look | None = None
-        self._copies: dict[tuple[Found, Followed], bool] = {}
+        self._samples: dict[Found, _Sample] = {}
         self._kin: dict[str, list[Followed]] = defaultdict(list)  # by the family of their names
         self._inodes: dict[int, list[Followed]] = defaultdict(list)
         self.files = [Followed.stored(place) for place in places]
@@ -177,18 +176,15 @@ class Group:
         """Whether a file has nothing that its original, which is still there, does not have. Raises OSError."""
         if followed.place.packed:
             return False
-        known = self._copies.get((found, followed))
-        if known is not None and not found.packed:
-            return known
-        with (
-            self._content(followed.id, followed.path, packed=False) as original,
-            self._content(found.id, found.path, packed=found.packed) as copy,
-        ):
-            known = _is_copy(original, copy)
-        if len(self._copies) >= MOST_FILES:
-            self._copies.clear()
-        self._copies[(found, followed)] = known
-        return known
+        sample = self._samples.get(found)
+        if sample is None:
+            with self._content(found.id, found.path, packed=found.packed) as content:
+                sample = _Sample.of(content)
+            if len(self._samples) >= MOST_FILES:
+                self._samples.clear()
+            self._samples[found] = sample
+        with self._content(followed.id, followed.path, packed=False) as original:
+            return sample.is_of(original)
 
     def _settle(self, followed: Followed, found: Found) -> None:
         if followed.id != found.id:
@@ -225,18 +221,32 @@ def _are_kin(followed: Followed, found: Found) -> bool:
     return found.packed or is_rotated(followed.path, found.path)
 
 
-def _is_copy(original: Content, copy: Content) -> bool:
-    begin = copy.pread(_COMPARED, 0)
-    if original.pread(len(begin), 0) != begin:
-        return False
-    length = copy.length()
-    if isinstance(copy, Unpacked):
-        if not (copy.is_whole or copy.damage):
-            return True  # it is being written
-        if original.length() != length:  # a file is compressed when nothing is written to it any more
+class _Sample(NamedTuple):
+    """What is compared of a copy with its original. is_whole: nothing will be added."""
+
+    begin: bytes
+    end: bytes
+    length: int
+    is_packed: bool
+    is_whole: bool
+
+    @classmethod
+    def of(cls, copy: Content) -> "_Sample":
+        begin, length = copy.pread(_COMPARED, 0), copy.length()
+        end = copy.pread(_COMPARED, max(length - _COMPARED, 0))
+        if isinstance(copy, Unpacked):
+            return cls(begin, end, length, is_packed=True, is_whole=copy.is_whole or bool(copy.damage))
+        return cls(begin, end, length, is_packed=False, is_whole=True)
+
+    def is_of(self, original: Content) -> bool:
+        """Whether the original, as it is now, begins with all bytes of the copy."""
+        if original.pread(len(self.begin), 0) != self.begin:
             return False
-    at = max(length - _COMPARED, 0)
-    return original.pread(length - at, at) == copy.pread(length - at, at)
+        if not self.is_whole:
+            return True  # it is being compressed
+        if self.is_packed and original.length() != self.length:
+            return False  # a file is compressed when nothing is written to it any more
+        return original.pread(len(self.end), self.length - len(self.end)) == self.end
 
 
 def _originals_first(found: Found) -> tuple[bool, int, str]:

@@ -1,7 +1,7 @@
 """The kind of source that reads the lines of files."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from sources.config import SourceConfig
 from sources.file.config import FileTarget
@@ -9,8 +9,8 @@ from sources.file.content import GROUPS
 from sources.file.finding import Finder
 from sources.file.handles import Handles
 from sources.file.reader import GroupReader
-from sources.kind import Server, SourceKind, Verification
-from sources.reader import PartReader, Position
+from sources.kind import Server, SourceKind
+from sources.reader import PartReader
 
 _PARTS = {f"files-{number:02}": number for number in range(GROUPS)}
 

@@ -71,7 +71,7 @@ def is_rotated(live: str, other: str) -> bool:
 
 @lru_cache(maxsize=100_000)
 def family_of(path: str) -> str:
-    """The name of a file without what rotation and compression have added: all that is_rotated relates have the same."""
+    """The name of a file without what rotation and compression have added; is_rotated relates names of one family."""
     name = _ADDED_AT_END.sub("", os.path.basename(path).removesuffix(_PACKED))
     stem, extension = os.path.splitext(name)
     return _ADDED_AT_END.sub("", stem) + extension

@@ -175,7 +175,9 @@ class GroupReader:
             return
         is_whole = content.is_whole
         if content.damage:
-            logger.error("%s can't be unpacked behind byte %d: %s", followed.path, followed.place.offset, content.damage)
+            logger.error(
+                "%s can't be unpacked behind byte %d: %s", followed.path, followed.place.offset, content.damage
+            )
             is_whole = True
         if is_whole and self._target.last_line_seconds is not None:
             self._take_last(followed, content, batch)
