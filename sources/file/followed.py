@@ -93,6 +93,11 @@ class Followed:
         return self.place.last_path or self.place.path
 
     @property
+    def is_begun(self) -> bool:
+        """Whether anything was read of it."""
+        return bool(self.place.offset or self.place.whole_bytes)
+
+    @property
     def is_lost(self) -> bool:
         """Whether its bytes lie in no file that is known."""
         return bool(self.place.lost_at)

@@ -71,11 +71,11 @@ class Group:
 
     def lose(self, followed: Followed, *, cut: bool = False) -> None:
         """The bytes of a file lie nowhere. cut: the file is there, with other bytes."""
-        if cut:
+        if cut and followed.is_begun:
             logger.info("%s was truncated or replaced; %d bytes of it were read", followed.path, followed.place.offset)
         self._handles.close(followed.id)
         followed.lose(cut=cut)
-        if not followed.place.offset:
+        if not followed.is_begun:
             self.files.remove(followed)
         self.look_again()
 
@@ -115,6 +115,8 @@ class Group:
             return False
         if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
             return True
+        if not followed.is_begun:
+            return False  # nothing tells it from another file that has got its number, so it is met anew
         try:
             with self._content(found.id, found.path, packed=found.packed) as content:
                 if followed.place.whole_bytes == found.size:
