@@ -35,6 +35,8 @@ class Place(msgspec.Struct, kw_only=True, omit_defaults=True):
     inode: int
     packed: bool = False
     offset: int
+    first: int = 0
+    """Where reading began: behind the lines that the file had when the source began at its end."""
     head_bytes: int = 0
     head: str = ""
     tail: str = ""
@@ -209,6 +211,7 @@ class Followed:
             begin = max(end - _BLOCK, 0)
             if place := content.pread(end - begin, begin).rfind(b"\n") + 1:
                 self.goes_to(content, begin + place)
+                self.place.first = begin + place
                 return
             end = begin
 

@@ -1,7 +1,7 @@
 """The kind of source that reads the lines of files."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from sources.config import SourceConfig
 from sources.file.config import FileTarget
@@ -9,8 +9,9 @@ from sources.file.content import GROUPS
 from sources.file.finding import Finder
 from sources.file.handles import Handles
 from sources.file.reader import GroupReader
-from sources.kind import Server, SourceKind
-from sources.reader import PartReader
+from sources.file.verify import FileVerification
+from sources.kind import Server, SourceKind, Verification
+from sources.reader import PartReader, Position
 
 _PARTS = {f"files-{number:02}": number for number in range(GROUPS)}
 
@@ -54,6 +55,10 @@ class FileKind(SourceKind):
     def servers(self, sources: Iterable[SourceConfig]) -> list[Server]:
         """None: files are read on the host of the source's process alone."""
         return []
+
+    def verification(self, source: SourceConfig, positions: Mapping[str, Position]) -> Verification:
+        """Compares the lines of the files that are there."""
+        return FileVerification(source, positions, self._finder(source))
 
     def _finder(self, source: SourceConfig) -> Finder:
         with self._lock:
