@@ -3,18 +3,35 @@
 import gzip
 import os
 import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 
 class Writer:
-    """A program that writes numbered lines to a log, and the tool that rotates the log, step by step."""
+    """A program that writes numbered lines to a log, and the tool that rotates the log, step by step.
 
-    def __init__(self, folder: Path, name: str, chance: random.Random, *, header: bytes = b"") -> None:
+    header: the first line of each file; see: has the source look, before what it can see must not be lost.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        chance: random.Random,
+        *,
+        header: bytes = b"",
+        ways: Sequence[str] = ("rename", "copytruncate", "pack"),
+        see: Callable[[], object] = lambda: None,
+    ) -> None:
         self.path = folder / name
         self.chance = chance
         self.header = header
+        self.ways = ways
+        self.see = see
+        self.hidden = 0
         self.written: list[bytes] = []
+        self.files: list[list[bytes]] = []
         self.file = self.open()
         self.half = b""
         self.steps: list[str] = []
@@ -27,12 +44,18 @@ class Writer:
     def begin(self) -> None:
         if self.is_fresh:
             self.is_fresh = False
+            self.files.append([])
             if self.header:
                 self.put(self.header)
 
     def put(self, line: bytes) -> None:
         self.file.write(line + b"\n")
+        self.note(line)
+
+    def note(self, line: bytes) -> None:
         self.written.append(line)
+        if line != self.header:
+            self.files[-1].append(line)
 
     def line(self) -> bytes:
         self.number += 1
@@ -53,7 +76,7 @@ class Writer:
     def finish_line(self) -> None:
         if self.half:
             self.file.write(self.half[5:] + b"\n")
-            self.written.append(self.half)
+            self.note(self.half)
             self.half = b""
 
     def rotated(self, number: int) -> Path:
@@ -111,13 +134,37 @@ class Writer:
             self.oldest = plain[-1]
             self.steps = ["pack_half", "pack_rest", "remove_packed"]
 
+    def unlink(self) -> None:
+        self.see()
+        self.path.unlink()
+
+    def replace(self) -> None:
+        """Another file takes the place of the log."""
+        self.finish_line()
+        self.see()
+        new = self.path.with_name("new")
+        self.file.close()
+        self.file = new.open("ab", buffering=0)
+        self.is_fresh = True
+        self.append()
+        new.replace(self.path)
+
+    def hide(self) -> None:
+        """The log gets a name that no pattern matches."""
+        self.see()
+        self.hidden += 1
+        self.path.rename(self.path.with_name(f"hidden-{self.path.stem}-{self.hidden}"))
+
     def act(self) -> None:
         """One step of the writer or of the rotation, which is not interrupted by writing where that loses lines."""
         if self.steps:
             getattr(self, self.steps.pop(0))()
             return
-        way = self.chance.choice(["append"] * 4 + ["append_half"] * 2 + ["rename", "copytruncate", "pack"])
-        if way == "rename":
+        way = self.chance.choice(["append"] * 4 + ["append_half"] * 2 + list(self.ways))
+        if way in ("unlink", "hide"):
+            self.append()
+            self.steps = [way, *self.chance.choices(("append", "append_half"), k=self.chance.randint(0, 3)), "reopen"]
+        elif way == "rename":
             if not self.path.exists() or not self.path.stat().st_size:
                 return
             self.steps = self.chance.choice((["rename", "reopen"], ["rename", "append", "append_half", "reopen"]))
