@@ -137,10 +137,9 @@ class GroupReader:
 
     def _has_last_line(self, followed: Followed) -> bool:
         """Whether there is a line without an end that may count as a line when the file is quiet for longer."""
-        has_rest = followed.stamp is not None and followed.stamp[0] > followed.place.offset
-        return (
-            not followed.place.packed and has_rest and followed.is_left and self._target.last_line_seconds is not None
-        )
+        if followed.stamp is None or followed.place.packed or not followed.is_left:
+            return False
+        return followed.stamp[0] > followed.place.offset and self._target.last_line_seconds is not None
 
     def _is_finished(self, followed: Followed) -> bool:
         """Whether a file that has lost its name can be closed: what was read is committed, and nothing more came."""
