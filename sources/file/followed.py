@@ -76,8 +76,11 @@ class Followed:
     @classmethod
     def new(cls, found: Found) -> "Followed":
         """A file that was never read."""
-        place = Place(path=found.path, device=found.id.device, inode=found.id.inode, packed=found.packed, offset=0)
-        return cls(place, (found.size, found.modified), _head=b"", _tail=b"")
+        first = found.first_path or found.path
+        place = Place(path=first, device=found.id.device, inode=found.id.inode, packed=found.packed, offset=0)
+        followed = cls(place, (found.size, found.modified), _head=b"", _tail=b"")
+        followed._has_path(found.path)
+        return followed
 
     @classmethod
     def stored(cls, place: Mapping[str, Any]) -> "Followed":

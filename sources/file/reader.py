@@ -209,7 +209,7 @@ class GroupReader:
         if batch.is_full:
             return False
         place = followed.place
-        if not place.offset and not place.packed and group_of(block) != self._number:
+        if not place.offset and not place.packed and group_of(block, is_all=True) != self._number:
             raise Replaced
         if place.unended or place.long_line is not None:
             return self._pass_rest(followed, block)

@@ -276,6 +276,29 @@ def test_a_last_line_without_end_counts_once_its_file_was_renamed_and_is_quiet(l
     assert source.lines == [b"one", b"last", b"more"]
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_single_line_without_end_counts_once_its_file_has_lost_its_name_and_is_quiet(
+    log: Path, tmp_path: Path, is_deleted: bool
+) -> None:
+    source = FileSource(tmp_path / "app.log*", key="name")
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"half of ")
+        source.settle()
+        writer.write(b"a line")
+        source.drain()
+        log.unlink() if is_deleted else log.rename(tmp_path / "app.log.1")
+        source.settle()
+        source.settle()
+        assert [(record.value, record.key) for record in source.committed] == [(b"half of a line", b"app.log")]
+        if not is_deleted:
+            source.kill()
+            writer.write(b"\nmore\n")
+            source.settle()
+            assert source.lines == [b"half of a line", b"more"]
+    source.settle()
+    assert not is_deleted or len(source.handles) == 0
+
+
 def test_a_last_line_without_end_waits_for_it_where_the_setting_says_so(log: Path, tmp_path: Path) -> None:
     source = FileSource(tmp_path / "app.log*", last_line_seconds=None)
     append(log, b"one\nlast")
