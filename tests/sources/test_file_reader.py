@@ -492,6 +492,34 @@ def test_a_fifo_that_takes_the_place_of_a_file_is_not_waited_for(log: Path) -> N
     assert source.lines == []
 
 
+def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.log")
+    append(Path(name), b"one\n" + b"x" * 11 + b"\n")
+    source = FileSource(tmp_path / "*.log", format="json", headers=True, max_line_bytes=10, dead_letter_topic="dead")
+    source.drain()
+    source.kill()
+    append(Path(name), b"two\n")
+    source.drain()
+    lines = [json.loads(record.value or b"") for record in source.committed if record.topic == "lines"]
+    assert [line["line"] for line in lines] == ["one", "two"]
+    assert len(source.committed) == 3
+
+
+def test_files_that_are_gone_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.file.group.MOST_FILES", 3)
+    source = FileSource(tmp_path / "*.log")
+    for number in range(5):
+        append(tmp_path / f"{number}.log", b"header\n%d\n" % number)
+    source.drain()
+    assert source.counts[b"header"] == 3
+    for path in [tmp_path / f"{number}.log" for number in range(5)]:
+        source.settle()
+        path.unlink()
+    source.settle()
+    source.settle()
+    assert source.counts[b"header"] == len(source.lines) / 2 == 5
+
+
 def test_a_position_of_another_kind_stops_the_source(log: Path) -> None:
     source = FileSource(log)
     with pytest.raises(Fatal, match="position of files-00 can't be understood"):
