@@ -20,6 +20,7 @@ from bench import (
     database_sink,
     elasticsearch_sink,
     endpoint,
+    file_source,
     hdfs_sink,
     servers,
     sources,
@@ -39,6 +40,7 @@ BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
     "elasticsearch": elasticsearch_sink.run,
     "database": database_sink.run,
     "sources": sources.run,
+    "file_source": file_source.run,
     "console": console.run,
     "tabs": tabs.run,
 }
