@@ -68,14 +68,23 @@ class IncrementingRows:
 
     def _read_gaps(self, records: list[Record]) -> bool:
         """Returns whether there is more in them."""
-        if not self._gaps:
+        settled = self._horizon.settled
+        is_full = len(self._gaps) >= self._max_gaps
+        # A row in the middle of a gap leaves two gaps, but for one that is settled.
+        ranges = self._gaps.up_to(LOWEST if settled is None else settled) if is_full else self._gaps.ranges
+        if not ranges:
             return False
-        page = self._table.within(self._gaps.ranges, self._batch)
+        page = self._table.within(ranges, self._batch)
         for row in page.rows:
-            self._gaps.remove(row.place)
             records.append(row.record)
-        if page.is_last and self._horizon.settled is not None:
-            self._gaps.forget(self._horizon.settled)
+            if settled is not None and row.place <= settled:
+                self._gaps.forget(row.place)
+                continue
+            self._gaps.remove(row.place)
+            if len(self._gaps) >= self._max_gaps:
+                return True
+        if page.is_last and settled is not None:
+            self._gaps.forget(settled)
         return not page.is_last
 
     def _read_new(self, records: list[Record]) -> bool:
