@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -61,7 +62,10 @@ class IncrementingRows:
         if self._gaps or self._horizon.settled is None:
             # Before the reads: what a transaction has committed that this look finds ended, they see.
             self._horizon.advance(lambda: self._seen)
-        more = self._read_gaps(records) or self._read_new(records)
+        # In one snapshot: a transaction may fill a gap, and a later one of the same writer add a new row, which must not
+        # come before the first row.
+        with self._table.snapshot() if self._gaps else nullcontext():
+            more = self._read_gaps(records) or self._read_new(records)
         if (self._gaps.ranges, self._seen) == (gaps_before, seen_before):
             return None
         return Chunk(records, self._position(), more)

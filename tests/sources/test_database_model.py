@@ -4,6 +4,7 @@ Each step of the protocol is also left out in turn, and then the same schedules 
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -19,15 +20,16 @@ TIME_OF_CACHED = 2_000.0
 
 
 @pytest.mark.parametrize("kind", ["postgres", "mariadb"])
-def test_each_committed_number_is_read_once(kind: str) -> None:
+def test_each_committed_number_is_read_once_and_those_of_a_writer_in_order(kind: str) -> None:
     for seed in range(SCHEDULES):
-        committed, read = numbers_read(seed, kind)
+        committed, read, in_order = numbers_read(seed, kind)
         assert read == dict.fromkeys(committed, 1), (kind, seed)
+        assert in_order
 
 
 def test_numbers_that_sessions_draw_in_advance_are_read_once_with_the_gap_time() -> None:
     for seed in range(SCHEDULES // 4):
-        committed, read = numbers_read(seed, "cached", gap_seconds=TIME_OF_CACHED)
+        committed, read, _ = numbers_read(seed, "cached", gap_seconds=TIME_OF_CACHED)
         assert read == dict.fromkeys(committed, 1), seed
 
 
@@ -131,11 +133,19 @@ class NoStatements(Numbered):
     ],
 )
 def test_a_reader_of_numbers_without_one_of_the_steps_misses_rows(kind: str, reader: Any, table: Any) -> None:
-    assert any(set(read) < committed for committed, read in _numbers(kind, reader, table))
+    assert any(set(read) < committed for committed, read, _ in _numbers(kind, reader, table))
 
 
 def test_numbers_that_sessions_draw_in_advance_are_missed_without_the_gap_time() -> None:
-    assert any(set(read) < committed for committed, read in _numbers("cached", IncrementingRows, Numbered))
+    assert any(set(read) < committed for committed, read, _ in _numbers("cached", IncrementingRows, Numbered))
+
+
+def test_a_reader_of_numbers_without_a_snapshot_reads_rows_of_one_writer_out_of_order() -> None:
+    class NoSnapshot(Numbered):
+        def snapshot(self) -> Any:
+            return nullcontext()
+
+    assert not all(found.in_order for found in _numbers("postgres", IncrementingRows, NoSnapshot))
 
 
 def _numbers(kind: str, reader: Any, table: Any) -> Any:

@@ -8,16 +8,17 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from kafka_client.producer import Record
 from sources.database.changes import ChangedRows
 from sources.database.gaps import Range
 from sources.database.horizon import Look
 from sources.database.incrementing import IncrementingRows
-from sources.database.rows import Page, Row, Timed
 from sources.database.mariadb import look_of as mariadb_look
 from sources.database.postgres import look_of as postgres_look
+from sources.database.rows import Page, Row, Timed
 
 BATCH = 7
 MAX_GAPS = 6
@@ -41,7 +42,7 @@ class World:
             "cached": self._cached,
             "updates": self._updates,
         }[kind]
-        self.is_over = False
+        self.is_over = self.is_still = False
         self.ticks = 0
         self.last = 0
         self.names = 0
@@ -52,12 +53,14 @@ class World:
         self.begun: list[tuple[int, str]] = []  # connection, time
         self.connections = set(range(1, 6))
         self.numbers: set[int] = set()
+        self.writers = set(range(5))  # those that have no transaction
+        self.writer_of: dict[int, int] = {}  # of each number
         self.rows: dict[int, tuple[int, int]] = {}  # key -> time, version
         self.locked: set[int] = set()
 
     def run(self, steps: int) -> None:
         """Some steps of any transactions; some go on seldom."""
-        for _ in range(0 if self.is_over else steps):
+        for _ in range(0 if self.is_over or self.is_still else steps):
             self.ticks += 1
             if len(self.running) < 5 and self.random.random() < 0.3:
                 self.running[self._name()] = self.transaction(), self.random.choice((1, 1, 0.3, 0.05))
@@ -107,16 +110,20 @@ class World:
         """The rows can be seen before the transaction is no longer there; a prepared one is seen twice for a moment."""
         virtual = f"virtual {self._name()}"
         self.virtual_ids.add(virtual)
+        writer = self.random.choice(sorted(self.writers))
+        self.writers.remove(writer)
         rows = []
         for _ in range(self.random.choice((1, 1, 2, 4))):
             yield
             rows.append(self._draw())
+            self.writer_of[rows[-1]] = writer
             yield
         end = self.random.choice(("commit", "commit", "roll back", "prepare"))
         if end != "prepare":
             self.numbers.update(rows if end == "commit" else ())
             yield
             self.virtual_ids.remove(virtual)
+            self.writers.add(writer)
             return
         prepared = f"prepared {self._name()}"
         self.prepared.add(prepared)
@@ -126,6 +133,7 @@ class World:
         self.numbers.update(rows if self.random.random() < 0.7 else ())
         yield
         self.prepared.remove(prepared)
+        self.writers.add(writer)
 
     def _mariadb(self) -> Steps:
         """A number is drawn before the transaction begins for InnoDB; its time has coarse units."""
@@ -206,6 +214,13 @@ class Numbered:
         self._world = world
         self.look: Callable[[], Look | None] = world.look
 
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self._world.between()
+        self._world.is_still = True
+        yield
+        self._world.is_still = False
+
     def highest(self) -> int | None:
         self._world.between()
         return max(self._world.numbers, default=None)
@@ -249,14 +264,22 @@ class Changed:
         return Page(rows[:limit], is_last=len(rows) < limit)
 
 
+class Numbers(NamedTuple):
+    """committed: the numbers that were; read: how often each was read; in_order: whether each writer's were in order."""
+
+    committed: set[int]
+    read: Counter[int]
+    in_order: bool
+
+
 def numbers_read(
     seed: int,
     kind: str,
     reader: Callable[..., Any] = IncrementingRows,
     table: Callable[[World], Any] = Numbered,
     gap_seconds: float = 0,
-) -> tuple[set[int], Counter[int]]:
-    """The numbers that were committed, and how often each was read."""
+) -> Numbers:
+    """What a reader reads in one schedule."""
     world = World(seed, kind)
 
     def opened(position: Any) -> Any:
@@ -271,8 +294,14 @@ def numbers_read(
         found.open(position)
         return found
 
-    sent = _read_all(world, opened)
-    return world.numbers, Counter(int(record.value) for record in sent)
+    sent = [int(record.value) for record in _read_all(world, opened)]
+    last: dict[int, int] = {}
+    in_order = True
+    for number in sent:
+        if (writer := world.writer_of.get(number)) is not None:
+            in_order &= last.get(writer, 0) < number
+            last[writer] = number
+    return Numbers(world.numbers, Counter(sent), in_order)
 
 
 def versions_read(
