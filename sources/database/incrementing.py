@@ -62,8 +62,8 @@ class IncrementingRows:
         if self._gaps or self._horizon.settled is None:
             # Before the reads: what a transaction has committed that this look finds ended, they see.
             self._horizon.advance(lambda: self._seen)
-        # In one snapshot: a transaction may fill a gap, and a later one of the same writer add a new row, which must not
-        # come before the first row.
+        # In one snapshot: a transaction may fill a gap, and a later one of the same writer add a new row. It must not
+        # come before the row in the gap.
         with self._table.snapshot() if self._gaps else nullcontext():
             more = self._read_gaps(records) or self._read_new(records)
         if (self._gaps.ranges, self._seen) == (gaps_before, seen_before):
@@ -89,7 +89,8 @@ class IncrementingRows:
                 return True
         if page.is_last and settled is not None:
             self._gaps.forget(settled)
-        return not page.is_last
+        # New rows must not come before those in gaps that were not read this time.
+        return not page.is_last or (is_full and len(self._gaps) < self._max_gaps)
 
     def _read_new(self, records: list[Record]) -> bool:
         """Returns whether there is more behind."""
@@ -110,7 +111,8 @@ class IncrementingRows:
             records.append(row.record)
             if len(self._gaps) >= self._max_gaps:
                 return True
-        return not page.is_last
+        # New rows must not come before those in gaps that were not read this time.
+        return not page.is_last or (is_full and len(self._gaps) < self._max_gaps)
 
     def _step_to(self, number: int) -> None:
         first = LOWEST if self._seen is None else self._seen + 1
