@@ -14,7 +14,18 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.test")
 django.setup()  # the sink's index document is a Django one
 
-from bench import batches, console, elasticsearch_sink, endpoint, hdfs_sink, servers, sources, spool, tabs
+from bench import (
+    batches,
+    console,
+    database_source,
+    elasticsearch_sink,
+    endpoint,
+    hdfs_sink,
+    servers,
+    sources,
+    spool,
+    tabs,
+)
 from bench.report import Report
 from devstack.config import StackConfig
 from devstack.stack import Stack
@@ -27,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
     "hdfs": hdfs_sink.run,
     "elasticsearch": elasticsearch_sink.run,
     "sources": sources.run,
+    "database-source": database_source.run,
     "console": console.run,
     "tabs": tabs.run,
 }
