@@ -1,4 +1,4 @@
-"""The database source against a plain loop that reads the same rows and produces them in transactions of the same size."""
+"""The database source against a plain loop that reads the same rows, and produces them in transactions of that size."""
 
 import json
 import threading
