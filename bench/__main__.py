@@ -18,6 +18,7 @@ from bench import (
     batches,
     console,
     database_sink,
+    database_source,
     elasticsearch_sink,
     endpoint,
     file_source,
@@ -41,6 +42,7 @@ BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
     "database": database_sink.run,
     "sources": sources.run,
     "file_source": file_source.run,
+    "database-source": database_source.run,
     "console": console.run,
     "tabs": tabs.run,
 }
