@@ -1,17 +1,28 @@
 """A rewind of files, for people: what it would do, and what it has done."""
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
-from sinks.files.rewind import Plan, Rewind
+from sinks.files.rewind import Plan
 from sinks.records import Partition
 from worker.errors import Retriable
 from worker.retry import Retry
 
 
+class Rewinds(Protocol):
+    """Moves the offset at which a sink reads a partition on; see sinks.files.rewind."""
+
+    def plan(self, to: int) -> Plan:
+        """What moving to an offset would do; changes nothing. Raises Retriable, Fatal."""
+
+    def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
+        """Does what was planned; returns the folder of the files replaced. skip: records may be left out."""
+
+
 class FilesRewinding:
     """The rewind of one partition. asked: the offset; is_compacted: whether Kafka compacts a topic."""
 
-    def __init__(self, rewind: Rewind, partition: Partition, asked: int, is_compacted: Callable[[str], bool]) -> None:
+    def __init__(self, rewind: Rewinds, partition: Partition, asked: int, is_compacted: Callable[[str], bool]) -> None:
         self._rewind = rewind
         self._partition = partition
         self._plan = plan = rewind.plan(asked)
