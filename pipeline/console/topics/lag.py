@@ -1,7 +1,6 @@
 """The table of topics: which offsets their partitions hold, and how far each consumer group is."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from pipeline.conf import console_settings
@@ -30,13 +29,13 @@ def topic_entry(topic: PipelineTopic, offsets: ClusterOffsets | ServerError, *, 
     error = str(offsets) if isinstance(offsets, ServerError) else None
     known = ClusterOffsets({}, {}) if isinstance(offsets, ServerError) else offsets
     partitions = known.topics.get(topic.name, [])
-    rows: list[dict[str, Any]] = [{**asdict(part), "sinks": {}} for part in partitions[:limit]]
+    rows: list[dict[str, Any]] = [{**vars(part), "sinks": {}} for part in partitions[:limit]]
     totals = {}
     for sink in topic.sinks:
         group = known.groups.get(sink.group, GroupOffsets())
         parts = [] if group.error else [_progress(topic, group, part) for part in partitions]
         for row, part in zip(rows, parts, strict=False):  # there may be fewer rows
-            row["sinks"][sink.name] = asdict(part)
+            row["sinks"][sink.name] = vars(part)
         uncommitted = sum(part.state == "none" for part in parts)
         totals[sink.name] = {"error": group.error, "lag": total_lag(parts), "uncommitted": uncommitted}
     return {
