@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -72,40 +71,9 @@ def log_read(request: HttpRequest, subject: str, what: str) -> None:
             pass
 
 
-@dataclass(frozen=True)
-class LogQuery:
-    """Which entries to show; what is empty or None does not matter.
-
-    user, text: parts of the user's name, and of subject, action or outcome; since is included, until is not; before:
-    only entries that were logged before the one of this number.
-    """
-
-    user: str = ""
-    kind: str = ""
-    text: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    before: int | None = None
-
-
-def read_log(query: LogQuery, *, count: int) -> tuple[list[AuditEntry], bool]:
-    """Up to `count` entries, the newest first, and whether there are older ones."""
-    entries = AuditEntry.objects.filter(at__gte=_kept_since()).order_by("-pk")
-    if query.user:
-        entries = entries.filter(user__icontains=query.user)
-    if query.kind:
-        entries = entries.filter(kind=query.kind)
-    if query.text:
-        words = query.text
-        entries = entries.filter(Q(subject__icontains=words) | Q(what__icontains=words) | Q(outcome__icontains=words))
-    if query.since is not None:
-        entries = entries.filter(at__gte=query.since)
-    if query.until is not None:
-        entries = entries.filter(at__lt=query.until)
-    if query.before is not None:
-        entries = entries.filter(pk__lt=query.before)
-    found = list(entries[: count + 1])
-    return found[:count], len(found) > count
+def kept_entries() -> QuerySet[AuditEntry]:
+    """The log, the newest first, as far back as it is kept."""
+    return AuditEntry.objects.filter(at__gte=_kept_since()).order_by("-pk")
 
 
 def _delete_old() -> None:

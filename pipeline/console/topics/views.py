@@ -82,39 +82,29 @@ class ProduceForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 5}),
     )
 
-    def clean(self) -> dict[str, Any]:
-        """Puts the record together."""
-        data = super().clean() or {}
-        if self.errors:
-            return data
-        for field, read in (("value", self._value), ("headers", self._headers)):
-            try:
-                data[field] = read(data[field])
-            except ValueError as error:
-                self.add_error(field, str(error))
-        return data
+    def clean_value(self) -> bytes | None:
+        """The bytes of the value, as its kind says."""
+        kind, text = self.cleaned_data.get("kind"), self.cleaned_data["value"]
+        match kind:
+            case "tombstone":
+                return None
+            case "empty":
+                return b""
+        if not text:
+            raise forms.ValidationError(self.fields["value"].error_messages["required"])
+        if kind == "json":
+            return check_json(text)
+        return bytes(text.replace("\r\n", "\n").encode())  # browsers send each newline of a form as CRLF
+
+    def clean_headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers, by name and value."""
+        return read_headers(self.cleaned_data["headers"])
 
     def record(self) -> NewRecord:
         """The record of a valid form."""
         data = self.cleaned_data
         key = data["key"].encode() if data["key"] else None
         return NewRecord(data["value"], key, data["partition"], data["headers"])
-
-    def _value(self, text: str) -> bytes | None:
-        match self.cleaned_data["kind"]:
-            case "tombstone":
-                return None
-            case "empty":
-                return b""
-        if not text:
-            raise ValueError(self.fields["value"].error_messages["required"])
-        if self.cleaned_data["kind"] == "json":
-            return check_json(text)
-        return text.replace("\r\n", "\n").encode()  # browsers send each newline of a form as CRLF
-
-    @staticmethod
-    def _headers(text: str) -> tuple[tuple[str, bytes], ...]:
-        return read_headers(text)
 
 
 def server_of_topic(cluster: str, name: str) -> str:
