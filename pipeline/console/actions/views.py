@@ -16,7 +16,6 @@ from pipeline.console.pages import page_response
 from pipeline.console.topics.browse import number_of
 from pipeline.time_range import moment_of
 
-PAGE = "console:actions"
 _FIELDS = ("user", "kind", "text", "from", "to")
 
 
@@ -35,7 +34,6 @@ def index(request: HttpRequest) -> HttpResponseBase:
     return page_response(
         request,
         "actions/index.html",
-        page=PAGE,
         title=_("Actions"),
         entries=entries,
         days=console_settings().audit_days,

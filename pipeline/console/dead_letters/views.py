@@ -25,7 +25,6 @@ from sinks.dead_letters.log import Place, StoredLetter, example_of
 from sinks.records import Partition
 from sinks.registry import sinks
 
-PAGE = "console:dead_letters"
 _IN_LIST = 300
 _IN_TITLE = 120
 _SELECTED = 1_000
@@ -35,7 +34,7 @@ _SELECTED = 1_000
 def index(request: HttpRequest) -> HttpResponseBase:
     """A panel for each sink."""
     panels = [section(reasons_panel, id=f"letters-{name}", title=name, sink=name) for name in sinks()]
-    return page_response(request, page=PAGE, title=_("Dead letters"), panels=panels)
+    return page_response(request, title=_("Dead letters"), panels=panels)
 
 
 @panel("reasons", gettext_lazy("Reason"), "dead_letters/reasons.html", "console:reasons_panel", is_live=False)
@@ -65,7 +64,6 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "dead_letters/reason.html",
-        page=PAGE,
         title=title or _("No reason"),
         sink=config,
         panels=[section(letters_panel, query, title=sink, sink=sink)],
@@ -104,7 +102,6 @@ def letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: 
     return page_response(
         request,
         "dead_letters/letter.html",
-        page=PAGE,
         title=f"{topic}-{partition}-{offset}",
         sink=config,
         panels=[section(letter_panel, sink=sink, topic=topic, partition=partition, offset=offset)],
@@ -168,7 +165,6 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "dead_letters/confirm.html",
-        page=PAGE,
         title=titles[action],
         sink=config,
         action=action,

@@ -26,7 +26,6 @@ from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds, to_milliseconds
 from sinks.config import SinkConfig
 
-PAGE = "console:documents"
 _COLUMNS = 6
 _CELL = 200
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -37,7 +36,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     """Leads to the documents of the first sink, with the same query."""
     first = next(iter(search.document_sinks()), None)
     if first is None:
-        return page_response(request, "documents/none.html", page=PAGE, title=_("Documents"))
+        return page_response(request, "documents/none.html", title=_("Documents"))
     return HttpResponseRedirect(link("documents_of", first, **request.GET.dict()))
 
 
@@ -51,10 +50,8 @@ def page(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "documents/index.html",
-        page=PAGE,
         title=_("Documents"),
         sink=config,
-        target=target,
         sinks=list(search.document_sinks()),
         query=given,
         spans=[*spans, (ALL, _("All time"), chosen == ALL)],
@@ -145,7 +142,7 @@ def document(request: HttpRequest, sink: str) -> HttpResponseBase:
     config, _target = named(search.document_sinks(), sink)
     id = request.GET.get("id", "")
     panels = [section(document_panel, {"index": request.GET.get("index", ""), "id": id}, sink=sink)]
-    return page_response(request, "documents/document.html", page=PAGE, title=id, sink=config, panels=panels)
+    return page_response(request, "documents/document.html", title=id, sink=config, panels=panels)
 
 
 @panel("document", gettext_lazy("Document"), "documents/source.html", "console:document_panel", is_live=False)

@@ -27,8 +27,6 @@ from sinks.files.store import FileStatus
 from sinks.kind import BrowsedFiles
 from sinks.records import Partition, Record
 
-PAGE = "console:files"
-
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
@@ -37,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         (config, files, section(summary_panel, id=f"sink-{config.name}", title=config.name, sink=config.name))
         for config, files in file_sinks().values()
     ]
-    return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=sinks)
+    return page_response(request, "files/index.html", title=_("Files"), sinks=sinks)
 
 
 @panel("summary", gettext_lazy("Files"), "files/summary.html", "console:folder_summary", is_live=False)
@@ -59,7 +57,6 @@ def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "files/folder.html",
-        page=PAGE,
         title=title,
         sink=config,
         target=files,
@@ -118,7 +115,6 @@ def file(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "files/file.html",
-        page=PAGE,
         title=title,
         sink=config,
         target=files,
@@ -204,9 +200,7 @@ def _missing(
 ) -> HttpResponseBase:
     title = title or _("Files")
     context = {"crumbs": [], **context}
-    return page_response(
-        request, "files/missing.html", page=PAGE, title=title, sink=config, target=files, text=text, **context
-    )
+    return page_response(request, "files/missing.html", title=title, sink=config, target=files, text=text, **context)
 
 
 def _find(

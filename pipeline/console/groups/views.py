@@ -21,7 +21,6 @@ from pipeline.console.panels import panel, section
 from pipeline.lag import Progress, progress, total_lag
 from sinks.registry import sinks
 
-PAGE = "console:groups"
 _TOPICS_IN_LIST = 3
 
 
@@ -103,7 +102,7 @@ class ShownGroup:
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the groups of each cluster, or of one."""
     heading = _("Consumer groups of the cluster {cluster}")
-    return search_page(request, groups_panel, page=PAGE, title=_("Consumer groups"), heading=heading)
+    return search_page(request, groups_panel, title=_("Consumer groups"), heading=heading)
 
 
 @panel(
@@ -134,9 +133,7 @@ def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
     return page_response(
         request,
         "groups/group.html",
-        page=PAGE,
         title=title_of(name),
-        cluster=cluster,
         group=name,
         sinks=sinks_of_groups(cluster).get(name, ()),
         panels=[section(group_panel, {"name": name}, cluster=cluster)],

@@ -27,7 +27,6 @@ from pipeline.console.topics.views import ProduceForm, produce_form, subject_of
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import server_name
 
-PAGE = "console:practice"
 _TEXT = "hello"
 _JSON = '{"colorName":"blue","userName":"kim"}'
 
@@ -53,9 +52,7 @@ def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpRes
     return page_response(
         request,
         "practice/index.html",
-        page=PAGE,
         title=_("Practice"),
-        cluster=_cluster(),
         topic=console_settings().practice_topic,
         brokers=kafka_cluster(_cluster())["bootstrap.servers"],
         partitions=exercises.PARTITIONS,

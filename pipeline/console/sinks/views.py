@@ -25,19 +25,17 @@ from pipeline.kafka_reads import ClusterOffsets
 from sinks.config import SinkConfig
 from sinks.registry import kind_of, sinks
 
-PAGE = "console:sinks"
-
 
 def index(request: HttpRequest) -> HttpResponseBase:
     """All sinks at a glance."""
-    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(overview_panel)])
+    return page_response(request, title=_("Sinks"), panels=[section(overview_panel)])
 
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's page."""
     config = named(sinks(), name)
     panels = [section(processes_panel, name=name), section(partitions_panel, name=name)]
-    return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config, panels=panels)
+    return page_response(request, "sinks/sink.html", title=name, sink=config, panels=panels)
 
 
 def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
@@ -47,7 +45,7 @@ def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResp
         raise Http404(f"{name} does not read {topic}")
     chart = _large_chart(config, read_lag_history(config.name).of((topic, partition)), read_now())
     title = f"{_('Lag over time')}: {topic}-{partition}"
-    return page_response(request, "sinks/lag.html", page=PAGE, title=title, sink=config, chart=chart)
+    return page_response(request, "sinks/lag.html", title=title, sink=config, chart=chart)
 
 
 def control(request: HttpRequest, name: str) -> HttpResponseBase:
@@ -63,7 +61,6 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
         return page_response(
             request,
             "sinks/control.html",
-            page=PAGE,
             title=name,
             sink=config,
             action=action,
@@ -81,7 +78,7 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
     return HttpResponseRedirect(link("sink", name))
 
 
-@panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", f"{PAGE}_overview")
+@panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", "console:sinks_overview")
 def overview_panel(_request: HttpRequest) -> dict[str, Any]:
     """A row for each configured sink; late while Kafka is being asked."""
     known = shared_progress(sinks().values())

@@ -16,7 +16,7 @@ from kafka_client.names import TOPIC
 from pipeline.access import PRODUCE, REPLAY
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
-from pipeline.console.by_cluster import check_cluster, clusters, search_page, server_of
+from pipeline.console.by_cluster import check_cluster, search_page, server_of
 from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
@@ -44,7 +44,6 @@ from pipeline.offsets import PipelineTopic
 from sinks.config import SinkConfig
 from sinks.registry import sinks
 
-PAGE = "console:topics"
 _IN_LIST = 300
 """Characters of a value in a list."""
 _MOST_ROWS = 500
@@ -117,7 +116,7 @@ def server_of_topic(cluster: str, name: str) -> str:
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the topics of each cluster, or of one."""
     heading = _("Topics of the cluster {cluster}")
-    return search_page(request, list_panel, page=PAGE, title=_("Topics"), heading=heading, template="topics/index.html")
+    return search_page(request, list_panel, title=_("Topics"), heading=heading, template="topics/index.html")
 
 
 @panel(
@@ -150,11 +149,9 @@ def _topic_page(
     return page_response(
         request,
         "topics/topic.html",
-        page=PAGE,
         title=name,
         cluster=cluster,
         topic=name,
-        several_clusters=len(clusters()) > 1,
         query=query,
         starts=_starts(query.get("from") or "newest"),
         partitions=section(partitions_panel, cluster=cluster, name=name),
@@ -272,7 +269,6 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
     return page_response(
         request,
         "topics/message.html",
-        page=PAGE,
         title=f"{name}-{partition}-{offset}",
         cluster=cluster,
         topic=name,
@@ -314,8 +310,6 @@ def record_panel(request: HttpRequest, cluster: str, name: str, partition: int, 
     found = one_message(cluster, name, partition, offset)
     return {
         "message": found,
-        "cluster": cluster,
-        "topic": name,
         "headers": [(title, one_line(value, limit=2000)) for title, value in (found.headers if found else ())],
         "key": payload(found.key if found else None, limit=limit),
         "value": payload(found.value if found else None, limit=limit),
