@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.away import reading_database
-from pipeline.kafka_reads import Partition
+from pipeline.kafka_offsets import Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.reporting.heartbeat import LAG_EVERY

@@ -9,11 +9,12 @@ from django.utils.translation import gettext as _
 
 from pipeline.conf import console_settings
 from pipeline.console.groups import asking
-from pipeline.console.groups.child import Group, Partition
+from pipeline.console.groups.child import Group
 from pipeline.console.pages import NotThere
 from pipeline.console.topics.browse import number_of, time_in_kafka
 from pipeline.errors import ServerError
 from pipeline.guard import guard
+from pipeline.kafka_offsets import Partition
 from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, read_offsets, server_name
 
 Target = Literal["earliest", "latest", "offset", "time", "shift"]

@@ -1,7 +1,6 @@
 """What the practice page does with its own topic and consumer group."""
 
 from collections.abc import Mapping
-from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
@@ -36,11 +35,9 @@ def create_topic(cluster: str) -> bool:
         [future] = admin_client(kafka_cluster(cluster)).create_topics([new], request_timeout=timeout).values()
         try:
             future.result(timeout + 1)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+        except (KafkaException, TimeoutError) as error:
+            if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
-            raise server_error(cluster, error) from error
-        except FutureTimeoutError as error:
             raise server_error(cluster, error) from error
     return True
 

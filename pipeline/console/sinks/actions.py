@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from pipeline.console.sinks.progress import PartitionProgress, partition_progress, progress_now
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink
-from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, Partition
+from pipeline.kafka_offsets import Partition
+from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkPause, SinkRestart
 from sinks.registry import kind_of

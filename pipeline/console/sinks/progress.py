@@ -6,7 +6,8 @@ from datetime import datetime
 
 from pipeline.errors import ServerError
 from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay
-from pipeline.kafka_reads import ClusterOffsets, Partition
+from pipeline.kafka_offsets import Partition
+from pipeline.kafka_reads import ClusterOffsets
 from pipeline.lag import State as LagState
 from pipeline.lag import progress, total_lag
 from pipeline.offsets import PipelineTopic, offsets_in, shared_offsets

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -149,7 +148,7 @@ def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:
         [future] = client.describe_configs([resource], request_timeout=timeout).values()
         try:
             entries = future.result(max(0.1, deadline - time.monotonic()))
-        except (KafkaException, FutureTimeoutError) as error:
+        except (KafkaException, TimeoutError) as error:
             if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise NotThere(_("There is no topic of this name.")) from error
             raise server_error(cluster, error) from error
