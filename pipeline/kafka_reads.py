@@ -69,6 +69,11 @@ class PartitionOffsets:
     end: int | None
     error: str | None = None
 
+    @property
+    def held(self) -> int | None:
+        """How many offsets it holds, None when not known; there may be fewer records."""
+        return None if self.first is None or self.end is None else self.end - self.first
+
 
 @dataclass(frozen=True)
 class Replicas:
@@ -77,6 +82,11 @@ class Replicas:
     leader: int | None
     all: tuple[int, ...]
     in_sync: tuple[int, ...]
+
+    @property
+    def lacking(self) -> tuple[int, ...]:
+        """Those that are not in sync."""
+        return tuple(replica for replica in self.all if replica not in self.in_sync)
 
 
 Topics = Mapping[str, Mapping[int, Replicas]]

@@ -21,8 +21,6 @@ from pipeline.console.panels import panel, section
 from pipeline.lag import Progress, progress, total_lag
 from sinks.registry import sinks
 
-_TOPICS_IN_LIST = 3
-
 
 @dataclass(frozen=True)
 class GroupPartition:
@@ -68,16 +66,6 @@ class ShownGroup:
     def topics(self) -> list[str]:
         """The topics that it has committed or reads."""
         return list(dict.fromkeys(part.topic for part in self.group.offsets))
-
-    @property
-    def first_topics(self) -> list[str]:
-        """As many topics as the list names."""
-        return self.topics[:_TOPICS_IN_LIST]
-
-    @property
-    def more_topics(self) -> int:
-        """How many topics the list does not name."""
-        return len(self.topics) - len(self.first_topics)
 
     @property
     def partitions(self) -> list[GroupPartition]:

@@ -18,7 +18,6 @@ from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import link, page_response
 from pipeline.console.panels import panel, section
-from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
 from pipeline.console.topics import views as topics
 from pipeline.console.topics.browse import read_cursor, write_cursor
@@ -90,14 +89,7 @@ def read_panel(request: HttpRequest) -> dict[str, Any]:
     log_read(request, subject_of(_cluster(), console_settings().practice_topic), f"from {write_cursor(begun)}")
     reading = exercises.read_between(_cluster(), begun, reached)
     found = sorted(reading.messages, key=lambda message: (message.partition, message.offset))
-    return {
-        "cluster": _cluster(),
-        "topic": console_settings().practice_topic,
-        "rows": [
-            {"message": one, "key": one_line(one.key, limit=300), "value": one_line(one.value, limit=300)}
-            for one in found
-        ],
-    }
+    return topics.rows(_cluster(), console_settings().practice_topic, found)
 
 
 @require_POST

@@ -19,9 +19,7 @@ from pipeline.console.panels import panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
 from pipeline.console.sinks.progress import partition_progress, shared_progress, sink_progress, with_delays
-from pipeline.errors import ServerError
-from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, read_now, sample_gap
-from pipeline.kafka_reads import ClusterOffsets
+from pipeline.heartbeats import read_heartbeats, read_lag_history, read_now, sample_gap
 from sinks.config import SinkConfig
 from sinks.registry import kind_of, sinks
 
@@ -85,14 +83,14 @@ def overview_panel(_request: HttpRequest) -> dict[str, Any]:
     now = read_now()
     heard = read_heartbeats(sinks().values(), now=now)
     return {
-        "rows": [_row(sink, *known[sink.config.name], now) for sink in heard],
+        "rows": [
+            {"sink": sink, "error": error, "progress": sink_progress(sink, offsets, now=now)}
+            for sink in heard
+            for offsets, error in [known[sink.config.name]]
+        ],
         "troubles": sum(sink.troubles + (sink.state == "silent") for sink in heard),
         "more": {"late": (None, None) in known.values()},
     }
-
-
-def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None, now: datetime) -> dict[str, Any]:
-    return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets, now=now)}
 
 
 @panel("sink-processes", gettext_lazy("State"), "sinks/processes.html", "console:sink_processes")

@@ -227,8 +227,8 @@ def read_cursor(text: str) -> dict[int, int]:
     return cursor
 
 
-def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[PartitionOffsets], list[str]]:
-    """The partitions with known offsets, and what is wrong with others. Raises NotThere where there are none."""
+def partitions_of(cluster: str, topic: str, partition: int | None) -> list[PartitionOffsets]:
+    """The partitions of a topic, or the one of this number. Raises ServerError, NotThere."""
     timeout = console_settings().kafka_timeout_seconds
     offsets = read_offsets(cluster, topics=[topic], groups={}, timeout=timeout).topics.get(topic)
     if offsets is None:
@@ -236,6 +236,12 @@ def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[Partit
     chosen = [part for part in offsets if partition in (None, part.partition)]
     if not chosen:
         raise NotThere(_("This topic has no partition {number}.").format(number=partition))
+    return chosen
+
+
+def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[PartitionOffsets], list[str]]:
+    """The partitions with known offsets, and what is wrong with others. Raises ServerError, NotThere."""
+    chosen = partitions_of(cluster, topic, partition)
     errors = [f"{part.partition}: {part.error}" for part in chosen if part.error is not None]
     known = [part for part in chosen if part.error is None]
     if not known:

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
-from pipeline.lag import Progress, progress, total_lag
+from pipeline.lag import Progress, progress, total, total_lag
 from pipeline.offsets import PipelineTopic, Reader, offsets_in
 from sinks.config import SinkConfig
 
@@ -59,6 +59,5 @@ def _progress(topic: PipelineTopic, group: GroupOffsets, part: PartitionOffsets)
 
 def _column(reader: SinkConfig | Reader, entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """A reader with its lag in all topics, None where it is not known."""
-    lags = [entry["sinks"][reader.name]["lag"] for entry in entries if reader.name in entry["sinks"]]
-    known = [lag for lag in lags if lag is not None]
-    return {"name": reader.name, "group": reader.group, "kafka": reader.kafka, "lag": sum(known) if known else None}
+    lag = total(entry["sinks"][reader.name]["lag"] for entry in entries if reader.name in entry["sinks"])
+    return {"name": reader.name, "group": reader.group, "kafka": reader.kafka, "lag": lag}

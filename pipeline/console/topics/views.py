@@ -1,6 +1,6 @@
 """The pages of topics: the list, one topic with its records, one record, and producing one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -26,20 +26,13 @@ from pipeline.console.paging import page_number
 from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
-from pipeline.console.topics.browse import (
-    STARTS,
-    Found,
-    browse,
-    newer,
-    one_message,
-    parse_query,
-    read_cursor,
-    write_cursor,
-)
+from pipeline.console.topics.browse import STARTS, browse, newer, one_message, parse_query, read_cursor, write_cursor
 from pipeline.console.topics.lag import lag_now
+from pipeline.console.topics.messages import TopicMessage
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION, server_name
+from pipeline.lag import total
 from pipeline.offsets import PipelineTopic
 from sinks.config import SinkConfig
 from sinks.registry import sinks
@@ -176,14 +169,13 @@ def partitions_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict
     """Partitions with leader, replicas and offsets."""
     limit = console_settings().partitions
     states = describe.partition_states(cluster, name)
-    counts = [state.held for state in states if state.held is not None]
     return {
         "cluster": cluster,
         "topic": name,
         "partitions": states[:limit],
         "count": len(states),
         "left": max(0, len(states) - limit),
-        "offsets": sum(counts) if counts else None,
+        "offsets": total(part.held for part, _replicas in states),
     }
 
 
@@ -220,7 +212,9 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, A
         page = {**given, "cursor": write_cursor(found.following)}
         following = link("topic", cluster, name, **page) + "#messages-title"
     return {
-        **rows(cluster, name, found),
+        **rows(cluster, name, found.messages),
+        "reading": found.reading,
+        "errors": found.errors,
         "query": query,
         "following": following,
         "conf": console_settings(),
@@ -241,25 +235,13 @@ def tail_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     cursor = read_cursor(request.GET.get("cursor", ""))
     log_read(request, subject_of(cluster, name), "records as they come")
     found, skipped = newer(cluster, name, cursor)
-    return {**rows(cluster, name, found), "more": {"cursor": write_cursor(found.ends), "skipped": skipped}}
+    return {**rows(cluster, name, found.messages), "more": {"cursor": write_cursor(found.ends), "skipped": skipped}}
 
 
-def rows(cluster: str, name: str, found: Found) -> dict[str, Any]:
+def rows(cluster: str, name: str, messages: Iterable[TopicMessage]) -> dict[str, Any]:
     """What the template of records' rows needs."""
-    return {
-        "cluster": cluster,
-        "topic": name,
-        "reading": found.reading,
-        "errors": found.errors,
-        "rows": [
-            {
-                "message": message,
-                "key": one_line(message.key, limit=_IN_LIST),
-                "value": one_line(message.value, limit=_IN_LIST),
-            }
-            for message in found.messages
-        ],
-    }
+    shown = [(one, one_line(one.key, limit=_IN_LIST), one_line(one.value, limit=_IN_LIST)) for one in messages]
+    return {"cluster": cluster, "topic": name, "rows": shown}
 
 
 @require_GET
