@@ -1,6 +1,6 @@
 """The log of what operators do and read in the console: writing it, and reading it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
@@ -69,6 +69,11 @@ def log_read(request: HttpRequest, subject: str, what: str) -> None:
     if not same.exists():
         with audited(request, ActionKind.READ, subject, what):
             pass
+
+
+def told(given: Mapping[str, str], *keys: str) -> str:
+    """What the log says of a query; with other keys, as its further pages have them, it is the same read."""
+    return " ".join(f"{key}={given[key]}" for key in keys if given.get(key))
 
 
 def kept_entries() -> QuerySet[AuditEntry]:

@@ -77,7 +77,7 @@ def letters_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
     page = number_of(request.GET.get("page", ""), _("Page")) or 0
     count = console_settings().records
-    log_read(request, _subject(config), f"topic {topic or '*'}, page {page}")
+    log_read(request, f"dead letters of {config.name}", f"topic {topic or '*'}, page {page}")
     found = letters.read_letters(config)
     fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
     shown = fitting[page * count : (page + 1) * count]
@@ -114,7 +114,7 @@ def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, of
     config = named(sinks(), sink)
     limit = console_settings().preview_bytes
     origin = (Partition(topic, partition), offset)
-    log_read(request, _subject(config), f"{topic}-{partition}-{offset}")
+    log_read(request, f"dead letters of {config.name}", f"{topic}-{partition}-{offset}")
     found = letters.read_letters(config).found.get(origin)
     if found is None:
         return {"letter": None}
@@ -185,7 +185,7 @@ def _do(
 ) -> HttpResponseBase:
     reasons = "*" if reason is None else f"like {example_of(reason)}" if example_of(reason) else "none"
     which = f"all of topic {topic or '*'}, reason {reasons}" if origins is None else f"{len(origins)} selected"
-    with audited(request, ActionKind.REPLAY, _subject(config), f"{action} {which}") as logged:
+    with audited(request, ActionKind.REPLAY, f"dead letters of {config.name}", f"{action} {which}") as logged:
         if action != "discard":
             again = letters.replay if action == "replay" else letters.store_again
             replayed = again(config, topic=topic, reason=reason, origins=origins)

@@ -130,20 +130,16 @@ def preview_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     config, files = named(file_sinks(), sink)
     path = _path(request, files)
     conf = console_settings()
-    log_read(request, _subject(config), path)
+    log_read(request, f"files of {sink}", path)
     found, reason = None, ""
     with browsing(config) as browser:
-        status = browser.status(inside(files, path))
+        place = inside(files, path)
+        status = browser.status(place)
         if status.is_folder:
             raise NotThere(_("This is a folder."))
         try:
-            found = preview(
-                browser,
-                inside(files, path),
-                status.length,
-                text_bytes=conf.preview_bytes,
-                decoded_bytes=conf.decoded_bytes,
-            )
+            bounds = {"text_bytes": conf.preview_bytes, "decoded_bytes": conf.decoded_bytes}
+            found = preview(browser, place, status.length, **bounds)
         except NoPreview as error:
             reason = str(error)
     row = _row(sink, path.rpartition("/")[0], status, files.layout.names)
@@ -161,7 +157,7 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
             return Source(*browser.open(inside(files, path)))
 
     try:
-        with audited(request, ActionKind.DOWNLOAD, _subject(config), path) as action:
+        with audited(request, ActionKind.DOWNLOAD, f"files of {sink}", path) as action:
             return download(path.rpartition("/")[2], "application/octet-stream", begin, action)
     except NotThere as error:
         raise Http404(str(error)) from error
@@ -219,11 +215,6 @@ def _find(
             text = _("The record is no JSON object, so this sink stores it in no file; its dead letters may have it.")
             raise NotThere(text) from error
     return below, find_files(config, below, partition, offset, after=after)
-
-
-def _subject(config: SinkConfig) -> str:
-    """What the log calls a sink's files."""
-    return f"files of {config.name}"
 
 
 def _path(request: HttpRequest, files: BrowsedFiles) -> str:

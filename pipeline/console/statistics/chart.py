@@ -27,6 +27,7 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
     """Bars and series; the last series, without a name, holds the events of values that have no series of their own."""
     choice, conf = choice_of(query), console_settings()
     time_range = choice.time_range()
+    sink, target = statistics.events_sink(choice.event)
     found = statistics.events_over_time(time_range, event=choice.event, field=choice.field, series=conf.colors)
     # A colour keeps its place, and with it its pattern, however the counts change.
     offered = {color: place for place, color in enumerate(events_settings().colors)}
@@ -49,8 +50,8 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
         "per_minute": total / time_range.minutes,
         "newest": found.newest,
         "to_newest": found.newest and choice.query_to(found.newest),
-        "index": statistics.events_target(choice.event).readers,
-        "sink": statistics.events_sink(choice.event),
+        "index": target.readers,
+        "sink": sink.name,
         "field": found.field,
         "fields": []
         if choice.event == EVENT

@@ -254,13 +254,10 @@ def _starts(cluster: str, topic: str, query: Query, parts: list[PartitionOffsets
     if query.start == "time":
         numbers = [part.partition for part in parts]
         found = offsets_at(cluster, topic, numbers, query.time, timeout=console_settings().kafka_timeout_seconds)
-        return {part.partition: _or(found[part.partition], part.end) for part in parts}
+        ends = {part.partition: part.end or 0 for part in parts}
+        return {n: end if found[n] is None else cast("int", found[n]) for n, end in ends.items()}
     wanted = query.offset if query.start == "offset" else 0
     return {part.partition: min(max(wanted, part.first or 0), part.end or 0) for part in parts}
-
-
-def _or(offset: int | None, end: int | None) -> int:
-    return offset if offset is not None else end or 0
 
 
 def _page(reading: Reading, *, newest: bool) -> tuple[list[TopicMessage], dict[int, int]]:

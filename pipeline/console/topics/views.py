@@ -15,7 +15,7 @@ from events.event import EVENT_TYPES
 from kafka_client.names import TOPIC
 from pipeline.access import PRODUCE, REPLAY
 from pipeline.conf import console_settings
-from pipeline.console.audit import audited, log_read
+from pipeline.console.audit import audited, log_read, told
 from pipeline.console.by_cluster import check_cluster, search_page, server_of
 from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
@@ -204,7 +204,8 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, A
     _check(cluster, name)
     given = request.GET.dict()
     query = parse_query(given)
-    log_read(request, subject_of(cluster, name), f"records {_told(given)}")
+    asked = told(given, "from", "partition", "offset", "time", "q") or "from=newest"
+    log_read(request, subject_of(cluster, name), f"records {asked}")
     found = browse(cluster, name, query)
     chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
     following = None
@@ -358,12 +359,6 @@ def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceFor
 def subject_of(cluster: str, name: str) -> str:
     """What the log calls a topic."""
     return f"topic {name} ({cluster})"
-
-
-def _told(given: Mapping[str, str]) -> str:
-    """A query as the log has it; its further pages are the same read."""
-    asked = (f"{key}={given[key]}" for key in ("from", "partition", "offset", "time", "q") if given.get(key))
-    return " ".join(asked) or "from=newest"
 
 
 def _readers(cluster: str, topic: str) -> list[SinkConfig]:
