@@ -23,15 +23,6 @@ from sinks.registry import sinks
 
 
 @dataclass(frozen=True)
-class GroupPartition:
-    """A partition of a group for people. member: who reads it now, if anybody."""
-
-    offsets: Offsets
-    progress: Progress
-    member: Member | None
-
-
-@dataclass(frozen=True)
 class ShownGroup:
     """A group for people. sinks: of this project, whose group it is."""
 
@@ -68,22 +59,22 @@ class ShownGroup:
         return list(dict.fromkeys(part.topic for part in self.group.offsets))
 
     @property
-    def partitions(self) -> list[GroupPartition]:
-        """Its partitions in order."""
-        members = {part: member for member in self.group.members for part in member.partitions}
+    def partitions(self) -> list[tuple[Offsets, Progress, Member | None]]:
+        """Its partitions in order, how far it is in each, and which member reads it now."""
+        readers = {part: member for member in self.group.members for part in member.partitions}
         return [
-            GroupPartition(
-                part,
-                progress(first=part.first, end=part.end, committed=part.committed),
-                members.get((part.topic, part.partition)),
+            (
+                one,
+                progress(first=one.first, end=one.end, committed=one.committed),
+                readers.get((one.topic, one.partition)),
             )
-            for part in self.group.offsets
+            for one in self.group.offsets
         ]
 
     @property
     def lag(self) -> int | None:
         """How far it is behind in all partitions, None when not known."""
-        return total_lag([part.progress for part in self.partitions])
+        return total_lag(found for _offsets, found, _member in self.partitions)
 
 
 @require_GET

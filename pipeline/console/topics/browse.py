@@ -46,9 +46,9 @@ class Query:
 class Found:
     """A page of records.
 
-    ends: where newer ones begin. following: the cursor of the query's next page, if any. held: how many offsets lie
-    between the first and the end of the partitions. Compaction and transactions leave gaps, so there may be fewer
-    records. is_whole: whether these are all records of the partitions.
+    ends: where newer ones begin. following: the cursor of the query's next page, if any. is_whole: whether these are
+    all records of the partitions. held: how many records the partitions hold; where not all were read, how many at
+    most, for compaction and transactions leave gaps.
     """
 
     messages: list[TopicMessage]
@@ -120,8 +120,8 @@ def browse(cluster: str, topic: str, query: Query) -> Found:
             reading = _forwards(cluster, topic, query.text, starts, ends)
             messages, following = _page(reading, newest=False)
             has_more = any(following[n] < ends[n] for n in ends)
-    held = sum(ends[n] - firsts[n] for n in ends)
     is_whole = query.start in ("newest", "oldest") and not (has_more or query.text or query.cursor)
+    held = reading.records if is_whole else sum(ends[n] - firsts[n] for n in ends)
     return Found(messages, ends, following if has_more else None, reading, errors, held, is_whole)
 
 

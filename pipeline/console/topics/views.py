@@ -207,25 +207,20 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, A
     asked = told(given, "from", "partition", "offset", "time", "q") or "from=newest"
     log_read(request, subject_of(cluster, name), f"records {asked}")
     found = browse(cluster, name, query)
-    chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
     following = None
     if found.following is not None:
         page = {**given, "cursor": write_cursor(found.following)}
         following = link("topic", cluster, name, **page) + "#messages-title"
     return {
         **rows(cluster, name, found.messages),
-        "reading": found.reading,
-        "errors": found.errors,
+        "found": found,
         "query": query,
         "following": following,
         "conf": console_settings(),
         "tail": link("topic_tail", cluster, name) + "?",
-        "cursor": write_cursor(chosen),
+        "cursor": write_cursor(found.ends),
         "most": _MOST_ROWS,
         "can_tail": query.start == "newest" and not query.text and not query.cursor,
-        "held": found.reading.records if found.is_whole else found.held,
-        "is_whole": found.is_whole,
-        "bytes_held": found.bytes_held,
     }
 
 
