@@ -2,14 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 State = Literal["none", "ok", "expired", "ahead"]
-
-
-class _Lagging(Protocol):
-    @property
-    def lag(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -42,8 +37,3 @@ def total(numbers: Iterable[int | None]) -> int | None:
     """The sum of what is known; None when nothing is."""
     known = [number for number in numbers if number is not None]
     return sum(known) if known else None
-
-
-def total_lag(parts: Iterable[_Lagging]) -> int | None:
-    """The lag of all parts together."""
-    return total(part.lag for part in parts)

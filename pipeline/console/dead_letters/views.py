@@ -21,7 +21,7 @@ from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig
-from sinks.dead_letters.log import Place, StoredLetter, example_of
+from sinks.dead_letters.log import Place, example_of
 from sinks.records import Partition
 from sinks.registry import sinks
 
@@ -87,7 +87,7 @@ def letters_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
         "topic": topic,
         "reason": reason,
         "total": len(fitting),
-        "rows": [_row(sink, letter) for letter in shown],
+        "rows": [(one, *one.origin, one_line(one.record.value, limit=_IN_LIST)) for one in shown],
         "older": link("letters", sink, **_which(topic, reason), page=page + 1) if has_older else None,
         "is_complete": found.is_complete,
         "may_replay": request.user.has_perm(REPLAY),
@@ -231,18 +231,6 @@ def _do(
 def _which(topic: str, reason: str | None) -> dict[str, str]:
     """The query of a page of letters; a reason of None is that of all."""
     return {"topic": topic} if reason is None else {"topic": topic, "reason": reason}
-
-
-def _row(sink: str, found: StoredLetter) -> dict[str, Any]:
-    partition, offset = found.origin
-    return {
-        "letter": found,
-        "id": f"{partition.topic}/{partition.number}/{offset}",
-        "partition": partition,
-        "offset": offset,
-        "value": one_line(found.record.value, limit=_IN_LIST),
-        "url": link("letter", sink, partition.topic, partition.number, offset),
-    }
 
 
 def _origins(ids: list[str]) -> set[Place]:

@@ -18,7 +18,7 @@ from pipeline.console.groups.child import Group, Member, Offsets
 from pipeline.console.pages import link, page_response
 from pipeline.console.paging import Part, page_number
 from pipeline.console.panels import panel, section
-from pipeline.lag import Progress, progress, total_lag
+from pipeline.lag import Progress, progress, total
 from sinks.registry import sinks
 
 
@@ -74,7 +74,7 @@ class ShownGroup:
     @property
     def lag(self) -> int | None:
         """How far it is behind in all partitions, None when not known."""
-        return total_lag(found for _offsets, found, _member in self.partitions)
+        return total(found.lag for _offsets, found, _member in self.partitions)
 
 
 @require_GET

@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
-from pipeline.lag import Progress, progress, total, total_lag
+from pipeline.lag import Progress, progress, total
 from pipeline.offsets import PipelineTopic, Reader, offsets_in
 from sinks.config import SinkConfig
 
@@ -37,7 +37,7 @@ def topic_entry(topic: PipelineTopic, offsets: ClusterOffsets | ServerError, *, 
         for row, part in zip(rows, parts, strict=False):  # there may be fewer rows
             row["sinks"][sink.name] = vars(part)
         uncommitted = sum(part.state == "none" for part in parts)
-        totals[sink.name] = {"error": group.error, "lag": total_lag(parts), "uncommitted": uncommitted}
+        totals[sink.name] = {"error": group.error, "lag": total(part.lag for part in parts), "uncommitted": uncommitted}
     return {
         "cluster": topic.cluster,
         "name": topic.name,

@@ -244,6 +244,7 @@ def rows(cluster: str, name: str, messages: Iterable[TopicMessage]) -> dict[str,
 def message(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> HttpResponseBase:
     """One record's page."""
     _check(cluster, name)
+    title = _("Partition {partition}, offset {offset}").format(partition=partition, offset=offset)
     return page_response(
         request,
         "topics/message.html",
@@ -253,16 +254,7 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
         partition=partition,
         offset=offset,
         before=offset - 1 if offset else None,
-        panels=[
-            section(
-                record_panel,
-                title=_("Partition {partition}, offset {offset}").format(partition=partition, offset=offset),
-                cluster=cluster,
-                name=name,
-                partition=partition,
-                offset=offset,
-            )
-        ],
+        panels=[section(record_panel, title=title, cluster=cluster, name=name, partition=partition, offset=offset)],
         stored=_stored(cluster, name, partition, offset),
     )
 
@@ -344,10 +336,8 @@ def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceFor
     except ServerError as error:
         form.add_error(None, str(error))
         return None
-    notes.success(
-        request,
-        _("The record is in partition {partition} at offset {offset}.").format(partition=partition, offset=offset),
-    )
+    text = _("The record is in partition {partition} at offset {offset}.")
+    notes.success(request, text.format(partition=partition, offset=offset))
     return partition, offset
 
 
