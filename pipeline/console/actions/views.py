@@ -55,5 +55,6 @@ def _fitting(given: Mapping[str, str]) -> QuerySet[AuditEntry]:
         "at__gte": moment_of(given["from"]) if "from" in given else None,
         "at__lt": moment_of(given["to"]) if "to" in given else None,
     }
+    fitting = kept_entries().filter(**{field: value for field, value in wanted.items() if value})
     has_words = Q(subject__icontains=words) | Q(what__icontains=words) | Q(outcome__icontains=words)
-    return kept_entries().filter(has_words, **{field: value for field, value in wanted.items() if value})
+    return fitting.filter(has_words) if words else fitting

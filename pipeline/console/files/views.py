@@ -80,10 +80,10 @@ def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
             found = newest_files(config, path, partition, console_settings().records)
         else:
             found = find_files(config, path, partition, offset).names[-1:]
-    except (ServerError, NotThere, ValueError) as error:
-        return _missing(request, config, files, str(error), crumbs=_crumbs(path))
-    if not found:
         text = _("The folder has no file of this partition with such offsets.")
+    except (ServerError, NotThere, ValueError) as error:
+        found, text = [], str(error)
+    if not found:
         return _missing(request, config, files, text, crumbs=_crumbs(path))
     return HttpResponseRedirect(link("folder", sink, path=path, after=found[0][:-1]))
 
