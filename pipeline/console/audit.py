@@ -41,7 +41,7 @@ def audited(request: HttpRequest, kind: ActionKind, subject: str, what: str) -> 
     subject: what it is done to, such as "topic clicks"; what: the action in English, as logs are. Pages see its effect
     at once.
     """
-    _delete_old()
+    AuditEntry.objects.filter(at__lt=_kept_since()).delete()
     action = Action(
         AuditEntry.objects.create(
             user=request.user.get_username(), kind=kind, subject=_text(subject, _SUBJECT), what=_text(what, _WHAT)
@@ -79,10 +79,6 @@ def told(given: Mapping[str, str], *keys: str) -> str:
 def kept_entries() -> QuerySet[AuditEntry]:
     """The log, the newest first, as far back as it is kept."""
     return AuditEntry.objects.filter(at__gte=_kept_since()).order_by("-pk")
-
-
-def _delete_old() -> None:
-    AuditEntry.objects.filter(at__lt=_kept_since()).delete()
 
 
 def _kept_since() -> datetime:

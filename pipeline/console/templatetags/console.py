@@ -50,9 +50,8 @@ def moment(milliseconds: int | None) -> str:
     if milliseconds is None:
         return "–"
     try:
-        return timezone.localtime(datetime.fromtimestamp(milliseconds / 1000, UTC)).strftime("%Y-%m-%d %H:%M:%S.%f")[
-            :-3
-        ]
+        moment = timezone.localtime(datetime.fromtimestamp(milliseconds / 1000, UTC))
+        return moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
     except (ValueError, OverflowError, OSError):
         return str(milliseconds)  # records may carry any number
 

@@ -219,9 +219,8 @@ def read_cursor(text: str) -> dict[int, int]:
     cursor = {}
     for part in filter(None, text.split(",")):
         number, _colon, offset = part.partition(":")
-        if not (number.isascii() and number.isdecimal() and offset.isascii() and offset.isdecimal() and len(part) < 31):
-            raise ValueError(_("The cursor can’t be read."))
-        if int(number) > MAX_PARTITION or int(offset) > MAX_OFFSET:
+        is_place = number.isdecimal() and offset.isdecimal() and part.isascii() and len(part) < 31
+        if not is_place or int(number) > MAX_PARTITION or int(offset) > MAX_OFFSET:
             raise ValueError(_("The cursor can’t be read."))
         cursor[int(number)] = int(offset)
     return cursor
