@@ -30,6 +30,8 @@ DEVSTACK = {
     "elasticsearch_port": env.int("DEVSTACK_ELASTICSEARCH_PORT", 9200),
     # Only where it is given: PostgreSQL in place of SQLite.
     "postgres_port": env.int("DEVSTACK_POSTGRES_PORT", None),
+    # Only where it is given: SeaweedFS, for sinks of the kind s3.
+    "s3_port": env.int("DEVSTACK_S3_PORT", None),
     "elasticsearch_heap": env.str("DEVSTACK_ELASTICSEARCH_HEAP", "1g"),
 }
 
@@ -40,6 +42,16 @@ if DEVSTACK["postgres_port"] is not None:
     DATABASES["default"] = env.database(
         "DATABASE_URL", f"postgres://devstack@127.0.0.1:{DEVSTACK['postgres_port']}/postgres"
     )
+
+if DEVSTACK["s3_port"] is not None and not S3["default"]:
+    S3["default"] = {
+        "endpoint_url": f"http://127.0.0.1:{DEVSTACK['s3_port']}",
+        "path_style": True,
+        "create_bucket": True,
+        # Those of devstack's own server.
+        "access_key_id": "devstack",
+        "secret_access_key": "devstack-secret",
+    }
 
 # Unless told otherwise, use the servers that devstack runs.
 if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):

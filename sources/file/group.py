@@ -1,0 +1,272 @@
+"""The files of one group: which file is which, whatever rotation has done to them."""
+
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+from kafka_client.log import repeating_logger
+from sources.file.content import Content, Plain, Unpacked
+from sources.file.finding import Finder, Found, Look
+from sources.file.followed import Followed
+from sources.file.paths import family_of, is_rotated
+
+logger = logging.getLogger(__name__)
+repeated = repeating_logger(__name__)
+
+_COMPARED = 1024
+"""So many bytes at the beginning and at the end of a copy are compared with its original."""
+
+MOST_FILES = 3000
+MOST_BYTES = 900_000
+"""A group follows so many files at most, with so many bytes in its position, which is one record of Kafka."""
+
+_PLACE_BYTES = 280
+
+
+class Group:
+    """The files that one reader follows.
+
+    A *lost* file is one whose bytes lie nowhere that is known: it was deleted, or truncated. Its place is kept for some
+    time, for its copy may be found later. docs/sources-file.md explains how files are recognised.
+
+    places: of the files that are followed already; starts_at_end: new files that are found first count as read.
+    """
+
+    def __init__(
+        self, finder: Finder, number: int, places: Sequence[Mapping[str, Any]], *, starts_at_end: bool = False
+    ) -> None:
+        self._finder = finder
+        self._handles = finder.handles
+        self._number = number
+        self._starts_at_end = starts_at_end
+        self._look: Look | None = None
+        self._samples: dict[Found, _Sample] = {}
+        self._kin: dict[str, list[Followed]] = defaultdict(list)  # by the family of their names
+        self._inodes: dict[int, list[Followed]] = defaultdict(list)
+        self.files = [Followed.stored(place) for place in places]
+        self.has_changed = False
+        """Whether a place has changed otherwise than by reading."""
+
+    def meet(self) -> None:
+        """Finds out where the bytes of each file lie now, and which files are new."""
+        look = self._finder.look()
+        if look is self._look:
+            return
+        self._look = look
+        for followed in list(self.files):
+            if not followed.is_lost:
+                self._locate(followed, look)
+        here = {followed.id for followed in self.files if not followed.is_lost}
+        self._kin = defaultdict(list)
+        self._inodes = defaultdict(list)
+        for followed in self.files:
+            self._index(followed)
+        vanished = [found for found in look.vanished.values() if found.group == self._number]
+        for found in vanished + sorted(look.groups.get(self._number, ()), key=_originals_first):
+            if found.id not in here:
+                with suppress(OSError):  # it is gone meanwhile, or it can't be read: the finder says so
+                    self._meet(found, look)
+        if self._starts_at_end:
+            self._starts_at_end, self.has_changed = False, True
+
+    def lose(self, followed: Followed, *, cut: bool = False) -> None:
+        """The bytes of a file lie nowhere. cut: the file is there, with other bytes."""
+        if cut and followed.is_begun:
+            logger.info("%s was truncated or replaced; %d bytes of it were read", followed.path, followed.place.offset)
+        if cut:  # the reader of another group may need the file, for its new bytes
+            self._handles.keep(followed.id, is_last=False)
+        else:
+            self._handles.close(followed.id)
+        followed.lose(cut=cut)
+        if not followed.is_begun:
+            self.files.remove(followed)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Something is not as it was at the last look."""
+        self._look = None
+
+    def forget(self, days: float) -> None:
+        """Forgets the files that were lost so many days ago."""
+        before = time.time() - days * 86_400
+        kept = [followed for followed in self.files if not 0 < followed.place.lost_at < before]
+        if len(kept) < len(self.files):
+            self.files, self.has_changed = kept, True
+
+    def _locate(self, followed: Followed, look: Look) -> None:
+        found = look.files.get(followed.id)
+        if found is not None:
+            if self._is_still(followed, found):
+                followed.is_at(found)
+            else:
+                self.lose(followed, cut=True)
+            return
+        if not followed.is_searched and (path := self._finder.search(followed.id, followed.path)) is not None:
+            followed.is_outside_at(path)
+        followed.is_searched = True
+        if followed.id in self._handles:
+            followed.is_outside = True
+            self._handles.keep(followed.id)
+        elif not followed.is_outside:
+            self.lose(followed)
+
+    def _is_still(self, followed: Followed, found: Found) -> bool:
+        """Whether a file is the one that was read: it may be truncated, or a new file may have got its number."""
+        if found.group != self._number or found.packed != followed.place.packed:
+            return False
+        if not found.packed and found.size < followed.place.offset:
+            return False
+        if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
+            return True
+        if not followed.is_begun:
+            return False  # nothing tells it from another file that has got its number, so it is met anew
+        try:
+            with self._content(found.id, found.path, packed=found.packed) as content:
+                if followed.place.whole_bytes == found.size:
+                    return followed.begins_like(content)  # not all of it is unpacked again
+                return followed.recognise(content)
+        except OSError:  # it is gone meanwhile, or it can't be read: the next look will tell
+            return True
+
+    def _meet(self, found: Found, look: Look) -> None:
+        """A file that is not followed: one that was lost, a copy, or a new one. Raises OSError."""
+        for followed in self._inodes[found.id.inode]:
+            if self._is_back(followed, found, look):
+                self._settle(followed, found)
+                return
+        kin = [followed for followed in self._kin[family_of(found.path)] if _are_kin(followed, found)]
+        for followed in kin:
+            if not followed.is_lost and not followed.place.packed:
+                with self._content(followed.id, followed.path, packed=False) as content:
+                    is_there = followed.recognise(content)
+                if not is_there:
+                    self.lose(followed, cut=True)
+        for followed in sorted(kin, key=lambda followed: not followed.is_lost):
+            if followed.is_lost:
+                if self._takes_over(followed, found):
+                    return
+            elif self._may_be_copy(followed, found):
+                return
+        if self._has_room():
+            self._follow(found, is_outside=found.id in look.vanished)
+            return
+        text = "%d files that begin alike are followed, and no more can be: %s is not read"
+        repeated.error(text, len(self.files), found.path)
+
+    def _has_room(self) -> bool:
+        """Whether one more file can be followed; a file that was lost long ago makes room."""
+        size = sum(_PLACE_BYTES + sum(map(len, followed.paths)) for followed in self.files)
+        if len(self.files) < MOST_FILES and size < MOST_BYTES:
+            return True
+        lost = [followed for followed in self.files if followed.is_lost]
+        if not lost:
+            return False
+        self.files.remove(min(lost, key=lambda followed: followed.place.lost_at))
+        return True
+
+    def _is_back(self, followed: Followed, found: Found, look: Look) -> bool:
+        """Whether a file that was gone is there again, perhaps on a device that has another number since a restart."""
+        if followed.place.packed != found.packed or followed.place.cut:
+            return False
+        if not followed.is_lost and (followed.id in look.files or followed.id in self._handles):
+            return False
+        with self._content(found.id, found.path, packed=found.packed) as content:
+            return followed.recognise(content)
+
+    def _takes_over(self, followed: Followed, found: Found) -> bool:
+        """Whether a file is the copy of a lost one, which is then read on there. Raises OSError."""
+        with self._content(found.id, found.path, packed=found.packed) as content:
+            if followed.recognise(content):
+                self._settle(followed, found)
+                return True
+            if not followed.begins_like(content) or (size := content.length()) >= followed.place.offset:
+                return False
+            if isinstance(content, Unpacked) and not (content.is_whole or content.damage):
+                return True  # it is being written
+            # A copy that was made before the last lines were written has nothing that was not read.
+            self._settle(followed, found)
+            followed.goes_to(content, size)
+            return True
+
+    def _may_be_copy(self, followed: Followed, found: Found) -> bool:
+        """Whether a file has nothing that its original, which is still there, does not have. Raises OSError."""
+        if followed.place.packed:
+            return False
+        sample = self._samples.get(found)
+        if sample is None:
+            with self._content(found.id, found.path, packed=found.packed) as content:
+                sample = _Sample.of(content)
+            if len(self._samples) >= MOST_FILES:
+                self._samples.clear()
+            self._samples[found] = sample
+        with self._content(followed.id, followed.path, packed=False) as original:
+            return sample.is_of(original)
+
+    def _settle(self, followed: Followed, found: Found) -> None:
+        followed.lies_in(found)
+        self.has_changed = True
+
+    def _follow(self, found: Found, *, is_outside: bool) -> None:
+        followed = Followed.new(found)
+        if is_outside:
+            followed.is_outside = True
+            self._handles.keep(found.id)
+        if self._starts_at_end:
+            if found.packed:
+                followed.end_whole(found.size)
+            else:
+                with self._content(found.id, found.path, packed=False) as content:
+                    followed.goes_to_end(content, found.size)
+        self.files.append(followed)
+        self._index(followed)
+
+    def _index(self, followed: Followed) -> None:
+        for family in {family_of(path) for path in followed.paths}:
+            self._kin[family].append(followed)
+        self._inodes[followed.place.inode].append(followed)
+
+    @contextmanager
+    def _content(self, file: Any, path: str, *, packed: bool) -> Iterator[Content]:
+        with self._handles.opened(file, path) as fd:
+            yield Unpacked(fd) if packed else Plain(fd)
+
+
+def _are_kin(followed: Followed, found: Found) -> bool:
+    """Whether a file of the same family may be a copy of another one, by its name."""
+    return found.packed or any(is_rotated(path, found.path) for path in followed.paths)
+
+
+class _Sample(NamedTuple):
+    """What is compared of a copy with its original. is_whole: nothing will be added."""
+
+    begin: bytes
+    end: bytes
+    length: int
+    is_packed: bool
+    is_whole: bool
+
+    @classmethod
+    def of(cls, copy: Content) -> "_Sample":
+        begin, length = copy.pread(_COMPARED, 0), copy.length()
+        end = copy.pread(_COMPARED, max(length - _COMPARED, 0))
+        if isinstance(copy, Unpacked):
+            return cls(begin, end, length, is_packed=True, is_whole=copy.is_whole or bool(copy.damage))
+        return cls(begin, end, length, is_packed=False, is_whole=True)
+
+    def is_of(self, original: Content) -> bool:
+        """Whether the original, as it is now, begins with all bytes of the copy."""
+        if original.pread(len(self.begin), 0) != self.begin:
+            return False
+        if not self.is_whole:
+            return True  # it is being compressed
+        if self.is_packed and original.length() != self.length:
+            return False  # a file is compressed when nothing is written to it any more
+        return original.pread(len(self.end), self.length - len(self.end)) == self.end
+
+
+def _originals_first(found: Found) -> tuple[bool, int, str]:
+    """The originals before their compressed files, the oldest first."""
+    return found.packed, found.modified, found.path
