@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from kafka_client.structs import ready
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.naming import FileNames, Folders
@@ -44,6 +45,7 @@ class FilesTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return FileLayout(folders, FileNames(self.file_name, format_.extension), format_)
 
 
+@ready
 class GrowingFilesTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the targets have of sinks in whose store files can grow."""
 
