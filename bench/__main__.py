@@ -17,6 +17,7 @@ django.setup()  # the sink's index document is a Django one
 from bench import (
     batches,
     console,
+    database_sink,
     database_source,
     elasticsearch_sink,
     endpoint,
@@ -37,6 +38,7 @@ BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
     "spool": spool.run,
     "hdfs": hdfs_sink.run,
     "elasticsearch": elasticsearch_sink.run,
+    "database": database_sink.run,
     "sources": sources.run,
     "database-source": database_source.run,
     "console": console.run,

@@ -1,8 +1,8 @@
 """What the kinds of sinks that store files have in common: only the store differs."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import cache, partial
 
 from kafka_client.clusters import kafka_cluster
@@ -10,8 +10,10 @@ from sinks.config import SinkConfig
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
+from sinks.files.rewind import Rewind
 from sinks.files.rewind_marks import RewindMarks, describe
-from sinks.files.store import FileStore
+from sinks.files.rewinding import FilesRewinding
+from sinks.files.store import FileStore, NotFound
 from sinks.files.stored import settled_files
 from sinks.files.verify import Verifier
 from sinks.files.writer import FilesWriter
@@ -21,6 +23,7 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
+from worker.errors import Retriable
 
 
 class FileKind(Kind):
@@ -76,6 +79,21 @@ class FileKind(Kind):
             return Verifier(store, layout, sink.event, check, files, partition, first, end, asked, notes)
 
         return compare
+
+    @contextmanager
+    def rewinding(
+        self, sink: SinkConfig, partition: Partition, to: int, others: Sequence[SinkConfig]
+    ) -> Iterator[FilesRewinding]:
+        """Files from the offset on are moved out of sight, and their records stored again."""
+        in_folder = [other for other in others if other.target.path == sink.target.path]
+        layouts = [layout_of(other) for other in in_folder if self.places(other) & self.places(sink)]
+        is_compacted = TopicAdmin(kafka_cluster(sink.kafka)).is_compacted
+        with closing(self.store(sink, connections=1)) as store:
+            try:
+                rewind = Rewind(store, Layout(sink.target.path, sink.name, partition), layout_of(sink), layouts)
+                yield FilesRewinding(rewind, partition, to, is_compacted)
+            except NotFound as error:
+                raise Retriable(f"{error}: files were moved meanwhile; run it again") from error
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """Files are put aside by a command."""

@@ -5,6 +5,7 @@ docs/adding-a-sink.md shows how to add one.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
@@ -18,6 +19,7 @@ from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition, Record
 from sinks.reporting.metrics import SinkMetrics
+from worker.retry import Retry
 
 TopicId = Callable[[str], str]
 """Gives Kafka's own id of a topic. A topic that is deleted and made again gets another id. Raises Retriable."""
@@ -56,6 +58,21 @@ class Comparison(Protocol):
 
 Verification = Callable[[Partition, int, int], Comparison]
 """Begins the comparison of a partition, from an offset up to another (excluded)."""
+
+
+class Rewinding(Protocol):
+    """A partition that an operator wants to go on at another offset.
+
+    to: where it would go on, which may be before the offset that was asked for; leaves_out: whether that is further
+    than now, so that records would be stored nowhere; told: what would happen, for people.
+    """
+
+    to: int
+    leaves_out: bool
+    told: Sequence[str]
+
+    def carry_out(self, retry: Retry, *, skip: bool) -> str:
+        """Does it; returns what was done, for people. skip: records may be left out. Raises Fatal and Fenced."""
 
 
 class BrowsedFiles(NamedTuple):
@@ -140,6 +157,15 @@ class Kind(ABC):
     def keeps_newest(self, sink: SinkConfig) -> bool:
         """Whether of several records with one key, or id, the newest alone is kept."""
         return False
+
+    def rewinding(
+        self, sink: SinkConfig, partition: Partition, to: int, others: Sequence[SinkConfig]
+    ) -> AbstractContextManager[Rewinding] | None:
+        """Looks at what it would take to go on at an offset; None where `manage.py rewind` can't do it.
+
+        others: the other sinks of this kind. Raises Retriable and Fatal.
+        """
+        return None
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """The command that has a partition stored again from an offset; empty where there is none."""
