@@ -19,7 +19,10 @@ SERVERS = {"kafka": "Kafka 4.4.0", "hdfs": "HDFS 3.5.0", "elasticsearch": "Elast
 TOOLS = "kafka-tools"
 """Kafka's command-line tools, which no server needs: fetched for the tests alone."""
 
-_TITLES = {**SERVERS, TOOLS: "Kafka's command-line tools"}
+CONNECT = "kafka-connect"
+"""A worker of Kafka Connect, fetched for the tests alone."""
+
+_TITLES = {**SERVERS, TOOLS: "Kafka's command-line tools", CONNECT: "Kafka Connect 4.3.1"}
 POMS = Path(__file__).parent / "jars"
 _PROGRESS_SECONDS = 3.0
 
@@ -38,6 +41,11 @@ def fetch_tools(home: Path, report: Report = print) -> None:
     _fetch_all(home, ["kafka", TOOLS], report)
 
 
+def fetch_connect(home: Path, report: Report = print) -> None:
+    """The same for a worker of Kafka Connect."""
+    _fetch_all(home, [CONNECT], report)
+
+
 def _fetch_all(home: Path, names: Iterable[str], report: Report) -> None:
     if all(_is_complete(home, name) for name in names):
         return
@@ -48,7 +56,7 @@ def _fetch_all(home: Path, names: Iterable[str], report: Report) -> None:
 
 
 def jar_folder(home: Path, server: str) -> Path:
-    """Where the jars of `server` (a key of SERVERS, or TOOLS) lie."""
+    """Where the jars of `server` (a key of SERVERS, TOOLS or CONNECT) lie."""
     return home / "jars" / server
 
 
