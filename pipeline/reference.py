@@ -15,6 +15,8 @@ from pipeline.conf import ConsoleSettings
 from sinks.config import SinkConfig, SinkOptions
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.registry import KINDS
+from sources.config import SourceConfig, SourceOptions
+from sources.registry import KINDS as SOURCE_KINDS
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("EVENTS", EventsSettings),
@@ -25,6 +27,9 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("SINKS[name]", SinkConfig),
     ('SINKS[name]["options"]', SinkOptions),
     *((f'SINKS[name]["target"] of kind {kind.name}', kind.target) for kind in KINDS.values()),
+    ("SOURCES[name]", SourceConfig),
+    ('SOURCES[name]["options"]', SourceOptions),
+    *((f'SOURCES[name]["target"] of kind {kind.name}', kind.target) for kind in SOURCE_KINDS.values()),
     ("CONSOLE", ConsoleSettings),
 )
 

@@ -10,8 +10,8 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds, largest_batch
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import client_logger
-from sinks.errors import Fatal, Retriable
 from sinks.registry import kind_of, sinks
+from worker.errors import Fatal, Retriable
 
 KAFKA_SECONDS = 30.0
 ASK_AGAIN_SECONDS = 0.1

@@ -32,6 +32,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.texts("CSRF_TRUSTED_ORIGINS", [])
 INSTALLED_APPS = [
     "events",
     "sinks",
+    "sources",
     "pipeline",
     "pipeline.console",
     "django_elasticsearch_dsl",
@@ -136,6 +137,8 @@ LOGGING = {
         "events": {"level": LOG_LEVEL},
         "kafka_client": {"level": LOG_LEVEL},
         "sinks": {"level": LOG_LEVEL},
+        "sources": {"level": LOG_LEVEL},
+        "worker": {"level": LOG_LEVEL},
         "pipeline": {"level": LOG_LEVEL},
         # While something is away, Django has a line for each request that is answered 503, those of probes included.
         "django.request": {"filters": ["repeats"]},
@@ -290,3 +293,8 @@ SINKS: dict[str, dict[str, Any]] = {
     **env.json_object("SINKS"),
 }
 SINKS = {name: entry for name, entry in SINKS.items() if entry is not None}
+
+# --- Sources ----------------------------------------------------------------------------------------------
+
+# A source is an entry here; the keys are described in docs/settings.md.
+SOURCES: dict[str, dict[str, Any]] = env.json_object("SOURCES")

@@ -1,6 +1,5 @@
 """The settings that sinks of every kind have. The registry reads `settings.SINKS` with them."""
 
-import re
 from bisect import bisect_left
 from datetime import datetime
 from itertools import accumulate, takewhile
@@ -9,12 +8,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from kafka_client.names import Topic
 from kafka_client.structs import ready
 from sinks.records import Batch, Columns
 from sinks.times import time_zone
-
-TOPIC = re.compile(r"[a-zA-Z0-9._-]{1,249}")
-Topic = Annotated[str, Meta(pattern=f"^{TOPIC.pattern}$")]
 
 
 class SinkOptions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from kafka_client.log import client_logger
-from sinks.errors import Retriable
 from sinks.records import Partition, Record, readable_headers
+from worker.errors import Retriable
 
 _STALLED_SECONDS = 30.0
 _WAIT_SECONDS = 0.1

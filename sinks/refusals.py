@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Sequence
 
-from sinks.errors import Fatal
+from worker.errors import Fatal
 
 
 class FirstRefusals:

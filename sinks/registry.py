@@ -10,7 +10,8 @@ from django.core.exceptions import ImproperlyConfigured
 from events.event import EVENT_TYPES
 from events.schema import ANY_JSON
 from kafka_client.clusters import kafka_cluster, settings_errors_in
-from sinks.config import TOPIC, SinkConfig
+from kafka_client.names import TOPIC
+from sinks.config import SinkConfig
 from sinks.database.kind import DatabaseKind
 from sinks.elasticsearch.kind import ElasticsearchKind
 from sinks.folder.kind import FolderKind

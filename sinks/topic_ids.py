@@ -8,8 +8,8 @@ from confluent_kafka import KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
 
 from kafka_client.log import client_logger
-from sinks.errors import Retriable
 from sinks.records import Partition
+from worker.errors import Retriable
 
 _SECONDS = 5.0
 

@@ -16,7 +16,7 @@ from django.db import (
 from django.db.transaction import atomic
 
 from events.shortening import shortened
-from sinks.errors import Fatal, Retriable
+from worker.errors import Fatal, Retriable
 
 Connection = Any
 """A connection of Django's."""

@@ -17,13 +17,13 @@ from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabaseWriter
 from sinks.dead_letters.log import letter_log
-from sinks.errors import Fatal
 from sinks.kind import Comparison, Health, Kind, Server, TopicId, Verification
 from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
+from worker.errors import Fatal
 
 _WRONG_TABLE = "the table is most likely not made for these records. Compare its columns with those of the sink."
 

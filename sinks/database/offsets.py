@@ -17,8 +17,8 @@ import msgspec
 from django.db import IntegrityError, models
 
 from sinks.database.connection import Connection, change, name_of, select, transaction
-from sinks.errors import Fatal, Fenced, Retriable
 from sinks.records import Partition
+from worker.errors import Fatal, Fenced, Retriable
 
 TABLE = "sink_offsets"
 

@@ -11,9 +11,9 @@ from django.db.transaction import atomic
 
 from sinks.database.config import NUMBER, OFFSET, TOPIC
 from sinks.database.connection import Connection, is_of_row, words_of
-from sinks.errors import Fatal
 from sinks.records import Partition, Record
 from sinks.times import moment_of
+from worker.errors import Fatal
 
 Row = Sequence[Any]
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from events.shortening import shortened
-from sinks.config import TOPIC, SinkConfig
+from kafka_client.names import TOPIC
+from sinks.config import SinkConfig
 from sinks.dead_letters.producing import ORIGIN
 from sinks.log_reader import LogReader
 from sinks.records import Partition, Record

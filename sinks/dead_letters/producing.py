@@ -9,9 +9,9 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Message
 
 from kafka_client.producer import EventProducer, KafkaUnavailable
-from sinks.errors import Pending, Retriable
 from sinks.loop.writer import Deliver
 from sinks.records import Partition, Record, Rejected
+from worker.errors import Pending, Retriable
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.outcomes import TOO_LARGE, Outcome, classified, outcome_of, reason_of
-from sinks.errors import Fatal, Retriable
 from sinks.records import Partition, Record, Rejected
 from sinks.reporting.metrics import SinkMetrics
+from worker.errors import Fatal, Retriable
 
 BULK_BYTES = 8 * 1024 * 1024
 """The largest body of a bulk request, in bytes (a single document may be larger)."""

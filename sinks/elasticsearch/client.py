@@ -7,7 +7,7 @@ from elasticsearch import Elasticsearch
 from elasticsearch.serializer import NdjsonSerializer
 
 from sinks.elasticsearch.outcomes import classified, translated
-from sinks.errors import Fatal
+from worker.errors import Fatal
 
 CLIENT_MAJOR = elasticsearch.__version__[0]
 

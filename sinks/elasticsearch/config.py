@@ -10,7 +10,7 @@ from kafka_client.structs import ready
 from sinks.elasticsearch.actions import Actions
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.user_agents import AddingAgent
-from sinks.urls import check_urls
+from worker.urls import check_urls
 
 
 @ready

@@ -26,7 +26,7 @@ from sinks.records import Partition
 from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
-from sinks.urls import without_password
+from worker.urls import without_password
 
 _WRONG_INDEX = (
     "the index is most likely not set up as this sink needs it. Compare its mapping with the one that setup_pipeline "

@@ -10,7 +10,7 @@ import elasticsearch
 from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.outcomes import translated
-from sinks.errors import Fatal, Retriable
+from worker.errors import Fatal, Retriable
 
 NOTES_INDEX = "sink-topics"
 """A document for each topic and index pattern (TopicNotes), and one for each pattern with retention."""

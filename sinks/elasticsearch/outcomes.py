@@ -10,7 +10,7 @@ import elastic_transport
 import elasticsearch
 
 from events.shortening import shortened
-from sinks.errors import Fatal, Retriable
+from worker.errors import Fatal, Retriable
 
 TOO_LARGE = 413
 

@@ -10,7 +10,7 @@ from sinks.elasticsearch.documents import document_of
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.notes import NOTES_FIELDS, NOTES_INDEX
 from sinks.elasticsearch.outcomes import classified, translated
-from sinks.errors import Fatal
+from worker.errors import Fatal
 
 _PRIORITY = 200
 _GC_DELETES = "1h"

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
-from sinks.errors import Fatal, Retriable
 from sinks.files.contents import FileLayout
 from sinks.files.formats import Tally
 from sinks.files.layout import Layout
@@ -17,6 +16,7 @@ from sinks.files.store import FileStore
 from sinks.files.stored import StoredFile, stored_files
 from sinks.loop.retry import Retry
 from sinks.records import Partition
+from worker.errors import Fatal, Retriable
 
 
 @dataclass(frozen=True)

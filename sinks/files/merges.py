@@ -13,10 +13,10 @@ from collections.abc import Iterator
 import msgspec
 
 from kafka_client.structs import ready
-from sinks.errors import Fatal, Fenced, Retriable
 from sinks.files.layout import Layout
 from sinks.files.store import FileStore, NotAllowed, NotEmpty, NotFound
 from sinks.loop.retry import attempt
+from worker.errors import Fatal, Fenced, Retriable
 
 logger = logging.getLogger(__name__)
 

@@ -12,11 +12,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from sinks.errors import Fatal, Fenced, Retriable
 from sinks.files.layout import Layout, OpenFile, flat, record_end, record_generation, record_name, unflat
 from sinks.files.recovery import LeftOpen, open_files
 from sinks.files.store import Content, FileStore, NotEmpty, NotFound
 from sinks.loop.retry import attempt
+from worker.errors import Fatal, Fenced, Retriable
 
 logger = logging.getLogger(__name__)
 

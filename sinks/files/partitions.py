@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from sinks.errors import Fatal
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout, Part
 from sinks.files.layout import OpenFile
@@ -13,6 +12,7 @@ from sinks.files.ownership import Ownership
 from sinks.files.store import Content
 from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected
+from worker.errors import Fatal
 
 
 @dataclass(eq=False)

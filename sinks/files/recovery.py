@@ -4,10 +4,10 @@ import logging
 import time
 from dataclasses import dataclass
 
-from sinks.errors import Fatal, Fenced, Pending, Retriable
 from sinks.files.layout import Layout, OpenFile, flat, unflat
 from sinks.files.store import FileStore, Leased, NotAllowed, NotFound
 from sinks.loop.retry import attempt
+from worker.errors import Fatal, Fenced, Pending, Retriable
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sinks.errors import Fatal, Fenced, Retriable
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout, record_end
 from sinks.files.merges import Merges, entries
@@ -19,6 +18,7 @@ from sinks.files.rewind_marks import RewindMarks, describe, mark_offset, new_mar
 from sinks.files.store import FileStore
 from sinks.files.stored import StoredFile, files_of_any_format, newest_open_files
 from sinks.loop.retry import Retry
+from worker.errors import Fatal, Fenced, Retriable
 
 logger = logging.getLogger(__name__)
 

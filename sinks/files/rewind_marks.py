@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
-from sinks.errors import Retriable
 from sinks.files.layout import Layout
 from sinks.files.store import FileStore
+from worker.errors import Retriable
 
 _DONE = ".done"
 

@@ -6,7 +6,7 @@ WebHDFS (sinks.hdfs) and a local or mounted folder (sinks.folder) are such store
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
-from sinks.errors import Fatal, Retriable
+from worker.errors import Fatal, Retriable
 
 
 class NotFound(Exception):

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from sinks.errors import Fenced
 from sinks.files.contents import FileLayout
 from sinks.files.formats import EXTENSIONS
 from sinks.files.layout import OPEN, Layout, OpenFile
@@ -15,6 +14,7 @@ from sinks.files.recovery import commit_records
 from sinks.files.recovery import open_files as open_files_of
 from sinks.files.store import FileStore, ListedFile
 from sinks.records import Partition
+from worker.errors import Fenced
 
 
 @dataclass(frozen=True, order=True)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from events.schema import Check, InvalidRecord
-from sinks.errors import Fatal, Retriable
 from sinks.files.contents import FileLayout
 from sinks.files.formats import EXTENSIONS, Format, JsonLines, as_line, make_format
 from sinks.files.layout import OPEN
@@ -14,6 +13,7 @@ from sinks.files.store import FileStore, NotFound
 from sinks.files.stored import StoredFile
 from sinks.findings import Finding
 from sinks.records import Partition, Record
+from worker.errors import Fatal, Retriable
 
 
 @dataclass(eq=False)

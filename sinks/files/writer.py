@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sinks.errors import Fatal
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout, flat, unflat
@@ -17,6 +16,7 @@ from sinks.loop.retry import attempt
 from sinks.loop.writer import PartitionWriter
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics, UnreadTimes
+from worker.errors import Fatal
 
 logger = logging.getLogger(__name__)
 

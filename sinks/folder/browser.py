@@ -11,10 +11,10 @@ from functools import cache, wraps
 from io import FileIO
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sinks.errors import Retriable
 from sinks.files.store import Download, FileBrowser, FileStatus, NotFound
 from sinks.folder.patience import Calls
 from sinks.folder.root import Root, meaning, open_folder, statuses
+from worker.errors import Retriable
 
 T = TypeVar("T")
 Parameters = ParamSpec("Parameters")

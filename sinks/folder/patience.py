@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, wait
 from typing import Generic, TypeVar
 
-from sinks.errors import Retriable
+from worker.errors import Retriable
 
 T = TypeVar("T")
 

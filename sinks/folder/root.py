@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sinks.errors import Fatal, Retriable
 from sinks.files.store import NoPath, NotFound
+from worker.errors import Fatal, Retriable
 
 AREA = "_sink"
 """The folder below the root that holds everything but the files of readers; it tells that the root is the right one."""

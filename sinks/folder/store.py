@@ -33,11 +33,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import FileIO
 
-from sinks.errors import Fatal, Retriable
 from sinks.files.store import Content, FileStore, ListedFile, NotAllowed, NotEmpty, NotFound
 from sinks.folder.renaming import rename_new, rename_over
 from sinks.folder.root import AREA, Root, open_folder, parent_of, statuses, sync_folder, sync_path
 from sinks.reporting.metrics import SinkMetrics
+from worker.errors import Fatal, Retriable
 
 _TRASH = f"{AREA}/.trash"
 

@@ -6,7 +6,7 @@ from kafka_client.clusters import cluster_entry, settings_errors_in
 from kafka_client.structs import ready
 from sinks.files.config import FilesTarget
 from sinks.hdfs.webhdfs import HdfsCluster
-from sinks.urls import check_urls
+from worker.urls import check_urls
 
 
 @ready

@@ -9,7 +9,6 @@ from django.utils.translation import ngettext
 
 from kafka_client.clusters import settings_errors_in
 from sinks.config import SinkConfig
-from sinks.errors import Retriable
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.store import FileBrowser, FileStore
 from sinks.hdfs.browser import HdfsBrowser
@@ -18,7 +17,8 @@ from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster, translated, web_client
 from sinks.kind import BrowsedFiles, Health, Server
 from sinks.reporting.metrics import SinkMetrics
-from sinks.urls import without_password
+from worker.errors import Retriable
+from worker.urls import without_password
 
 
 class HdfsKind(FileKind):

@@ -15,9 +15,9 @@ from msgspec import Meta
 from requests.adapters import HTTPAdapter
 
 from kafka_client.structs import ready
-from sinks.errors import Fatal, Retriable
 from sinks.files.store import Leased, NoPath, NotEmpty, NotFound
-from sinks.urls import without_password
+from worker.errors import Fatal, Retriable
+from worker.urls import without_password
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,7 +44,7 @@ NO_CONCAT = {"HadoopIllegalArgumentException", "SnapshotException", "Unsupported
 
 
 def translated(method: Callable[P, R]) -> Callable[P, R]:
-    """Lets a method raise the exceptions of sinks.files.store and sinks.errors instead of the package's."""
+    """Lets a method raise the exceptions of sinks.files.store and worker.errors instead of the package's."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:

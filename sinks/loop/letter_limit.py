@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sinks.errors import Retriable
+from worker.errors import Retriable
 
 _WINDOW_SECONDS = 60.0
 

@@ -13,8 +13,8 @@ from functools import partial
 from types import coroutine
 from typing import Any, TypeVar, cast
 
-from sinks.errors import Cancelled, Pending, Retriable
 from sinks.reporting.states import PartitionStatus
+from worker.errors import Cancelled, Pending, Retriable
 
 logger = logging.getLogger(__name__)
 

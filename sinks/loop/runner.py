@@ -7,8 +7,8 @@ import threading
 import time
 from types import FrameType
 
-from sinks.errors import Fatal
 from sinks.loop.task import SinkTask
+from worker.errors import Fatal
 
 logger = logging.getLogger(__name__)
 

@@ -17,12 +17,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from kafka_client.log import Outage, repeating_logger
 from sinks.control import Control, Restart
-from sinks.errors import Fatal, Fenced
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.pump import Pump, Storing
 from sinks.loop.writer import PartitionWriter
 from sinks.records import Columns, Partition, readable_headers
 from sinks.reporting.states import MEMORY, OPERATOR, TaskStatus
+from worker.errors import Fatal, Fenced
 
 logger = logging.getLogger(__name__)
 loop_logger = repeating_logger(__name__)

@@ -11,11 +11,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sinks.config import SinkConfig
-from sinks.errors import Fatal, Fenced, Retriable
 from sinks.file_kind import FileKind
 from sinks.files.store import FileStore, NotFound
 from sinks.loop.retry import Backoff, Retry
 from sinks.registry import kind_of, sinks
+from worker.errors import Fatal, Fenced, Retriable
 
 NOT_CARRIED_OUT = 2
 

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from events.shortening import shortened
-from sinks.errors import Retriable
 from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, State, TaskReport
+from worker.errors import Retriable
 
 UNHEALTHY_SECONDS = 5.0
 """A task or partition that backs off for this long makes the sink unhealthy. A single failed try does not."""

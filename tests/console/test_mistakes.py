@@ -15,9 +15,9 @@ from pipeline.console.topics import browse, describe, views
 from pipeline.errors import ServerAway, ServerError
 from pipeline.kafka_reads import server_error
 from sinks.dead_letters.log import StoredLetter
-from sinks.errors import Retriable
 from sinks.records import Partition, Record
 from sinks.registry import sinks
+from worker.errors import Retriable
 
 Operator = Callable[..., Client]
 PRACTICE = "/admin/console/practice/read/"

@@ -9,7 +9,6 @@ import signal
 import sys
 from typing import Any
 
-from sinks.errors import Fenced
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.layout import Layout
@@ -20,6 +19,7 @@ from sinks.folder.config import FolderTarget
 from sinks.folder.store import FolderStore
 from sinks.records import Batch, Columns, Partition
 from tests.sinks.schedules import hasty_retry
+from worker.errors import Fenced
 
 RECORDS = 30
 PARTITION = Partition("topic", 0)

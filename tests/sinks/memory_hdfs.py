@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sinks.errors import Fatal
 from sinks.files.store import Content, Leased, ListedFile, NotAllowed, NotEmpty, NotFound
 from sinks.hdfs.store import HdfsStore
 from tests.sinks.watched import Watched
+from worker.errors import Fatal
 
 
 @dataclass(eq=False)

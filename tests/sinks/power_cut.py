@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from sinks.errors import Fatal
 from tests.sinks.schedules import RECORDS, Kafka, Live, Truth
 from tests.sinks.watched_folder import WatchedFolder
+from worker.errors import Fatal
 
 _AREA = "_sink"
 

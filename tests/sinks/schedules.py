@@ -20,7 +20,6 @@ from uuid import UUID
 
 import pytest
 
-from sinks.errors import Fatal, Retriable
 from sinks.files.layout import Layout, flat, unflat
 from sinks.files.ownership import Ownership
 from sinks.files.store import NotAllowed, NotEmpty, NotFound
@@ -29,6 +28,7 @@ from sinks.records import Partition
 from tests.sinks.memory_hdfs import File, MemoryHdfs
 from tests.sinks.watched import LATE, READING
 from tests.sinks.watched_folder import DONE, WatchedFolder
+from worker.errors import Fatal, Retriable
 
 RECORDS = 30
 LAYOUT = Layout("/data", "sink", Partition("topic", 0))

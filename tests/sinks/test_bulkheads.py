@@ -10,7 +10,6 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from events.schema import check_for
 from sinks.config import SinkOptions
-from sinks.errors import Retriable
 from sinks.loop.letter_limit import LetterLimit
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import attempt
@@ -18,6 +17,7 @@ from sinks.loop.task import SinkTask
 from sinks.records import Batch, Partition, Rejected
 from tests.sinks.test_task import FakeMessage, running, unwatched
 from tests.support import event, wait_until
+from worker.errors import Retriable
 
 STUCK, *OTHERS = PARTITIONS = [Partition("topic", number) for number in range(4)]
 BAD = b"no JSON"

@@ -26,12 +26,12 @@ from sinks.database.offsets import make, make_table
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabasePartition, DatabaseWriter
-from sinks.errors import Fatal, Fenced
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.refusals import FirstRefusals
 from tests.sinks.databases import database_at
 from tests.sinks.schedules import hasty_retry
 from tests.support import wait_until
+from worker.errors import Fatal, Fenced
 
 PARTITION = Partition("clicks", 2)
 TIME = 1_795_000_000_123

@@ -20,7 +20,6 @@ from sinks.elasticsearch.actions import Versions
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.documents import SelectColorDocument
 from sinks.elasticsearch.setup import prepare
-from sinks.errors import Fatal
 from sinks.log_reader import LogReader
 from sinks.records import Partition, Record
 from sinks.registry import sinks
@@ -36,6 +35,7 @@ from tests.support import (
     read_topic,
     wait_until,
 )
+from worker.errors import Fatal
 
 pytestmark = pytest.mark.integration
 

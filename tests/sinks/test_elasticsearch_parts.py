@@ -15,11 +15,11 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.names import IndexNames
 from sinks.elasticsearch.outcomes import Outcome, classified, outcome_of, reason_of
 from sinks.elasticsearch.user_agents import AddingAgent
-from sinks.errors import Fatal, Retriable
 from sinks.records import Batch, Columns, Record, Run
 from tests.sinks.fake_elasticsearch import PARTITION, FakeElasticsearch, api_error, partition_of, store
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
+from worker.errors import Fatal, Retriable
 
 DAILY = IndexNames("select-color-%Y.%m.%d", time="timestamp")
 

@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-from sinks.errors import Fatal
 from sinks.refusals import FirstRefusals
 from tests.sinks.fake_elasticsearch import FakeElasticsearch, batches_of, partition_of
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
+from worker.errors import Fatal
 
 
 def number_of(id: str) -> int:

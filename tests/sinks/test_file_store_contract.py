@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from sinks.errors import Fatal
 from sinks.files.store import FileStore, NotEmpty, NotFound
 from sinks.folder.store import FolderStore
 from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.watched_folder import without_exclusive_renames
+from worker.errors import Fatal
 
 
 @pytest.fixture(params=["memory", pytest.param("hdfs", marks=pytest.mark.integration), "folder", "share"])

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from sinks.errors import Retriable
 from sinks.files.store import NoPath, NotFound
 from sinks.folder import browser as browser_module
 from sinks.folder.browser import FolderBrowser
@@ -16,6 +15,7 @@ from sinks.folder.kind import FolderKind
 from sinks.folder.store import FolderStore
 from sinks.registry import sinks
 from tests.support import wait_until
+from worker.errors import Retriable
 
 
 @pytest.fixture

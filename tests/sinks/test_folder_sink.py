@@ -15,7 +15,6 @@ from django.test import override_settings
 from devstack.stack import Stack
 from sinks import registry as sinks_registry
 from sinks.checks import check_sinks
-from sinks.errors import Retriable
 from sinks.folder.store import FolderStore
 from sinks.kind import Health
 from sinks.registry import KINDS
@@ -24,6 +23,7 @@ from tests.sinks.file_bench import Bench, Told, entry_of
 from tests.sinks.monitor import Monitor
 from tests.stores import FolderFiles
 from tests.support import Process, committed_offsets, event, produce, wait_until
+from worker.errors import Retriable
 
 RunSink = Callable[..., Process]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from sinks.errors import Fatal, Retriable
 from sinks.files.store import FileStore, NoPath, NotAllowed, NotEmpty, NotFound
 from sinks.folder.store import FolderStore
 from tests.sinks.power_cut import Recorded, after_power_cut
 from tests.sinks.watched_folder import ROOT, WatchedFolder, watching, without_exclusive_renames
+from worker.errors import Fatal, Retriable
 
 
 @pytest.fixture(params=["local", "share"])

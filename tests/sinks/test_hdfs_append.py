@@ -5,7 +5,6 @@ import threading
 
 import pytest
 
-from sinks.errors import Fatal, Fenced
 from sinks.files import recovery
 from sinks.files.layout import Layout
 from sinks.files.ownership import Ownership
@@ -18,6 +17,7 @@ from sinks.reporting.states import TaskStatus
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
+from worker.errors import Fatal, Fenced
 
 PARTITION = Partition("t", 0)
 LAYOUT = Layout("/data", "sink", PARTITION)

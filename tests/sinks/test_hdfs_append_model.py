@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from sinks.errors import Fenced, Retriable
 from sinks.files import ownership, recovery
 from sinks.files.contents import FileLayout
 from sinks.files.layout import OpenFile
@@ -45,6 +44,7 @@ from tests.sinks.schedules import (
     survive,
 )
 from tests.sinks.watched_folder import ROOT, WatchedFolder, watching
+from worker.errors import Fenced, Retriable
 
 
 class TwoFolders(Folders):

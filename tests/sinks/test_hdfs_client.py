@@ -4,10 +4,10 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from sinks.errors import Retriable
 from sinks.hdfs.config import hdfs_cluster
 from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster
+from worker.errors import Retriable
 
 
 def test_by_default_the_user_is_named() -> None:

@@ -14,7 +14,6 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from sinks.errors import Fatal
 from sinks.files.contents import MAX_NAME
 from sinks.files.formats import FORMATS, as_line, make_format
 from sinks.files.layout import Layout, OpenFile
@@ -26,6 +25,7 @@ from sinks.records import Batch, Columns, Partition, Record
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
+from worker.errors import Fatal
 
 VALUES = [event(n, userName=name) for n, name in enumerate(["kim", "김하늘", 'a "b"\\', "x" * 200])]
 OBJECTS = [json.loads(value) for value in VALUES]

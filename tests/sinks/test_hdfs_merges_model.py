@@ -17,7 +17,6 @@ import pytest
 from django.test import override_settings
 
 from sinks import registry as sinks_registry
-from sinks.errors import Cancelled, Fatal, Fenced, Retriable
 from sinks.files import recovery
 from sinks.files.compaction import Compaction
 from sinks.files.contents import FileLayout
@@ -54,6 +53,7 @@ from tests.sinks.schedules import (
     survive,
 )
 from tests.sinks.watched_folder import watching
+from worker.errors import Cancelled, Fatal, Fenced, Retriable
 
 PARTITION = LAYOUT.partition
 FILES = HdfsTarget(path="/data").layout("json")

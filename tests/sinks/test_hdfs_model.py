@@ -6,7 +6,6 @@ from functools import partial
 
 import pytest
 
-from sinks.errors import Fenced
 from sinks.files.ownership import Ownership
 from sinks.files.store import Content, NotFound
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -29,6 +28,7 @@ from tests.sinks.schedules import (
     survive,
 )
 from tests.sinks.watched_folder import watching
+from worker.errors import Fenced
 
 
 def consume(

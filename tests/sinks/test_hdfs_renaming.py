@@ -2,11 +2,11 @@
 
 import pytest
 
-from sinks.errors import Fatal
 from sinks.files.layout import Layout
 from sinks.files.writer import check_not_renamed
 from sinks.records import Partition
 from tests.sinks.memory_hdfs import MemoryHdfs
+from worker.errors import Fatal
 
 LAYOUT = Layout("/data", "new", Partition("t", 0))
 

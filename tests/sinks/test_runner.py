@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sinks.errors import Fatal
 from sinks.loop.runner import Runner
+from worker.errors import Fatal
 
 
 class Task:

@@ -12,7 +12,6 @@ from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.actions import Actions, Versions
 from sinks.elasticsearch.names import IndexNames
-from sinks.errors import Cancelled, Retriable
 from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics, StateCollector
@@ -20,6 +19,7 @@ from sinks.reporting.monitor import monitor_app
 from sinks.reporting.states import MEMORY, OPERATOR, SinkStatus, TaskStatus
 from tests.sinks.fake_elasticsearch import partition_of
 from tests.support import event
+from worker.errors import Cancelled, Retriable
 
 PARTITION = Partition("clicks", 1)
 AWAY = Retriable("connection refused", reason="unreachable")

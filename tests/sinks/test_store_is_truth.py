@@ -5,7 +5,6 @@ from itertools import count
 
 import pytest
 
-from sinks.errors import Fatal, Retriable
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.layout import Layout
@@ -17,6 +16,7 @@ from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import Killed, hasty_retry
+from worker.errors import Fatal, Retriable
 
 PARTITION = Partition("topic", 0)
 LAYOUT = Layout("/data", "sink", PARTITION)

@@ -16,7 +16,6 @@ from kafka_client.log import Outage
 from sinks.config import SinkOptions
 from sinks.control import Control, Restart
 from sinks.dead_letters.producing import dead_letters
-from sinks.errors import Fatal
 from sinks.loop.memory import MemoryBudget
 from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
@@ -25,6 +24,7 @@ from sinks.loop.workers import Workers
 from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from tests.support import event, wait_until
+from worker.errors import Fatal
 
 PARTITION = Partition("topic", 0)
 

@@ -9,7 +9,7 @@ from django.test import override_settings
 from sinks.elasticsearch.config import elasticsearch_cluster
 from sinks.hdfs.config import hdfs_cluster
 from sinks.registry import KINDS, sinks
-from sinks.urls import without_password
+from worker.urls import without_password
 
 MISREAD = [
     *(f"https://user:{password}@host" for password in ("geheim#1", "geheim/1", "geheim?1", "geheim[1")),

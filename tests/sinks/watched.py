@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from sinks.errors import Retriable
+from worker.errors import Retriable
 
 READING = {"read", "walk", "checksum", "exists", "names", "lengths", "length"}
 OPERATIONS = {

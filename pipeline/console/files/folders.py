@@ -12,12 +12,12 @@ from pipeline.console.pages import NotThere
 from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import guard
 from sinks.config import SinkConfig
-from sinks.errors import Fatal, Retriable
 from sinks.files.naming import FileNames
 from sinks.files.store import FileBrowser, FileStatus, NoPath, NotFound
 from sinks.kind import BrowsedFiles
 from sinks.records import Partition
 from sinks.registry import kind_of, sinks
+from worker.errors import Fatal, Retriable
 
 
 def file_sinks() -> dict[str, tuple[SinkConfig, BrowsedFiles]]:

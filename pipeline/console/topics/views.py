@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
 
 from events.event import EVENT_TYPES
+from kafka_client.names import TOPIC
 from pipeline.access import PRODUCE, REPLAY
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
@@ -40,7 +41,6 @@ from pipeline.console.topics.browse import (
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION, server_name
-from sinks.config import TOPIC
 from sinks.registry import sinks
 
 PAGE = "console:topics"

@@ -11,8 +11,8 @@ from sinks.elasticsearch.config import elasticsearch_cluster
 from sinks.elasticsearch.notes import note_retention
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import indices
-from sinks.errors import Fatal, Retriable
 from sinks.management.base import SinkCommand, whole
+from worker.errors import Fatal, Retriable
 
 _MOST_DAYS = 365 * 1000
 

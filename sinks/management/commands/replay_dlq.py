@@ -16,11 +16,11 @@ from sinks.build import build_letters_writer
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, letter_log, reason_kind
 from sinks.dead_letters.replay import Replayer, newest_of_keys, parts, store
-from sinks.errors import Cancelled
 from sinks.log_reader import LogReader
 from sinks.loop.retry import Backoff, Retry
 from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand, whole
 from sinks.registry import kind_of
+from worker.errors import Cancelled
 
 _REASON = 120
 _PATIENCE_SECONDS = 60.0

@@ -6,7 +6,6 @@ from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
-from sinks.errors import Retriable
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
@@ -17,6 +16,7 @@ from sinks.management.base import FilesCommand, patient, whole
 from sinks.records import Partition
 from sinks.registry import sinks
 from sinks.topic_ids import TopicAdmin
+from worker.errors import Retriable
 
 
 class Command(FilesCommand):

@@ -1,4 +1,4 @@
-"""What can go wrong while storing. There is an exception for each thing that the sink may do about it."""
+"""What can go wrong in a task. There is an exception for each thing that a sink or a source may do about it."""
 
 
 class Retriable(Exception):
@@ -17,7 +17,7 @@ class Pending(Retriable):
 
 
 class Fatal(Exception):
-    """Going on could lose or repeat records, or can never work: the sink stops loudly and exits 1."""
+    """Going on could lose or repeat records, or can never work: the sink or source stops loudly and exits 1."""
 
 
 class Fenced(Exception):
@@ -25,4 +25,4 @@ class Fenced(Exception):
 
 
 class Cancelled(Exception):
-    """The partition was given up while its records were being stored; they are read again by its next owner."""
+    """The partition was given up in the middle of a piece of work; its next owner begins that piece again."""

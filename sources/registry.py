@@ -1,0 +1,69 @@
+"""The kinds of sources there are, and the sources of `settings.SOURCES`."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from kafka_client.clusters import kafka_cluster, settings_errors_in
+from sources.config import SourceConfig
+from sources.kind import SourceKind
+
+_KINDS: tuple[SourceKind, ...] = ()
+
+KINDS: dict[str, SourceKind] = {kind.name: kind for kind in _KINDS}
+"""The kinds of sources by name. A further kind is a folder and its name above."""
+
+
+def kind_of(source: SourceConfig) -> SourceKind:
+    """The kind of a source."""
+    return KINDS[source.kind]
+
+
+@cache
+def sources() -> dict[str, SourceConfig]:
+    """The sources of `settings.SOURCES` by name. Raises ImproperlyConfigured naming the entry and key that is wrong."""
+    found = {}
+    for name, entry in settings.SOURCES.items():
+        where = f"SOURCES[{name!r}]"
+        if not isinstance(entry, dict):
+            raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind and target")
+        with settings_errors_in(where):
+            found[name] = source_of(name, entry)
+    return found
+
+
+def source_of(name: str, entry: Mapping[str, Any]) -> SourceConfig:
+    """The source that an entry of SOURCES describes. Raises ValueError and ImproperlyConfigured."""
+    if not isinstance(entry.get("kind"), str) or entry["kind"] not in KINDS:
+        raise ValueError(f"kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
+    kind = KINDS[entry["kind"]]
+    if not isinstance(entry.get("target"), dict):
+        raise ValueError(f"target is {entry.get('target')!r}; it must say what the source reads")
+    options = entry.get("options", {})
+    if isinstance(options, dict):
+        options = {**kind.defaults.get("options", {}), **options}
+    config = msgspec.convert({**kind.defaults, **entry, "name": name, "options": options}, SourceConfig)
+    try:
+        config = msgspec.structs.replace(config, target=msgspec.convert(entry["target"], kind.target))
+    except msgspec.ValidationError as error:
+        raise ValueError(_within_target(str(error))) from error
+    with settings_errors_in(f"kafka is {config.kafka!r}"):
+        kafka_cluster(config.kafka)
+    kind.check(config)
+    taken = {config.positions_topic, config.dead_letter_topic} & set(kind.topics(config))
+    if taken or config.positions_topic == config.dead_letter_topic:
+        raise ValueError(
+            f"positions_topic is {config.positions_topic!r} and dead_letter_topic {config.dead_letter_topic!r}: both "
+            "must be topics that hold nothing else"
+        )
+    return config
+
+
+def _within_target(error: str) -> str:
+    """An error of a target as one of its entry: msgspec writes the place behind the text."""
+    text, found, place = error.partition(" - at `$")
+    return f"{text} - at `$.target{place}" if found else f"{text} - at `$.target`"
