@@ -137,6 +137,10 @@ class Kind(ABC):
         """Tells the records that the sink can store from those that become dead letters."""
         return check_for(sink.event)
 
+    def host_paths(self, sink: SinkConfig) -> Iterable[str]:
+        """The files and folders of this host that the sink writes. Who may make connectors may not choose any."""
+        return ()
+
     def keeps_newest(self, sink: SinkConfig) -> bool:
         """Whether of several records with one key, or id, the newest alone is kept."""
         return False

@@ -1,5 +1,6 @@
 """The kinds of sinks there are, and the sinks of `settings.SINKS`."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -36,11 +37,12 @@ def sinks() -> dict[str, SinkConfig]:
         if not isinstance(entry, dict):
             raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
         with settings_errors_in(where):
-            found[name] = _sink(name, entry)
+            found[name] = sink_of(name, entry)
     return found
 
 
-def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
+def sink_of(name: str, entry: Mapping[str, Any]) -> SinkConfig:
+    """The sink that an entry of SINKS describes. Raises ValueError and ImproperlyConfigured."""
     if not isinstance(entry.get("kind"), str) or entry["kind"] not in KINDS:
         raise ValueError(f"kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
     kind = KINDS[entry["kind"]]
