@@ -29,7 +29,8 @@ from sinks.elasticsearch.config import ElasticsearchTarget
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.user_agents import AddingAgent
 from sinks.models import SinkLag, SinkProcess
-from sinks.reporting.reports import PartitionReport, SinkReport, TaskReport
+from sinks.reporting.reports import PartitionReport, SinkReport
+from worker.reports import TaskReport
 
 DOCUMENTS = 500_000
 PARTITIONS = 500

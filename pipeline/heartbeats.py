@@ -14,9 +14,11 @@ from django.db import Error
 from pipeline.away import database_error
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
-from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart, database_now
+from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.reporting.heartbeat import LAG_EVERY
-from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, TaskReport
+from sinks.reporting.reports import PartitionReport, SinkReport
+from worker.clock import database_now
+from worker.reports import RecentError, TaskReport
 
 SILENT_BEATS = 3
 LEAST_SILENCE = timedelta(seconds=10)

@@ -1,21 +1,8 @@
 """What running sinks report, and what operators want of them. The tables hold this state, and never an event."""
 
-from datetime import datetime
-
-from django.db import connection, models
-from django.utils import timezone
+from django.db import models
 
 ALL_PARTITIONS = -1
-
-
-def database_now() -> datetime:
-    """The time by the database's clock, which is one for all hosts. Raises django.db.Error where it does not answer."""
-    if connection.vendor == "sqlite":
-        return timezone.now()  # all processes are on this host
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT CURRENT_TIMESTAMP")
-        moment: datetime = cursor.fetchone()[0]
-    return moment
 
 
 class SinkProcess(models.Model):

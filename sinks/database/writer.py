@@ -8,10 +8,10 @@ from sinks.database.config import DatabaseTarget
 from sinks.database.connection import transaction
 from sinks.database.offsets import Ownership, Stored, take_over
 from sinks.database.rows import Columns, find_columns
-from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected
 from sinks.refusals import FirstRefusals
 from worker.errors import Fatal, Fenced
+from worker.retry import attempt
 
 
 @dataclass(eq=False)

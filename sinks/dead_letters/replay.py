@@ -13,10 +13,10 @@ from kafka_client.log import client_logger
 from sinks.dead_letters.log import LETTER, REPLAYED, Place, StoredLetter
 from sinks.dead_letters.producing import PRODUCER_OPTIONS
 from sinks.log_reader import LogReader
-from sinks.loop.retry import Retry
 from sinks.loop.writer import Writer
 from sinks.records import Batch, Columns, Partition
 from worker.errors import Retriable
+from worker.retry import Retry
 
 _LETTERS = 100
 _BYTES = 16 * 1024 * 1024

@@ -13,11 +13,11 @@ from sinks.elasticsearch.bulk import Bulk, Caution, Chunk, Item, piece
 from sinks.elasticsearch.client import check_server
 from sinks.elasticsearch.notes import TopicNotes
 from sinks.elasticsearch.outcomes import translated
-from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected, Run
 from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics, UnreadTimes
 from worker.errors import Retriable
+from worker.retry import attempt
 
 
 @dataclass(eq=False)

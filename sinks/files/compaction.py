@@ -14,9 +14,9 @@ from sinks.files.recovery import told_of
 from sinks.files.rewind_marks import RewindMarks
 from sinks.files.store import FileStore
 from sinks.files.stored import StoredFile, stored_files
-from sinks.loop.retry import Retry
 from sinks.records import Partition
 from worker.errors import Fatal, Retriable
+from worker.retry import Retry
 
 
 @dataclass(frozen=True)

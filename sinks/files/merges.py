@@ -15,8 +15,8 @@ import msgspec
 from kafka_client.structs import ready
 from sinks.files.layout import Layout
 from sinks.files.store import FileStore, NotAllowed, NotEmpty, NotFound
-from sinks.loop.retry import attempt
 from worker.errors import Fatal, Fenced, Retriable
+from worker.retry import attempt
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from functools import partial
 from sinks.files.layout import Layout, OpenFile, flat, record_end, record_generation, record_name, unflat
 from sinks.files.recovery import LeftOpen, open_files
 from sinks.files.store import Content, FileStore, NotEmpty, NotFound
-from sinks.loop.retry import attempt
 from worker.errors import Fatal, Fenced, Retriable
+from worker.retry import attempt
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from sinks.files.contents import FileLayout, Part
 from sinks.files.layout import OpenFile
 from sinks.files.ownership import Ownership
 from sinks.files.store import Content
-from sinks.loop.retry import attempt
 from sinks.records import Batch, Partition, Rejected
 from worker.errors import Fatal
+from worker.retry import attempt
 
 
 @dataclass(eq=False)

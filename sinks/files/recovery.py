@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sinks.files.layout import Layout, OpenFile, flat, unflat
 from sinks.files.store import FileStore, Leased, NotAllowed, NotFound
-from sinks.loop.retry import attempt
 from worker.errors import Fatal, Fenced, Pending, Retriable
+from worker.retry import attempt
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from sinks.files.recovery import commit_records
 from sinks.files.rewind_marks import RewindMarks, describe, mark_offset, new_mark
 from sinks.files.store import FileStore
 from sinks.files.stored import StoredFile, files_of_any_format, newest_open_files
-from sinks.loop.retry import Retry
 from worker.errors import Fatal, Fenced, Retriable
+from worker.retry import Retry
 
 logger = logging.getLogger(__name__)
 

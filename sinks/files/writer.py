@@ -12,11 +12,11 @@ from sinks.files.ownership import Ownership
 from sinks.files.partitions import AppendPartition, FlushPartition
 from sinks.files.rewind_marks import RewindMarks
 from sinks.files.store import FileStore
-from sinks.loop.retry import attempt
 from sinks.loop.writer import PartitionWriter
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics, UnreadTimes
 from worker.errors import Fatal
+from worker.retry import attempt
 
 logger = logging.getLogger(__name__)
 

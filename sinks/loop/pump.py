@@ -12,13 +12,13 @@ from events.schema import Check
 from sinks.config import SinkOptions
 from sinks.loop.letter_limit import LetterLimit
 from sinks.loop.memory import MemoryShare
-from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
 from sinks.loop.workers import Workers
 from sinks.loop.writer import Deliver, PartitionWriter, Writer
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import PartitionStatus
+from worker.retry import Backoff, Steps, attempt, in_steps
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from sinks.loop.retry import Steps
 from sinks.loop.workers import Workers
 from sinks.records import Batch
+from worker.retry import Steps
 
 _GROUP_BYTES = 8 * 1024 * 1024
 """A group takes no further batch above it: memory gets free, and reading goes on, when a whole group is stored."""

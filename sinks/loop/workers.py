@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from itertools import count
 from typing import TypeVar
 
-from sinks.loop.retry import Steps
+from worker.retry import Steps
 
 T = TypeVar("T")
 

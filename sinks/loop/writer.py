@@ -7,7 +7,7 @@ from sinks.records import Batch, Partition, Rejected
 
 
 class PartitionWriter(Protocol):
-    """A partition that was taken over. Its work is done in steps (see sinks.loop.retry).
+    """A partition that was taken over. Its work is done in steps (see worker.retry).
 
     resume_at: the offset at which reading goes on, None for the beginning of the partition.
     """

@@ -15,7 +15,8 @@ from prometheus_client.registry import Collector
 from events.shortening import shortened
 from kafka_client.log import REPEAT_SECONDS
 from sinks.records import REJECTIONS, Partition
-from sinks.reporting.reports import SinkReport, State
+from sinks.reporting.reports import SinkReport
+from worker.reports import State
 
 logger = logging.getLogger(__name__)
 

@@ -1,21 +1,12 @@
 """What a sink's process says of itself at a moment: the JSON of /status, of its heartbeat and of the console."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Any
 
 import msgspec
 
 from kafka_client.structs import ready
-
-State = Literal["opening", "running", "paused", "backing off", "failed"]
-
-
-class RecentError(msgspec.Struct, frozen=True, kw_only=True):
-    """An error of a step that had worked before. where: the task or the partition that it happened to."""
-
-    moment: datetime
-    where: str
-    text: str
+from worker.reports import State, TaskReport
 
 
 class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,21 +47,6 @@ class PartitionReport(msgspec.Struct, frozen=True, kw_only=True):
         return self.committed if self.stored is None else self.stored
 
 
-class TaskReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a task is doing: it runs, backs off while Kafka is away, or has failed.
-
-    errors: its latest errors and those of its partitions, oldest first.
-    """
-
-    task: str
-    state: State
-    since: datetime
-    healthy: bool
-    reason: str
-    tries: int
-    errors: list[RecentError] = []
-
-
 @ready
 class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
     """What the process of a sink is doing.
@@ -87,3 +63,10 @@ class SinkReport(msgspec.Struct, frozen=True, kw_only=True):
     tasks: list[TaskReport]
     partitions: list[PartitionReport]
     last_write: datetime | None = None
+
+    def unhealthy(self) -> dict[str, list[Any]]:
+        """The tasks and partitions that do not work."""
+        return {
+            "tasks": [task for task in self.tasks if not task.healthy],
+            "partitions": [partition for partition in self.partitions if not partition.healthy],
+        }

@@ -32,10 +32,11 @@ from sinks import registry as sinks_registry
 from sinks.control import Control
 from sinks.models import SinkLag, SinkPause, SinkProcess
 from sinks.registry import sinks
-from sinks.reporting.heartbeat import Heartbeat
-from sinks.reporting.reports import PartitionReport, RecentError, SinkReport, State, TaskReport
+from sinks.reporting.heartbeat import SinkHeartbeat
+from sinks.reporting.reports import PartitionReport, SinkReport
 from sinks.reporting.states import SinkStatus
 from tests.pipeline.conftest import PAGE, panel_data, panel_html, rows_of
+from worker.reports import RecentError, State, TaskReport
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
 
@@ -411,7 +412,7 @@ def test_a_host_whose_clock_is_wrong_is_heard_as_any_other(monkeypatch: pytest.M
     if connection.vendor == "sqlite":
         pytest.skip("one clock")
     status = SinkStatus("hdfs", [], lambda: 0)
-    heartbeat = Heartbeat("hdfs", status.report, Control(), every_seconds=5)
+    heartbeat = SinkHeartbeat("hdfs", status.report, Control(), every_seconds=5)
     behind = datetime.now(UTC) - timedelta(hours=1)
     monkeypatch.setattr(timezone, "now", lambda: behind)
     heartbeat.beat()

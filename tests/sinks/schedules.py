@@ -23,12 +23,12 @@ import pytest
 from sinks.files.layout import Layout, flat, unflat
 from sinks.files.ownership import Ownership
 from sinks.files.store import NotAllowed, NotEmpty, NotFound
-from sinks.loop.retry import Backoff, Retry
 from sinks.records import Partition
 from tests.sinks.memory_hdfs import File, MemoryHdfs
 from tests.sinks.watched import LATE, READING
 from tests.sinks.watched_folder import DONE, WatchedFolder
 from worker.errors import Fatal, Retriable
+from worker.retry import Backoff, Retry
 
 RECORDS = 30
 LAYOUT = Layout("/data", "sink", Partition("topic", 0))

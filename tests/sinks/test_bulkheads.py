@@ -12,12 +12,12 @@ from events.schema import check_for
 from sinks.config import SinkOptions
 from sinks.loop.letter_limit import LetterLimit
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.retry import attempt
 from sinks.loop.task import SinkTask
 from sinks.records import Batch, Partition, Rejected
 from tests.sinks.test_task import FakeMessage, running, unwatched
 from tests.support import event, wait_until
 from worker.errors import Retriable
+from worker.retry import attempt
 
 STUCK, *OTHERS = PARTITIONS = [Partition("topic", number) for number in range(4)]
 BAD = b"no JSON"

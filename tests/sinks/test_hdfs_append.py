@@ -10,7 +10,6 @@ from sinks.files.layout import Layout
 from sinks.files.ownership import Ownership
 from sinks.files.partitions import AppendPartition
 from sinks.hdfs.config import HdfsTarget
-from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import TaskStatus
@@ -18,6 +17,7 @@ from tests.sinks.memory_hdfs import MemoryHdfs
 from tests.sinks.schedules import hasty_retry
 from tests.support import event
 from worker.errors import Fatal, Fenced
+from worker.retry import Backoff, Retry
 
 PARTITION = Partition("t", 0)
 LAYOUT = Layout("/data", "sink", PARTITION)

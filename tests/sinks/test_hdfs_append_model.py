@@ -21,7 +21,6 @@ from sinks.files.partitions import AppendPartition, FlushPartition
 from sinks.files.recovery import LeftOpen
 from sinks.files.store import Content, NotFound
 from sinks.hdfs.config import HdfsTarget
-from sinks.loop.retry import attempt
 from sinks.records import Batch, Columns, Record
 from sinks.times import Unread, no_unread
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -45,6 +44,7 @@ from tests.sinks.schedules import (
 )
 from tests.sinks.watched_folder import ROOT, WatchedFolder, watching
 from worker.errors import Fenced, Retriable
+from worker.retry import attempt
 
 
 class TwoFolders(Folders):

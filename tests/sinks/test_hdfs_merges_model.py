@@ -31,7 +31,6 @@ from sinks.files.stored import settled_files
 from sinks.files.writer import FilesWriter
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.kind import HdfsKind
-from sinks.loop.retry import Backoff, Retry
 from sinks.management.commands.rewind import _layouts_of_others, _told
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
@@ -54,6 +53,7 @@ from tests.sinks.schedules import (
 )
 from tests.sinks.watched_folder import watching
 from worker.errors import Cancelled, Fatal, Fenced, Retriable
+from worker.retry import Backoff, Retry
 
 PARTITION = LAYOUT.partition
 FILES = HdfsTarget(path="/data").layout("json")

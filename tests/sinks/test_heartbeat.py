@@ -11,12 +11,12 @@ from django.db import OperationalError
 from sinks.control import Control, Restart
 from sinks.models import SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.records import Batch, Columns, Partition
-from sinks.reporting import heartbeat as module
-from sinks.reporting.heartbeat import FORGOTTEN_AFTER, LAG_EVERY, LAG_KEPT, Heartbeat
+from sinks.reporting.heartbeat import FORGOTTEN_AFTER, LAG_EVERY, LAG_KEPT, SinkHeartbeat
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.reports import SinkReport
 from sinks.reporting.states import SinkStatus, TaskStatus
 from tests.support import event, wait_until
+from worker import heartbeat as module
 
 PARTITION = Partition("clicks", 1)
 
@@ -30,7 +30,9 @@ class Sink:
         self.partition = self.task.assign(PARTITION)
         self.status = SinkStatus("hdfs", [self.task], lambda: 0)
         self.control = Control()
-        self.heartbeat = Heartbeat("hdfs", self.status.report, self.control, every_seconds=0.02, now=lambda: self.now)
+        self.heartbeat = SinkHeartbeat(
+            "hdfs", self.status.report, self.control, every_seconds=0.02, now=lambda: self.now
+        )
 
     def beat(self, *, after: timedelta = timedelta()) -> None:
         self.now += after

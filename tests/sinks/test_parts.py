@@ -14,10 +14,10 @@ from sinks.config import SinkOptions
 from sinks.files.formats import as_line
 from sinks.files.layout import flat, unflat
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition, Rejected, Run
 from sinks.topic_ids import TopicAdmin
 from worker.errors import Cancelled, Retriable
+from worker.retry import Backoff, Retry
 
 PARTITION = Partition("select-color", 0)
 LIMITS = SinkOptions(flush_records=3, flush_bytes=100, flush_seconds=10)

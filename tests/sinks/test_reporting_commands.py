@@ -76,7 +76,7 @@ def test_wrong_settings_and_a_server_that_is_away_end_with_2(
     with override_settings(SINKS={"wrong": {}}), pytest.raises(CommandError) as refused:
         call_command(*command, skip_checks=False)
     assert refused.value.returncode == 2
-    monkeypatch.setattr("sinks.log_reader._STALLED_SECONDS", 0.2)
+    monkeypatch.setattr("worker.log_reader._STALLED_SECONDS", 0.2)
     monkeypatch.setattr(replay_dlq, "Replayer", partial(Replayer, patience_seconds=0.2))
     away = {"default": {"bootstrap.servers": "127.0.0.1:1"}}
     with override_settings(KAFKA=away), pytest.raises(CommandError, match="Kafka: ") as refused:

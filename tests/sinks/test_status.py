@@ -12,14 +12,14 @@ from elasticsearch import Elasticsearch
 
 from sinks.elasticsearch.actions import Actions, Versions
 from sinks.elasticsearch.names import IndexNames
-from sinks.loop.retry import Backoff, Retry
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics, StateCollector
-from sinks.reporting.monitor import monitor_app
 from sinks.reporting.states import MEMORY, OPERATOR, SinkStatus, TaskStatus
 from tests.sinks.fake_elasticsearch import partition_of
 from tests.support import event
 from worker.errors import Cancelled, Retriable
+from worker.monitor import monitor_app
+from worker.retry import Backoff, Retry
 
 PARTITION = Partition("clicks", 1)
 AWAY = Retriable("connection refused", reason="unreachable")
@@ -50,7 +50,7 @@ class Sink:
         self.partition = self.task.assign(PARTITION)
         self.status = SinkStatus("hdfs", [self.task], lambda: self.buffered, self.clock)
         self.metrics.registry.register(StateCollector(self.status.report))
-        self._app = monitor_app(self.metrics.registry, self.status)
+        self._app = monitor_app(self.metrics.registry, self.status.report)
 
     def get(self, path: str) -> tuple[str, bytes]:
         """The status line and body of an HTTP answer."""

@@ -17,7 +17,6 @@ from sinks.config import SinkOptions
 from sinks.control import Control, Restart
 from sinks.dead_letters.producing import dead_letters
 from sinks.loop.memory import MemoryBudget
-from sinks.loop.retry import Backoff, Steps, attempt, in_steps
 from sinks.loop.storing import StoreQueue
 from sinks.loop.task import SinkTask
 from sinks.loop.workers import Workers
@@ -25,6 +24,7 @@ from sinks.records import Batch, Partition, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from tests.support import event, wait_until
 from worker.errors import Fatal
+from worker.retry import Backoff, Steps, attempt, in_steps
 
 PARTITION = Partition("topic", 0)
 

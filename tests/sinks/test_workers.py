@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from sinks.dead_letters.producing import dead_letters
-from sinks.loop.retry import Backoff, Retry, Steps, attempt, in_steps
 from sinks.loop.workers import Workers
 from sinks.records import Partition, Record, Rejected
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.states import TaskStatus
 from tests.support import wait_until
 from worker.errors import Pending, Retriable
+from worker.retry import Backoff, Retry, Steps, attempt, in_steps
 
 PARTITION = Partition("topic", 0)
 

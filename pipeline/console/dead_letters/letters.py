@@ -19,10 +19,10 @@ from sinks.build import build_letters_writer
 from sinks.config import SinkConfig
 from sinks.dead_letters.log import LetterLog, Place, StoredLetter, example_of, is_own, reason_kind
 from sinks.dead_letters.replay import Replayer, parts, store
-from sinks.loop.retry import Backoff, Retry
 from sinks.records import Partition, Record
 from sinks.registry import kind_of
 from worker.errors import Cancelled, Fatal, Retriable
+from worker.retry import Backoff, Retry
 
 T = TypeVar("T")
 

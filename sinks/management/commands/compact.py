@@ -10,7 +10,8 @@ from sinks.config import SinkConfig
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.compaction import Compaction
 from sinks.files.store import FileStore
-from sinks.management.base import FilesCommand, patient, whole
+from sinks.management.base import FilesCommand, patient
+from worker.commands import whole
 
 
 class Command(FilesCommand):

@@ -11,7 +11,8 @@ from sinks.elasticsearch.config import elasticsearch_cluster
 from sinks.elasticsearch.notes import note_retention
 from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import indices
-from sinks.management.base import SinkCommand, whole
+from sinks.management.base import SinkCommand
+from worker.commands import whole
 from worker.errors import Fatal, Retriable
 
 _MOST_DAYS = 365 * 1000

@@ -17,10 +17,11 @@ from sinks.config import SinkConfig
 from sinks.dead_letters.log import LetterLog, StoredLetter, example_of, is_own, letter_log, reason_kind
 from sinks.dead_letters.replay import Replayer, newest_of_keys, parts, store
 from sinks.log_reader import LogReader
-from sinks.loop.retry import Backoff, Retry
-from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand, whole
+from sinks.management.base import SinkCommand
 from sinks.registry import kind_of
+from worker.commands import CARRIED_OUT_OR_NOT, ReportingCommand, whole
 from worker.errors import Cancelled
+from worker.retry import Backoff, Retry
 
 _REASON = 120
 _PATIENCE_SECONDS = 60.0
@@ -40,7 +41,7 @@ _SUPERSEDED = (
 )
 
 
-class Command(ReportingCommand):
+class Command(ReportingCommand, SinkCommand):
     """Replays dead letters, each once, however often it is called or killed."""
 
     help = (

@@ -12,10 +12,11 @@ from sinks.files.layout import Layout
 from sinks.files.rewind import Plan, Rewind
 from sinks.files.store import FileStore
 from sinks.log_reader import LogReader
-from sinks.management.base import FilesCommand, patient, whole
+from sinks.management.base import FilesCommand, patient
 from sinks.records import Partition
 from sinks.registry import sinks
 from sinks.topic_ids import TopicAdmin
+from worker.commands import whole
 from worker.errors import Retriable
 
 

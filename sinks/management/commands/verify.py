@@ -7,12 +7,13 @@ from django.core.management.base import CommandError, CommandParser
 
 from kafka_client.clusters import kafka_cluster
 from sinks.log_reader import LogReader
-from sinks.management.base import CARRIED_OUT_OR_NOT, ReportingCommand, whole
+from sinks.management.base import SinkCommand
 from sinks.records import Partition
 from sinks.registry import kind_of
+from worker.commands import CARRIED_OUT_OR_NOT, ReportingCommand, whole
 
 
-class Command(ReportingCommand):
+class Command(ReportingCommand, SinkCommand):
     """Compares the store of a sink with Kafka."""
 
     help = (

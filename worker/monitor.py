@@ -1,7 +1,8 @@
-"""Serves a sink's metrics and status by HTTP: /metrics for Prometheus, /healthz for probes, /status for people."""
+"""Serves a process's metrics and status by HTTP: /metrics for Prometheus, /healthz for probes, /status for people."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -9,7 +10,16 @@ import msgspec
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from sinks.reporting.states import SinkStatus
+
+class Report(Protocol):
+    """What a process says of itself; a msgspec.Struct."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all of it works."""
+
+    def unhealthy(self) -> Mapping[str, list[Any]]:
+        """The tasks and the parts that do not work."""
 
 
 class _Handler(WSGIRequestHandler):
@@ -19,8 +29,8 @@ class _Handler(WSGIRequestHandler):
         """Probes and scrapes are no news."""
 
 
-def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> WSGIApplication:
-    """The WSGI application. registry: what /metrics shows."""
+def monitor_app(registry: CollectorRegistry, report_now: Callable[[], Report]) -> WSGIApplication:
+    """The WSGI application. registry: what /metrics shows; report_now: what /status shows."""
     metrics = make_wsgi_app(registry)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -29,17 +39,12 @@ def monitor_app(registry: CollectorRegistry, status: SinkStatus) -> WSGIApplicat
             answer: Iterable[bytes] = metrics(environ, start_response)
             return answer
         if path == "/status":
-            return _json(start_response, "200 OK", status.report())
+            return _json(start_response, "200 OK", report_now())
         if path == "/healthz":
-            report = status.report()
+            report = report_now()
             if report.healthy:
                 return _json(start_response, "200 OK", {"healthy": True})
-            health = {
-                "healthy": False,
-                "tasks": [task for task in report.tasks if not task.healthy],
-                "partitions": [partition for partition in report.partitions if not partition.healthy],
-            }
-            return _json(start_response, "503 Service Unavailable", health)
+            return _json(start_response, "503 Service Unavailable", {"healthy": False, **report.unhealthy()})
         return _json(start_response, "404 Not Found", {"detail": "try /metrics, /healthz or /status"})
 
     return app

@@ -11,9 +11,8 @@ from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 from types import coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
-from sinks.reporting.states import PartitionStatus
 from worker.errors import Cancelled, Pending, Retriable
 
 logger = logging.getLogger(__name__)
@@ -25,6 +24,16 @@ Steps = Generator[float, None, T]
 
 _PENDING_SECONDS = 0.5
 """The longest wait before a server that is still working on a request (Pending) is asked again."""
+
+
+class Progress(Protocol):
+    """Is told how a piece of work goes; `work` identifies the piece."""
+
+    def backing_off(self, work: object, what: str, error: Retriable) -> None:
+        """A step has failed and will be tried again."""
+
+    def goes_on(self, work: object) -> None:
+        """The step that had failed has ended, well or not."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ def in_steps(
     who: str,
     backoff: Backoff,
     cancelled: threading.Event,
-    status: PartitionStatus | None = None,
+    status: Progress | None = None,
 ) -> Steps[T]:
     """Does work step by step; raises what the work raises.
 
@@ -108,7 +117,7 @@ class Retry:
     who: str
     backoff: Backoff
     cancelled: threading.Event
-    status: PartitionStatus | None = None
+    status: Progress | None = None
 
     def __call__(self, what: str, action: Callable[[], T]) -> T:
         """Runs one step. Raises Cancelled, and whatever else `action` raises."""

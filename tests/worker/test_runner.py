@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sinks.loop.runner import Runner
 from worker.errors import Fatal
+from worker.runner import Runner
 
 
 class Task:
@@ -27,7 +27,7 @@ def raising(error: Any) -> Any:
 
 
 def run(*actions: Any, stop_seconds: float = 10) -> int:
-    return Runner("sink", [Task(action) for action in actions], stop_seconds=stop_seconds).run()  # type: ignore[misc]
+    return Runner("sink", [Task(action) for action in actions], stop_seconds=stop_seconds, stopping="stops").run()
 
 
 @pytest.mark.parametrize("error", [Fatal("no"), ValueError("bug")])
