@@ -14,7 +14,7 @@ from connectors.plugins.setting import MASK
 from connectors.reports import TaskStatus, WorkerReport
 from connectors.secrets import has_references
 from connectors.validation import plugin_of
-from sinks.models import database_now
+from worker.clock import database_now
 
 VERSION = "4.3.1"
 """The version of Kafka Connect whose answers these are."""

@@ -148,9 +148,7 @@ def _check_paths(paths: Iterable[str]) -> None:
     for path in map(posixpath.normpath, paths):
         if not any(path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in allowed):
             where = f"below {', '.join(allowed)} alone" if allowed else "nowhere"
-            raise ValueError(
-                f"{path}: connectors may use files and folders of the workers {where} (CONNECTORS folders)"
-            )
+            raise ValueError(f"{path}: connectors may use files and folders of workers {where} (CONNECTORS folders)")
 
 
 def _shown(name: str, text: str) -> str:

@@ -352,23 +352,23 @@ def _validated(name: str, found: Checked) -> dict[str, Any]:
         setting = Setting(name=one) if setting is None else setting.named(one)
         definitions_.append(definition(setting, order, ignored=why))
     configs = []
-    for one in definitions_:
-        value = found.given.get(one["name"], one["default_value"])
-        if value is not None and one["type"] == "PASSWORD":
+    for item in definitions_:
+        value = found.given.get(item["name"], item["default_value"])
+        if value is not None and item["type"] == "PASSWORD":
             value = MASK
         configs.append(
             {
-                "definition": one,
+                "definition": item,
                 "value": {
-                    "name": one["name"],
+                    "name": item["name"],
                     "value": value,
                     "recommended_values": [],
-                    "errors": found.errors.get(one["name"], []),
+                    "errors": found.errors.get(item["name"], []),
                     "visible": True,
                 },
             }
         )
-    groups = list(dict.fromkeys(one["group"] for one in definitions_))
+    groups = list(dict.fromkeys(item["group"] for item in definitions_))
     return {"name": name, "error_count": found.error_count, "groups": groups, "configs": configs}
 
 

@@ -1,6 +1,7 @@
 """A client of the REST API that may do everything."""
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
 from connectors.conf import connectors_settings
+from devstack.config import StackConfig
+from devstack.stack import Stack
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +53,13 @@ def client_of() -> Callable[[User | None], APIClient]:
 def client(operator: User, client_of: Callable[[User | None], APIClient]) -> APIClient:
     """The operator's client."""
     return client_of(operator)
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Kafka alone, for all tests of connectors."""
+    stack = Stack(StackConfig.on_free_ports(tmp_path_factory.mktemp("connectors"), kafka_heap="256m"))
+    stack.up(print, stack.kafka)
+    yield stack
+    stack.kill()
+    shutil.rmtree(stack.config.data, ignore_errors=True)
