@@ -18,11 +18,19 @@ Report = Callable[[str], None]
 SERVERS = {"kafka": "Kafka 4.4.0", "hdfs": "HDFS 3.5.0", "elasticsearch": "Elasticsearch 9.5.3"}
 TOOLS = "kafka-tools"
 """Kafka's command-line tools, which no server needs: fetched for the tests alone."""
+MARIADB = "mariadb"
+"""An archive with MariaDB's programs: fetched for the tests alone."""
 
 CONNECT = "kafka-connect"
 """A worker of Kafka Connect, fetched for the tests alone."""
 
-_TITLES = {**SERVERS, TOOLS: "Kafka's command-line tools", CONNECT: "Kafka Connect 4.3.1"}
+_TITLES = {
+    **SERVERS,
+    TOOLS: "Kafka's command-line tools",
+    MARIADB: "MariaDB 11.4.5",
+    CONNECT: "Kafka Connect 4.3.1",
+}
+_SIZES = {TOOLS: "1 MB", MARIADB: "149 MB", CONNECT: "36 MB"}
 POMS = Path(__file__).parent / "jars"
 _PROGRESS_SECONDS = 3.0
 
@@ -46,6 +54,12 @@ def fetch_connect(home: Path, report: Report = print) -> None:
     _fetch_all(home, [CONNECT], report)
 
 
+def fetch_mariadb_jar(home: Path, report: Report = print) -> Path:
+    """The same for MariaDB; returns the folder of its archive."""
+    _fetch_all(home, [MARIADB], report)
+    return jar_folder(home, MARIADB)
+
+
 def _fetch_all(home: Path, names: Iterable[str], report: Report) -> None:
     if all(_is_complete(home, name) for name in names):
         return
@@ -56,7 +70,7 @@ def _fetch_all(home: Path, names: Iterable[str], report: Report) -> None:
 
 
 def jar_folder(home: Path, server: str) -> Path:
-    """Where the jars of `server` (a key of SERVERS, TOOLS or CONNECT) lie."""
+    """Where the jars of `server` (a key of SERVERS, TOOLS, MARIADB or CONNECT) lie."""
     return home / "jars" / server
 
 
@@ -83,8 +97,7 @@ def _fetch_one(home: Path, server: str, report: Report) -> None:
     partial.mkdir(parents=True)
     log_file = home / "logs" / f"fetch-{server}.log"
     log_file.parent.mkdir(parents=True, exist_ok=True)
-    size = "1 MB" if server == TOOLS else "40-80 MB"
-    report(f"{_TITLES[server]}: fetching its jars (once; {size})")
+    report(f"{_TITLES[server]}: fetching its jars (once; {_SIZES.get(server, '40-80 MB')})")
     started = time.monotonic()
     _run_maven(maven, server, partial, log_file, report)
     (partial / ".complete").write_text(_pom_hash(server))

@@ -16,6 +16,7 @@ from django.utils import translation
 from elasticsearch.dsl import connections
 
 from devstack.config import StackConfig
+from devstack.server import Server
 from devstack.stack import Stack
 from events import conf, process_collector
 from events.event import EVENT_TYPES
@@ -25,6 +26,8 @@ from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
 from sinks.elasticsearch.config import ElasticsearchTarget
+from tests.databases import running_mariadb
+from tests.on_postgres import running_postgres
 from tests.support import Process, make_topics, manage, stack_env
 
 CHROMIUM_ARGUMENTS = [
@@ -126,6 +129,20 @@ def page_view(settings: Any) -> Iterator[None]:
     conf.register_kinds()
     yield
     del EVENT_TYPES["page-view"]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL; a test that stops it starts it again."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def mariadb() -> Iterator[Server]:
+    """A MariaDB; a test that stops it starts it again."""
+    with running_mariadb() as server:
+        yield server
 
 
 @pytest.fixture

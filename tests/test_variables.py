@@ -163,6 +163,15 @@ def test_the_url_of_the_database_changes_its_options_or_takes_them_away(
     assert {name: options.get(name) for name in told} == told
 
 
+def test_mariadb_has_time_outs_and_refuses_what_does_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE", "mysql://user:a%23b@host:3307/name?read_timeout=90")
+    found = Variables(tmp_path / "missing").database("DATABASE", "")
+    assert (found["ENGINE"], found["PASSWORD"], found["PORT"]) == ("django.db.backends.mysql", "a#b", 3307)
+    options = found["OPTIONS"]
+    assert (options["connect_timeout"], options["read_timeout"], options["write_timeout"]) == (5, 90, 35)
+    assert "TRADITIONAL" in options["init_command"]
+
+
 def test_user_and_password_are_divided_by_the_first_colon(tmp_path: Path) -> None:
     assert variables(tmp_path, "PASSWORD=user:a:b").user_and_password("PASSWORD") == ("user", "a:b")
     assert variables(tmp_path, "PASSWORD=").user_and_password("PASSWORD") is None

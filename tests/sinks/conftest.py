@@ -7,10 +7,8 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
-from devstack.server import Server
 from devstack.stack import Stack
 from sinks import registry as sinks_registry
-from tests.on_postgres import running_postgres
 from tests.sinks.file_bench import Bench, Told
 from tests.sinks.sink_processes import Nursery
 
@@ -44,10 +42,3 @@ def command(servers: Stack, capsys: Any) -> Callable[..., Told]:
         return Told(code, capsys.readouterr().out)
 
     return run
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Server]:
-    """A PostgreSQL; a test that stops it starts it again."""
-    with running_postgres() as server:
-        yield server

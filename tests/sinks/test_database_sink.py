@@ -16,7 +16,7 @@ from settings.env import _database
 from sinks import registry
 from sinks.checks import check_sinks
 from sinks.database.connection import change, select, transaction
-from tests.sinks.databases import ALIAS, database_at
+from tests.databases import ALIAS, database_at
 from tests.sinks.file_bench import Told
 from tests.support import Process, event, produce, read_topic, wait_until
 

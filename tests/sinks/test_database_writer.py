@@ -28,7 +28,7 @@ from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabasePartition, DatabaseWriter
 from sinks.records import Batch, Columns, Partition, Rejected
 from sinks.refusals import FirstRefusals
-from tests.sinks.databases import database_at
+from tests.databases import database_at
 from tests.sinks.schedules import hasty_retry
 from tests.support import wait_until
 from worker.errors import Fatal, Fenced
