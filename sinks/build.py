@@ -45,8 +45,7 @@ class Sink:
 
 
 def build_sink(sink: SinkConfig, *, numbers: Sequence[int] | None = None) -> Sink:
-    """Makes the parts of a sink. numbers: of the tasks, where they are not all made here. Raises ImproperlyConfigured.
-    """
+    """Makes the parts of a sink. numbers: of the tasks to make, all by default. Raises ImproperlyConfigured."""
     cluster = kafka_cluster(sink.kafka)
     metrics = SinkMetrics(sink.name)
     writer = build_writer(sink, cluster, metrics)

@@ -136,6 +136,7 @@ COMMON_SOURCE = by_name(
     Setting(name="offsets.storage.topic", group="Exactly Once Support", doc="The topic of the positions."),
     Setting(name="topic.creation.*", group="Topic Creation", ignored="EVENTS_TOPIC_… say it for all topics"),
     Setting(name="producer.override.*", doc="An option of librdkafka's producer."),
+    Setting(name="consumer.override.*", doc="An option of librdkafka's consumer, which divides the parts."),
 )
 
 
@@ -153,7 +154,8 @@ def entry_of_sink(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def entry_of_source(values: Mapping[str, Any]) -> dict[str, Any]:
     """What the settings of all sources say."""
-    entry: dict[str, Any] = {"producer": _with_prefix(values, "producer.override."), "options": {}}
+    producer, consumer = (_with_prefix(values, f"{client}.override.") for client in ("producer", "consumer"))
+    entry: dict[str, Any] = {"producer": producer, "consumer": consumer, "options": {}}
     if (interval := values["transaction.boundary.interval.ms"]) is not None:
         entry["options"]["transaction_seconds"] = interval / 1000
     if topic := values["offsets.storage.topic"]:

@@ -3,6 +3,7 @@
 from connectors.plugins.elasticsearch import ElasticsearchSink
 from connectors.plugins.file_stream import FileStreamSink, FileStreamSource
 from connectors.plugins.hdfs import HdfsSink
+from connectors.plugins.jdbc import JdbcSink, JdbcSource
 from connectors.plugins.native import NativePlugin
 from connectors.plugins.plugin import Plugin
 from sinks import registry as sinks_registry
@@ -13,6 +14,8 @@ PLUGINS: tuple[Plugin, ...] = (
     FileStreamSink(),
     HdfsSink(),
     ElasticsearchSink(),
+    JdbcSource(),
+    JdbcSink(),
     *(NativePlugin(kind.name, "sink", kind.target) for kind in sinks_registry.KINDS.values()),
     *(NativePlugin(kind.name, "source", kind.target) for kind in sources_registry.KINDS.values()),
 )

@@ -15,6 +15,9 @@ from events.conf import events_settings
 from sinks.build import Sink, build_sink
 from sinks.config import SinkConfig
 from sinks.registry import kind_of
+from sources.build import Source, build_source
+from sources.config import SourceConfig
+from sources.registry import kind_of as source_kind_of
 from worker.errors import Fatal, Retriable
 from worker.process import LEAVING_SECONDS
 from worker.retry import Backoff
@@ -29,6 +32,7 @@ class Unit(ABC):
         self.wanted = wanted
         self.name = f"{wanted.connector}/{wanted.number}"
         self.stop = threading.Event()
+        self._paused = wanted.paused
         self._since = datetime.now(UTC)
         self._trace = ""
         self._waits_for = ""
@@ -45,6 +49,10 @@ class Unit(ABC):
     @abstractmethod
     def set_paused(self, paused: bool) -> None:
         """Has the task read or not."""
+
+    def end(self) -> None:
+        """Has the task store or commit what it has read, and end."""
+        self.stop.set()
 
     @abstractmethod
     def progress(self) -> dict[str, Any]:
@@ -125,7 +133,6 @@ class SinkUnit(Unit):
     def __init__(self, wanted: Wanted) -> None:
         super().__init__(wanted)
         self._sink: Sink | None = None
-        self._paused = wanted.paused
 
     def prepare(self, config: SinkConfig) -> None:
         """What setup_pipeline makes for the sinks of the settings, but for the topics that are read."""
@@ -174,9 +181,71 @@ class SinkUnit(Unit):
         }
 
 
+class SourceUnit(Unit):
+    """A member of the group of a source. A task that is paused has left it, since it has nothing to keep there."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        super().__init__(wanted)
+        self._source: Source | None = None
+        self._stop_reading = threading.Event()
+        self._changed = threading.Event()
+
+    def prepare(self, config: SourceConfig) -> None:
+        """What setup_pipeline makes for the sources of the settings."""
+        events = events_settings()
+        kind = source_kind_of(config)
+        topics = dict.fromkeys(kind.topics(config), events.topic_partitions)
+        if config.dead_letter_topic:
+            topics[config.dead_letter_topic] = events.topic_partitions
+        make_topics(config.kafka, topics, replication=events.topic_replication, config={})
+        positions = {config.positions_topic: config.positions_partitions}
+        compacted = {"cleanup.policy": "compact"}
+        make_topics(config.kafka, positions, replication=events.topic_replication, config=compacted)
+        for line in kind.prepare(config):
+            logger.info("%s: %s", self.name, line)
+
+    def work(self, config: SourceConfig) -> None:
+        """The source's own loop with this task, but for the time that it is paused."""
+        while not self.stop.is_set():
+            self._changed.clear()
+            if self._paused:
+                self._changed.wait()
+                continue
+            self._stop_reading.clear()
+            source = self._source = build_source(config, numbers=[self.wanted.number])
+            if not (self._paused or self.stop.is_set()):
+                source.tasks[0].run(self._stop_reading)
+
+    def set_paused(self, paused: bool) -> None:
+        """Ends the reading, or begins it again."""
+        self._paused = paused
+        if paused:
+            self._stop_reading.set()
+        self._changed.set()
+
+    def end(self) -> None:
+        """Ends the reading for good."""
+        super().end()
+        self._stop_reading.set()
+        self._changed.set()
+
+    def progress(self) -> dict[str, Any]:
+        """Of the parts that the task reads."""
+        if self._source is None:
+            return {}
+        report = self._source.status.report()
+        waits = [one.reason for one in report.tasks if one.state == "backing off"]
+        waits += [one.reason for one in report.parts if one.state == "backing off"]
+        return {
+            "records": report.records,
+            "parts": [PartReport(partition={"part": part.part}, offset=part.position) for part in report.parts],
+            "reason": waits[0] if waits else "",
+        }
+
+
 def make_unit(wanted: Wanted) -> Unit:
     """The unit of a task."""
-    return SinkUnit(wanted)
+    return SinkUnit(wanted) if wanted.type == "sink" else SourceUnit(wanted)
 
 
 def _trace(error: BaseException) -> str:

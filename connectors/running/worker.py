@@ -72,7 +72,7 @@ class ConnectWorker:
 
     def _end(self, key: tuple[str, int], unit: Unit) -> None:
         """The thread stores what it has read, beside whatever else happens."""
-        unit.stop.set()
+        unit.end()
         self._leaving.append(unit)
         del self._units[key]
         self._paused.discard(key)
