@@ -10,6 +10,7 @@ from sinks.config import SinkConfig
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
+from sinks.files.rewind import Rewind
 from sinks.files.rewind_marks import RewindMarks, describe
 from sinks.files.store import FileStore
 from sinks.files.stored import settled_files
@@ -21,6 +22,7 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
+from worker.retry import Retry
 
 
 class FileKind(Kind):
@@ -78,6 +80,23 @@ class FileKind(Kind):
             return Verifier(store, layout, sink.event, check, files, partition, first, end, asked, notes)
 
         return compare
+
+    def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
+        """The one after the newest commit record."""
+        with closing(self.store(sink, connections=1)) as store:
+            return self._rewind(sink, store, partition).plan(0).now
+
+    def move_offset(self, sink: SinkConfig, partition: Partition, to: int, retry: Retry) -> int:
+        """As `manage.py rewind` does: a file with the offset in its middle is replaced as a whole."""
+        with closing(self.store(sink, connections=1)) as store:
+            rewind = self._rewind(sink, store, partition)
+            plan = rewind.plan(to)
+            if plan.now is not None or plan.replaced:
+                rewind.carry_out(plan, retry, skip=True)
+        return plan.to
+
+    def _rewind(self, sink: SinkConfig, store: FileStore, partition: Partition) -> Rewind:
+        return Rewind(store, Layout(sink.target.path, sink.name, partition), layout_of(sink))
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """Files are put aside by a command."""
