@@ -8,7 +8,7 @@ from connectors.models import Connector, ConnectorTask, TargetState
 
 @dataclass(frozen=True)
 class Wanted:
-    """A task that is to run on the worker of its slot. id: of its row, for a connector may be made again by its name."""
+    """A task that is to run on the worker of its slot. id: of its row, which is new when it is made again."""
 
     id: int
     connector: str

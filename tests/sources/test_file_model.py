@@ -140,7 +140,9 @@ def run(folder: Path, seed: int, *, header: bytes, patterns: tuple[str, ...] = (
     chance = random.Random(seed)
     writers = [Writer(folder, name, chance, header=header) for name in ("a.log", "b.log")]
     options = {"batch_records": chance.choice((1, 3, 1000)), "batch_bytes": chance.choice((1024, 100_000))}
-    source = FileSource(*(folder / pattern for pattern in patterns), options=options, open_files=chance.choice((1, 4, 100)))
+    source = FileSource(
+        *(folder / pattern for pattern in patterns), options=options, open_files=chance.choice((1, 4, 100))
+    )
     for _ in range(chance.randint(20, 120)):
         for writer in writers:
             if chance.random() < 0.6:
