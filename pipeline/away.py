@@ -3,7 +3,8 @@
 First of all the database: who is signed in is only known there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from django.db import Error, InterfaceError, OperationalError, ProgrammingError, connection
 from django.db.migrations.executor import MigrationExecutor
@@ -28,6 +29,15 @@ def database_error(error: Error) -> ServerError:
     """
     name = f"{connection.display_name} ({connection.settings_dict['NAME']})"
     return _not_migrated(error) or ServerError(name, str(error).strip())
+
+
+@contextmanager
+def reading_database() -> Iterator[None]:
+    """Around reads of the database: an error of it is raised as ServerError."""
+    try:
+        yield
+    except Error as error:
+        raise database_error(error) from error
 
 
 def _not_migrated(error: Error) -> ServerError | None:

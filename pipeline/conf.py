@@ -15,100 +15,60 @@ from kafka_client.structs import ready
 class ConsoleSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounds of what operators see; every entry has a default, and CONSOLE itself may be missing."""
 
-    refresh_seconds: Annotated[float, Meta(ge=1, description="Seconds between two reads of a visible panel.")] = 5.0
-    wait_seconds: Annotated[
-        float, Meta(gt=0, le=30, description="Seconds after which the main page shows what it has, the rest later.")
-    ] = 0.7
-    elasticsearch_timeout_seconds: Annotated[
-        float, Meta(gt=0, le=60, description="The longest wait for a search, in seconds.")
-    ] = 5.0
-    kafka_timeout_seconds: Annotated[
-        float, Meta(gt=0, le=60, description="The longest wait for the offsets of a Kafka cluster, in seconds.")
-    ] = 5.0
-    top: Annotated[int, Meta(ge=1, le=100, description="Rows of top users and top browsers.")] = 10
-    colors: Annotated[int, Meta(ge=1, le=20, description="Colours with a series of their own in the chart.")] = 8
-    newest: Annotated[int, Meta(ge=1, le=200, description="Rows of the newest events.")] = 20
-    user_agents: Annotated[
-        int, Meta(ge=1, le=5000, description="Different user agents that are read to count browsers.")
-    ] = 500
-    partitions: Annotated[
-        int, Meta(ge=1, le=10_000, description="Partitions of one topic that are listed; totals count all of them.")
-    ] = 200
-    store_timeout_seconds: Annotated[
-        float,
-        Meta(gt=0, le=60, description="The longest wait for a store of files, and for any store's health, in seconds."),
-    ] = 5.0
-    requests_at_once: Annotated[
-        int,
-        Meta(
-            ge=3,
-            le=1000,
-            description="Requests of the console that hold a thread of one process of the website at a time. "
-            "Collecting has the other threads, so it must be less than the web server has (granian: "
-            "`--blocking-threads`). Requests beyond it are answered 503 at once, and pages ask again.",
-        ),
-    ] = 8
-    reads_at_once: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=100,
-            description="Reads of one server that one process of the website makes at a time. Together with "
-            "`downloads_at_once` it must be less than `requests_at_once`, so that a server that hangs leaves "
-            "places for the pages of others.",
-        ),
-    ] = 5
-    away_seconds: Annotated[
-        float, Meta(ge=0, le=300, description="Seconds for which a server that did not answer is not asked again.")
-    ] = 5.0
-    records: Annotated[int, Meta(ge=1, le=500, description="Records, documents and files on one page.")] = 50
-    search_records: Annotated[
-        int, Meta(ge=1, le=1_000_000, description="Records of a topic that one search looks at.")
-    ] = 20_000
-    search_bytes: Annotated[
-        int,
-        Meta(
-            ge=1024,
-            le=1024**3,
-            description="Bytes of a topic that one search looks at, and of the documents on one page.",
-        ),
-    ] = 32 * 1024 * 1024
-    search_seconds: Annotated[
-        float, Meta(gt=0, le=25, description="Seconds that one search of a topic takes at most.")
-    ] = 5.0
-    preview_bytes: Annotated[
-        int, Meta(ge=1024, le=16 * 1024 * 1024, description="Bytes of a record or of a text file that are shown.")
-    ] = 64 * 1024
-    decoded_bytes: Annotated[
-        int, Meta(ge=1024, le=1024**3, description="Bytes of a compressed, Parquet or Avro file that is previewed.")
-    ] = 16 * 1024 * 1024
-    export_rows: Annotated[int, Meta(ge=1, le=10_000_000, description="Documents of one export.")] = 100_000
-    downloads_at_once: Annotated[
-        int, Meta(ge=1, le=100, description="Downloads and exports that one process of the website sends at a time.")
-    ] = 2
-    download_stalled_seconds: Annotated[
-        float,
-        Meta(
-            gt=0,
-            le=3600,
-            description="Seconds for which a download may not be taken before its place is another one's.",
-        ),
-    ] = 60.0
-    download_seconds: Annotated[
-        float, Meta(gt=0, le=86_400, description="The longest that one download or export may take, in seconds.")
-    ] = 900.0
-    audit_days: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=36_500,
-            description="Days for which the log of what operators did and read is kept. Older entries are deleted when "
-            "a new one is written.",
-        ),
-    ] = 365
-    practice_topic: Annotated[
-        str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$", description="The topic of the practice page.")
-    ] = "practice"
+    refresh_seconds: Annotated[float, Meta(ge=1)] = 5.0
+    """Seconds between two reads of a visible panel."""
+    wait_seconds: Annotated[float, Meta(gt=0, le=30)] = 0.7
+    """Seconds after which the main page shows what it has, the rest later."""
+    elasticsearch_timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """The longest wait for a search, in seconds."""
+    kafka_timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """The longest wait for the offsets of a Kafka cluster, in seconds."""
+    top: Annotated[int, Meta(ge=1, le=100)] = 10
+    """Rows of top users and top browsers."""
+    colors: Annotated[int, Meta(ge=1, le=20)] = 8
+    """Colours with a series of their own in the chart."""
+    newest: Annotated[int, Meta(ge=1, le=200)] = 20
+    """Rows of the newest events."""
+    user_agents: Annotated[int, Meta(ge=1, le=5000)] = 500
+    """Different user agents that are read to count browsers."""
+    partitions: Annotated[int, Meta(ge=1, le=10_000)] = 200
+    """Partitions of one topic that are listed; totals count all of them."""
+    store_timeout_seconds: Annotated[float, Meta(gt=0, le=60)] = 5.0
+    """The longest wait for a store of files, and for any store's health, in seconds."""
+    requests_at_once: Annotated[int, Meta(ge=3, le=1000)] = 8
+    """Requests of the console that hold a thread of one process of the website at a time. Collecting has the other
+    threads, so it must be less than the web server has (granian: `--blocking-threads`). Requests beyond it are answered
+    503 at once, and pages ask again."""
+    reads_at_once: Annotated[int, Meta(ge=1, le=100)] = 5
+    """Reads of one server that one process of the website makes at a time. Together with `downloads_at_once` it must be
+    less than `requests_at_once`, so that a server that hangs leaves places for the pages of others."""
+    away_seconds: Annotated[float, Meta(ge=0, le=300)] = 5.0
+    """Seconds for which a server that did not answer is not asked again."""
+    records: Annotated[int, Meta(ge=1, le=500)] = 50
+    """Records, documents and files on one page."""
+    search_records: Annotated[int, Meta(ge=1, le=1_000_000)] = 20_000
+    """Records of a topic that one search looks at."""
+    search_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 32 * 1024 * 1024
+    """Bytes of a topic that one search looks at, and of the documents on one page."""
+    search_seconds: Annotated[float, Meta(gt=0, le=25)] = 5.0
+    """Seconds that one search of a topic takes at most."""
+    preview_bytes: Annotated[int, Meta(ge=1024, le=16 * 1024 * 1024)] = 64 * 1024
+    """Bytes of a record or of a text file that are shown."""
+    decoded_bytes: Annotated[int, Meta(ge=1024, le=1024**3)] = 16 * 1024 * 1024
+    """Bytes of a compressed, Parquet or Avro file that is previewed."""
+    export_rows: Annotated[int, Meta(ge=1, le=10_000_000)] = 100_000
+    """Documents of one export."""
+    downloads_at_once: Annotated[int, Meta(ge=1, le=100)] = 2
+    """Downloads and exports that one process of the website sends at a time."""
+    download_stalled_seconds: Annotated[float, Meta(gt=0, le=3600)] = 60.0
+    """Seconds for which a download may not be taken before its place is another one's."""
+    download_seconds: Annotated[float, Meta(gt=0, le=86_400)] = 900.0
+    """The longest that one download or export may take, in seconds."""
+    audit_days: Annotated[int, Meta(ge=1, le=36_500)] = 365
+    """Days for which the log of what operators did and read is kept. Older entries are deleted when a new one is
+    written."""
+    practice_topic: Annotated[str, Meta(pattern=r"^[a-zA-Z0-9._-]{1,249}$")] = "practice"
+    """The topic of the practice page."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where entries do not fit together."""

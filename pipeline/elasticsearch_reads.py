@@ -15,6 +15,7 @@ from pipeline.conf import console_settings
 from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import guard
 from pipeline.time_range import TimeRange, to_milliseconds
+from sinks.kind import Documents
 
 _SERVERS_SHARE = 0.8
 """The part of the time that Elasticsearch may take: it must give up before nobody waits for its answer any more."""
@@ -51,6 +52,22 @@ def servers_time() -> str:
     Every search must have it: without it, Elasticsearch goes on with an expensive search after its reader has gone.
     """
     return f"{max(1, int(1000 * _SERVERS_SHARE * console_settings().elasticsearch_timeout_seconds))}ms"
+
+
+def search(client: Elasticsearch, target: Documents, filters: list[dict[str, Any]], **options: Any) -> dict[str, Any]:
+    """The answer to one search of a sink's indices, as it came.
+
+    A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
+    """
+    answer = client.search(
+        index=target.readers,
+        query={"bool": {"filter": filters}},
+        ignore_unavailable=True,
+        allow_partial_search_results=False,
+        timeout=servers_time(),
+        **options,
+    )
+    return dict(answer)
 
 
 def within(time_range: TimeRange) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Literal
 
 import msgspec
-from django.db import Error
 
-from pipeline.away import database_error
+from pipeline.away import reading_database
 from pipeline.kafka_reads import Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
@@ -35,6 +34,15 @@ SinkState = Literal["running", "paused", "backing off", "failed", "stopped", "si
 _Parts = msgspec.json.Decoder(list[tuple[str, int, int, int]])
 
 
+def _condition(states: Collection[str], partitions: Collection[PartitionReport]) -> SinkState:
+    """What is most urgent about something that runs, by the states of its parts."""
+    state: SinkState
+    for state in ("failed", "backing off"):
+        if state in states:
+            return state
+    return "paused" if partitions and all(part.held for part in partitions) else "running"
+
+
 @dataclass(frozen=True)
 class HeardProcess:
     """A process of a sink.
@@ -56,13 +64,7 @@ class HeardProcess:
         """Its state, and while it is running the most urgent of those of its tasks and partitions."""
         if self.state != "running":
             return self.state
-        states = {part.state for part in _parts(self.report)}
-        state: SinkState
-        for state in ("failed", "backing off"):
-            if state in states:
-                return state
-        held = [part.held for part in self.report.partitions]
-        return "paused" if held and all(held) else "running"
+        return _condition({part.state for part in _parts(self.report)}, self.report.partitions)
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,7 @@ class HeardSink:
             return "never heard"
         if not self.living:
             return "silent" if any(process.state == "silent" for process in self.processes) else "stopped"
-        conditions = {process.condition for process in self.living}
-        state: SinkState
-        for state in ("failed", "backing off"):
-            if state in conditions:
-                return state
-        if self.partitions and all(part.held for part in self.partitions.values()):
-            return "paused"
-        return "running"
+        return _condition({process.condition for process in self.living}, self.partitions.values())
 
     @property
     def heard_at(self) -> datetime | None:
@@ -221,10 +216,8 @@ def _delay(before: datetime, after: datetime | None, now: datetime) -> Delay:
 def read_delays(sink: str, done: Mapping[Partition, int], now: datetime) -> dict[Partition, Delay]:
     """How long each of these partitions of a sink is behind. Raises ServerError when the database does not answer."""
     rows = SinkLag.objects.filter(sink=sink).order_by("-sampled_at").values_list("sampled_at", "parts")
-    try:
+    with reading_database():
         return delays(rows.iterator(chunk_size=8), done, now) if done else {}
-    except Error as error:
-        raise database_error(error) from error
 
 
 def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) -> Delay | None:
@@ -245,14 +238,12 @@ def read_longest_delay(sink: str, done: Mapping[Partition, int], now: datetime) 
             if any(end > done.get((topic, number), end) for topic, number, end, _ in _decode_parts(parts))
         ]
 
-    try:
+    with reading_database():
         samples = list(rows.values_list("sampled_at", flat=True))
         if not samples:
             return None
         first = bisect_left(samples, True, key=lambda moment: bool(moments_behind(moment, moment + _ROUND)))
         found = moments_behind(samples[first], samples[first] + _ROUND) if first < len(samples) else []
-    except Error as error:
-        raise database_error(error) from error
     if not found:
         return _delay(samples[-1], None, now)
     number = samples.index(found[0])
@@ -266,52 +257,37 @@ def sample_gap(config: SinkConfig) -> timedelta:
 
 def read_now() -> datetime:
     """The time by the database's clock. Raises ServerError when the database does not answer."""
-    try:
+    with reading_database():
         return database_now()
-    except Error as error:
-        raise database_error(error) from error
 
 
 def read_heartbeats(configs: Iterable[SinkConfig], *, now: datetime | None = None) -> list[HeardSink]:
     """Each sink of `configs` in their order. Raises ServerError when the database does not answer."""
     configs = list(configs)
     now = now or read_now()
-    try:
-        names = [config.name for config in configs]
+    names = [config.name for config in configs]
+    with reading_database():
         rows = list(SinkProcess.objects.filter(sink__in=names).order_by("host", "pid"))
         pauses = list(SinkPause.objects.filter(sink__in=names))
         restarts = list(SinkRestart.objects.filter(sink__in=names).order_by("-pk")[:50])
-    except Error as error:
-        raise database_error(error) from error
-    return [
-        _heard(
-            config,
-            [_process(row, config, now) for row in rows if row.sink == config.name],
-            [pause for pause in pauses if pause.sink == config.name],
-            [restart for restart in restarts if restart.sink == config.name],
-        )
-        for config in configs
-    ]
-
-
-def _heard(
-    config: SinkConfig, processes: list[HeardProcess], pauses: list[SinkPause], restarts: list[SinkRestart]
-) -> HeardSink:
-    return HeardSink(
-        config,
-        _shown(processes),
-        {None if pause.partition == ALL_PARTITIONS else (pause.topic, pause.partition): pause for pause in pauses},
-        restarts,
-        max((process.report.last_write for process in processes if process.report.last_write), default=None),
-    )
+    heard = []
+    for config in configs:
+        processes = [_process(row, config, now) for row in rows if row.sink == config.name]
+        own = {
+            None if pause.partition == ALL_PARTITIONS else (pause.topic, pause.partition): pause
+            for pause in pauses
+            if pause.sink == config.name
+        }
+        wishes = [restart for restart in restarts if restart.sink == config.name]
+        last_write = max((one.report.last_write for one in processes if one.report.last_write), default=None)
+        heard.append(HeardSink(config, _shown(processes), own, wishes, last_write))
+    return heard
 
 
 def read_lag_history(sink: str) -> LagHistory:
     """The lag of a sink for as long as it is kept. Raises ServerError when the database does not answer."""
-    try:
+    with reading_database():
         rows = list(SinkLag.objects.filter(sink=sink).order_by("sampled_at").values_list("sampled_at", "parts"))
-    except Error as error:
-        raise database_error(error) from error
     return LagHistory((moment, _decode_parts(parts)) for moment, parts in rows)
 
 
@@ -342,22 +318,21 @@ def _process(row: SinkProcess, config: SinkConfig, now: datetime) -> HeardProces
 
 
 def _shown(processes: list[HeardProcess]) -> list[HeardProcess]:
-    if any(process.state == "running" for process in processes):
-        return [_seen_after(process, processes) for process in processes if process.state != "stopped"]
+    living = [process for process in processes if process.state == "running"]
+    if living:
+        return [_seen_after(process, living) for process in processes if process.state != "stopped"]
     last = max((process.heard_at for process in processes), default=None)
     return [process for process in processes if process.state == "silent" or process.heard_at == last]
 
 
-def _seen_after(process: HeardProcess, all_processes: list[HeardProcess]) -> HeardProcess:
+def _seen_after(process: HeardProcess, living: list[HeardProcess]) -> HeardProcess:
     """A silent process as it is seen once living ones do its work; one without partitions is replaced by a new one."""
     if process.state != "silent":
         return process
-    living = [other for other in all_processes if other.state == "running"]
-    own = _places(process)
-    if own <= set().union(*map(_places, living)) if own else any(o.started > process.heard_at for o in living):
-        return replace(process, state="taken over")
-    return process
+    own, others = _places([process]), _places(living)
+    is_replaced = own <= others if own else any(other.started > process.heard_at for other in living)
+    return replace(process, state="taken over") if is_replaced else process
 
 
-def _places(process: HeardProcess) -> set[Partition]:
-    return {(part.topic, part.partition) for part in process.report.partitions}
+def _places(processes: Iterable[HeardProcess]) -> set[Partition]:
+    return {(part.topic, part.partition) for process in processes for part in process.report.partitions}

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from django.utils import translation
 from django.utils.translation import get_language
@@ -17,6 +18,14 @@ from sinks.config import SinkConfig
 from sinks.registry import sinks
 
 
+class Reader(NamedTuple):
+    """A consumer group that is no sink's. name: for people; kafka: the cluster."""
+
+    name: str
+    group: str
+    kafka: str
+
+
 @dataclass(frozen=True)
 class PipelineTopic:
     """A topic that the pipeline uses, and the sinks that read it; dead letters have none."""
@@ -24,7 +33,7 @@ class PipelineTopic:
     cluster: str
     name: str
     is_dead_letters: bool
-    sinks: tuple[SinkConfig, ...]
+    sinks: tuple[SinkConfig | Reader, ...]
 
 
 def pipeline_topics(configs: Iterable[SinkConfig]) -> list[PipelineTopic]:

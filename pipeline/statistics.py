@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from elasticsearch.dsl import Search
 
 from events.conf import kinds
 from events.rules import Text
 from pipeline.browsers import AgentCount, count_agents
-from pipeline.elasticsearch_reads import asking, bars_of, servers_time, within
+from pipeline.elasticsearch_reads import asking, bars_of, search, within
 from pipeline.time_range import TimeRange
 from sinks.config import SinkConfig
 from sinks.elasticsearch.user_agents import FIELD
@@ -118,20 +117,19 @@ def events_over_time(time_range: TimeRange, *, event: str, field: str, series: i
     """
     target = events_target(event)
     field = field or _AGENT
-    search = _search(target, time_range)
-    bars = bars_of(time_range, "timestamp")
-    search.aggs.bucket("series", "terms", field=field, size=series).bucket("bars", "date_histogram", **bars)
-    answer = _execute(target, search[:0])
-    if "aggregations" not in answer:  # there is no index
+    bars = {"bars": {"date_histogram": bars_of(time_range, "timestamp")}}
+    top = {"series": {"terms": {"field": field, "size": series}, "aggs": bars}}
+    total, answer = _counted(target, time_range, top)
+    if not answer:
         return EventsOverTime(field, 0, [], [], [], None)
-    total = _total(answer)
-    found = answer["aggregations"]["series"]["buckets"]
+    found = answer["series"]["buckets"]
     if found and sum(value["doc_count"] for value in found) == total:
         # The values make up all there is: a second look at millions of documents would tell the same.
         starts = sorted({bucket["key"] for value in found for bucket in value["bars"]["buckets"]})
         counts = [sum(part) for part in zip(*(_counts_at(starts, value["bars"]) for value in found), strict=True)]
     else:
-        starts, counts = _all_bars(target, time_range, bars)
+        every = _counted(target, time_range, bars)[1].get("bars", {}).get("buckets", [])
+        starts, counts = [bucket["key"] for bucket in every], [bucket["doc_count"] for bucket in every]
     return EventsOverTime(
         field=field,
         total=total,
@@ -142,32 +140,17 @@ def events_over_time(time_range: TimeRange, *, event: str, field: str, series: i
     )
 
 
-def _all_bars(target: Documents, time_range: TimeRange, bars: dict[str, Any]) -> tuple[list[int], list[int]]:
-    """When each bar begins, and its events of whatever value."""
-    search = _search(target, time_range)
-    search.aggs.bucket("bars", "date_histogram", **bars)
-    found = _execute(target, search[:0]).get("aggregations", {}).get("bars", {}).get("buckets", [])
-    return [bucket["key"] for bucket in found], [bucket["doc_count"] for bucket in found]
-
-
 def top_values(time_range: TimeRange, *, event: str, fields: Sequence[str], top: int) -> tuple[int, list[TopValues]]:
     """How many events there are, and the `top` most frequent values of texts of the kind. Raises ServerError."""
-    target = events_target(event)
-    search = _search(target, time_range)
-    for place, field in enumerate(fields):
-        search.aggs.bucket(f"top {place}", "terms", field=field, size=top)
-        search.aggs.metric(f"different {place}", "cardinality", field=field, precision_threshold=_PRECISION)
-    answer = _execute(target, search[:0])
-    found = answer.get("aggregations")
-    if found is None:
+    asked: dict[str, Any] = {}
+    for field in fields:
+        asked[f"top {field}"] = {"terms": {"field": field, "size": top}}
+        asked[f"different {field}"] = _different(field)
+    total, found = _counted(events_target(event), time_range, asked)
+    if not found:
         return 0, [TopValues(field, 0, []) for field in fields]
-    return _total(answer), [
-        TopValues(
-            field,
-            found[f"different {place}"]["value"],
-            [(bucket["key"], bucket["doc_count"]) for bucket in found[f"top {place}"]["buckets"]],
-        )
-        for place, field in enumerate(fields)
+    return total, [
+        TopValues(field, found[f"different {field}"]["value"], _pairs(found[f"top {field}"])) for field in fields
     ]
 
 
@@ -179,16 +162,13 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int) -> TopBrowsers
     target = events_target()
     if target.user_agent_field:
         return _stored_browsers(target, time_range, top=top)
-    search = _search(target, time_range)
-    search.aggs.bucket("agents", "terms", field=_AGENT, size=agents)
-    search.aggs.metric("different", "cardinality", field=_AGENT, precision_threshold=_PRECISION)
-    answer = _execute(target, search[:0])
-    found = answer.get("aggregations")
-    if found is None:
+    asked = {"agents": {"terms": {"field": _AGENT, "size": agents}}, "different": _different(_AGENT)}
+    total, found = _counted(target, time_range, asked)
+    if not found:
         return TopBrowsers(0, 0, 0, 0, [], [])
-    read = [(bucket["key"], bucket["doc_count"]) for bucket in found["agents"]["buckets"]]
+    read = _pairs(found["agents"])
     return TopBrowsers(
-        total=_total(answer),
+        total=total,
         # The count is an estimate, what was read is not.
         agents=max(found["different"]["value"], len(read)),
         agents_read=len(read),
@@ -199,31 +179,21 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int) -> TopBrowsers
 
 
 def _stored_browsers(target: Documents, time_range: TimeRange, *, top: int) -> TopBrowsers:
-    search = _search(target, time_range)
-    search.aggs.metric("different", "cardinality", field=_AGENT, precision_threshold=_PRECISION)
     # Documents from before the sink stored it have no agent.
-    search.aggs.bucket("read", "filter", exists={"field": f"{FIELD}.bot"})
+    read = {"filter": {"exists": {"field": f"{FIELD}.bot"}}}
     # Not below that filter, though it means the same there: it would cost several times as much.
-    for name in ("browser", "os"):
-        search.aggs.bucket(name, "terms", field=f"{FIELD}.{name}", size=top)
-    answer = _execute(target, search[:0])
-    found = answer.get("aggregations")
-    if found is None:
+    names = {name: {"terms": {"field": f"{FIELD}.{name}", "size": top}} for name in ("browser", "os")}
+    total, found = _counted(target, time_range, {"different": _different(_AGENT), "read": read, **names})
+    if not found:
         return TopBrowsers(0, 0, 0, 0, [], [])
-    agents, read = found["different"]["value"], found["read"]["doc_count"]
-    return TopBrowsers(
-        total=_total(answer),
-        agents=agents,
-        agents_read=agents,
-        events_read=read,
-        browsers=_stored_agents(found["browser"], read)[:top],
-        systems=_stored_agents(found["os"], read)[:top],
-    )
+    agents, events = found["different"]["value"], found["read"]["doc_count"]
+    browsers, systems = (_stored_agents(found[name], events)[:top] for name in names)
+    return TopBrowsers(total, agents, agents, events, browsers, systems)
 
 
 def _stored_agents(found: dict[str, Any], read: int) -> list[AgentCount]:
     """The buckets of a terms aggregation; what is missing to `read` events is unknown."""
-    counts = [AgentCount(bucket["key"], bucket["doc_count"]) for bucket in found["buckets"]]
+    counts = [AgentCount(*pair) for pair in _pairs(found)]
     unknown = read - sum(one.count for one in counts) - found["sum_other_doc_count"]
     if unknown > 0:
         counts.append(AgentCount(None, unknown))
@@ -232,41 +202,33 @@ def _stored_agents(found: dict[str, Any], read: int) -> list[AgentCount]:
 
 def _newest_timestamp(target: Documents) -> int | None:
     # Sorted by an indexed date and cut to one: fast whatever the size of the index.
-    search = (
-        _search_all(target)
-        .sort({"timestamp": {"order": "desc", "unmapped_type": "date"}})
-        .source(False)
-        .extra(docvalue_fields=[{"field": "timestamp", "format": "epoch_millis"}], track_total_hits=False)
-    )
-    hits = _execute(target, search[:1])["hits"]["hits"]
-    return _field_milliseconds(hits[0]) if hits else None
-
-
-def _search_all(target: Documents) -> Any:
-    # A missing index answers as an empty one; a shard that fails is an error rather than a number that is too small.
-    search = Search(index=target.readers).extra(timeout=servers_time())
-    return search.params(ignore_unavailable=True, allow_partial_search_results=False)
-
-
-def _search(target: Documents, time_range: TimeRange) -> Any:
-    return _search_all(target).filter("range", timestamp=within(time_range)).extra(track_total_hits=True)
-
-
-def _execute(target: Documents, search: Any) -> dict[str, Any]:
+    order = {"timestamp": {"order": "desc", "unmapped_type": "date"}}
+    value = {"field": "timestamp", "format": "epoch_millis"}
     with asking(target.cluster) as client:
-        # As it came: a document with a strange timestamp must not fail at being turned into a Python object.
-        return search.using(client).execute().to_dict()  # type: ignore[no-any-return]
+        answer = search(
+            client, target, [], size=1, sort=[order], docvalue_fields=[value], source=False, track_total_hits=False
+        )
+    values = [hit.get("fields", {}).get("timestamp") for hit in answer["hits"]["hits"]]
+    return int(values[0][0]) if values and values[0] else None
 
 
-def _total(answer: dict[str, Any]) -> int:
-    return int(answer["hits"]["total"]["value"])
+def _counted(target: Documents, time_range: TimeRange, aggregations: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    """How many events there are, and what these aggregations make of them: nothing where there is no index."""
+    times = {"range": {"timestamp": within(time_range)}}
+    with asking(target.cluster) as client:
+        answer = search(client, target, [times], size=0, track_total_hits=True, aggregations=aggregations)
+    return int(answer["hits"]["total"]["value"]), answer.get("aggregations", {})
+
+
+def _different(field: str) -> dict[str, Any]:
+    return {"cardinality": {"field": field, "precision_threshold": _PRECISION}}
+
+
+def _pairs(found: dict[str, Any]) -> list[tuple[str, int]]:
+    """The values of a terms aggregation with their numbers of events."""
+    return [(bucket["key"], bucket["doc_count"]) for bucket in found["buckets"]]
 
 
 def _counts_at(starts: list[int], histogram: dict[str, Any]) -> list[int]:
     counts = {bucket["key"]: bucket["doc_count"] for bucket in histogram["buckets"]}
     return [counts.get(start, 0) for start in starts]
-
-
-def _field_milliseconds(hit: dict[str, Any]) -> int | None:
-    values = hit.get("fields", {}).get("timestamp")
-    return int(values[0]) if values else None

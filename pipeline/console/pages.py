@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest
 from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
 
     from pipeline.console.panels import Section
+
+T = TypeVar("T")
 
 
 class NotThere(Exception):
@@ -56,6 +59,18 @@ PAGES = (
     Page("console:practice", _("Practice")),
     Page("console:actions", _("Actions"), AUDIT),
 )
+
+
+def link(page: str, /, *args: Any, **query: Any) -> str:
+    """The address of a page of the console, by the name and the parts of its path, with a query."""
+    return reverse(f"console:{page}", args=args, query=query or None)
+
+
+def named(entries: Mapping[str, T], name: str) -> T:
+    """The entry that an address names. Raises Http404 where there is none of this name."""
+    if name not in entries:
+        raise Http404(f"nothing here is named {name}")
+    return entries[name]
 
 
 def page_response(

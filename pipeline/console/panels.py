@@ -55,6 +55,13 @@ class Panel:
     script: str = ""
 
 
+def panel(
+    id: str, title: "_StrPromise | str", template: str, url: str, **options: Any
+) -> Callable[[Callable[..., Mapping[str, Any]]], Panel]:
+    """Makes a panel of the function below it, which is its `read`; options: further fields of Panel."""
+    return lambda read: Panel(id, title, template, read, url, **options)
+
+
 class Section(NamedTuple):
     """A panel's place on a page. id, title: the panel's own, or others; url: where its content comes from."""
 

@@ -87,12 +87,7 @@ class Downloads:
     """
 
     def __init__(
-        self,
-        *,
-        at_once: int,
-        stalled_seconds: float,
-        seconds: float,
-        clock: Callable[[], float] = time.monotonic,
+        self, *, at_once: int, stalled_seconds: float, seconds: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.stalled_seconds = stalled_seconds
         self.seconds = seconds
@@ -134,9 +129,7 @@ class Downloads:
 def _downloads() -> Downloads:
     conf = console_settings()
     return Downloads(
-        at_once=conf.downloads_at_once,
-        stalled_seconds=conf.download_stalled_seconds,
-        seconds=conf.download_seconds,
+        at_once=conf.downloads_at_once, stalled_seconds=conf.download_stalled_seconds, seconds=conf.download_seconds
     )
 
 

@@ -71,7 +71,7 @@ def asked(path: str) -> HttpRequest:
 def panel(language: str = "en") -> dict[str, Any]:
     request = asked("/admin/console/topics/default/select-color/partitions/")
     with override(language):
-        answer: Any = panel_view(views.PARTITIONS)(request, cluster="default", name="select-color")
+        answer: Any = panel_view(views.partitions_panel)(request, cluster="default", name="select-color")
         return dict(json.loads(answer.content))
 
 

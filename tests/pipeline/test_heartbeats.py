@@ -334,7 +334,7 @@ def only_sink() -> HeardSink:
 def overview_row(monkeypatch: pytest.MonkeyPatch, known: Known) -> Any:
     """The sink's row of the table of sinks, where Kafka says this of it."""
     monkeypatch.setattr(views, "shared_progress", lambda _configs: {"hdfs": known})
-    [row] = views.read_overview(HttpRequest())["rows"]
+    [row] = views.overview_panel.read(HttpRequest())["rows"]
     return row
 
 

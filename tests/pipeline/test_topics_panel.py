@@ -8,7 +8,7 @@ from pytest_django import Settings
 
 from pipeline import offsets as pipeline_offsets
 from pipeline.console.statistics import topics
-from pipeline.console.statistics.topics import topic_entry
+from pipeline.console.topics.lag import lag_table, topic_entry
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
 from pipeline.offsets import PipelineTopic, pipeline_topics
@@ -58,8 +58,8 @@ def test_a_group_that_can_not_be_read_shows_its_error_beside_the_offsets(sink: S
     entry = topic_entry(PipelineTopic("default", "t", False, (sink,)), offsets, limit=10)
     assert entry["sinks"] == {"hdfs": {"error": "no coordinator", "lag": None, "uncommitted": 0}}
     assert entry["partitions"][0]["end"] == 100
-    context = {"sinks": [sink], "width": 2, "topics": [entry], "lag": None, "uncommitted": 0}
-    html = render_to_string("console/statistics/topics.html", context)
+    table = lag_table([(PipelineTopic("default", "t", False, (sink,)), offsets)], [sink])
+    html = render_to_string("console/statistics/topics.html", {**table, "lag": None, "uncommitted": 0})
     assert "no coordinator" in html
     assert "not read by this sink" not in html
 

@@ -1,12 +1,10 @@
 """The pages of dead letters: by reason, one reason's letters, one letter, replaying and discarding them."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages as notes
-from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponseBadRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET, require_POST
@@ -17,8 +15,8 @@ from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
 from pipeline.console.dead_letters import letters
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.pages import link, named, page_response
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
@@ -36,17 +34,17 @@ _SELECTED = 1_000
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """A panel for each sink."""
-    panels = [section(REASONS, id=f"letters-{name}", title=name, sink=name) for name in sinks()]
+    panels = [section(reasons_panel, id=f"letters-{name}", title=name, sink=name) for name in sinks()]
     return page_response(request, page=PAGE, title=_("Dead letters"), panels=panels)
 
 
-def read_reasons(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("reasons", gettext_lazy("Reason"), "dead_letters/reasons.html", "console:reasons_panel", is_live=False)
+def reasons_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """The dead letters of a sink by topic and reason."""
-    config = _sink(sink)
+    config = named(sinks(), sink)
     found = letters.read_letters(config)
     rows = [
-        (reason, f"{_url('letters', sink)}?{urlencode(_which(reason.topic, reason.example))}")
-        for reason in letters.reasons(found)
+        (reason, link("letters", sink, **_which(reason.topic, reason.example))) for reason in letters.reasons(found)
     ]
     return {
         "rows": rows,
@@ -57,15 +55,10 @@ def read_reasons(request: HttpRequest, sink: str) -> dict[str, Any]:
     }
 
 
-REASONS = Panel(
-    "reasons", gettext_lazy("Reason"), "dead_letters/reasons.html", read_reasons, "console:reasons_panel", is_live=False
-)
-
-
 @require_GET
 def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The page of one reason's letters."""
-    config = _sink(sink)
+    config = named(sinks(), sink)
     topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
     query = {**_which(topic, reason), "page": request.GET.get("page", "")}
     title = _("All dead letters") if reason is None else shortened(reason, _IN_TITLE)
@@ -75,13 +68,14 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
         page=PAGE,
         title=title or _("No reason"),
         sink=config,
-        panels=[section(LETTERS, query, title=sink, sink=sink)],
+        panels=[section(letters_panel, query, title=sink, sink=sink)],
     )
 
 
-def read_letters(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("letters", gettext_lazy("Dead letters"), "dead_letters/letters.html", "console:letters_panel", is_live=False)
+def letters_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """One reason's letters, to be chosen."""
-    config = _sink(sink)
+    config = named(sinks(), sink)
     topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
     page = number_of(request.GET.get("page", ""), _("Page")) or 0
     count = console_settings().records
@@ -89,47 +83,38 @@ def read_letters(request: HttpRequest, sink: str) -> dict[str, Any]:
     found = letters.read_letters(config)
     fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
     shown = fitting[page * count : (page + 1) * count]
-    further = urlencode({**_which(topic, reason), "page": page + 1}) if len(fitting) > (page + 1) * count else None
+    has_older = len(fitting) > (page + 1) * count
     return {
         "sink": config,
         "topic": topic,
         "reason": reason,
         "total": len(fitting),
         "rows": [_row(sink, letter) for letter in shown],
-        "older": further and f"?{further}",
+        "older": link("letters", sink, **_which(topic, reason), page=page + 1) if has_older else None,
         "is_complete": found.is_complete,
         "may_replay": request.user.has_perm(REPLAY),
         "can_store": letters.can_store(config),
     }
 
 
-LETTERS = Panel(
-    "letters",
-    gettext_lazy("Dead letters"),
-    "dead_letters/letters.html",
-    read_letters,
-    "console:letters_panel",
-    is_live=False,
-)
-
-
 @require_GET
 def letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> HttpResponseBase:
     """A letter's page."""
-    config = _sink(sink)
+    config = named(sinks(), sink)
     return page_response(
         request,
         "dead_letters/letter.html",
         page=PAGE,
         title=f"{topic}-{partition}-{offset}",
         sink=config,
-        panels=[section(LETTER, sink=sink, topic=topic, partition=partition, offset=offset)],
+        panels=[section(letter_panel, sink=sink, topic=topic, partition=partition, offset=offset)],
     )
 
 
-def read_letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> dict[str, Any]:
+@panel("letter", gettext_lazy("Dead letter"), "dead_letters/bytes.html", "console:letter_panel", is_live=False)
+def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> dict[str, Any]:
     """A letter: its reason, its origin and its bytes."""
-    config = _sink(sink)
+    config = named(sinks(), sink)
     limit = console_settings().preview_bytes
     origin = (Partition(topic, partition), offset)
     log_read(request, _subject(config), f"{topic}-{partition}-{offset}")
@@ -148,15 +133,10 @@ def read_letter(request: HttpRequest, sink: str, topic: str, partition: int, off
     }
 
 
-LETTER = Panel(
-    "letter", gettext_lazy("Dead letter"), "dead_letters/bytes.html", read_letter, "console:letter_panel", is_live=False
-)
-
-
 @require_POST
 def act(request: HttpRequest, sink: str) -> HttpResponseBase:
     """Replays, lets the sink store, or discards: the selected letters, or all of a topic and reason; asks before."""
-    config = _sink(sink)
+    config = named(sinks(), sink)
     action, topic, reason = request.POST.get("action", ""), request.POST.get("topic", ""), request.POST.get("reason")
     is_all = request.POST.get("scope") == "all"
     try:
@@ -165,7 +145,7 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
     if action not in ("replay", "store", "discard") or (action == "store" and not letters.can_store(config)):
         return HttpResponseBadRequest("action", content_type="text/plain")
-    back = f"{_url('letters', sink)}?{urlencode(_which(topic, reason))}"
+    back = link("letters", sink, **_which(topic, reason))
     if origins is not None and not origins:
         notes.warning(request, _("No dead letter was selected."))
         return HttpResponseRedirect(back)
@@ -249,7 +229,7 @@ def _do(
             text = ngettext("{n} dead letter was discarded.", "{n} dead letters were discarded.", done)
             notes.success(request, text.format(n=done))
         logged.done(f"{done} done")
-    return HttpResponseRedirect(_url("dead_letters"))
+    return HttpResponseRedirect(link("dead_letters"))
 
 
 def _which(topic: str, reason: str | None) -> dict[str, str]:
@@ -265,7 +245,7 @@ def _row(sink: str, found: StoredLetter) -> dict[str, Any]:
         "partition": partition,
         "offset": offset,
         "value": one_line(found.record.value, limit=_IN_LIST),
-        "url": _url("letter", sink, partition.topic, partition.number, offset),
+        "url": link("letter", sink, partition.topic, partition.number, offset),
     }
 
 
@@ -286,14 +266,3 @@ def _origins(ids: list[str]) -> set[Place]:
 def _subject(config: SinkConfig) -> str:
     """What the log calls a sink's dead letters."""
     return f"dead letters of {config.name}"
-
-
-def _sink(name: str) -> SinkConfig:
-    found = sinks().get(name)
-    if found is None:
-        raise Http404("there is no sink of this name")
-    return found
-
-
-def _url(name: str, *args: Any) -> str:
-    return reverse(f"console:{name}", args=args)

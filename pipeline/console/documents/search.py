@@ -16,7 +16,7 @@ from pipeline.conf import console_settings
 from pipeline.console.documents.query import DocumentQuery
 from pipeline.console.documents.texts import to_json
 from pipeline.console.pages import Mistake
-from pipeline.elasticsearch_reads import asking, bars_of, servers_time, within
+from pipeline.elasticsearch_reads import asking, bars_of, search, servers_time, within
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig
 from sinks.kind import Documents
@@ -139,12 +139,11 @@ def top_values(target: Documents, query: DocumentQuery) -> tuple[int, list[TopVa
     sample = answer.get("aggregations", {}).get("sample")
     if sample is None:
         return 0, []
-    found = []
-    for place, name in enumerate(fields):
-        buckets = sample[str(place)]["buckets"]
-        values = [(bucket.get("key_as_string", bucket["key"]), bucket["doc_count"]) for bucket in buckets]
-        found.append(TopValues(name, values))
-    return sample["doc_count"], found
+    buckets = {name: sample[str(place)]["buckets"] for place, name in enumerate(fields)}
+    return sample["doc_count"], [
+        TopValues(name, [(one.get("key_as_string", one["key"]), one["doc_count"]) for one in found])
+        for name, found in buckets.items()
+    ]
 
 
 def columns(target: Documents) -> list[str]:
@@ -165,7 +164,8 @@ def export(
 
     The first part is read at once, which may raise ServerError or Mistake.
     """
-    body = {"query": _filter(target, query), **_newest_first(target), "_source": False, "timeout": servers_time()}
+    fitting = {"bool": {"filter": _filters(target, query)}}
+    body = {"query": fitting, **_newest_first(target), "_source": False, "timeout": servers_time()}
     with _server(target) as client:
         hits = helpers.scan(
             client,
@@ -244,33 +244,18 @@ def _read(
 def _by_place(client: Elasticsearch, target: Documents, hits: Iterable[_Hit]) -> dict[tuple[str, str], StoredDocument]:
     """Documents by index and id; those that are not there are left out."""
     indices, ids = ({hit[name] for hit in hits} for name in ("_index", "_id"))
-    answer = client.search(
-        index=target.readers,
-        query={"bool": {"filter": [{"ids": {"values": list(ids)}}, {"terms": {"_index": list(indices)}}]}},
-        size=len(indices) * len(ids),
-        ignore_unavailable=True,
-        allow_partial_search_results=False,
-        timeout=servers_time(),
-        docvalue_fields=_time_value(target),
-    )
+    wanted: list[dict[str, Any]] = [{"ids": {"values": list(ids)}}, {"terms": {"_index": list(indices)}}]
+    size = len(indices) * len(ids)
+    answer = search(client, target, wanted, size=size, docvalue_fields=_time_value(target))
     return {(hit["_index"], hit["_id"]): _document(target, hit) for hit in answer["hits"]["hits"]}
 
 
 def _search(target: Documents, query: DocumentQuery, **options: Any) -> dict[str, Any]:
     with _server(target) as client:
-        # A missing index answers as an empty one; a shard that fails is an error rather than a number too small.
-        answer: Any = client.search(
-            index=target.readers,
-            query=_filter(target, query),
-            ignore_unavailable=True,
-            allow_partial_search_results=False,
-            timeout=servers_time(),
-            **options,
-        )
-    return dict(answer)
+        return search(client, target, _filters(target, query), **options)
 
 
-def _filter(target: Documents, query: DocumentQuery) -> dict[str, Any]:
+def _filters(target: Documents, query: DocumentQuery) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = []
     if query.range is not None:
         parts.append({"range": {time_field(target): within(query.range)}})
@@ -278,7 +263,7 @@ def _filter(target: Documents, query: DocumentQuery) -> dict[str, Any]:
         # A wildcard at a word's beginning would look at every word of the index.
         words = {"query": query.text, "default_operator": "AND", "allow_leading_wildcard": False, "lenient": True}
         parts.append({"query_string": words})
-    return {"bool": {"filter": parts}} if parts else {"match_all": {}}
+    return parts
 
 
 def _newest_first(target: Documents) -> dict[str, Any]:

@@ -4,11 +4,9 @@ import csv
 import io
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponseBadRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -21,13 +19,12 @@ from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse
 from pipeline.console.documents.texts import readable, to_json
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import Mistake, page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.pages import Mistake, link, named, page_response
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import payload
 from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds, to_milliseconds
 from sinks.config import SinkConfig
-from sinks.kind import Documents
 
 PAGE = "console:documents"
 _COLUMNS = 6
@@ -41,14 +38,13 @@ def index(request: HttpRequest) -> HttpResponseBase:
     first = next(iter(search.document_sinks()), None)
     if first is None:
         return page_response(request, "documents/none.html", page=PAGE, title=_("Documents"))
-    query = request.GET.urlencode()
-    return HttpResponseRedirect(_url("documents_of", first) + (f"?{query}" if query else ""))
+    return HttpResponseRedirect(link("documents_of", first, **request.GET.dict()))
 
 
 @require_GET
 def page(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The search page; its panels get the same query."""
-    config, target = _sink(sink)
+    config, target = named(search.document_sinks(), sink)
     given = request.GET.dict()
     chosen = "" if given.get("from") or given.get("to") else given.get("range") or DEFAULT_SPAN
     spans = [(key, span.label, key == chosen) for key, span in SPANS.items()]
@@ -62,18 +58,25 @@ def page(request: HttpRequest, sink: str) -> HttpResponseBase:
         sinks=list(search.document_sinks()),
         query=given,
         spans=[*spans, (ALL, _("All time"), chosen == ALL)],
-        histogram=section(HISTOGRAM, given, sink=sink),
-        hits=section(HITS, given, sink=sink),
-        fields=section(FIELDS, given, sink=sink),
-        export=f"{_url('documents_export', sink)}?{urlencode(given)}",
+        histogram=section(histogram_panel, given, sink=sink),
+        hits=section(hits_panel, given, sink=sink),
+        fields=section(fields_panel, given, sink=sink),
+        export=link("documents_export", sink, **given),
         export_rows=console_settings().export_rows,
         time_field=search.time_field(target),
     )
 
 
-def read_histogram(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel(
+    "histogram",
+    gettext_lazy("Documents over time"),
+    "documents/histogram.html",
+    "console:documents_histogram",
+    is_live=False,
+)
+def histogram_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """How many documents fit, and when they were."""
-    _config, target = _sink(sink)
+    _config, target = named(search.document_sinks(), sink)
     query = parse_query(request.GET.dict())
     total, bars = search.histogram(target, query)
     most = max((bar.count for bar in bars), default=0)
@@ -89,19 +92,10 @@ def read_histogram(request: HttpRequest, sink: str) -> dict[str, Any]:
     return {"total": total, "rows": rows, "most": most, "query": query}
 
 
-HISTOGRAM = Panel(
-    "histogram",
-    gettext_lazy("Documents over time"),
-    "documents/histogram.html",
-    read_histogram,
-    "console:documents_histogram",
-    is_live=False,
-)
-
-
-def read_hits(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("hits", gettext_lazy("Newest documents"), "documents/hits.html", "console:documents_hits", is_live=False)
+def hits_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A page of documents."""
-    config, target = _sink(sink)
+    config, target = named(search.document_sinks(), sink)
     query = parse_query(request.GET.dict())
     count = console_settings().records
     log_read(request, _subject(config), _told(query))
@@ -118,7 +112,7 @@ def read_hits(request: HttpRequest, sink: str) -> dict[str, Any]:
                 "id": one.id,
                 "is_read": one.is_read,
                 "values": {name: _cell(one.source.get(name)) for name in names},
-                "link": f"{_url('document', config.name)}?{urlencode({'index': one.index, 'id': one.id})}",
+                "link": link("document", sink, index=one.index, id=one.id),
             }
         )
     for row in rows:
@@ -134,19 +128,10 @@ def read_hits(request: HttpRequest, sink: str) -> dict[str, Any]:
     }
 
 
-HITS = Panel(
-    "hits",
-    gettext_lazy("Newest documents"),
-    "documents/hits.html",
-    read_hits,
-    "console:documents_hits",
-    is_live=False,
-)
-
-
-def read_fields(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("fields", gettext_lazy("Fields"), "documents/fields.html", "console:documents_fields", is_live=False)
+def fields_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """Fields with their most frequent values."""
-    config, target = _sink(sink)
+    config, target = named(search.document_sinks(), sink)
     query = parse_query(request.GET.dict())
     log_read(request, _subject(config), f"top values of {_told(query)}")
     sample, fields = search.top_values(target, query)
@@ -154,28 +139,19 @@ def read_fields(request: HttpRequest, sink: str) -> dict[str, Any]:
     return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
 
 
-FIELDS = Panel(
-    "fields",
-    gettext_lazy("Fields"),
-    "documents/fields.html",
-    read_fields,
-    "console:documents_fields",
-    is_live=False,
-)
-
-
 @require_GET
 def document(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A document's page."""
-    config, _target = _sink(sink)
+    config, _target = named(search.document_sinks(), sink)
     id = request.GET.get("id", "")
-    panels = [section(DOCUMENT, {"index": request.GET.get("index", ""), "id": id}, sink=sink)]
+    panels = [section(document_panel, {"index": request.GET.get("index", ""), "id": id}, sink=sink)]
     return page_response(request, "documents/document.html", page=PAGE, title=id, sink=config, panels=panels)
 
 
-def read_document(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("document", gettext_lazy("Document"), "documents/source.html", "console:document_panel", is_live=False)
+def document_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A document, and where its record is in Kafka and in HDFS."""
-    config, target = _sink(sink)
+    config, target = named(search.document_sinks(), sink)
     index, id = request.GET.get("index", ""), request.GET.get("id", "")
     log_read(request, _subject(config), f"document {id} of index {index}")
     found = search.document(target, index, id)
@@ -185,7 +161,7 @@ def read_document(request: HttpRequest, sink: str) -> dict[str, Any]:
     files = []
     if record is not None:
         files = [
-            (name, _url("file_of_record", name, *record))
+            (name, link("file_of_record", name, *record))
             for name, (reader, _folder) in file_sinks().items()
             if reader.kafka == config.kafka and record[0] in reader.topics
         ]
@@ -193,25 +169,15 @@ def read_document(request: HttpRequest, sink: str) -> dict[str, Any]:
         "document": found,
         "values": sorted((name, _cell(value)) for name, value in search.flattened(found.source).items()),
         "json": payload(to_json(found.source), limit=console_settings().preview_bytes),
-        "record_url": record and _url("topic_message", config.kafka, *record),
+        "record_url": record and link("topic_message", config.kafka, *record),
         "files": files,
     }
-
-
-DOCUMENT = Panel(
-    "document",
-    gettext_lazy("Document"),
-    "documents/source.html",
-    read_document,
-    "console:document_panel",
-    is_live=False,
-)
 
 
 @require_GET
 def export(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The documents that fit, as CSV or as JSON lines."""
-    config, target = _sink(sink)
+    config, target = named(search.document_sinks(), sink)
     rows = console_settings().export_rows
     is_csv = request.GET.get("format") != "ndjson"
     extension, content_type = ("csv", "text/csv; charset=utf-8") if is_csv else ("ndjson", "application/x-ndjson")
@@ -298,14 +264,3 @@ def _iso(milliseconds: int) -> str:
     """A time as a form's field has it, in the reader's zone."""
     moment = timezone.localtime(from_milliseconds(str(milliseconds)))
     return moment.replace(tzinfo=None).isoformat(timespec="seconds")
-
-
-def _sink(name: str) -> tuple[SinkConfig, Documents]:
-    found = search.document_sinks().get(name)
-    if found is None:
-        raise Http404("there is no Elasticsearch sink of this name")
-    return found
-
-
-def _url(name: str, *args: Any) -> str:
-    return reverse(f"console:{name}", args=args)

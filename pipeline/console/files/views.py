@@ -5,7 +5,6 @@ from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_GET
@@ -16,8 +15,8 @@ from pipeline.console.files.folders import browsing, file_sinks, find_files, ins
 from pipeline.console.files.lookup import LookUp
 from pipeline.console.files.preview import NoPreview, preview
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import NotThere, page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.pages import NotThere, link, named, page_response
+from pipeline.console.panels import panel, section
 from pipeline.console.sending import Source, download
 from pipeline.console.topics.browse import number_of, one_message
 from pipeline.errors import ServerError
@@ -35,34 +34,25 @@ PAGE = "console:files"
 def index(request: HttpRequest) -> HttpResponseBase:
     """The folders of the sinks."""
     sinks = [
-        (config, files, section(SUMMARY, id=f"sink-{config.name}", title=config.name, sink=config.name))
+        (config, files, section(summary_panel, id=f"sink-{config.name}", title=config.name, sink=config.name))
         for config, files in file_sinks().values()
     ]
     return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=sinks)
 
 
-def read_summary(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("summary", gettext_lazy("Files"), "files/summary.html", "console:folder_summary", is_live=False)
+def summary_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """How much lies below a sink's folder."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     with browsing(config) as browser:
         count, folders, size = browser.summary(files.path)
     return {"files": count, "folders": folders - 1, "size": size}
 
 
-SUMMARY = Panel(
-    "summary",
-    gettext_lazy("Files"),
-    "files/summary.html",
-    read_summary,
-    "console:folder_summary",
-    is_live=False,
-)
-
-
 @require_GET
 def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A folder's page."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     path = _path(request, files)
     query = {"path": path, "after": request.GET.get("after", "")}
     title = path.rpartition("/")[2] or files.path
@@ -76,14 +66,14 @@ def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
         crumbs=_crumbs(path),
         path=path,
         topics=config.topics if len(config.topics) > 1 else (),
-        panels=[section(FOLDER, query, title=title, sink=sink)],
+        panels=[section(folder_panel, query, title=title, sink=sink)],
     )
 
 
 @require_GET
 def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
     """Leads to where a folder's list has the file of an offset, or the newest files of a partition."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     path, given = _path(request, files), request.GET
     try:
         number = number_of(given.get("partition", ""), _("Partition")) or 0
@@ -98,34 +88,31 @@ def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
     if not found:
         text = _("The folder has no file of this partition with such offsets.")
         return _missing(request, config, files, text, crumbs=_crumbs(path))
-    return HttpResponseRedirect(f"{_url('folder', sink)}?{urlencode({'path': path, 'after': found[0][:-1]})}")
+    return HttpResponseRedirect(link("folder", sink, path=path, after=found[0][:-1]))
 
 
-def read_folder(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("folder", gettext_lazy("Files"), "files/list.html", "console:folder_list", is_live=False)
+def folder_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """The entries of a folder."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     path = _path(request, files)
     after = request.GET.get("after", "")
     entries, has_more = list_folder(config, inside(files, path), after=after, count=console_settings().records)
     names = files.layout.names
     rows = [_row(sink, path, entry, names) for entry in entries]
-    following = urlencode({"path": path, "after": entries[-1].name}) if entries and has_more else None
     return {
         "rows": rows,
-        "following": following and f"{_url('folder', sink)}?{following}",
+        "following": link("folder", sink, path=path, after=entries[-1].name) if entries and has_more else None,
         "files": sum(not entry.is_folder for entry in entries),
         "size": sum(entry.length for entry in entries),
         "is_page": bool(after or has_more),
     }
 
 
-FOLDER = Panel("folder", gettext_lazy("Files"), "files/list.html", read_folder, "console:folder_list", is_live=False)
-
-
 @require_GET
 def file(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A file's page."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     path = _path(request, files)
     title = path.rpartition("/")[2]
     return page_response(
@@ -136,14 +123,15 @@ def file(request: HttpRequest, sink: str) -> HttpResponseBase:
         sink=config,
         target=files,
         crumbs=_crumbs(path)[:-1],
-        panels=[section(PREVIEW, {"path": path}, title=title, sink=sink)],
-        download_url=f"{_url('file_download', sink)}?{urlencode({'path': path})}",
+        panels=[section(preview_panel, {"path": path}, title=title, sink=sink)],
+        download_url=link("file_download", sink, path=path),
     )
 
 
-def read_preview(request: HttpRequest, sink: str) -> dict[str, Any]:
+@panel("file", gettext_lazy("Content"), "files/preview.html", "console:file_preview", is_live=False)
+def preview_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """What is known of a file, and its first and last lines."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     path = _path(request, files)
     conf = console_settings()
     log_read(request, _subject(config), path)
@@ -166,20 +154,10 @@ def read_preview(request: HttpRequest, sink: str) -> dict[str, Any]:
     return {"row": row, "preview": found, "reason": reason, "cluster": config.kafka}
 
 
-PREVIEW = Panel(
-    "file",
-    gettext_lazy("Content"),
-    "files/preview.html",
-    read_preview,
-    "console:file_preview",
-    is_live=False,
-)
-
-
 @require_GET
 def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
     """A file as it is."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     path = _path(request, files)
 
     def begin() -> Source:
@@ -196,7 +174,7 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
 @require_GET
 def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: int) -> HttpResponseBase:
     """Leads to the file that holds a record; `after`: the name up to which its folder was looked at before."""
-    config, files = _sink(sink)
+    config, files = named(file_sinks(), sink)
     if topic not in config.topics:
         raise Http404("the sink does not read this topic")
     further = None
@@ -207,8 +185,7 @@ def find(request: HttpRequest, sink: str, topic: str, partition: int, offset: in
     else:
         name = found.names[-1] if found.names else ""
         if (read := files.layout.names.read(name)) is not None and read[2] >= offset:
-            query = urlencode({"path": f"{folder}/{name}" if folder else name})
-            return HttpResponseRedirect(f"{_url('file', sink)}?{query}")
+            return HttpResponseRedirect(link("file", sink, path=f"{folder}/{name}" if folder else name))
         if found.after is None:
             text = _("No file of this sink holds the record, yet or any more.")
         else:
@@ -250,13 +227,6 @@ def _find(
     return below, find_files(config, below, partition, offset, after=after)
 
 
-def _sink(name: str) -> tuple[SinkConfig, BrowsedFiles]:
-    found = file_sinks().get(name)
-    if found is None:
-        raise Http404("no sink of this name stores files")
-    return found
-
-
 def _subject(config: SinkConfig) -> str:
     """What the log calls a sink's files."""
     return f"files of {config.name}"
@@ -273,10 +243,10 @@ def _path(request: HttpRequest, files: BrowsedFiles) -> str:
 
 
 def _row(sink: str, path: str, entry: FileStatus, names: FileNames) -> dict[str, Any]:
-    query = urlencode({"path": f"{path}/{entry.name}" if path else entry.name})
+    place = f"{path}/{entry.name}" if path else entry.name
     row: dict[str, Any] = {
         "entry": entry,
-        "url": f"{_url('folder' if entry.is_folder else 'file', sink)}?{query}",
+        "url": link("folder" if entry.is_folder else "file", sink, path=place),
         "is_hidden": entry.name.startswith(("_", ".")),
         "is_open": not entry.is_folder and OPEN in entry.name,
     }
@@ -290,7 +260,3 @@ def _crumbs(path: str) -> list[tuple[str, str]]:
     """Each folder of a path with the query that leads to it."""
     parts = path.split("/") if path else []
     return [(part, urlencode({"path": "/".join(parts[: number + 1])})) for number, part in enumerate(parts)]
-
-
-def _url(name: str, *args: Any) -> str:
-    return reverse(f"console:{name}", args=args)

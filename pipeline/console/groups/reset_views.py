@@ -1,12 +1,10 @@
 """The page that resets a consumer group: the form, the dry run, and doing what it showed."""
 
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages as notes
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -15,9 +13,9 @@ from pipeline.console.audit import audited
 from pipeline.console.by_cluster import check_cluster
 from pipeline.console.groups import reset
 from pipeline.console.groups.reset import Plan, Refused
-from pipeline.console.groups.views import PAGE, group_url, sinks_of_groups, title_of
+from pipeline.console.groups.views import PAGE, sinks_of_groups, title_of
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import NotThere, page_response
+from pipeline.console.pages import NotThere, link, page_response
 from pipeline.errors import ServerError
 
 _FIELDS = ("to", "topic", "partition", "offset", "time", "shift")
@@ -53,7 +51,7 @@ def _page(request: HttpRequest, cluster: str, name: str, given: dict[str, str]) 
         cluster=cluster,
         group=name,
         sinks=owners,
-        back=group_url(cluster, name),
+        back=link("group", cluster, name=name),
         given=given,
         targets=_targets(given.get("to", "earliest")),
         refusal=refusal,
@@ -61,28 +59,26 @@ def _page(request: HttpRequest, cluster: str, name: str, given: dict[str, str]) 
         moves=found.moves[: console_settings().partitions] if found else [],
         left=max(0, len(found.moves) - console_settings().partitions) if found else 0,
         sealed=reset.seal(cluster, name, found) if found else "",
-        action=_url(cluster, name, given),
+        action=link("group_reset", cluster, name=name, **given),
     )
 
 
 def _do(request: HttpRequest, cluster: str, name: str, given: dict[str, str]) -> HttpResponseBase:
+    back = link("group", cluster, name=name)
     try:
         shown = reset.unseal(cluster, name, request.POST.get("plan", ""))
         with audited(request, ActionKind.RESET, f"group {name} ({cluster})", _logged(given, shown)) as log:
             errors = reset.carry_out(cluster, name, shown)
             log.done(f"{len(shown.done) - len(errors)} partitions; refused: {errors}" if errors else "done")
-    except Refused as error:
+    except (Refused, ServerError) as error:
         notes.error(request, str(error))
-        again = _url(cluster, name, given) if error.may_look_again else group_url(cluster, name)
-        return HttpResponseRedirect(again)
-    except ServerError as error:
-        notes.error(request, str(error))
-        return HttpResponseRedirect(_url(cluster, name, given))
+        is_over = isinstance(error, Refused) and not error.may_look_again
+        return HttpResponseRedirect(back if is_over else link("group_reset", cluster, name=name, **given))
     for error_text in errors:
         notes.error(request, _("Kafka refused {what}").format(what=error_text))
     if len(errors) < len(shown.done):
         notes.success(request, _("The group’s offsets were reset."))
-    return HttpResponseRedirect(group_url(cluster, name))
+    return HttpResponseRedirect(back)
 
 
 def _logged(given: dict[str, str], shown: Plan) -> str:
@@ -91,10 +87,6 @@ def _logged(given: dict[str, str], shown: Plan) -> str:
     more = f", and {len(moves) - _LOGGED} more" if len(moves) > _LOGGED else ""
     wish = " ".join(f"{field}={text}" for field, text in given.items())
     return f"reset {wish}: {', '.join(moves[:_LOGGED])}{more}"
-
-
-def _url(cluster: str, name: str, given: dict[str, str]) -> str:
-    return f"{reverse('console:group_reset', args=[cluster])}?{urlencode({'name': name, **given})}"
 
 
 def _targets(chosen: str) -> list[tuple[str, Any, bool]]:

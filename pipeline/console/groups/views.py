@@ -3,11 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
@@ -17,9 +15,9 @@ from pipeline.conf import console_settings
 from pipeline.console.by_cluster import check_cluster, search_page, server_of
 from pipeline.console.groups import asking
 from pipeline.console.groups.child import Group, Member, Offsets
-from pipeline.console.pages import page_response
+from pipeline.console.pages import link, page_response
 from pipeline.console.paging import Part, page_number
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.lag import Progress, progress, total_lag
 from sinks.registry import sinks
 
@@ -105,10 +103,18 @@ class ShownGroup:
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the groups of each cluster, or of one."""
     heading = _("Consumer groups of the cluster {cluster}")
-    return search_page(request, GROUPS, page=PAGE, title=_("Consumer groups"), heading=heading)
+    return search_page(request, groups_panel, page=PAGE, title=_("Consumer groups"), heading=heading)
 
 
-def read_groups(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
+@panel(
+    "groups",
+    gettext_lazy("Consumer groups"),
+    "groups/list.html",
+    "console:groups_panel",
+    server=server_of,
+    query=("q", "page"),
+)
+def groups_panel(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     """A page of a cluster's groups."""
     asked = {"q": text} if (text := query.get("q", "").strip()) else {}
     number = page_number(query.get("page", ""))
@@ -118,17 +124,6 @@ def read_groups(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     part = Part(groups, found.number, found.total, console_settings().records)
     links = part.links({"cluster": cluster, **asked})
     return {"cluster": cluster, "part": part, "links": links, "asked": asked, "errors": found.errors}
-
-
-GROUPS = Panel(
-    "groups",
-    gettext_lazy("Consumer groups"),
-    "groups/list.html",
-    read_groups,
-    "console:groups_panel",
-    server=server_of,
-    query=("q", "page"),
-)
 
 
 @require_GET
@@ -144,13 +139,21 @@ def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
         cluster=cluster,
         group=name,
         sinks=sinks_of_groups(cluster).get(name, ()),
-        panels=[section(GROUP, {"name": name}, cluster=cluster)],
-        reset=f"{reverse('console:group_reset', args=[cluster])}?{urlencode({'name': name})}",
+        panels=[section(group_panel, {"name": name}, cluster=cluster)],
+        reset=link("group_reset", cluster, name=name),
         may_reset=request.user.has_perm(RESET),
     )
 
 
-def read_group(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
+@panel(
+    "group",
+    gettext_lazy("Members and offsets"),
+    "groups/details.html",
+    "console:group_panel",
+    server=server_of,
+    query=("name",),
+)
+def group_panel(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     """A group's state, members and partitions."""
     name = query.get("name", "")
     limit = console_settings().partitions
@@ -166,17 +169,6 @@ def read_group(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     }
 
 
-GROUP = Panel(
-    "group",
-    gettext_lazy("Members and offsets"),
-    "groups/details.html",
-    read_group,
-    "console:group_panel",
-    server=server_of,
-    query=("name",),
-)
-
-
 def sinks_of_groups(cluster: str) -> dict[str, tuple[str, ...]]:
     """The sinks of this project by the name of their group."""
     found: dict[str, tuple[str, ...]] = {}
@@ -189,8 +181,3 @@ def sinks_of_groups(cluster: str) -> dict[str, tuple[str, ...]]:
 def title_of(name: str) -> str:
     """A group's name for people."""
     return name or _("(no name)")
-
-
-def group_url(cluster: str, name: str) -> str:
-    """The address of a group's page."""
-    return f"{reverse('console:group', args=[cluster])}?{urlencode({'name': name})}"

@@ -11,16 +11,21 @@ from events.conf import events_settings
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.pages import NotThere
-from pipeline.console.topics.describe import progress_of
 from pipeline.console.topics.messages import Bounds, Reading, read_messages
 from pipeline.errors import ServerError
 from pipeline.guard import guard
-from pipeline.kafka_reads import admin_client, read_offsets, server_error, server_name
+from pipeline.kafka_reads import ClusterOffsets, admin_client, server_error, server_name
+from pipeline.offsets import PipelineTopic, Reader, offsets_in
 
 GROUP = "console-practice"
 PARTITIONS = 3
 AT_A_TIME = 5
 """Records that one reading takes, of all partitions together, as kafka-console-consumer counts them."""
+
+
+def practice_topic(cluster: str) -> PipelineTopic:
+    """The practice topic with its group."""
+    return PipelineTopic(cluster, console_settings().practice_topic, False, (Reader(GROUP, GROUP, cluster),))
 
 
 def create_topic(cluster: str) -> bool:
@@ -45,32 +50,31 @@ def consume(cluster: str) -> tuple[dict[int, int], dict[int, int]]:
 
     Returns where it was and where it is, by partition. Raises ServerError.
     """
-    topic = console_settings().practice_topic
-    [group] = progress_of(cluster, topic, {GROUP: GROUP})
+    topic = practice_topic(cluster)
+    offsets = offsets_in(cluster, [topic])
+    group = offsets.groups[GROUP]
     if group.error is not None:
         raise ServerError(server_name(cluster), group.error)
-    firsts, ends = _offsets(cluster, topic)
-    begun = {number: firsts[number] if part.committed is None else part.committed for number, part in group.parts}
-    begun = {number: min(max(offset, firsts[number]), ends[number]) for number, offset in begun.items()}
+    firsts, ends = _known(cluster, offsets, topic.name)
+    begun = {n: min(max(group.committed.get((topic.name, n), firsts[n]), firsts[n]), end) for n, end in ends.items()}
     reached, left = {}, AT_A_TIME
     for number, offset in sorted(begun.items()):
         reached[number] = min(offset + left, ends[number])
         left -= reached[number] - offset
-    _commit(cluster, topic, reached)
+    _commit(cluster, topic.name, reached)
     return begun, reached
 
 
 def start_over(cluster: str) -> None:
     """Lets the practice group begin again at the first records. Raises ServerError."""
-    topic = console_settings().practice_topic
-    firsts, _ends = _offsets(cluster, topic)
-    _commit(cluster, topic, firsts)
+    firsts, _ends = _held(cluster)
+    _commit(cluster, console_settings().practice_topic, firsts)
 
 
 def read_between(cluster: str, begun: Mapping[int, int], reached: Mapping[int, int]) -> Reading:
     """The records between two places of the practice group. Raises ServerError, NotThere."""
     conf = console_settings()
-    firsts, ends = _offsets(cluster, conf.practice_topic)
+    firsts, ends = _held(cluster)
     if unknown := sorted(begun.keys() - ends.keys()):
         raise NotThere(_("This topic has no partition {number}.").format(number=unknown[0]))
     ranges = {
@@ -81,10 +85,14 @@ def read_between(cluster: str, begun: Mapping[int, int], reached: Mapping[int, i
         return read_messages(cluster, conf.practice_topic, ranges, bounds=bounds, keep=AT_A_TIME * len(ranges) + 1)
 
 
-def _offsets(cluster: str, topic: str) -> tuple[dict[int, int], dict[int, int]]:
-    with guard().read(server_name(cluster)):
-        timeout = console_settings().kafka_timeout_seconds
-        parts = read_offsets(cluster, topics=[topic], groups={}, timeout=timeout).topics.get(topic, [])
+def _held(cluster: str) -> tuple[dict[int, int], dict[int, int]]:
+    """The first and the end offsets of the practice topic. Raises ServerError."""
+    topic = practice_topic(cluster)
+    return _known(cluster, offsets_in(cluster, [topic]), topic.name)
+
+
+def _known(cluster: str, offsets: ClusterOffsets, topic: str) -> tuple[dict[int, int], dict[int, int]]:
+    parts = offsets.topics.get(topic, [])
     for part in parts:
         if part.error is not None:
             raise ServerError(server_name(cluster), part.error)

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib import messages as notes
 from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -18,13 +16,13 @@ from pipeline.access import PRODUCE
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.pages import link, page_response
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
 from pipeline.console.topics import views as topics
 from pipeline.console.topics.browse import read_cursor, write_cursor
-from pipeline.console.topics.describe import progress_of
+from pipeline.console.topics.lag import lag_now
 from pipeline.console.topics.views import ProduceForm, produce_form, subject_of
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import server_name
@@ -32,6 +30,14 @@ from pipeline.kafka_reads import server_name
 PAGE = "console:practice"
 _TEXT = "hello"
 _JSON = '{"colorName":"blue","userName":"kim"}'
+
+
+def _cluster() -> str:
+    return events_settings().kafka
+
+
+def _server() -> str:
+    return server_name(_cluster())
 
 
 @require_GET
@@ -60,21 +66,28 @@ def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpRes
         at_a_time=exercises.AT_A_TIME,
         text_form=text,
         json_form=json,
-        partitions_panel=section(topics.PARTITIONS, title=_("Its partitions and offsets"), **place),
-        group_panel=section(GROUP),
-        read_panel=section(READ, query) if "begun" in request.GET else None,
-        messages_panel=section(topics.MESSAGES, title=_("5. Watch records arrive, in no group"), **place),
+        partitions_panel=section(topics.partitions_panel, title=_("Its partitions and offsets"), **place),
+        group_panel=section(group_panel),
+        read_panel=section(read_panel, query) if "begun" in request.GET else None,
+        messages_panel=section(topics.messages_panel, title=_("5. Watch records arrive, in no group"), **place),
         may_produce=request.user.has_perm(PRODUCE),
     )
 
 
-def read_group(_query: Mapping[str, str]) -> dict[str, Any]:
+@panel(
+    "group",
+    gettext_lazy("How far the consumer group is"),
+    "topics/groups.html",
+    "console:practice_group",
+    server=_server,
+)
+def group_panel(_query: Mapping[str, str]) -> dict[str, Any]:
     """How far the practice group is."""
-    groups = progress_of(_cluster(), console_settings().practice_topic, {exercises.GROUP: exercises.GROUP})
-    return {"cluster": _cluster(), "groups": [(group, group.parts, 0) for group in groups]}
+    return lag_now(exercises.practice_topic(_cluster()))
 
 
-def read_read(request: HttpRequest) -> dict[str, Any]:
+@panel("read", gettext_lazy("What was just read"), "practice/read.html", "console:practice_read", is_live=False)
+def read_panel(request: HttpRequest) -> dict[str, Any]:
     """The records that the last reading took."""
     begun, reached = (read_cursor(request.GET.get(name, "")) for name in ("begun", "reached"))
     log_read(request, subject_of(_cluster(), console_settings().practice_topic), f"from {write_cursor(begun)}")
@@ -90,30 +103,13 @@ def read_read(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _server() -> str:
-    return server_name(_cluster())
-
-
-GROUP = Panel(
-    "group",
-    gettext_lazy("How far the consumer group is"),
-    "topics/groups.html",
-    read_group,
-    "console:practice_group",
-    server=_server,
-)
-READ = Panel(
-    "read", gettext_lazy("What was just read"), "practice/read.html", read_read, "console:practice_read", is_live=False
-)
-
-
 @require_POST
 def act(request: HttpRequest) -> HttpResponseBase:
     """Makes the topic, produces, reads on, or starts over."""
     action = request.POST.get("action", "")
     if action in ("text", "json"):
         return _produce(request, action)
-    cluster, topic, query = _cluster(), console_settings().practice_topic, ""
+    cluster, topic, page = _cluster(), console_settings().practice_topic, link("practice")
     try:
         with audited(request, ActionKind.PRACTICE, subject_of(cluster, topic), action[:20]) as logged:
             outcome = "done"
@@ -122,24 +118,20 @@ def act(request: HttpRequest) -> HttpResponseBase:
                 outcome = "there already"
             elif action == "read":
                 begun, reached = exercises.consume(cluster)
-                query = f"?{urlencode({'begun': write_cursor(begun), 'reached': write_cursor(reached)})}#read-title"
+                page = link("practice", begun=write_cursor(begun), reached=write_cursor(reached)) + "#read-title"
             elif action == "again":
                 exercises.start_over(cluster)
             logged.done(outcome)
     except ServerError as error:
         notes.error(request, str(error))
-    return HttpResponseRedirect(reverse("console:practice") + query)
+    return HttpResponseRedirect(page)
 
 
 def _produce(request: HttpRequest, kind: str) -> HttpResponseBase:
     form = ProduceForm(request.POST, auto_id=f"{kind}_%s")
     if form.is_valid() and produce_form(request, _cluster(), console_settings().practice_topic, form):
-        return HttpResponseRedirect(reverse("console:practice"))
+        return HttpResponseRedirect(link("practice"))
     other = ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s")
     if kind == "text":
         return _page(request, form, other)
     return _page(request, ProduceForm(initial={"kind": "text", "value": _TEXT}, auto_id="text_%s"), form)
-
-
-def _cluster() -> str:
-    return events_settings().kafka

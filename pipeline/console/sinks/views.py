@@ -7,7 +7,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -15,8 +14,8 @@ from pipeline.access import CONTROL
 from pipeline.conf import console_settings
 from pipeline.console.audit import audited
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import page_response
-from pipeline.console.panels import Panel, section
+from pipeline.console.pages import link, named, page_response
+from pipeline.console.panels import panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
 from pipeline.console.sinks.progress import partition_progress, shared_progress, sink_progress, with_delays
@@ -31,19 +30,19 @@ PAGE = "console:sinks"
 
 def index(request: HttpRequest) -> HttpResponseBase:
     """All sinks at a glance."""
-    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(OVERVIEW)])
+    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(overview_panel)])
 
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's page."""
-    config = _config(name)
-    panels = [section(PROCESSES, name=name), section(PARTITIONS, name=name)]
+    config = named(sinks(), name)
+    panels = [section(processes_panel, name=name), section(partitions_panel, name=name)]
     return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config, panels=panels)
 
 
 def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
     """The lag of one partition over time, as a chart and as a table."""
-    config = _config(name)
+    config = named(sinks(), name)
     if topic not in config.topics:
         raise Http404(f"{name} does not read {topic}")
     chart = _large_chart(config, read_lag_history(config.name).of((topic, partition)), read_now())
@@ -53,12 +52,11 @@ def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResp
 
 def control(request: HttpRequest, name: str) -> HttpResponseBase:
     """Asks for confirmation of an action (GET), then does it (POST)."""
-    config = _config(name)
+    config = named(sinks(), name)
     try:
         action = actions.parse(config, request.POST if request.method == "POST" else request.GET)
     except ValueError as error:
         raise Http404(str(error)) from error
-    back = reverse("console:sink", args=[name])
     heard = read_heartbeats([config])[0]
     if request.method != "POST":
         plan = actions.plan(action, heard)
@@ -80,17 +78,11 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
         messages.error(request, refusal)
     else:
         messages.success(request, _("Asked for. The sink confirms it with its next heartbeat."))
-    return HttpResponseRedirect(back)
+    return HttpResponseRedirect(link("sink", name))
 
 
-def _config(name: str) -> SinkConfig:
-    config = sinks().get(name)
-    if config is None:
-        raise Http404(f"SINKS has no entry {name}")
-    return config
-
-
-def read_overview(_request: HttpRequest) -> dict[str, Any]:
+@panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", f"{PAGE}_overview")
+def overview_panel(_request: HttpRequest) -> dict[str, Any]:
     """A row for each configured sink; late while Kafka is being asked."""
     known = shared_progress(sinks().values())
     now = read_now()
@@ -106,9 +98,10 @@ def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | 
     return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets, now=now)}
 
 
-def read_processes(request: HttpRequest, name: str) -> dict[str, Any]:
+@panel("sink-processes", gettext_lazy("State"), "sinks/processes.html", "console:sink_processes")
+def processes_panel(request: HttpRequest, name: str) -> dict[str, Any]:
     """A sink's state, processes, errors and lag over time."""
-    config, now = _config(name), read_now()
+    config, now = named(sinks(), name), read_now()
     return {
         "sink": read_heartbeats([config], now=now)[0],
         "may_control": request.user.has_perm(CONTROL),
@@ -121,9 +114,10 @@ def _large_chart(config: SinkConfig, samples: Sequence[Sample], now: datetime) -
     return lag_chart(samples, gap=sample_gap(config), now=now, width=600, height=90)
 
 
-def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
+@panel("sink-partitions", gettext_lazy("Partitions"), "sinks/partitions.html", "console:sink_partitions")
+def partitions_panel(request: HttpRequest, name: str) -> dict[str, Any]:
     """A sink's partitions; late while Kafka is being asked."""
-    config = _config(name)
+    config = named(sinks(), name)
     gap, now = sample_gap(config), read_now()
     heard = read_heartbeats([config], now=now)[0]
     history = read_lag_history(config.name)
@@ -147,12 +141,3 @@ def read_partitions(request: HttpRequest, name: str) -> dict[str, Any]:
         "left_out": len(rows) - len(shown),
         "more": {"late": offsets is None and error is None},
     }
-
-
-OVERVIEW = Panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", read_overview, f"{PAGE}_overview")
-PROCESSES = Panel(
-    "sink-processes", gettext_lazy("State"), "sinks/processes.html", read_processes, "console:sink_processes"
-)
-PARTITIONS = Panel(
-    "sink-partitions", gettext_lazy("Partitions"), "sinks/partitions.html", read_partitions, "console:sink_partitions"
-)

@@ -3,9 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlencode
 
-from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from events.conf import kinds
@@ -13,6 +11,7 @@ from pipeline import statistics
 from pipeline.conf import console_settings
 from pipeline.console.documents.query import DocumentQuery
 from pipeline.console.documents.search import documents
+from pipeline.console.pages import link
 from pipeline.console.panels import Panel
 from pipeline.console.statistics.choice import KEYS, URL, choice_of
 
@@ -31,13 +30,13 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
     asked = DocumentQuery("", choice.time_range(), 0, {})
     events, _more = documents(statistics.events_target(choice.event), asked, count=console_settings().newest)
     fields = [*(field.name for field in kinds()[choice.event].fields), "userAgent"]
-    page = reverse("console:document", args=[statistics.events_sink(choice.event)])
+    sink = statistics.events_sink(choice.event)
     return {
         "labels": [_LABELS.get(field, field) for field in fields],
         "events": [
             {
                 "id": event.id,
-                "url": f"{page}?{urlencode({'index': event.index, 'id': event.id})}",
+                "url": link("document", sink, index=event.index, id=event.id),
                 "timestamp": event.time,
                 "values": [(field in _COLORS, _text(event.source.get(field))) for field in fields],
                 "is_read": event.is_read,

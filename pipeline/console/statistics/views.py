@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET
 
 from pipeline.console.pages import page_response
 from pipeline.console.panels import Panel, answers, permitted, section
-from pipeline.console.sinks.views import OVERVIEW
+from pipeline.console.sinks.views import overview_panel
 from pipeline.console.statistics import chart, dead_letters, newest, servers, top, topics
 from pipeline.console.statistics.choice import URL, choice_of
 from pipeline.errors import ServerError
@@ -28,7 +28,7 @@ KINDS = (top.VALUES, newest.OF_KIND)
 """Those of any other kind of event."""
 
 PIPELINE = (
-    replace(OVERVIEW, id="sinks", title=_("Sinks"), url=URL),
+    replace(overview_panel, id="sinks", title=_("Sinks"), url=URL),
     topics.PANEL,
     dead_letters.PANEL,
     *servers.PANELS,

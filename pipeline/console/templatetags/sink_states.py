@@ -25,12 +25,7 @@ _SIGNS = {"running": "●", "opening": "◌", "paused": "❚❚", "backing off":
 
 _AGO = _("{time} ago")
 
-_UNITS = (
-    (86400, _("{n} d")),
-    (3600, _("{n} h")),
-    (60, _("{n} min")),
-    (1, _("{n} s")),
-)
+_UNITS = ((86400, _("{n} d")), (3600, _("{n} h")), (60, _("{n} min")), (1, _("{n} s")))
 
 
 @register.filter

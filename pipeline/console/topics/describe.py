@@ -26,8 +26,6 @@ from pipeline.kafka_reads import (
     server_error,
     server_name,
 )
-from pipeline.lag import Progress, progress, total_lag
-from sinks.config import SinkConfig
 from sinks.registry import sinks
 
 _MAX_PARTITIONS = 2000
@@ -69,17 +67,6 @@ class PartitionState:
     def lacking(self) -> tuple[int, ...]:
         """Replicas that are not in sync."""
         return tuple(replica for replica in self.replicas.all if replica not in self.replicas.in_sync)
-
-
-@dataclass(frozen=True)
-class GroupProgress:
-    """A sink on a topic: its parts by partition number, and their sum; error: why they are not known."""
-
-    sink: str
-    group: str
-    parts: list[tuple[int, Progress]]
-    lag: int | None
-    error: str | None
 
 
 @dataclass(frozen=True)
@@ -150,39 +137,6 @@ def partition_states(cluster: str, topic: str) -> list[PartitionState]:
         known = describe_topics(cluster, [topic], timeout=timeout)
         offsets = read_offsets(cluster, topics=known, groups={}, timeout=timeout, known=known).topics
     return [PartitionState(part, known[topic][part.partition]) for part in offsets.get(topic, [])]
-
-
-def group_progress(cluster: str, topic: str, configs: Iterable[SinkConfig] | None = None) -> list[GroupProgress]:
-    """The sinks that read a topic (or those given), and how far they are. Raises ServerError."""
-    readers = list(sinks().values()) if configs is None else list(configs)
-    readers = [sink for sink in readers if sink.kafka == cluster and topic in sink.topics]
-    return progress_of(cluster, topic, {sink.name: sink.group for sink in readers})
-
-
-def progress_of(cluster: str, topic: str, groups: dict[str, str]) -> list[GroupProgress]:
-    """How far groups (name for people -> group) are in a topic. Raises ServerError."""
-    if not groups:
-        return []
-    with guard().read(server_name(cluster)):
-        found = read_offsets(
-            cluster,
-            topics=[topic],
-            groups={group: [topic] for group in groups.values()},
-            timeout=console_settings().kafka_timeout_seconds,
-        )
-    entries = []
-    for name, group in groups.items():
-        committed = found.groups[group]
-        parts = [
-            (
-                part.partition,
-                progress(first=part.first, end=part.end, committed=committed.committed.get((topic, part.partition))),
-            )
-            for part in found.topics.get(topic, [])
-        ]
-        known = [] if committed.error else parts
-        entries.append(GroupProgress(name, group, known, total_lag([part for _number, part in known]), committed.error))
-    return entries
 
 
 def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:

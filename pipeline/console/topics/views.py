@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import messages as notes
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET, require_POST
@@ -23,9 +21,9 @@ from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
 from pipeline.console.models import ActionKind
-from pipeline.console.pages import NotThere, page_response
+from pipeline.console.pages import NotThere, link, page_response
 from pipeline.console.paging import page_number
-from pipeline.console.panels import Panel, section
+from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
 from pipeline.console.topics.browse import (
@@ -38,9 +36,12 @@ from pipeline.console.topics.browse import (
     read_cursor,
     write_cursor,
 )
+from pipeline.console.topics.lag import lag_now
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION, server_name
+from pipeline.offsets import PipelineTopic
+from sinks.config import SinkConfig
 from sinks.registry import sinks
 
 PAGE = "console:topics"
@@ -126,26 +127,23 @@ def server_of_topic(cluster: str, name: str) -> str:
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the topics of each cluster, or of one."""
     heading = _("Topics of the cluster {cluster}")
-    return search_page(request, LIST, page=PAGE, title=_("Topics"), heading=heading, template="topics/index.html")
+    return search_page(request, list_panel, page=PAGE, title=_("Topics"), heading=heading, template="topics/index.html")
 
 
-def read_topics(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
+@panel(
+    "topics",
+    gettext_lazy("Topics"),
+    "topics/list.html",
+    "console:topics_panel",
+    server=server_of,
+    query=("q", "internal", "page"),
+)
+def list_panel(query: Mapping[str, str], cluster: str) -> dict[str, Any]:
     """A page of a cluster's topics."""
     asked = {name: text for name in ("q", "internal") if (text := query.get(name, "").strip())}
     number = page_number(query.get("page", ""))
     part = describe.topic_summaries(cluster, text=asked.get("q", ""), with_internal="internal" in asked, page=number)
     return {"cluster": cluster, "part": part, "links": part.links({"cluster": cluster, **asked}), "asked": asked}
-
-
-LIST = Panel(
-    "topics",
-    gettext_lazy("Topics"),
-    "topics/list.html",
-    read_topics,
-    "console:topics_panel",
-    server=server_of,
-    query=("q", "internal", "page"),
-)
 
 
 @require_GET
@@ -169,18 +167,25 @@ def _topic_page(
         several_clusters=len(clusters()) > 1,
         query=query,
         starts=_starts(query.get("from") or "newest"),
-        partitions=section(PARTITIONS, cluster=cluster, name=name),
-        groups=section(GROUPS, cluster=cluster, name=name),
-        messages_of=section(MESSAGES, query, cluster=cluster, name=name),
-        settings=section(SETTINGS, cluster=cluster, name=name),
+        partitions=section(partitions_panel, cluster=cluster, name=name),
+        groups=section(groups_panel, cluster=cluster, name=name),
+        messages_of=section(messages_panel, query, cluster=cluster, name=name),
+        settings=section(settings_panel, cluster=cluster, name=name),
         form=form,
         is_form_open=is_open,
         may_produce=request.user.has_perm(PRODUCE),
-        read_by=[sink.name for sink in sinks().values() if sink.kafka == cluster and name in sink.topics],
+        read_by=[sink.name for sink in _readers(cluster, name)],
     )
 
 
-def read_partitions(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
+@panel(
+    "partitions",
+    gettext_lazy("Partitions"),
+    "topics/partitions.html",
+    "console:topic_partitions",
+    server=server_of_topic,
+)
+def partitions_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
     """Partitions with leader, replicas and offsets."""
     limit = console_settings().partitions
     states = describe.partition_states(cluster, name)
@@ -195,51 +200,27 @@ def read_partitions(_query: Mapping[str, str], cluster: str, name: str) -> dict[
     }
 
 
-PARTITIONS = Panel(
-    "partitions",
-    gettext_lazy("Partitions"),
-    "topics/partitions.html",
-    read_partitions,
-    "console:topic_partitions",
-    server=server_of_topic,
-)
-
-
-def read_groups(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
-    """The sinks' consumer groups with their lag."""
-    limit = console_settings().partitions
-    groups = describe.group_progress(cluster, name)
-    listed = [(group, group.parts[:limit], max(0, len(group.parts) - limit)) for group in groups]
-    return {"cluster": cluster, "groups": listed}
-
-
-GROUPS = Panel(
+@panel(
     "groups",
     gettext_lazy("Consumer groups of the sinks"),
     "topics/groups.html",
-    read_groups,
     "console:topic_groups",
     server=server_of_topic,
 )
+def groups_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict[str, Any]:
+    """The sinks' consumer groups with their lag."""
+    return lag_now(PipelineTopic(cluster, name, False, tuple(_readers(cluster, name))))
 
 
-def read_settings(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
+@panel("settings", gettext_lazy("Settings"), "topics/settings.html", "console:topic_settings", is_live=False)
+def settings_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The topic's settings."""
     _check(cluster, name)
     return {"settings": describe.topic_settings(cluster, name)}
 
 
-SETTINGS = Panel(
-    "settings",
-    gettext_lazy("Settings"),
-    "topics/settings.html",
-    read_settings,
-    "console:topic_settings",
-    is_live=False,
-)
-
-
-def read_messages(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
+@panel("messages", gettext_lazy("Records"), "topics/messages.html", "console:topic_messages", is_live=False)
+def messages_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The records that the query asks for."""
     _check(cluster, name)
     given = request.GET.dict()
@@ -249,14 +230,14 @@ def read_messages(request: HttpRequest, cluster: str, name: str) -> dict[str, An
     chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
     following = None
     if found.following is not None:
-        page = urlencode({**given, "cursor": write_cursor(found.following)})
-        following = f"{_url('topic', cluster, name)}?{page}#messages-title"
+        page = {**given, "cursor": write_cursor(found.following)}
+        following = link("topic", cluster, name, **page) + "#messages-title"
     return {
         **rows(cluster, name, found),
         "query": query,
         "following": following,
         "conf": console_settings(),
-        "tail": f"{_url('topic_tail', cluster, name)}?",
+        "tail": link("topic_tail", cluster, name) + "?",
         "cursor": write_cursor(chosen),
         "most": _MOST_ROWS,
         "can_tail": query.start == "newest" and not query.text and not query.cursor,
@@ -266,26 +247,14 @@ def read_messages(request: HttpRequest, cluster: str, name: str) -> dict[str, An
     }
 
 
-MESSAGES = Panel(
-    "messages",
-    gettext_lazy("Records"),
-    "topics/messages.html",
-    read_messages,
-    "console:topic_messages",
-    is_live=False,
-)
-
-
-def read_tail(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
+@panel("tail", gettext_lazy("Records"), "topics/rows.html", "console:topic_tail")
+def tail_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """The records after `cursor`: rows, and the cursor after them."""
     _check(cluster, name)
     cursor = read_cursor(request.GET.get("cursor", ""))
     log_read(request, subject_of(cluster, name), "records as they come")
     found, skipped = newer(cluster, name, cursor)
     return {**rows(cluster, name, found), "more": {"cursor": write_cursor(found.ends), "skipped": skipped}}
-
-
-TAIL = Panel("tail", gettext_lazy("Records"), "topics/rows.html", read_tail, "console:topic_tail")
 
 
 def rows(cluster: str, name: str, found: Found) -> dict[str, Any]:
@@ -322,7 +291,7 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
         before=offset - 1 if offset else None,
         panels=[
             section(
-                RECORD,
+                record_panel,
                 title=_("Partition {partition}, offset {offset}").format(partition=partition, offset=offset),
                 cluster=cluster,
                 name=name,
@@ -337,18 +306,17 @@ def message(request: HttpRequest, cluster: str, name: str, partition: int, offse
 def _stored(cluster: str, name: str, partition: int, offset: int) -> list[tuple[str, str]]:
     """The sinks that store a record, each with the address of its file or document there."""
     found = []
-    for sink in sinks().values():
-        if sink.kafka != cluster or name not in sink.topics:
-            continue
+    for sink in _readers(cluster, name):
         if sink.name in file_sinks():
-            found.append((sink.name, _url("file_of_record", sink.name, name, partition, offset)))
+            found.append((sink.name, link("file_of_record", sink.name, name, partition, offset)))
         elif sink.name in document_sinks() and document_sinks()[sink.name][1].id == "offset":
-            query = urlencode({"q": f'_id:"{name}-{partition}-{offset}"', "range": ALL})
-            found.append((sink.name, f"{_url('documents_of', sink.name)}?{query}"))
+            query = f'_id:"{name}-{partition}-{offset}"'
+            found.append((sink.name, link("documents_of", sink.name, q=query, range=ALL)))
     return found
 
 
-def read_message(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> dict[str, Any]:
+@panel("record", gettext_lazy("Record"), "topics/record.html", "console:topic_record", is_live=False)
+def record_panel(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> dict[str, Any]:
     """One record: headers, key and value."""
     _check(cluster, name)
     limit = console_settings().preview_bytes
@@ -362,11 +330,6 @@ def read_message(request: HttpRequest, cluster: str, name: str, partition: int, 
         "key": payload(found.key if found else None, limit=limit),
         "value": payload(found.value if found else None, limit=limit),
     }
-
-
-RECORD = Panel(
-    "record", gettext_lazy("Record"), "topics/record.html", read_message, "console:topic_record", is_live=False
-)
 
 
 @require_GET
@@ -396,7 +359,7 @@ def produce_view(request: HttpRequest, cluster: str, name: str) -> HttpResponseB
     _check(cluster, name)
     form = ProduceForm(request.POST)
     if form.is_valid() and (place := produce_form(request, cluster, name, form)):
-        return HttpResponseRedirect(_url("topic_message", cluster, name, *place))
+        return HttpResponseRedirect(link("topic_message", cluster, name, *place))
     return _topic_page(request, cluster, name, form, is_open=True)
 
 
@@ -437,14 +400,15 @@ def _told(given: Mapping[str, str]) -> str:
     return " ".join(asked) or "from=newest"
 
 
+def _readers(cluster: str, topic: str) -> list[SinkConfig]:
+    """The sinks that read a topic."""
+    return [sink for sink in sinks().values() if sink.kafka == cluster and topic in sink.topics]
+
+
 def _check(cluster: str, name: str) -> None:
     check_cluster(cluster)
     if not TOPIC.fullmatch(name):
         raise Http404("this can be no topic's name")
-
-
-def _url(name: str, *args: Any) -> str:
-    return reverse(f"console:{name}", args=args)
 
 
 def _starts(chosen: str) -> list[tuple[str, str, bool]]:
