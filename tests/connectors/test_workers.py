@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka_connect import KafkaConnect
 
 from devstack.stack import Stack
 from tests.connectors.site import Connect, Site
@@ -153,3 +154,25 @@ def test_the_work_of_a_killed_worker_moves_and_each_record_is_stored_once(
     wait_until(moved, seconds=20, what="the tasks on the other workers")
     wait_until(lambda: len(stored(path)) >= 6_000, seconds=30, what="6,000 records")
     assert stored(path) == list(range(6_000))
+
+
+def test_a_client_of_kafka_connect_works_with_ours(connect: Connect, topic: str, site: Site) -> None:
+    client = KafkaConnect(url=connect.url)
+    assert client.get_cluster_info()["version"] == "4.3.1"
+    config = {key: str(value) for key, value in folder_sink(topic, site.folder / topic).items()}
+    client.update_connector("theirs", config)
+    connect.wait_for("theirs", "RUNNING", ["RUNNING"], seconds=SOON)
+    assert client.list_connectors() == ["theirs"]
+    assert client.list_connectors(pattern="the.*", state="RUNNING") == ["theirs"]
+    assert client.get_connector("theirs")["type"] == "sink"
+    assert client.get_connector_config("theirs") == {**config, "name": "theirs"}
+    assert client.get_connector_status("theirs")["connector"]["state"] == "RUNNING"
+    assert client.list_connector_tasks("theirs")[0]["id"] == {"connector": "theirs", "task": 0}
+    client.pause_connector("theirs")
+    connect.wait_for("theirs", "PAUSED", ["PAUSED"], seconds=SOON)
+    client.resume_connector("theirs")
+    connect.wait_for("theirs", "RUNNING", ["RUNNING"], seconds=SOON)
+    client.restart_connector("theirs", include_tasks=True)
+    assert client.validate_connector_config("sinks.folder", {**config, "name": "theirs"})["error_count"] == 0
+    client.delete_connector("theirs")
+    assert client.list_connectors() == []
