@@ -1,6 +1,5 @@
 """What connectors there are and how they are doing, in the shapes of Kafka Connect's answers."""
 
-import re
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
@@ -10,7 +9,7 @@ import msgspec
 from connectors.conf import connectors_settings
 from connectors.models import Connector, TargetState, Worker
 from connectors.plugins.registry import find_plugin
-from connectors.plugins.setting import MASK
+from connectors.plugins.setting import MASK, SECRET
 from connectors.reports import TaskStatus, WorkerReport
 from connectors.secrets import has_references
 from connectors.validation import plugin_of
@@ -18,8 +17,6 @@ from worker.clock import database_now
 
 VERSION = "4.3.1"
 """The version of Kafka Connect whose answers these are."""
-
-_SECRET = re.compile(r"password|secret|token|credential|jaas|\.key$|access\.key", re.IGNORECASE)
 
 
 class Reported(msgspec.Struct, frozen=True):
@@ -72,7 +69,7 @@ def shown_config(connector: Connector, *, with_secrets: bool) -> dict[str, str]:
 def _is_secret(config: dict[str, str], name: str) -> bool:
     """A setting that is a password, or that no class knows and whose name looks like one's."""
     setting = plugin_of(config).settings.get(name)
-    secret = setting.type == "PASSWORD" if setting is not None else _SECRET.search(name) is not None
+    secret = setting.type == "PASSWORD" if setting is not None else SECRET.search(name) is not None
     return secret and not has_references(config[name])
 
 

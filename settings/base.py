@@ -310,3 +310,7 @@ SOURCES: dict[str, dict[str, Any]] = env.json_object("SOURCES")
 
 # Where the REST API of connectors is, and how workers run them; docs/settings.md lists the keys.
 CONNECTORS: dict[str, Any] = env.json_object("CONNECTORS")
+
+# The Kafka Connects that the console shows, for example {"here": {}, "old": {"url": "http://connect:8083"}}.
+# One without a URL is that of this site.
+CONNECT: dict[str, dict[str, Any]] = env.json_object("CONNECT")

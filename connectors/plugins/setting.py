@@ -1,5 +1,6 @@
 """A setting of a connector: its type, default and rule, as Kafka Connect's ConfigDef has them."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -8,6 +9,9 @@ Type = Literal["STRING", "INT", "LONG", "BOOLEAN", "LIST", "CLASS", "PASSWORD"]
 
 MASK = "********"
 """Stands for a secret that the reader may not see."""
+
+SECRET = re.compile(r"password|secret|token|credential|jaas|\.key$|access\.key", re.IGNORECASE)
+"""Matches the names of settings that hold secrets, for those that no class knows."""
 
 _BOUNDS = {"INT": 2**31, "LONG": 2**63}
 
