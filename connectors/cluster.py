@@ -22,6 +22,16 @@ def cluster_id() -> str | None:
         return None
 
 
+def check_kafka(alias: str) -> None:
+    """Raises Retriable when Kafka does not answer soon: what comes after it waits for longer."""
+    admin = _admin(alias)
+    try:
+        admin.describe_cluster(request_timeout=_SECONDS).result(_SECONDS)
+    except (KafkaException, TimeoutError) as error:
+        why = error.args[0].str() if isinstance(error, KafkaException) else "no answer"
+        raise Retriable(f"Kafka: {why}", reason="kafka") from error
+
+
 @cache
 def _cluster_id(alias: str) -> str:
     admin = _admin(alias)  # lives until it has answered

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from connectors.audit import changing
-from connectors.cluster import GroupOffsets
+from connectors.cluster import GroupOffsets, check_kafka
 from connectors.errors import RestError
 from connectors.models import Connector, TargetState
 from connectors.status import reports_of, workers
@@ -37,8 +37,9 @@ Offsets = list[dict[str, Any]]
 
 def read(connector: Connector) -> Offsets:
     """Where the connector goes on. Raises RestError."""
+    config = _config(connector)
     with _refused(connector, "read"):
-        config = _config(connector)
+        check_kafka(config.kafka)
         if isinstance(config, SourceConfig):
             found = read_positions(config)
             return [{"partition": {"part": part}, "offset": found[part]} for part in sorted(found)]
@@ -61,6 +62,7 @@ def reset(user: str, connector: Connector, *, dry_run: bool = False) -> dict[str
     """Has the connector begin at the beginning. Raises RestError."""
     config = _config(connector)
     with _refused(connector, "read"):
+        check_kafka(config.kafka)
         if isinstance(config, SourceConfig):
             wishes: Any = dict.fromkeys(read_positions(config))
         else:
@@ -74,6 +76,7 @@ def _move(
 ) -> dict[str, Any]:
     _check_stopped(connector)
     with _refused(connector, "modify"):
+        check_kafka(config.kafka)
         if isinstance(config, SourceConfig):
             steps = _source_steps(config, wishes)
         else:

@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
+from playwright.sync_api import Page, expect
+from pytest_django.live_server_helper import LiveServer
 
 from connectors.conf import connectors_settings
 from connectors.models import Connector
 from pipeline.console.models import AuditEntry
+from tests.accessibility import check_page
+from tests.console.test_access import CONNECTORS
 from tests.pipeline.conftest import staff
+from tests.support import leave
 
 pytestmark = pytest.mark.django_db
 
@@ -186,3 +191,30 @@ def test_another_kafka_connect_is_shown_and_steered_and_that_is_logged(of: Calla
 def test_one_that_is_away_is_named(settings: Any, of: Callable[..., Client]) -> None:
     settings.CONNECT = {"old": {"url": "http://127.0.0.1:1"}}
     assert of("view").get(f"{BASE}old/").json()["error"]["server"] == "Kafka Connect (http://127.0.0.1:1)"
+
+
+@pytest.mark.browser
+@pytest.mark.django_db(transaction=True)
+def test_an_operator_makes_a_connector_in_a_browser(
+    operator: Callable[..., Client], page: Page, live_server: LiveServer
+) -> None:
+    cookies = operator(*CONNECTORS).cookies
+    page.context.add_cookies([{"name": "sessionid", "value": cookies["sessionid"].value, "url": live_server.url}])
+    page.goto(f"{live_server.url}{BASE}")
+    expect(page.get_by_text("There are no connectors.")).to_be_visible()
+    check_page(page)
+    page.get_by_role("link", name="New connector").click()
+    page.get_by_label("Name").fill("one")
+    page.get_by_label("Settings as JSON").fill(json.dumps({**CONFIG, "tasks.max": "0"}))
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("alert")).to_contain_text("Value must be at least 1")
+    check_page(page)
+    page.get_by_label("Settings as JSON").fill(json.dumps(CONFIG))
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#connector")).to_contain_text("UNASSIGNED")
+    check_page(page)
+    page.get_by_role("link", name="Stop").click()
+    check_page(page)
+    page.get_by_role("button", name="Yes, do it").click()
+    expect(page.locator("#connector")).to_contain_text("STOPPED")
+    leave(page)

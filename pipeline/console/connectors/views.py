@@ -17,7 +17,8 @@ from connectors.plugins.setting import MASK, SECRET
 from pipeline.console.connectors.client import Client, Refused, connect_clusters, path_of
 from pipeline.console.pages import NotThere, page_response
 from pipeline.console.panels import Panel, section
-from pipeline.errors import ServerError
+from pipeline.errors import ServerAway, ServerError
+from pipeline.guard import guard
 
 PAGE = "console:connectors"
 
@@ -206,7 +207,9 @@ def read_state(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
 
 def read_offsets(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     """Where a connector goes on. Raises ServerError, NotThere."""
-    found = _answer(Client(request, cluster), path_of(name, "offsets"))["offsets"]
+    client = Client(request, cluster)
+    with guard().read(f"{client.cluster.server}: offsets"):  # it may wait for Kafka and a store
+        found = _answer(client, path_of(name, "offsets"))["offsets"]
     shown = [(_flat(one["partition"]), _flat(one["offset"])) for one in found]
     return {"offsets": shown[:200], "left": max(0, len(shown) - 200)}
 
@@ -221,7 +224,8 @@ def _answer(client: Client, path: str, **query: Any) -> Any:
     except Refused as error:
         if error.status == 404:
             raise NotThere(str(error)) from error
-        raise ServerError(client.cluster.server, str(error)) from error
+        kind = ServerAway if error.status == 503 else ServerError
+        raise kind(client.cluster.server, str(error)) from error
 
 
 LIST = Panel(
