@@ -1,14 +1,20 @@
 """What a worker begins and ends, by the tables and its slots: without Kafka and threads."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from connectors.conf import ConnectorsSettings
+from connectors.models import Worker
+from connectors.running import worker as worker_module
 from connectors.running.units import Unit
 from connectors.running.wanted import Wanted
-from connectors.running.worker import ConnectWorker
+from connectors.running.worker import ConnectWorker, WorkerHeartbeat
+from connectors.status import workers
+from worker.clock import database_now
 
 
 class FakeUnit(Unit):
@@ -109,3 +115,34 @@ def test_a_worker_that_stops_ends_all_and_waits_for_them(bench: Bench) -> None:
     assert not bench.worker.has_ended
     bench.units[0].alive = False
     assert bench.worker.has_ended
+
+
+@pytest.mark.django_db
+def test_while_the_database_is_away_a_worker_goes_on_with_what_it_knows(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.want(ONE)
+
+    def away() -> list[Wanted]:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr(worker_module, "read_tables", away)
+    WorkerHeartbeat(bench.worker, 1.0).beat()
+    bench.worker.step()
+    assert bench.units[0].told == ["start"]
+
+
+@pytest.mark.django_db
+def test_a_worker_reports_and_says_goodbye(bench: Bench) -> None:
+    heartbeat = WorkerHeartbeat(bench.worker, 1.0)
+    heartbeat.beat()
+    assert [worker.worker_id for worker in workers()] == [bench.worker.worker_id]
+    heartbeat.beat(stopped=True)
+    assert workers() == []
+
+
+@pytest.mark.django_db
+def test_a_worker_that_is_not_heard_of_counts_as_gone(bench: Bench) -> None:
+    WorkerHeartbeat(bench.worker, 1.0).beat()
+    Worker.objects.update(heard_at=database_now() - timedelta(seconds=11))
+    assert workers() == []
