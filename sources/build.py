@@ -57,10 +57,9 @@ def source_positions(source: SourceConfig) -> Positions:
     return positions_of(source, local=kind_of(source).local)
 
 
-def make_transactions(source: SourceConfig, on_error: Callable[[KafkaError], None], name: str) -> Transactions:
-    """The transactions of a transactional id. on_error: is told what Kafka's client meets."""
-    config = {**producer_config(source, kafka_cluster(source.kafka)), "transactional.id": name, "error_cb": on_error}
-    return Transactions(partial(_producer, config))
+def make_transactions(config: dict[str, Any], on_error: Callable[[KafkaError], None], name: str) -> Transactions:
+    """The transactions of a transactional id. config: of `producer_config`; on_error: is told what the client meets."""
+    return Transactions(partial(_producer, {**config, "transactional.id": name, "error_cb": on_error}))
 
 
 def producer_config(source: SourceConfig, cluster: dict[str, Any]) -> dict[str, Any]:
@@ -109,18 +108,25 @@ class PositionReader:
             self._reader = MessageReader(self._cluster, group=self._positions.group)
         return self._positions.read(self._reader, number)
 
+    def close(self) -> None:
+        """Closes its connections."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+
 
 def _task(
     source: SourceConfig, cluster: dict[str, Any], positions: Positions, metrics: SourceMetrics, number: int
 ) -> SourceTask:
     outage = Outage(logger, "the source waits for it")
+    reader = PositionReader(cluster, positions)
     work = Work(
         source=source,
         kind=kind_of(source),
         positions=positions,
         status=TaskStatus(f"{source.name}/{number}", metrics),
-        make_transactions=partial(make_transactions, source, outage.note),
-        read_positions=PositionReader(cluster, positions).read,
+        make_transactions=partial(make_transactions, producer_config(source, cluster), outage.note),
+        read_positions=reader.read,
     )
     config = consumer_config(source, cluster, task=number)
     return SourceTask(
@@ -128,6 +134,7 @@ def _task(
         make_consumer=partial(_consumer, config, outage),
         is_static_member="group.instance.id" in config,
         check_topic=partial(check_positions_topic, cluster, positions),
+        release=reader.close,
         outage=outage,
     )
 

@@ -102,7 +102,7 @@ class Positions:
     def _position(self, part: str, value: bytes) -> Position:
         try:
             position = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except ValueError:  # also what is no UTF-8
             position = None
         if not isinstance(position, dict):
             raise Fatal(f"the position of {part} in topic {self.topic} is {value[:200]!r}, which is no JSON object")

@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError
 
 from kafka_client.clusters import kafka_cluster
 from kafka_client.producer import Record
-from sources.build import make_transactions, source_positions
+from sources.build import make_transactions, producer_config, source_positions
 from sources.config import SourceConfig
 from sources.reader import Position
 from worker.errors import Pending
@@ -52,13 +52,14 @@ def write_positions(source: SourceConfig, positions: Mapping[str, Position | Non
     the partitions then.
     """
     place = source_positions(source)
+    config = producer_config(source, kafka_cluster(source.kafka))
     with message_reader(source) as reader:
         place.check_partitions(reader.numbers(place.topic))
     by_partition: dict[int, dict[str, Position | None]] = {}
     for part, position in positions.items():
         by_partition.setdefault(place.partition_of(part), {})[part] = position
     for number, own in by_partition.items():
-        transactions = make_transactions(source, _pass_over, place.transactional_id(number))
+        transactions = make_transactions(config, _pass_over, place.transactional_id(number))
         try:
             _answered(transactions.take_over)
             transactions.begin()

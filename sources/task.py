@@ -58,7 +58,8 @@ class SourceTask:
     """Moves records of the source's parts into Kafka until it is stopped.
 
     work: what its owners share; make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED; check_topic:
-    raises Retriable and Fatal when the positions topic can't be used; outage: is told by the consumer when Kafka goes
+    raises Retriable and Fatal when the positions topic can't be used; release: closes what `work` reads positions with;
+    outage: is told by the consumer when Kafka goes
     away; is_static_member: the consumer has a group.instance.id, by which Kafka keeps its partitions for it while the
     process restarts.
     """
@@ -66,6 +67,7 @@ class SourceTask:
     work: Work
     make_consumer: Callable[[], Consumer]
     check_topic: Callable[[], None]
+    release: Callable[[], None]
     outage: Outage
     is_static_member: bool = False
 
@@ -109,6 +111,7 @@ class SourceTask:
         finally:
             for owner in self._owners.values():
                 owner.close()
+            self.release()
             if not (self.outage.is_away or self.is_static_member):
                 leave_group(self._consumer, self.name)
 
@@ -118,11 +121,16 @@ class SourceTask:
         for owner in list(self._owners.values()):
             owner.step(stop)
         self._watch()
-        due_at = min((owner.due_at for owner in self._owners.values()), default=float("inf"))
-        wait = min(due_at, self._list_at) - self._clock()
-        for message in self._consumer.consume(_CONSUME_RECORDS, timeout=min(_IDLE_SECONDS, max(0.0, wait))):
+        for message in self._consumer.consume(_CONSUME_RECORDS, timeout=self._idle_seconds()):
             self._take(message)
         self._look_at_kafka()
+
+    def _idle_seconds(self) -> float:
+        """How long there is nothing to do."""
+        if not self._owners:
+            return _IDLE_SECONDS
+        due_at = min(self._list_at, *(owner.due_at for owner in self._owners.values()))
+        return min(_IDLE_SECONDS, max(0.0, due_at - self._clock()))
 
     def _finish(self, stop: threading.Event) -> None:
         """Waits for Kafka's answer to commits that were begun."""

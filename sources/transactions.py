@@ -4,6 +4,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -124,9 +125,13 @@ class Transactions:
         """Drops what was not committed. Kafka hears of it now, or when the transactional id is taken over next."""
         self._producer.purge()
         # The client tells Kafka that the transaction is dropped, and has no time-out for a Kafka that hangs.
-        closing = threading.Thread(target=self._producer.close, name="closes-a-producer", daemon=True)
+        closing = threading.Thread(target=self._close, name="closes-a-producer", daemon=True)
         closing.start()
         closing.join(_CLOSE_SECONDS)
+
+    def _close(self) -> None:
+        with suppress(KafkaException):  # one that was fenced has nothing to tell Kafka
+            self._producer.close()
 
     def _note(self, error: KafkaError, message: Message) -> None:
         """A record was not delivered: the transaction can't be committed any more."""

@@ -10,6 +10,9 @@ from events.metrics import metrics_text
 from pipeline.reference import settings_reference
 from sinks.reporting.metrics import SinkMetrics, StateCollector
 from sinks.reporting.states import SinkStatus
+from sources.metrics import SourceMetrics
+from sources.metrics import StateCollector as SourceCollector
+from sources.states import SourceStatus
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -35,6 +38,18 @@ def test_every_metric_is_documented_and_every_documented_one_is_there() -> None:
         if family.name.startswith("sink_")
     }
     documented = set(re.findall(r"^\| `(sink_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE))
+    assert documented == names
+
+
+def test_every_metric_of_sources_is_documented_and_every_documented_one_is_there() -> None:
+    metrics = SourceMetrics()
+    metrics.registry.register(SourceCollector(SourceStatus("", []).report))
+    names = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in metrics.registry.collect()
+        if family.name.startswith("source_")
+    }
+    documented = set(re.findall(r"^\| `(source_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE))
     assert documented == names
 
 

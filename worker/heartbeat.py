@@ -47,7 +47,7 @@ class Heartbeat(ABC):
         """Starts the thread. Waits at most this long for the first beat, which fetches what operators want."""
         self._thread.start()
         if not self._first.wait(wait_seconds):
-            logger.warning("%s: the database has not answered: starts without knowing what is paused", self._name)
+            logger.warning("%s: the database has not answered: starts without knowing what operators want", self._name)
 
     def stop(self, *, wait_seconds: float) -> None:
         """Reports a last time that the process stops. Waits at most this many seconds for the database."""

@@ -47,7 +47,7 @@ class HttpKind(SourceKind):
 
     def parts(self, source: SourceConfig) -> Iterable[str]:
         """A part for each URL."""
-        return _parts(source.target)
+        return list(_parts(source.target))
 
     def reader(self, source: SourceConfig, part: str) -> HttpReader:
         """A reader of one URL."""

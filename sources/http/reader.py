@@ -74,7 +74,7 @@ class HttpReader:
         body = self._ask()
         try:
             msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+        except ValueError as error:  # also what is no UTF-8
             raise Retriable(f"{self._name}: the answer is no JSON: {error}", reason="invalid") from error
         self._asked_at = now
         moment = int(now * 1000)

@@ -1,20 +1,29 @@
 """Sources as processes on a real Kafka: killed, stopped, woken, rewound. Each record is committed once and in order."""
 
-import json
 import signal
-import sys
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
+from io import StringIO
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+from django.core.management import call_command
+from django.test import override_settings
 
 from devstack.stack import Stack
 from pipeline.setup import POSITIONS_CONFIG
-from tests.support import Process, kafka_alone, kafka_killed, make_topics, stack_env, wait_until
-from worker.errors import Retriable
+from sources import registry as sources_registry
+from sources.positions import Positions
+from sources.topics import check_positions_topic
+from tests.sources.dying_source import STEPS
+from tests.sources.numbers import NumbersKind
+from tests.sources.processes import Nursery, SourceProcess
+from tests.support import kafka_alone, kafka_killed, make_topics, set_topic, wait_until
+from worker.errors import Fatal, Retriable
 from worker.log_reader import MessageReader
 
 pytestmark = pytest.mark.integration
@@ -30,19 +39,27 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
+@pytest.fixture(scope="module")
+def nursery(kafka: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Where sources are born; what still runs at the end is killed."""
+    with Nursery(kafka.bootstrap_servers, tmp_path_factory.mktemp("sources")) as nursery:
+        yield nursery
+
+
 class Numbers:
     """A source of the kind `numbers` with topics of its own, and its processes."""
 
-    def __init__(self, stack: Stack, **target: Any) -> None:
+    def __init__(self, stack: Stack, nursery: Nursery, **target: Any) -> None:
         self._stack = stack
+        self._nursery = nursery
         self.topic = f"n-{uuid.uuid4().hex[:8]}"
         self.positions = f"{self.topic}-positions"
         make_topics(stack, self.topic, partitions=1)
         make_topics(stack, self.positions, partitions=PARTITIONS, config=POSITIONS_CONFIG)
         self.target = {"topic": self.topic, "parts": PARTS, "chunk": 10, **target}
-        self.processes: list[Process] = []
 
-    def entry(self, **values: Any) -> dict[str, Any]:
+    @property
+    def entry(self) -> dict[str, Any]:
         """Its entry of SOURCES."""
         return {
             "kind": "numbers",
@@ -52,26 +69,25 @@ class Numbers:
             "poll_seconds": 0.2,
             "options": {"transaction_records": 40, "retry_seconds": 1},
             "consumer": {"session.timeout.ms": 6000},
-            **values,
         }
 
-    def command(self, name: str, *arguments: str, **values: Any) -> Process:
-        """Runs a management command for the source."""
-        env = stack_env(self._stack, SOURCES=json.dumps({self.topic: self.entry(**values)}))
-        command = [sys.executable, "-m", "tests.sources.numbers", name, "--source", self.topic, *arguments]
-        process = Process(command, env)
-        self.processes.append(process)
-        return process
-
-    def run(self, **values: Any) -> Process:
+    def run(self, *, fault: dict[str, Any] | None = None, **values: Any) -> SourceProcess:
         """Starts the source."""
-        return self.command("run_source", **values)
+        return self._nursery.start(self.topic, {**self.entry, **values}, fault=fault)
 
     def told(self, name: str, *arguments: str) -> str:
-        """What a command says that ends well."""
-        process = self.command(name, *arguments)
-        assert process.wait() == 0, process.text
-        return process.text
+        """What a command on the source says."""
+        sources_registry.sources.cache_clear()
+        out = StringIO()
+        with (
+            override_settings(
+                SOURCES={self.topic: self.entry},
+                KAFKA={"default": {"bootstrap.servers": self._stack.bootstrap_servers}},
+            ),
+            suppress(SystemExit),
+        ):  # its text says whether all is well
+            call_command(name, "--source", self.topic, *arguments, stdout=out)
+        return out.getvalue()
 
     def committed(self) -> dict[str, list[int]]:
         """The committed numbers of each part, in their order in Kafka."""
@@ -104,55 +120,46 @@ class Numbers:
 
 
 @pytest.fixture
-def numbers(kafka: Stack) -> Iterator[Any]:
+def numbers(kafka: Stack, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Makes sources; their processes are killed at the end."""
-    made: list[Numbers] = []
-
-    def make(**target: Any) -> Numbers:
-        made.append(Numbers(kafka, **target))
-        return made[-1]
-
-    yield make
-    for process in (process for source in made for process in source.processes):
-        if process.is_running():
-            process.signal(signal.SIGCONT)
-            process.kill()
+    monkeypatch.setitem(sources_registry.KINDS, "numbers", NumbersKind())
+    yield partial(Numbers, kafka, nursery)
+    nursery.kill_all()
 
 
-def test_killed_again_and_again_each_record_is_committed_once(numbers: Any) -> None:
-    source = numbers(count=300, pause=0.01)
-    static = {"consumer": {"group.instance.id": "one", "session.timeout.ms": 6000}}  # Kafka waits for nobody
-    for number in range(4):
-        process = source.run(**static)
-        source.wait_count(150 * (number + 1))
-        process.kill()
-    process = source.run(**static)
+def test_killed_between_any_two_steps_each_record_is_committed_once(numbers: Any) -> None:
+    source = numbers(count=1000)
+    static = {"group.instance.id": "one"}  # so that Kafka waits for nobody who was killed
+    for step, after in [*((step, False) for step in STEPS), ("commit", True)]:
+        number = 0 if step in ("take over", "read positions") else 3
+        fault = {"step": step, "after": after, "number": number, "signal": "SIGKILL"}
+        assert source.run(consumer=static, fault=fault).wait() == -signal.SIGKILL
+    process = source.run(consumer=static)
     source.check()
     assert process.stop() == 0
     assert "each is in Kafka once" in source.told("verify_source")
 
 
 def test_a_zombie_that_wakes_adds_nothing(numbers: Any) -> None:
-    source = numbers(count=1500, pause=0.01)
-    zombie = source.run()
-    source.wait_count(200)
-    zombie.signal(signal.SIGSTOP)
+    source = numbers(count=1200, pause=0.01, parts=("a",))
+    in_its_commit = {"step": "commit", "after": False, "number": 4, "signal": "SIGSTOP"}
+    zombie = source.run(fault=in_its_commit)
+    zombie.wait_stopped()
     heir = source.run()
     heir.wait_for("owns it")
-    source.wait_count(source.count() + 200)
     zombie.signal(signal.SIGCONT)
     source.check()
     assert heir.stop() == 0
     assert zombie.stop() == 0
-    assert "another owner took it over" in zombie.text
+    assert "This instance has been fenced by a newer instance" in zombie.text
 
 
 def test_two_processes_share_the_parts_and_one_goes_on_alone_when_the_other_is_killed(numbers: Any) -> None:
-    source = numbers(count=800, pause=0.01, parts=tuple("abcdefgh"))
+    source = numbers(count=500, pause=0.01, parts=tuple("abcdefgh"))
     both = [source.run(), source.run()]
     for process in both:
         process.wait_for("owns it")
-    source.wait_count(1200)
+    source.wait_count(500)
     both[0].kill()
     source.check()
     assert both[1].stop() == 0
@@ -173,7 +180,7 @@ def test_rewound_while_it_is_idle_it_reads_again_at_once(numbers: Any) -> None:
 
 
 def test_a_kafka_that_is_killed_is_waited_for(numbers: Any, kafka: Stack) -> None:
-    source = numbers(count=1000, pause=0.01)
+    source = numbers(count=800, pause=0.01)
     process = source.run()
     source.wait_count(300)
     with kafka_killed(kafka):
@@ -183,37 +190,67 @@ def test_a_kafka_that_is_killed_is_waited_for(numbers: Any, kafka: Stack) -> Non
 
 
 def test_an_open_transaction_of_another_source_hides_no_position(numbers: Any, kafka: Stack) -> None:
-    source = numbers(count=50)
-    assert source.run().wait_for("owns it") is None
-    source.check()
-    source.processes[0].stop()
+    source = numbers(count=50, parts=("a",))
+    static = {"group.instance.id": "one"}
     other = Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": source.topic})
     other.init_transactions(30)
-    for number in range(PARTITIONS):  # behind the positions of the source, then before newer ones
-        other.begin_transaction()
+    other.begin_transaction()
+    for number in range(PARTITIONS):
         other.produce(source.positions, b"{}", key=b"other/x", partition=number)
-        assert other.flush(30) == 0
-        if number < PARTITIONS - 1:
-            other.commit_transaction(30)
-    process = source.run()
-    process.wait_for("a transaction is still open")
+    assert other.flush(30) == 0
+    first = source.run(consumer=static)
+    first.wait_for("a transaction is still open")
+    assert source.count() == 0
     other.commit_transaction(30)
-    wait_until(lambda: process.text.count("owns it") >= 3, what="all partitions with parts")
+    source.check()
+    assert first.stop() == 0
+
+
+def test_a_topic_that_takes_less_at_once_stops_the_source_which_says_what_to_set(numbers: Any, kafka: Stack) -> None:
+    source = numbers(count=100)
+    set_topic(kafka, source.topic, **{"max.message.bytes": "200"})
+    process = source.run()
+    assert process.wait() == 1
+    assert f"topic {source.topic} refuses a batch for its size: raise its max.message.bytes" in process.text
+    assert source.count() == 0
+
+
+def test_setup_pipeline_makes_the_topics_of_a_source_which_waits_for_them(
+    numbers: Any, kafka: Stack, settings: Any
+) -> None:
+    source = numbers(count=20)
+    source.topic = source.target["topic"] = f"{source.topic}-made"
+    source.positions = f"{source.topic}-positions"
+    process = source.run()
+    process.wait_for("run `manage.py setup_pipeline`")
+    settings.SINKS = {}
+    settings.KAFKA = {"default": {"bootstrap.servers": kafka.bootstrap_servers}}
+    settings.SOURCES = {source.topic: source.entry}
+    settings.EVENTS = {**settings.EVENTS, "topic_partitions": 1}
+    sources_registry.sources.cache_clear()
+    out = StringIO()
+    call_command("setup_pipeline", stdout=out, skip_checks=True)
+    assert f"Kafka topic {source.positions}: made, compacted" in out.getvalue()
     source.check()
     assert process.stop() == 0
 
 
-def test_a_positions_topic_with_another_number_of_partitions_or_not_compacted_stops_the_source(
-    numbers: Any, kafka: Stack
+@pytest.mark.parametrize(
+    ("config", "partitions", "why"),
+    [
+        (POSITIONS_CONFIG, 3, "has 3 partitions where positions_partitions is 4"),
+        ({"cleanup.policy": "delete"}, 4, "has a cleanup.policy of 'delete'"),
+    ],
+)
+def test_a_positions_topic_that_would_lose_positions_is_refused(
+    kafka: Stack, config: dict[str, str], partitions: int, why: str
 ) -> None:
-    source = numbers(count=5)
-    process = source.run(positions_partitions=3)
-    assert process.wait() == 1
-    assert f"topic {source.positions} has 4 partitions where positions_partitions is 3" in process.text
-    process = source.run(positions_topic=source.topic, positions_partitions=1)
-    assert process.wait() == 1
-    assert "must be topics that hold nothing else" in process.text
-    make_topics(kafka, f"{source.topic}-x", partitions=PARTITIONS)
-    process = source.run(positions_topic=f"{source.topic}-x")
-    assert process.wait() == 1
-    assert "has a cleanup.policy of 'delete'" in process.text
+    positions = Positions("n", f"p-{uuid.uuid4().hex[:8]}", PARTITIONS)
+    make_topics(kafka, positions.topic, partitions=partitions, config=config)
+    with pytest.raises(Fatal, match=why):
+        check_positions_topic({"bootstrap.servers": kafka.bootstrap_servers}, positions)
+
+
+def test_without_its_positions_topic_a_source_waits_and_says_what_makes_it(kafka: Stack) -> None:
+    with pytest.raises(Retriable, match=r"run `manage\.py setup_pipeline`"):
+        check_positions_topic({"bootstrap.servers": kafka.bootstrap_servers}, Positions("n", "missing", 1))
