@@ -95,6 +95,11 @@ class Followed:
         return self.place.last_path or self.place.path
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """The names that it is known to have had."""
+        return (self.place.path, self.place.last_path) if self.place.last_path else (self.place.path,)
+
+    @property
     def is_begun(self) -> bool:
         """Whether anything was read of it."""
         return bool(self.place.offset or self.place.whole_bytes)

@@ -73,7 +73,10 @@ class Group:
         """The bytes of a file lie nowhere. cut: the file is there, with other bytes."""
         if cut and followed.is_begun:
             logger.info("%s was truncated or replaced; %d bytes of it were read", followed.path, followed.place.offset)
-        self._handles.close(followed.id)
+        if cut:  # the reader of another group may need the file, for its new bytes
+            self._handles.keep(followed.id, is_last=False)
+        else:
+            self._handles.close(followed.id)
         followed.lose(cut=cut)
         if not followed.is_begun:
             self.files.remove(followed)
@@ -189,8 +192,6 @@ class Group:
             return sample.is_of(original)
 
     def _settle(self, followed: Followed, found: Found) -> None:
-        if followed.id != found.id:
-            self._handles.close(followed.id)
         followed.lies_in(found)
         self.has_changed = True
 
@@ -209,7 +210,8 @@ class Group:
         self._index(followed)
 
     def _index(self, followed: Followed) -> None:
-        self._kin[family_of(followed.path)].append(followed)
+        for family in {family_of(path) for path in followed.paths}:
+            self._kin[family].append(followed)
         self._inodes[followed.place.inode].append(followed)
 
     @contextmanager
@@ -220,7 +222,7 @@ class Group:
 
 def _are_kin(followed: Followed, found: Found) -> bool:
     """Whether a file of the same family may be a copy of another one, by its name."""
-    return found.packed or is_rotated(followed.path, found.path)
+    return found.packed or any(is_rotated(path, found.path) for path in followed.paths)
 
 
 class _Sample(NamedTuple):

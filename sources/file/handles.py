@@ -67,11 +67,11 @@ class Handles:
                 if not handle.users and self._handles.get(file) is not handle:  # was closed meanwhile
                     os.close(handle.fd)
 
-    def keep(self, file: FileId) -> None:
-        """The file has lost its name: others are closed rather than this one."""
+    def keep(self, file: FileId, *, is_last: bool = True) -> None:
+        """The file has lost its name, and others are closed rather than this one, or it needs that no more."""
         with self._lock:
             if file in self._handles:
-                self._handles[file].is_last = True
+                self._handles[file].is_last = is_last
 
     def close(self, file: FileId) -> None:
         """Closes a file once nobody uses it."""

@@ -123,7 +123,7 @@ class GroupReader:
             self._group.has_changed = self._group.has_changed or followed.is_begun
             self._group.lose(followed, cut=True)
         else:
-            if followed.is_outside and self._is_finished(followed):
+            if followed.is_outside and followed.stamp == stamp and self._is_finished(followed):
                 logger.info("%s is read to its end, and closed", followed.path)
                 self._group.lose(followed)
 
@@ -137,13 +137,14 @@ class GroupReader:
 
     def _has_last_line(self, followed: Followed) -> bool:
         """Whether there is a line without an end that may count as a line when the file is quiet for longer."""
-        has_rest = followed.stamp is not None and followed.stamp[0] > followed.place.offset
-        return has_rest and followed.is_left and self._target.last_line_seconds is not None
+        if followed.stamp is None or followed.place.packed or not followed.is_left:
+            return False
+        return followed.stamp[0] > followed.place.offset and self._target.last_line_seconds is not None
 
     def _is_finished(self, followed: Followed) -> bool:
-        if followed.place.packed:
-            return bool(followed.place.whole_bytes) or self._is_quiet(followed, self._target.quiet_seconds)
-        return not self._has_last_line(followed) and self._is_quiet(followed, self._target.quiet_seconds)
+        """Whether a file that has lost its name can be closed: what was read is committed, and nothing more came."""
+        seconds = max(self._target.quiet_seconds, 2 * self._source.options.transaction_seconds)
+        return not self._has_last_line(followed) and self._is_quiet(followed, seconds)
 
     def _is_quiet(self, followed: Followed, seconds: float) -> bool:
         return followed.stamp is not None and self._clock() - followed.idle_since >= seconds
@@ -290,6 +291,7 @@ class GroupReader:
             batch.add(self._lines.records([rest], followed.place.path, followed.place.offset), len(rest))
             followed.place.unended = True
         followed.advance(rest)
+        followed.idle_since = self._clock()
 
 
 def _length(line: bytes) -> int:

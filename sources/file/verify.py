@@ -1,7 +1,7 @@
 """Compares the lines of files with what Kafka holds."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
 
@@ -26,7 +26,7 @@ class FileVerification:
 
     def __init__(self, source: SourceConfig, positions: Mapping[str, Position], finder: Finder) -> None:
         target: FileTarget = source.target
-        self.topics: Sequence[str] = [target.topic]
+        self.topics: Iterable[str] = [target.topic]
         self._limit = target.max_line_bytes
         self._lines = Lines(target)
         self._finder = finder

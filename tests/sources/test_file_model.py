@@ -76,13 +76,13 @@ HEADERS = pytest.mark.parametrize("header", [b"", b"the same first line"], ids=[
 
 
 @HEADERS
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_each_line_comes_once_whatever_rotation_and_the_source_do(tmp_path: Path, seed: int, header: bytes) -> None:
     run(tmp_path, seed, header=header)
 
 
 @HEADERS
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", range(20))
 def test_each_line_of_deleted_replaced_and_hidden_files_comes_once(tmp_path: Path, seed: int, header: bytes) -> None:
     run_without_kills(tmp_path, seed, header=header)
 

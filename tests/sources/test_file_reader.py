@@ -107,6 +107,7 @@ def test_a_deleted_file_is_read_to_its_end(log: Path) -> None:
         assert source.lines == [b"one", b"two", b"three"]
         source.settle()
     assert source.lines == [b"one", b"two", b"three", b"four"]
+    source.settle()
     assert len(source.handles) == 0
 
 
