@@ -111,8 +111,7 @@ class IncrementingRows:
             records.append(row.record)
             if len(self._gaps) >= self._max_gaps:
                 return True
-        # New rows must not come before those in gaps that were not read this time.
-        return not page.is_last or (is_full and len(self._gaps) < self._max_gaps)
+        return not page.is_last
 
     def _step_to(self, number: int) -> None:
         first = LOWEST if self._seen is None else self._seen + 1

@@ -265,7 +265,7 @@ class Changed:
 
 
 class Numbers(NamedTuple):
-    """committed: the numbers that were; read: how often each was; in_order: whether those of each writer were in order."""
+    """committed: the numbers that were; read: how often each was; in_order: whether each writer's were in order."""
 
     committed: set[int]
     read: Counter[int]
