@@ -43,6 +43,9 @@ class S3Store(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         if (self.access_key_id is None) != (self.secret_access_key is None):
             raise ValueError("access_key_id and secret_access_key are given together or not at all")
 
+    def __repr__(self) -> str:
+        return f"S3Store({self.endpoint_url or self.region or 'AWS'})"  # without its secret
+
 
 @ready
 class S3Target(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import msgspec
-from django.utils.translation import gettext as _
 
 from kafka_client.clusters import kafka_cluster, settings_errors_in
 from sinks.config import SinkConfig
@@ -159,7 +158,7 @@ def _health(store: S3Store, bucket: str, timeout: float) -> Health:
     """Whether the bucket is there. Raises Retriable and Fatal."""
     if not _asked(store, bucket, timeout).has_bucket():
         raise Retriable(f"S3: there is no bucket {bucket}", reason="NoSuchBucket")
-    return Health(None, _("bucket {name}").format(name=bucket))
+    return Health(None, "")
 
 
 @cache

@@ -37,7 +37,7 @@ def test_another_sink_is_an_entry() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"kind": "s3"}, "kind is 's3'; it must be one of hdfs, folder, elasticsearch"),
+        ({"kind": "ftp"}, "kind is 'ftp'; it must be one of hdfs, folder, s3, elasticsearch"),
         ({"topics": []}, "$.topics"),
         ({"topics": ["no spaces"]}, "$.topics"),
         ({"tasks": 0}, "$.tasks"),
