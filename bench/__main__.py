@@ -14,7 +14,19 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.test")
 django.setup()  # the sink's index document is a Django one
 
-from bench import batches, console, elasticsearch_sink, endpoint, file_source, hdfs_sink, s3_sink, servers, sources, spool, tabs
+from bench import (
+    batches,
+    console,
+    elasticsearch_sink,
+    endpoint,
+    file_source,
+    hdfs_sink,
+    s3_sink,
+    servers,
+    sources,
+    spool,
+    tabs,
+)
 from bench.report import Report
 from devstack.config import StackConfig
 from devstack.stack import Stack
