@@ -73,9 +73,12 @@ class Connect:
 
 
 class Site:
-    """The project on a database of its own: a web server, and workers that tests start and kill."""
+    """The project on a database of its own: a web server, and workers that tests start and kill.
 
-    def __init__(self, stack: Stack, folder: Path, **connectors: Any) -> None:
+    env: further variables; connectors: entries of CONNECTORS.
+    """
+
+    def __init__(self, stack: Stack, folder: Path, *, env: dict[str, str] | None = None, **connectors: Any) -> None:
         self.folder = folder
         self._env = {
             "DJANGO_SETTINGS_MODULE": "settings.test",
@@ -87,6 +90,7 @@ class Site:
             "EVENTS_TOPIC_PARTITIONS": "1",
             "SINKS": json.dumps({"hdfs": None, "elasticsearch": None}),
             "LOG_LEVEL": "INFO",
+            **(env or {}),
         }
         self.workers: list[Process] = []
         self._web: Process | None = None

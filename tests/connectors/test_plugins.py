@@ -11,34 +11,7 @@ from connectors.plugins.jdbc import database_url
 from connectors.plugins.registry import PLUGINS
 from connectors.plugins.setting import SettingError
 from connectors.validation import Checked, checked
-
-BOOK = json.loads("""
-[
-  {"name": "sink-zaiko-data",
-   "config": {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "file": "/tmp/zaiko/zaiko.txt", "topic": "zaiko-data"}},
-  {"name": "load-zaiko-data",
-   "config": {"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector", "file": "/tmp/zaiko/zaiko-a.txt", "topics": "zaiko-data"}},
-  {"name": "load-ecsales-data",
-   "config": {"connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector", "connection.url": "jdbc:postgresql://localhost/ec", "connection.user": "connectuser", "connection.password": "connectpass",
-              "mode": "incrementing", "incrementing.column.name": "seq", "table.whitelist": "ec_uriage", "topic.prefix": "ecsales_", "tasks.max": "3"}},
-  {"name": "load-possales-data",
-   "config": {"connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector", "connection.url": "jdbc:mysql://localhost/pos", "connection.user": "connectuser", "connection.password": "connectpass",
-              "mode": "incrementing", "incrementing.column.name": "seq", "table.whitelist": "pos_uriage", "topic.prefix": "possales_", "tasks.max": "3"}},
-  {"name": "sink-sales-data",
-   "config": {"connector.class": "io.confluent.connect.s3.S3SinkConnector", "s3.bucket.name": "kafka-exam-bucket", "s3.region": "ap-northeast-2", "storage.class": "io.confluent.connect.s3.storage.S3Storage",
-              "format.class": "io.confluent.connect.s3.format.json.JsonFormat", "flush.size": 3, "topics": "possales_pos_uriage, ecsales_ec_uriage", "tasks.max": "3"}},
-  {"name": "load-possales-data-sr-1",
-   "config": {"connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector", "connection.url": "jdbc:mysql://localhost/pos", "connection.user": "connectuser", "connection.password": "connectpass",
-              "mode": "incrementing", "incrementing.column.name": "seq", "table.whitelist": "pos_uriage", "topic.prefix": "possales_sr_1_", "tasks.max": "3",
-              "key.converter": "io.confluent.connect.avro.AvroConverter", "key.converter.schema.registry.url": "http://localhost:8081",
-              "value.converter": "io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url": "http://localhost:8081"}},
-  {"name": "sink-sales-data-sr-1",
-   "config": {"connector.class": "io.confluent.connect.s3.S3SinkConnector", "s3.bucket.name": "kafka-exam-bucket", "s3.region": "ap-northeast-2", "storage.class": "io.confluent.connect.s3.storage.S3Storage",
-              "format.class": "io.confluent.connect.s3.format.json.JsonFormat", "flush.size": 3, "topics": "possales_sr_1_pos_uriage", "tasks.max": "3",
-              "value.converter": "io.confluent.connect.avro.AvroConverter", "value.converter.schema.registry.url": "http://localhost:8081"}}
-]
-""")  # noqa: E501
-"""The documents of a book's exercises, as its readers post them."""
+from tests.connectors.book import BOOK
 
 
 @pytest.fixture(autouse=True)
@@ -172,21 +145,24 @@ def test_other_urls_are_refused_without_showing_a_password(url: str) -> None:
     assert "hidden" not in str(error.value)
 
 
-def test_a_database_sink_stores_in_a_database_of_the_settings(settings: Any) -> None:
-    settings.DATABASES = {
-        **settings.DATABASES,
-        "shop": {"ENGINE": "django.db.backends.postgresql", "HOST": "db", "PORT": "", "NAME": "shop"},
-    }
-    config = {
-        "connector.class": "JdbcSink",
-        "topics": "orders",
-        "connection.url": "jdbc:postgresql://db:5432/other",
-        "fields.whitelist": "id,amount",
-        "insert.mode": "upsert",
-        "pk.mode": "record_value",
-        "pk.fields": "id",
-    }
+def test_a_database_sink_stores_in_a_database_of_the_settings_alone() -> None:
+    config = {"connector.class": "JdbcSink", "topics": "orders", "connection.url": "jdbc:postgresql://db:5432/other"}
     assert list(look("x", config).errors) == ["connection.url"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"insert.mode": "upsert"},
+        {"insert.mode": "upsert", "pk.mode": "record_value"},
+        {"pk.mode": "record_key"},
+        {"delete.enabled": "true"},
+        {"topics": "a,b"},
+    ],
+)
+def test_rows_that_could_not_be_stored_as_meant_are_refused(changes: dict[str, str]) -> None:
+    config = {"connector.class": "JdbcSink", "topics": "orders", "connection.url": "default", **changes}
+    assert look("x", config).errors.keys() & {"pk.mode", "delete.enabled", "topics"}
 
 
 @pytest.mark.parametrize("plugin", PLUGINS, ids=lambda plugin: plugin.class_name)
