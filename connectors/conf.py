@@ -42,6 +42,9 @@ class ConnectorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     folders: tuple[Annotated[str, Meta(pattern="^/")], ...] = ()
     """Folders of the workers' hosts below which connectors may read and write files; none by default, since whoever may
     make connectors could read every file of the host."""
+    own_database: bool = False
+    """Whether connectors may use the entry `default` of DATABASES: it has the users of this site, and whoever may make
+    connectors could read and write them."""
     secrets_folder: str = ""
     """The folder below which `${file:/path:key}` in a connector's settings may read; empty: nowhere."""
     secrets_prefix: str = ""

@@ -12,7 +12,6 @@ from connectors.plugins.registry import find_plugin
 from connectors.plugins.setting import MASK, SECRET
 from connectors.reports import TaskStatus, WorkerReport
 from connectors.secrets import has_references
-from connectors.validation import plugin_of
 from worker.clock import database_now
 
 VERSION = "4.3.1"
@@ -68,7 +67,8 @@ def shown_config(connector: Connector, *, with_secrets: bool) -> dict[str, str]:
 
 def _is_secret(config: dict[str, str], name: str) -> bool:
     """A setting that is a password, or that no class knows and whose name looks like one's."""
-    setting = plugin_of(config).settings.get(name)
+    plugin = find_plugin(config["connector.class"])
+    setting = plugin.settings.get(name) if plugin is not None else None
     secret = setting.type == "PASSWORD" if setting is not None else SECRET.search(name) is not None
     return secret and not has_references(config[name])
 
@@ -128,4 +128,6 @@ def _told(reported: Reported) -> dict[str, Any]:
         "worker_id": reported.worker.worker_id,
         "version": VERSION,
     }
-    return {**told, "trace": task.trace} if task.trace else told
+    # A task that waits for a server says for which, in the place of Kafka Connect's traces.
+    trace = task.trace or task.reason
+    return {**told, "trace": trace} if trace else told

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DEFAULT_DB_ALIAS
 
 from connectors.conf import connectors_settings
 from connectors.plugins.common import CONVERTER, entry_of_sink, entry_of_source, options_of_all
@@ -136,11 +137,20 @@ def _config(plugin: Plugin, values: Mapping[str, Any]) -> SinkConfig | SourceCon
     if plugin.type == "sink":
         entry["options"] = {"buffer_bytes": _BUFFER_BYTES, **options}
         sink = sink_of(name, entry)
-        _check_paths(sinks_registry.kind_of(sink).host_paths(sink))
+        kind = sinks_registry.kind_of(sink)
+        _check_paths(kind.host_paths(sink))
+        _check_databases(kind.databases(sink))
         return sink
     source = source_of(name, entry)
-    _check_paths(sources_registry.kind_of(source).host_paths(source))
+    source_kind = sources_registry.kind_of(source)
+    _check_paths(source_kind.host_paths(source))
+    _check_databases(source_kind.databases(source))
     return source
+
+
+def _check_databases(aliases: Iterable[str]) -> None:
+    if DEFAULT_DB_ALIAS in aliases and not connectors_settings().own_database:
+        raise ValueError("the database `default` has the users of this site; connectors may not use it (CONNECTORS)")
 
 
 def _check_paths(paths: Iterable[str]) -> None:

@@ -139,6 +139,10 @@ class Kind(ABC):
         """Tells the records that the sink can store from those that become dead letters."""
         return check_for(sink.event)
 
+    def databases(self, sink: SinkConfig) -> Iterable[str]:
+        """The entries of settings.DATABASES that it uses."""
+        return ()
+
     def host_paths(self, sink: SinkConfig) -> Iterable[str]:
         """The files and folders of this host that the sink writes. Who may make connectors may not choose any."""
         return ()

@@ -68,11 +68,6 @@ class Unit(ABC):
         """Whether its thread has not ended."""
         return self._thread.is_alive()
 
-    @property
-    def has_failed(self) -> bool:
-        """Whether it has ended by an error."""
-        return bool(self._trace)
-
     def status(self, paused: bool) -> TaskStatus:
         """The task at this moment. paused: as the operator wants it."""
         state: State = "FAILED" if self._trace else "PAUSED" if paused else "RUNNING"

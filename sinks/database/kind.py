@@ -105,6 +105,10 @@ class DatabaseKind(Kind):
 
         return compare
 
+    def databases(self, sink: SinkConfig) -> Iterable[str]:
+        """One."""
+        return [sink.target.database]
+
     def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
         """What the row of the partition says."""
         return offsets.resume_offset(sink.target.database, sink.name, partition)

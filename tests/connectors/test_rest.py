@@ -3,9 +3,11 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from django.contrib.auth.models import User
 from rest_framework.authtoken.models import Token
@@ -13,9 +15,11 @@ from rest_framework.test import APIClient
 
 from connectors.audit import audits, register_audit
 from connectors.conf import connectors_settings
-from connectors.models import Connector, ConnectorTask
+from connectors.models import Connector, ConnectorTask, Worker
+from connectors.reports import TaskStatus, WorkerReport
 from connectors.validation import checked
 from tests.connectors.conftest import user_with
+from worker.clock import database_now
 
 pytestmark = pytest.mark.django_db
 
@@ -323,3 +327,83 @@ def test_every_change_is_audited_before_it_is_made(client: APIClient) -> None:
         ("operator", "connector one", "restart tasks 0", True),
         ("operator", "connector one", "delete", True),
     ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"connector.class": "sinks.database", "topics": "a", "target.table": "auth_user", "event": "select-color"},
+        {
+            "connector.class": "sources.database",
+            "target.mode": "bulk",
+            "target.tables": '["auth_user"]',
+            "target.topic": "a",
+        },
+    ],
+)
+def test_the_users_of_the_site_are_no_table_for_connectors(client: APIClient, config: dict[str, Any]) -> None:
+    answer = client.post("/connect/connectors", {"name": "one", "config": config})
+    assert answer.status_code == 400
+    assert "default" in answer.json()["message"]
+
+
+def report(connector: Connector, **changes: Any) -> None:
+    """A worker says this of the connector's first task."""
+    task: Any = connector.tasks.first()
+    told = TaskStatus(
+        id=task.pk, connector=connector.name, task=0, generation=connector.generation, restarts=task.restarts,
+        state="RUNNING", since=datetime.now(UTC)
+    )  # fmt: skip
+    told = msgspec.structs.replace(told, **changes)
+    whole = WorkerReport(worker_id="w:1", version="1", started=datetime.now(UTC), slots=[0], tasks=[told])
+    Worker.objects.update_or_create(
+        worker_id="w:1", defaults={"heard_at": database_now(), "report": msgspec.json.encode(whole).decode()}
+    )
+
+
+def first_task(client: APIClient) -> Any:
+    return client.get("/connect/connectors/one/status").json()["tasks"][0]
+
+
+def test_a_task_that_waits_says_for_what(client: APIClient) -> None:
+    create(client)
+    report(Connector.objects.get(), reason="the store is away")
+    waiting = {"id": 0, "state": "RUNNING", "worker_id": "w:1", "version": "4.3.1", "trace": "the store is away"}
+    assert first_task(client) == waiting
+
+
+def test_a_change_that_a_worker_has_not_seen_yet_is_restarting(client: APIClient) -> None:
+    create(client)
+    report(Connector.objects.get())
+    assert first_task(client)["state"] == "RUNNING"
+    client.post("/connect/connectors/one/tasks/0/restart")
+    assert first_task(client)["state"] == "RESTARTING"
+    report(Connector.objects.get())
+    client.put("/connect/connectors/one/config", FOLDER)
+    assert first_task(client)["state"] == "RESTARTING"
+
+
+def test_the_report_of_a_connector_that_was_deleted_is_not_that_of_the_next_one(client: APIClient) -> None:
+    create(client)
+    report(Connector.objects.get(), state="FAILED", trace="of the first one")
+    client.delete("/connect/connectors/one")
+    create(client)
+    assert first_task(client)["state"] == "UNASSIGNED"
+
+
+def test_offsets_wait_until_the_tasks_have_ended(client: APIClient) -> None:
+    create(client)
+    report(Connector.objects.get())
+    client.put("/connect/connectors/one/stop")
+    body = {"offsets": [{"partition": {"kafka_topic": "a", "kafka_partition": 0}, "offset": {"kafka_offset": 1}}]}
+    answer = client.patch("/connect/connectors/one/offsets", body)
+    assert (answer.status_code, "about to stop" in answer.json()["message"]) == (409, True)
+
+
+def test_a_class_that_is_gone_can_be_read_and_deleted(client: APIClient) -> None:
+    create(client, **{"db.password": "hidden"})
+    Connector.objects.update(config={**FOLDER, "connector.class": "of.an.earlier.Version", "db.password": "hidden"})
+    for path in ("", "/config", "/status", "/tasks"):
+        assert client.get(f"/connect/connectors/one{path}").status_code == 200
+    assert create(client, "two", **{"target.path": "/tmp/two"}).status_code == 201
+    assert client.delete("/connect/connectors/one").status_code == 204
