@@ -185,14 +185,14 @@ def read_list(request: HttpRequest, cluster: str) -> dict[str, Any]:
 def _row(name: str, found: dict[str, Any]) -> dict[str, Any]:
     status, info = found.get("status", {}), found.get("info", {})
     tasks = status.get("tasks", [])
-    failed = next((task.get("trace", "") for task in tasks if task["state"] == "FAILED"), "")
+    trace = next((task["trace"] for task in tasks if task.get("trace")), "").strip()
     return {
         "name": name,
         "type": status.get("type", ""),
         "class": info.get("config", {}).get("connector.class", "").rpartition(".")[2],
         "state": status.get("connector", {}).get("state", ""),
         "tasks": tasks,
-        "error": failed.strip().splitlines()[-1] if failed.strip() else "",
+        "error": trace.splitlines()[-1] if trace else "",
     }
 
 
