@@ -176,3 +176,24 @@ def test_a_client_of_kafka_connect_works_with_ours(connect: Connect, topic: str,
     assert client.validate_connector_config("sinks.folder", {**config, "name": "theirs"})["error_count"] == 0
     client.delete_connector("theirs")
     assert client.list_connectors() == []
+
+
+def test_a_worker_that_is_told_to_stop_stores_what_it_has_and_hands_its_work_over(
+    kafka: Stack, connect: Connect, topic: str, site: Site
+) -> None:
+    path = site.folder / topic
+    late = {"options.flush_seconds": "60", "options.flush_records": "1000"}
+    connect.create("handed", folder_sink(topic, path, **late))
+    connect.wait_for("handed", "RUNNING", ["RUNNING"])
+    produce(kafka, topic, records(range(300)))
+    offsets = "/connectors/handed/offsets"
+    pid = connect.status("handed")["tasks"][0]["worker_id"].rpartition(":")[2]
+    (worker,) = (one for one in site.workers if str(one.pid) == pid)
+    wait_until(lambda: ": reads " in worker.text.rpartition("handed/0: begins")[2], what="the first reading")
+    assert worker.stop() == 0
+    connect.wait_for("handed", "RUNNING", ["RUNNING"], seconds=20)
+    assert connect.status("handed")["tasks"][0]["worker_id"].rpartition(":")[2] != pid
+    connect.ask("PUT", "/connectors/handed/stop")
+    connect.wait_for("handed", "STOPPED", [], seconds=SOON)
+    wait_until(lambda: sum(one["offset"]["kafka_offset"] for one in connect.get(offsets)["offsets"]) == 300, what="all")
+    assert stored(path) == list(range(300))
