@@ -17,6 +17,8 @@ django.setup()  # the sink's index document is a Django one
 from bench import (
     batches,
     console,
+    database_sink,
+    database_source,
     elasticsearch_sink,
     endpoint,
     file_source,
@@ -39,8 +41,10 @@ BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
     "hdfs": hdfs_sink.run,
     "s3": s3_sink.run,
     "elasticsearch": elasticsearch_sink.run,
-    "file_source": file_source.run,
+    "database": database_sink.run,
     "sources": sources.run,
+    "file_source": file_source.run,
+    "database-source": database_source.run,
     "console": console.run,
     "tabs": tabs.run,
 }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,10 @@ class Drained:
         return f"peak RSS {self.peak_rss / 2**20:.0f} MiB"
 
 
-def drain(stack: Stack, command: str, topic: str, count: int, entry: dict[str, Any]) -> Drained:
-    """Runs a sink until it has drained `count` events of an empty topic.
+def drain(
+    stack: Stack, command: str, topic: str, count: int, entry: dict[str, Any], variables: Mapping[str, str] = {}
+) -> Drained:
+    """Runs a sink, with further variables, until it has drained `count` events of an empty topic.
 
     The sink waits, stopped, with its partitions assigned while the topic is filled, so neither the start of Python
     nor the group's forming is measured.
@@ -48,6 +51,7 @@ def drain(stack: Stack, command: str, topic: str, count: int, entry: dict[str, A
         "TEST_HDFS_URL": stack.webhdfs_url,
         "TEST_ELASTICSEARCH_URL": stack.elasticsearch_url,
         "SINKS": json.dumps({"bench": entry}),
+        **variables,
     }
     committed = Committed(stack, group, topic)
     with tempfile.TemporaryDirectory() as folder:

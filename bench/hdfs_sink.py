@@ -1,6 +1,5 @@
 """The HDFS sink against a consumer that only reads, and against plain WebHDFS PUT (and RENAME) of the same bytes."""
 
-import multiprocessing
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from bench.drain import Drained, drain
-from bench.records import PARTITIONS, consume_only, event, fill, make_topic
+from bench.records import PARTITIONS, event, make_topic, reading_alone_and_beside
 from bench.report import Figure, Report
 from devstack.stack import Stack
 
@@ -33,7 +32,9 @@ def run(stack: Stack, report: Report, scale: float) -> None:
         sinks: list[Drained] = []
         for _ in range(turns):
             if records >= 10_000:
-                reading, at_once = _reading_and_both(stack, count, records)
+                _content(records)  # made before, not while it is measured
+                write = partial(_put_and_rename, stack, count, records)
+                reading, at_once = reading_alone_and_beside(stack, count, TASKS, write)
                 plain, both = max(plain, reading), max(both, at_once)
             files = max(files, _put_and_rename(stack, count, records))
             sinks.append(_drain(stack, count, records))
@@ -87,25 +88,6 @@ def _drain(stack: Stack, count: int, records: int, **entry: object) -> Drained:
             **entry,
         },
     )
-
-
-def _reading_and_both(stack: Stack, count: int, records: int) -> tuple[float, float]:
-    """Events/s of reading alone, and of reading and writing the files at the same time, each a process of its own.
-
-    No sink can do more than the latter on these cores, for it does both.
-    """
-    topic = make_topic(stack)
-    fill(stack, topic, count)
-    alone = consume_only(stack, topic, count, TASKS)
-    _content(records)  # made before, not while it is measured
-    writing = multiprocessing.get_context("fork").Process(target=_put_and_rename, args=(stack, count, records))
-    begin = time.perf_counter()
-    writing.start()
-    consume_only(stack, topic, count, TASKS)
-    writing.join()
-    if writing.exitcode:
-        raise RuntimeError("writing the files failed")
-    return alone, count / (time.perf_counter() - begin)
 
 
 @cache

@@ -1,9 +1,10 @@
 """Fills topics with events and reads them with a plain consumer, the yardstick of every sink."""
 
+import multiprocessing
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
@@ -88,3 +89,23 @@ def consume_only(stack: Stack, topic: str, count: int, threads: int) -> float:
     for worker in workers:
         worker.join()
     return count / (time.perf_counter() - begin)
+
+
+def reading_alone_and_beside(
+    stack: Stack, count: int, threads: int, write: Callable[[], object]
+) -> tuple[float, float]:
+    """Records/s of a loop that only reads; and of reading while `write` runs, each in a process of its own.
+
+    No sink that writes the same can do more than the latter on these cores, for it does both.
+    """
+    topic = make_topic(stack)
+    fill(stack, topic, count)
+    alone = consume_only(stack, topic, count, threads)
+    writing = multiprocessing.get_context("fork").Process(target=write)
+    begin = time.perf_counter()
+    writing.start()
+    consume_only(stack, topic, count, threads)
+    writing.join()
+    if writing.exitcode:
+        raise RuntimeError("writing failed")
+    return alone, count / (time.perf_counter() - begin)

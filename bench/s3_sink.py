@@ -6,12 +6,12 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from operator import attrgetter
 from time import perf_counter
 
 from bench.drain import Drained, drain
-from bench.records import PARTITIONS, consume_only, event, fill, make_topic
+from bench.records import PARTITIONS, event, make_topic, reading_alone_and_beside
 from bench.report import Figure, Report
 from devstack.ports import choose_free
 from devstack.seaweedfs import ACCESS_KEY, SECRET_KEY, fetch_seaweedfs, seaweedfs_server
@@ -27,21 +27,27 @@ _ENTRY = {"path_style": True, "timeout_seconds": 120.0}
 
 def run(stack: Stack, report: Report, scale: float) -> None:
     """Large, middle and small files. Each in turn with its yardsticks, several times, and the best of each counts."""
+    reading = 0.0
     with _store(stack) as url:
         for records, count, turns in ((100_000, 1_200_000, 4), (10_000, 1_020_000, 4), (1_000, 90_000, 2)):
             count = max(int(count * scale), PARTITIONS * records) // (PARTITIONS * records) * (PARTITIONS * records)
-            plain = 0.0
+            plain = both = 0.0
             sinks: list[Drained] = []
+            _content(records)  # made before, not while it is measured
             for _ in range(turns):
-                plain = max(plain, _put(url, count, records))
+                write = partial(_put, url, count, records)
+                plain = max(plain, write())
+                alone, at_once = reading_alone_and_beside(stack, count, TASKS, write)
+                reading, both = max(reading, alone), max(both, at_once)
                 sinks.append(_drain(stack, count, records))
             best = max(sinks, key=attrgetter("rate"))
             title = f"{records:,} records a file"
+            name = "plain reading and plain PUT at once"
             report.add(Figure(f"plain PUT, {title}", plain, "events/s"))
             report.add(Figure(f"sink, {title}", best.rate, "events/s", "plain PUT", plain, best.detail))
-        topic = make_topic(stack)
-        fill(stack, topic, count)
-        report.add(Figure("plain confluent-kafka, reading only", consume_only(stack, topic, count, TASKS), "events/s"))
+            report.add(Figure(f"{name}, {title}", both, "events/s", "plain PUT", plain))
+            report.add(Figure(f"sink, {title}", best.rate, "events/s", name, both))
+    report.add(Figure("plain confluent-kafka, reading only", reading, "events/s"))
 
 
 @contextmanager

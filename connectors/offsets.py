@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -12,10 +13,12 @@ from connectors.audit import changing
 from connectors.cluster import GroupOffsets, check_kafka
 from connectors.errors import RestError
 from connectors.models import Connector, TargetState
+from connectors.services import other_sinks
 from connectors.status import reports_of, workers
 from connectors.validation import checked
 from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
+from sinks.kind import Rewinding
 from sinks.log_reader import LogReader
 from sinks.records import Partition
 from sinks.registry import kind_of
@@ -211,10 +214,26 @@ def _sink_steps(connector: Connector, sink: SinkConfig, wishes: Mapping[Partitio
             to = first if wish is None else wish
             if not first <= to <= end:
                 raise Fatal(f"{to} can't be read: Kafka has offsets {first} to {end} (excluded) of {place}")
-            now = places[place]
-            text = f"{place}: from {'the beginning' if now is None else now} to {to}"
-            steps.append((text, lambda place=place, to=to: _move_sink(sink, place, to)))  # type: ignore[misc]
+            with _rewinding(sink, place, to) as rewinding:
+                now = places[place]
+                told = f"{place}: from {'the beginning' if now is None else now} to {to}"
+                text = told if rewinding is None else "; ".join(rewinding.told)
+            steps.append((text, partial(_move_sink, sink, place, to)))
     return steps
+
+
+@contextmanager
+def _rewinding(sink: SinkConfig, place: Partition, to: int) -> Iterator[Rewinding | None]:
+    """What the store has to change; None where Kafka's committed offset alone says where the sink goes on."""
+    kind = kind_of(sink)
+    found = None
+    if kind.resume_offset(sink, place) is not None:
+        found = kind.rewinding(sink, place, to, [other for other in other_sinks(sink.name) if other.kind == sink.kind])
+    if found is None:
+        yield None
+        return
+    with found as rewinding:
+        yield rewinding
 
 
 def _move_sink(sink: SinkConfig, place: Partition, to: int) -> None:
@@ -224,10 +243,13 @@ def _move_sink(sink: SinkConfig, place: Partition, to: int) -> None:
     timer = threading.Timer(_SECONDS, given_up.set)
     timer.start()
     try:
-        moved = kind_of(sink).move_offset(sink, place, to, Retry(sink.name, Backoff(maximum=1.0), given_up))
+        with _rewinding(sink, place, to) as rewinding:
+            if rewinding is not None:
+                rewinding.carry_out(Retry(sink.name, Backoff(maximum=1.0), given_up), skip=True)
+                to = rewinding.to
     finally:
         timer.cancel()
-    group.move(place.topic, place.number, moved)
+    group.move(place.topic, place.number, to)
 
 
 # Sources

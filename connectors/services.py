@@ -125,16 +125,21 @@ def _usable(name: str, config: Config) -> Checked:
     return found
 
 
-def _conflicts(sink: SinkConfig) -> list[str]:
-    """Why this sink can't run beside those of the settings and of other connectors."""
+def other_sinks(name: str) -> list[SinkConfig]:
+    """The sinks of the settings and of the connectors but for one connector."""
     others = list(sinks().values())
-    for connector in Connector.objects.filter(type="sink").exclude(name=sink.name):
+    for connector in Connector.objects.filter(type="sink").exclude(name=name):
         with suppress(NoPlugin):  # a class of an earlier version, which does not run
             other = checked(connector.config).config
             if isinstance(other, SinkConfig):
                 others.append(other)
+    return others
+
+
+def _conflicts(sink: SinkConfig) -> list[str]:
+    """Why this sink can't run beside those of the settings and of other connectors."""
     texts = []
-    for other in others:
+    for other in other_sinks(sink.name):
         if (shared := sink.shared_topics(other)) and (sink.kafka, sink.group) == (other.kafka, other.group):
             texts.append(
                 f"{other.name} reads {shared} as group {sink.group}, too: each would get a part of the records"

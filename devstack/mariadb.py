@@ -62,9 +62,23 @@ def mariadb_server(config: StackConfig, port: int) -> Server:
         title="MariaDB",
         command=[
             *(str(programs / "bin" / "mariadbd"), "--no-defaults", f"--basedir={programs}", data_option),
-            *(f"--port={port}", f"--bind-address={HOST}", f"--socket={_socket(port)}", "--skip-name-resolve"),
+            *(
+                f"--port={port}",
+                f"--bind-address={HOST}",
+                f"--socket={_socket(port)}",
+                "--skip-name-resolve",
+                "--character-set-server=utf8mb4",
+            ),
             # It would make itself a certificate at each start: 10 s of a core.
-            *("--skip-ssl", "--innodb-buffer-pool-size=64M", f"--init-file={users}", *_as_whom()),
+            *(
+                "--skip-ssl",
+                "--innodb-buffer-pool-size=64M",
+                # What is committed outlives the server, but not a power cut.
+                "--innodb-flush-log-at-trx-commit=2",
+                "--innodb-flush-method=nosync",
+                f"--init-file={users}",
+                *_as_whom(),
+            ),
         ],
         marker=data_option,
         folder=folder,

@@ -35,7 +35,8 @@ def asking(cluster: str) -> Iterator[Elasticsearch]:
         try:
             yield connections.get_connection(cluster).options(request_timeout=timeout, max_retries=0)
         except ApiError as error:
-            raise ServerError(name, _too_long(timeout) if _has_timed_out(error) else _reason_of(error)) from error
+            has_timed_out = _TIMED_OUT in str(error.body)
+            raise ServerError(name, _too_long(timeout) if has_timed_out else _reason_of(error)) from error
         except TransportError as error:
             raise ServerAway(name, error.message) from error
 
@@ -92,10 +93,6 @@ def bars_of(time_range: TimeRange, field: str) -> dict[str, Any]:
 def _too_long(timeout: float) -> str:
     text = _("It gave this search up after {n} s. A shorter time range, or words without * and /…/, take less.")
     return text.format(n=f"{_SERVERS_SHARE * timeout:g}")
-
-
-def _has_timed_out(error: ApiError) -> bool:
-    return _TIMED_OUT in str(error.body)
 
 
 def _reason_of(error: ApiError) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from pipeline.away import reading_database
-from pipeline.kafka_reads import Partition
+from pipeline.kafka_offsets import Partition
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.reporting.heartbeat import LAG_EVERY
@@ -160,8 +160,7 @@ class LagHistory:
     """The lag of a sink over time. samples: (moment, [(topic, partition, end, stored), …]), oldest first."""
 
     def __init__(self, samples: Iterable[tuple[datetime, list[tuple[str, int, int, int]]]]) -> None:
-        self._moments: list[datetime] = []
-        self._totals: list[int] = []
+        self._totals: list[tuple[datetime, int]] = []
         self._parts: dict[Partition, list[tuple[datetime, int, int]]] = defaultdict(list)
         latest: dict[Partition, int] = {}
         for moment, parts in samples:
@@ -169,12 +168,11 @@ class LagHistory:
                 self._parts[topic, number].append((moment, end, stored))
                 latest[topic, number] = max(0, end - stored)
             if parts:  # without one, as before the first commit or while Kafka is away, the lag is not 0, but unknown
-                self._moments.append(moment)
-                self._totals.append(sum(latest.values()))
+                self._totals.append((moment, sum(latest.values())))
 
     def total(self) -> list[tuple[datetime, int]]:
         """The lag of all partitions at each moment."""
-        return list(zip(self._moments, self._totals, strict=True))
+        return self._totals
 
     def of(self, partition: Partition) -> list[tuple[datetime, int]]:
         """The lag of a partition at each moment."""

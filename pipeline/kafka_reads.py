@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,15 +16,12 @@ from django.utils.translation import gettext as _
 from events.forking import never_destroy
 from kafka_client.clusters import kafka_cluster
 from pipeline.errors import ServerAway, ServerError
-
-Partition = tuple[str, int]
-"""Topic and partition number."""
+from pipeline.kafka_offsets import Partition, ask_offsets, held, seconds_left
 
 MAX_PARTITION = 2**31 - 1
 MAX_OFFSET = 2**63 - 1
 """What Kafka has room for: larger numbers are refused by its client with an error of Python."""
 
-_LEAST_SECONDS = 0.1
 _MAX_THREADS = 8
 _GROUPS_SHARE = 0.6
 """The part of the time that groups may take: a group without a coordinator must leave some for the ends."""
@@ -60,7 +56,8 @@ _QUIET = {"log_level": 0}
 _lock = threading.Lock()
 _admins: dict[str, AdminClient] = {}
 _consumers: dict[str, Consumer] = {}
-_versions: "dict[str, _Version]" = {}
+_versions: dict[str, tuple[str | None, float]] = {}
+"""The version of each cluster, and until when it is taken for true."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +69,11 @@ class PartitionOffsets:
     end: int | None
     error: str | None = None
 
+    @property
+    def held(self) -> int | None:
+        """How many offsets it holds, None when not known; there may be fewer records."""
+        return None if self.first is None or self.end is None else self.end - self.first
+
 
 @dataclass(frozen=True)
 class Replicas:
@@ -80,6 +82,11 @@ class Replicas:
     leader: int | None
     all: tuple[int, ...]
     in_sync: tuple[int, ...]
+
+    @property
+    def lacking(self) -> tuple[int, ...]:
+        """Those that are not in sync."""
+        return tuple(replica for replica in self.all if replica not in self.in_sync)
 
 
 Topics = Mapping[str, Mapping[int, Replicas]]
@@ -92,12 +99,6 @@ class Brokers:
 
     count: int
     version: str | None
-
-
-@dataclass(frozen=True)
-class _Version:
-    text: str | None
-    until: float
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,10 @@ def read_offsets(
         group: [(topic, n) for topic in read for n in partitions.get(topic, [])] for group, read in groups.items()
     }
     # Commits before ends: a sink that goes on meanwhile must not seem to be ahead of its partition.
-    committed = _read_groups(config, wanted, time.monotonic() + _GROUPS_SHARE * _left(deadline))
-    ends = _ask_offsets(client, partitions, OffsetSpec.latest(), deadline)
-    firsts = _ask_offsets(client, partitions, OffsetSpec.earliest(), deadline)
+    committed = _read_groups(config, wanted, time.monotonic() + _GROUPS_SHARE * seconds_left(deadline))
+    every = [(topic, number) for topic, numbers in partitions.items() for number in numbers]
+    ends = ask_offsets(client, every, OffsetSpec.latest(), deadline)
+    firsts = ask_offsets(client, every, OffsetSpec.earliest(), deadline)
     return ClusterOffsets(
         topics={
             topic: [_partition(firsts[topic, number], ends[topic, number], number, deadline) for number in numbers]
@@ -160,7 +162,7 @@ def describe_topics(cluster: str, names: Iterable[str], *, timeout: float) -> To
     deadline = time.monotonic() + timeout
     found = {}
     for name in dict.fromkeys(names):
-        topic = _metadata(cluster, name, _left(deadline)).topics[name]
+        topic = _metadata(cluster, name, seconds_left(deadline)).topics[name]
         if topic.error is None:
             found[name] = _partitions(topic)
         elif topic.error.code() not in _NOT_THERE:
@@ -191,20 +193,20 @@ def read_brokers(cluster: str, *, timeout: float) -> Brokers:
     """The brokers of a cluster; timeout: in seconds. Raises ServerError."""
     deadline = time.monotonic() + timeout
     brokers = list(_metadata(cluster, _SOME_TOPIC, timeout).brokers)
-    known = _versions.get(cluster)
-    if known is None or known.until < time.monotonic():
+    version, until = _versions.get(cluster, (None, 0.0))
+    if until < time.monotonic():
         version = _read_version(admin_client(kafka_cluster(cluster)), brokers[0], deadline)
-        known = _versions[cluster] = _Version(version, time.monotonic() + _VERSION_SECONDS)
-    return Brokers(len(brokers), known.text)
+        _versions[cluster] = version, time.monotonic() + _VERSION_SECONDS
+    return Brokers(len(brokers), version)
 
 
 def _read_version(client: AdminClient, broker: int, deadline: float) -> str | None:
     """A broker tells its clients no version; until Kafka 4.0 it had a setting that was as good as one."""
     resource = ConfigResource(ConfigResource.Type.BROKER, str(broker))
     try:
-        [future] = client.describe_configs([resource], request_timeout=_left(deadline)).values()
-        settings = future.result(_left(deadline))
-    except (KafkaException, FutureTimeoutError):
+        [future] = client.describe_configs([resource], request_timeout=seconds_left(deadline)).values()
+        settings = future.result(seconds_left(deadline))
+    except (KafkaException, TimeoutError):
         return None  # not allowed to this client; that the cluster answers is known by then
     entry = settings.get("inter.broker.protocol.version")
     return "≥ 4.0" if entry is None else str(entry.value)
@@ -219,10 +221,11 @@ def offsets_at(
     """
     deadline = time.monotonic() + timeout
     client = admin_client(kafka_cluster(cluster))
-    futures = _ask_offsets(client, {topic: list(partitions)}, OffsetSpec.for_timestamp(milliseconds), deadline)
+    wanted = [(topic, number) for number in partitions]
+    futures = ask_offsets(client, wanted, OffsetSpec.for_timestamp(milliseconds), deadline)
     try:
-        found = {number: future.result(_left(deadline)).offset for (_, number), future in futures.items()}
-    except (KafkaException, FutureTimeoutError) as error:
+        found = {number: future.result(seconds_left(deadline)).offset for (_, number), future in futures.items()}
+    except (KafkaException, TimeoutError) as error:
         raise server_error(cluster, error) from error
     return {number: offset if offset >= 0 else None for number, offset in found.items()}
 
@@ -259,24 +262,11 @@ def _key(config: dict[str, Any]) -> str:
     return json.dumps(config, sort_keys=True, default=str)
 
 
-def _ask_offsets(
-    client: AdminClient, partitions: Mapping[str, list[int]], spec: OffsetSpec, deadline: float
-) -> dict[Partition, "Future[Any]"]:
-    wanted = {TopicPartition(topic, number): spec for topic, numbers in partitions.items() for number in numbers}
-    if not wanted:
-        return {}
-    futures = client.list_offsets(wanted, request_timeout=_left(deadline))
-    return {(part.topic, part.partition): future for part, future in futures.items()}
-
-
 def _partition(first: "Future[Any]", end: "Future[Any]", number: int, deadline: float) -> PartitionOffsets:
     try:
-        offsets = first.result(_left(deadline)).offset, end.result(_left(deadline)).offset
-    except (KafkaException, FutureTimeoutError) as error:
+        return PartitionOffsets(number, *held(first, end, deadline))
+    except (KafkaException, TimeoutError) as error:
         return PartitionOffsets(number, None, None, error_text(error))
-    if min(offsets) < 0:  # what librdkafka answers for a request that timed out
-        return PartitionOffsets(number, None, None, _no_answer())
-    return PartitionOffsets(number, *offsets)
 
 
 def _read_groups(
@@ -292,14 +282,10 @@ def _read_group(config: dict[str, Any], group: str, wanted: list[Partition], dea
         return GroupOffsets()
     partitions = [TopicPartition(topic, number) for topic, number in wanted]
     try:
-        answer: list[TopicPartition] = _consumer(config, group).committed(partitions, timeout=_left(deadline))
+        answer: list[TopicPartition] = _consumer(config, group).committed(partitions, timeout=seconds_left(deadline))
     except KafkaException as error:
         return GroupOffsets(error=error_text(error))
     return GroupOffsets({(p.topic, p.partition): p.offset for p in answer if p.error is None and p.offset >= 0})
-
-
-def _left(deadline: float) -> float:
-    return max(_LEAST_SECONDS, deadline - time.monotonic())
 
 
 def server_error(cluster: str, error: Exception) -> ServerError:
@@ -312,10 +298,6 @@ def error_text(error: Exception) -> str:
     """What Kafka says went wrong; KafkaException, or a future's timeout."""
     if isinstance(error, KafkaException):
         return str(error.args[0].str())
-    return _no_answer()
-
-
-def _no_answer() -> str:
     return _("no answer in time")
 
 

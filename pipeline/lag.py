@@ -2,14 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 State = Literal["none", "ok", "expired", "ahead"]
-
-
-class _Lagging(Protocol):
-    @property
-    def lag(self) -> int | None: ...
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ def progress(*, first: int | None, end: int | None, committed: int | None) -> Pr
     return Progress(committed, end - committed, "expired" if first is not None and committed < first else "ok")
 
 
-def total_lag(parts: Iterable[_Lagging]) -> int | None:
+def total(numbers: Iterable[int | None]) -> int | None:
     """The sum of what is known; None when nothing is."""
-    known = [part.lag for part in parts if part.lag is not None]
+    known = [number for number in numbers if number is not None]
     return sum(known) if known else None

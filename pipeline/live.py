@@ -16,7 +16,6 @@ from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 
 from kafka_client.log import repeating_logger
-from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 from pipeline.shared_answers import SharedAnswers, shared_answers
 
@@ -173,8 +172,3 @@ def _answer(read: Callable[[], Answer]) -> Answer:
 def live_reads() -> LiveReads:
     """The reads of this process, made at their first use, so after a server's fork."""
     return LiveReads(shared=shared_answers())
-
-
-def latest(questions: Mapping[str, Question]) -> dict[str, Answer | None]:
-    """The answers by name, or where a server takes its time the ones before; None where there is none yet."""
-    return live_reads().answers(questions, wait_seconds=console_settings().wait_seconds, or_before=True)

@@ -13,7 +13,7 @@ from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 from pipeline.guard import guard
 from pipeline.kafka_reads import ClusterOffsets, read_offsets, server_name
-from pipeline.live import Answer, Question, latest, live_reads
+from pipeline.live import Answer, Question, live_reads
 from sinks.config import SinkConfig
 from sinks.registry import sinks
 
@@ -54,7 +54,8 @@ def pipeline_topics(configs: Iterable[SinkConfig]) -> list[PipelineTopic]:
 def shared_offsets(*, wait_seconds: float | None = None) -> dict[str, ClusterOffsets | ServerError | None]:
     """By cluster the offsets of all topics and groups of the pipeline, or why they are not known.
 
-    None for a cluster that is still being asked after so many seconds; without them, after those of a page.
+    None for a cluster that is still being asked after so many seconds; without them, after those of a page, and where
+    it was not asked a moment ago either.
     """
     language = get_language()
     topics: dict[str, list[PipelineTopic]] = {}
@@ -73,10 +74,8 @@ def shared_offsets(*, wait_seconds: float | None = None) -> dict[str, ClusterOff
         )
         for cluster, own in topics.items()
     }
-    if wait_seconds is None:
-        answers = latest(questions)
-    else:
-        answers = live_reads().answers(questions, wait_seconds=wait_seconds)
+    seconds = console_settings().wait_seconds if wait_seconds is None else wait_seconds
+    answers = live_reads().answers(questions, wait_seconds=seconds, or_before=wait_seconds is None)
     return {cluster: _found(answer) for cluster, answer in answers.items()}
 
 

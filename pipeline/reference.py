@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any, get_args, get_origin
 
@@ -48,12 +48,18 @@ def settings_reference() -> str:
     return HEAD + "".join(line for title, kind in SECTIONS for line in _section(title, kind))
 
 
-def _other_defaults() -> Iterator[str]:
-    """The options whose defaults are others for a kind of sink."""
-    for kind in KINDS.values():
-        if kind.options:
-            defaults = ", ".join(f"`{name}` {value}" for name, value in kind.options.items())
-            yield f"\nOf kind {kind.name}: {defaults}.\n"
+def _other_defaults(kind: type[msgspec.Struct]) -> Iterator[str]:
+    """Where the defaults of a section are others for a kind of sink or source."""
+    others: dict[str, Mapping[str, Any]] = {}
+    if kind is SinkOptions:
+        others = {sink.name: sink.options for sink in KINDS.values()}
+    elif kind is SourceConfig:
+        others = {source.name: source.defaults for source in SOURCE_KINDS.values()}
+    elif kind is SourceOptions:
+        others = {source.name: source.defaults.get("options", {}) for source in SOURCE_KINDS.values()}
+    for name, defaults in others.items():
+        if texts := [f"`{key}` {value}" for key, value in defaults.items() if key != "options"]:
+            yield f"\nOf kind {name}: {', '.join(texts)}.\n"
 
 
 def _section(title: str, kind: type[msgspec.Struct]) -> Iterator[str]:
@@ -64,8 +70,7 @@ def _section(title: str, kind: type[msgspec.Struct]) -> Iterator[str]:
         meta = _meta(field.type)
         text = meta.description or texts.get(field.name, "")
         yield f"| `{field.encode_name}` | {_default(field)} | {_bounds(meta)} | {text} |\n"
-    if kind is SinkOptions:
-        yield from _other_defaults()
+    yield from _other_defaults(kind)
 
 
 def _texts(kind: type[msgspec.Struct]) -> dict[str, str]:

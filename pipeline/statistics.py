@@ -93,17 +93,8 @@ def text_fields(event: str) -> list[str]:
     return [field.name for field in kinds()[event].fields if isinstance(field.rule, Text)][:FIELDS]
 
 
-def events_target(event: str = EVENT) -> Documents:
-    """Where the sink of a kind of event stores. Raises ImproperlyConfigured when SINKS has none."""
-    return _events_sink(event)[1]
-
-
-def events_sink(event: str) -> str:
-    """The name of the sink that stores a kind of event. Raises ImproperlyConfigured when SINKS has none."""
-    return _events_sink(event)[0].name
-
-
-def _events_sink(event: str) -> tuple[SinkConfig, Documents]:
+def events_sink(event: str = EVENT) -> tuple[SinkConfig, Documents]:
+    """The sink that stores a kind of event, and where. Raises ImproperlyConfigured when SINKS has none."""
     for sink in sinks().values():
         if sink.event == event and (documents := kind_of(sink).documents(sink)) is not None:
             return sink, documents
@@ -115,7 +106,7 @@ def events_over_time(time_range: TimeRange, *, event: str, field: str, series: i
 
     field: one of its texts, empty for a kind that has none.
     """
-    target = events_target(event)
+    _sink, target = events_sink(event)
     field = field or _AGENT
     bars = {"bars": {"date_histogram": bars_of(time_range, "timestamp")}}
     top = {"series": {"terms": {"field": field, "size": series}, "aggs": bars}}
@@ -146,7 +137,7 @@ def top_values(time_range: TimeRange, *, event: str, fields: Sequence[str], top:
     for field in fields:
         asked[f"top {field}"] = {"terms": {"field": field, "size": top}}
         asked[f"different {field}"] = _different(field)
-    total, found = _counted(events_target(event), time_range, asked)
+    total, found = _counted(events_sink(event)[1], time_range, asked)
     if not found:
         return 0, [TopValues(field, 0, []) for field in fields]
     return total, [
@@ -159,7 +150,7 @@ def top_browsers(time_range: TimeRange, *, top: int, agents: int) -> TopBrowsers
 
     Raises ServerError.
     """
-    target = events_target()
+    _sink, target = events_sink()
     if target.user_agent_field:
         return _stored_browsers(target, time_range, top=top)
     asked = {"agents": {"terms": {"field": _AGENT, "size": agents}}, "different": _different(_AGENT)}

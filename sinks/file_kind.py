@@ -12,9 +12,10 @@ from sinks.files.compaction import Compaction
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
-from sinks.files.rewind import Plan, Rewind
+from sinks.files.rewind import Rewind
 from sinks.files.rewind_marks import RewindMarks, describe
-from sinks.files.store import FileStore
+from sinks.files.rewinding import FilesRewinding, Rewinds
+from sinks.files.store import FileStore, NotFound
 from sinks.files.stored import settled_files
 from sinks.files.verify import Verifier
 from sinks.files.writer import FilesWriter
@@ -24,6 +25,7 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
+from worker.errors import Retriable
 from worker.retry import Retry
 
 
@@ -32,16 +34,6 @@ class Compacts(Protocol):
 
     def run(self, topic: str, *, folders: Iterable[str], before: float) -> Iterator[str]:
         """Merges the files of a topic and yields a line on each merged file; see sinks.files.compaction."""
-
-
-class Rewinds(Protocol):
-    """Moves the offset at which a sink reads a partition on; see sinks.files.rewind."""
-
-    def plan(self, to: int) -> Plan:
-        """What moving to an offset would do; changes nothing. Raises Retriable, Fatal."""
-
-    def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
-        """Does what was planned; returns the folder of the files replaced. skip: records may be left out."""
 
 
 class FileKind(Kind):
@@ -58,10 +50,24 @@ class FileKind(Kind):
         """Merges its files; target: about how many bytes a merged file has."""
 
     @abstractmethod
-    def rewinding(
+    def moving(
         self, sink: SinkConfig, partition: Partition, others: Sequence[FileLayout]
     ) -> AbstractContextManager[Rewinds]:
         """Moves its offset; others: what the files of other sinks in its folder look like."""
+
+    @contextmanager
+    def rewinding(
+        self, sink: SinkConfig, partition: Partition, to: int, others: Sequence[SinkConfig]
+    ) -> Iterator[FilesRewinding]:
+        """Files from the offset on are moved out of sight, and their records stored again."""
+        in_folder = [other for other in others if other.target.path == sink.target.path]
+        layouts = [layout_of(other) for other in in_folder if self.places(other) & self.places(sink)]
+        is_compacted = TopicAdmin(kafka_cluster(sink.kafka)).is_compacted
+        with self.moving(sink, partition, layouts) as rewind:
+            try:
+                yield FilesRewinding(rewind, partition, to, is_compacted)
+            except NotFound as error:
+                raise Retriable(f"{error}: files were moved meanwhile; run it again") from error
 
     def check(self, sink: SinkConfig) -> None:
         """Raises ValueError where layout and names can't be used."""
@@ -75,16 +81,8 @@ class FileKind(Kind):
 
     def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
         """The one after the last record that is committed in the store."""
-        with self.rewinding(sink, partition, ()) as rewind:
+        with self.moving(sink, partition, ()) as rewind:
             return rewind.plan(0).now
-
-    def move_offset(self, sink: SinkConfig, partition: Partition, to: int, retry: Retry) -> int:
-        """As `manage.py rewind` does: a file with the offset in its middle is replaced as a whole."""
-        with self.rewinding(sink, partition, ()) as rewind:
-            plan = rewind.plan(to)
-            if plan.now is not None or plan.replaced:
-                rewind.carry_out(plan, retry, skip=True)
-        return plan.to
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """Files are put aside by a command."""
@@ -156,7 +154,7 @@ class RenamingKind(FileKind):
             yield Compaction(store, path=sink.target.path, sink=sink.name, files=files, target=target, retry=retry)
 
     @contextmanager
-    def rewinding(self, sink: SinkConfig, partition: Partition, others: Sequence[FileLayout]) -> Iterator[Rewinds]:
+    def moving(self, sink: SinkConfig, partition: Partition, others: Sequence[FileLayout]) -> Iterator[Rewinds]:
         """By renames."""
         with closing(self.store(sink, connections=1)) as store:
             yield Rewind(store, Layout(sink.target.path, sink.name, partition), layout_of(sink), others)

@@ -5,6 +5,7 @@ docs/adding-a-sink.md shows how to add one.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
@@ -57,6 +58,21 @@ class Comparison(Protocol):
 
 Verification = Callable[[Partition, int, int], Comparison]
 """Begins the comparison of a partition, from an offset up to another (excluded)."""
+
+
+class Rewinding(Protocol):
+    """A partition that an operator wants to go on at another offset.
+
+    to: where it would go on, which may be before the offset that was asked for; leaves_out: whether that is further
+    than now, so that records would be stored nowhere; told: what would happen, for people.
+    """
+
+    to: int
+    leaves_out: bool
+    told: Sequence[str]
+
+    def carry_out(self, retry: Retry, *, skip: bool) -> str:
+        """Does it; returns what was done, for people. skip: records may be left out. Raises Fatal and Fenced."""
 
 
 class BrowsedFiles(NamedTuple):
@@ -158,12 +174,14 @@ class Kind(ABC):
         """
         return None
 
-    def move_offset(self, sink: SinkConfig, partition: Partition, to: int, retry: Retry) -> int:
-        """Has a sink that is stopped go on at an offset, in its store; returns at which one it does.
+    def rewinding(
+        self, sink: SinkConfig, partition: Partition, to: int, others: Sequence[SinkConfig]
+    ) -> AbstractContextManager[Rewinding] | None:
+        """Looks at what it would take to go on at an offset; None where `manage.py rewind` can't do it.
 
-        Back: records are stored again. Forward: records are left out. Raises Retriable, Fatal, Fenced and Cancelled.
+        others: the other sinks of this kind. Raises Retriable and Fatal.
         """
-        return to
+        return None
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """The command that has a partition stored again from an offset; empty where there is none."""

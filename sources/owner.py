@@ -192,7 +192,8 @@ class Owner:
         count = size = 0
         while due and not stop.is_set():
             part = due.popleft()
-            chunk = part.read(work.clock(), work.source.poll_seconds)
+            # Parts that were due together are due together again: their records share a transaction.
+            chunk = part.read(begun, work.source.poll_seconds)
             if chunk is None:
                 continue
             totals = totals_of(chunk.records)

@@ -39,6 +39,8 @@ class Part:
     def read(self, now: float, poll_seconds: float) -> Chunk | None:
         """The next chunk of the part, None when there is nothing; sets when to read it next. Raises Fatal.
 
+        now: the monotonic time from which on the next read is planned.
+
         A reader that fails is closed; a new one is opened at the last committed position after a while. So the chunks
         that it gave before must be committed before the part is due again.
         """

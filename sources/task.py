@@ -29,6 +29,7 @@ CONSUMER_DEFAULTS: dict[str, Any] = {
     "session.timeout.ms": 10_000,
     "topic.metadata.refresh.interval.ms": 10_000,
     "queued.max.messages.kbytes": 1024,
+    "reconnect.backoff.max.ms": 2_000,
 }
 """librdkafka options that a source's `consumer` setting may override."""
 

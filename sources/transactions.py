@@ -17,6 +17,7 @@ PRODUCER_DEFAULTS: dict[str, Any] = {
     # committed records wait at its beginning.
     "transaction.timeout.ms": 30_000,
     "linger.ms": 5,
+    "reconnect.backoff.max.ms": 2_000,
     "queue.buffering.max.kbytes": 64 * 1024,
 }
 """librdkafka options that a source's `producer` setting may override."""

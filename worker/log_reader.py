@@ -28,9 +28,11 @@ class MessageReader:
             "enable.auto.commit": False,
             "enable.partition.eof": True,
             "auto.offset.reset": "earliest",  # where Kafka has deleted what was there a moment ago
+            "fetch.wait.max.ms": 10,  # the end of a partition is told by an answer without messages
         }
         logger = client_logger("worker.librdkafka")
         self._consumer = Consumer({**cluster, **options}, logger=logger)
+        self._reading: object = None  # the range that is read now; a caller may have left an earlier one
         # To a consumer that reads committed records the log seems to end where an open transaction begins.
         self._asking = Consumer({**cluster, **options, "isolation.level": "read_uncommitted"}, logger=logger)
 
@@ -60,30 +62,37 @@ class MessageReader:
         Raises Retriable when Kafka stalls, and when an open transaction hides some of them.
         """
         what = f"{topic}-{number}"
+        self._reading = reading = object()
         self._consumer.assign([TopicPartition(topic, number, first)])
         answered_at = time.monotonic()
         position = first
-        while position < end:
-            messages = self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS)
-            for message in messages:
-                error = message.error()
-                if error is not None:
-                    if error.code() == KafkaError._PARTITION_EOF:
-                        if message.offset() < end:
-                            raise _retriable(what, f"a transaction is still open at offset {message.offset()}")
-                        return  # what is missing up to `end` are gaps of the log
-                    raise _retriable(what, error.str())
-                position = message.offset() + 1
-                if position > end:
-                    return
-                yield message
-            if messages:
-                answered_at = time.monotonic()  # Only now: whoever reads the records may have worked on them for long.
-            elif time.monotonic() - answered_at > _STALLED_SECONDS:
-                raise _retriable(what, f"no record for {_STALLED_SECONDS:g} s")
+        try:
+            while position < end:
+                messages = self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS)
+                for message in messages:
+                    error = message.error()
+                    if error is not None:
+                        if error.code() == KafkaError._PARTITION_EOF:
+                            if message.offset() < end:
+                                raise _retriable(what, f"a transaction is still open at offset {message.offset()}")
+                            return  # what is missing up to `end` are gaps of the log
+                        raise _retriable(what, error.str())
+                    position = message.offset() + 1
+                    if position > end:
+                        return
+                    yield message
+                if messages:
+                    # Only now: whoever reads the records may have worked on them for long.
+                    answered_at = time.monotonic()
+                elif time.monotonic() - answered_at > _STALLED_SECONDS:
+                    raise _retriable(what, f"no record for {_STALLED_SECONDS:g} s")
+        finally:
+            if self._reading is reading:
+                self._consumer.unassign()  # or its client would ask Kafka for more all the time
 
     def close(self) -> None:
         """Closes its connections."""
+        self._reading = None
         self._consumer.close()
         self._asking.close()
 

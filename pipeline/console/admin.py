@@ -18,17 +18,11 @@ admin.site.index_title = _("Administration")
 class SelectColorEventAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Shows what is stored and changes nothing; everything needs the permission `events.view_selectcolorevent`."""
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Never: events come from Kafka."""
+    def _never(self, request: HttpRequest, obj: SelectColorEvent | None = None) -> bool:
+        """Events come from Kafka, and stay as they are."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: SelectColorEvent | None = None) -> bool:
-        """Never."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: SelectColorEvent | None = None) -> bool:
-        """Never."""
-        return False
+    has_add_permission = has_change_permission = has_delete_permission = _never
 
     def get_urls(self) -> list[URLPattern]:
         """The main page and its panels alone: the admin's other views would look for a table that is not there."""

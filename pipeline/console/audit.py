@@ -1,11 +1,10 @@
 """The log of what operators do and read in the console: writing it, and reading it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -48,7 +47,7 @@ def audited_by(user: str, kind: ActionKind, subject: str, what: str) -> Iterator
     subject: what it is done to, such as "topic clicks"; what: the action in English, as logs are. Pages see its effect
     at once.
     """
-    _delete_old()
+    AuditEntry.objects.filter(at__lt=_kept_since()).delete()
     action = Action(
         AuditEntry.objects.create(
             user=_text(user, _USER), kind=kind, subject=_text(subject, _SUBJECT), what=_text(what, _WHAT)
@@ -78,44 +77,14 @@ def log_read(request: HttpRequest, subject: str, what: str) -> None:
             pass
 
 
-@dataclass(frozen=True)
-class LogQuery:
-    """Which entries to show; what is empty or None does not matter.
-
-    user, text: parts of the user's name, and of subject, action or outcome; since is included, until is not; before:
-    only entries that were logged before the one of this number.
-    """
-
-    user: str = ""
-    kind: str = ""
-    text: str = ""
-    since: datetime | None = None
-    until: datetime | None = None
-    before: int | None = None
+def told(given: Mapping[str, str], *keys: str) -> str:
+    """What the log says of a query; with other keys, as its further pages have them, it is the same read."""
+    return " ".join(f"{key}={given[key]}" for key in keys if given.get(key))
 
 
-def read_log(query: LogQuery, *, count: int) -> tuple[list[AuditEntry], bool]:
-    """Up to `count` entries, the newest first, and whether there are older ones."""
-    entries = AuditEntry.objects.filter(at__gte=_kept_since()).order_by("-pk")
-    if query.user:
-        entries = entries.filter(user__icontains=query.user)
-    if query.kind:
-        entries = entries.filter(kind=query.kind)
-    if query.text:
-        words = query.text
-        entries = entries.filter(Q(subject__icontains=words) | Q(what__icontains=words) | Q(outcome__icontains=words))
-    if query.since is not None:
-        entries = entries.filter(at__gte=query.since)
-    if query.until is not None:
-        entries = entries.filter(at__lt=query.until)
-    if query.before is not None:
-        entries = entries.filter(pk__lt=query.before)
-    found = list(entries[: count + 1])
-    return found[:count], len(found) > count
-
-
-def _delete_old() -> None:
-    AuditEntry.objects.filter(at__lt=_kept_since()).delete()
+def kept_entries() -> QuerySet[AuditEntry]:
+    """The log, the newest first, as far back as it is kept."""
+    return AuditEntry.objects.filter(at__gte=_kept_since()).order_by("-pk")
 
 
 def _kept_since() -> datetime:

@@ -29,7 +29,7 @@ def server_of(cluster: str) -> str:
 
 
 def search_page(
-    request: HttpRequest, panel: Panel, *, page: str, title: str, heading: str, template: str = "by_cluster.html"
+    request: HttpRequest, panel: Panel, *, title: str, heading: str, template: str = "by_cluster.html"
 ) -> HttpResponseBase:
     """A page with the panel of each cluster, or of the one that the query names by `cluster`.
 
@@ -43,7 +43,6 @@ def search_page(
     return page_response(
         request,
         template,
-        page=page,
         title=title,
         clusters=clusters(),
         panels=[

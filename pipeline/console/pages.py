@@ -42,7 +42,10 @@ class Mistake(ValueError):
 
 @dataclass(frozen=True)
 class Page:
-    """An entry of the navigation. url: the name of its address; permission: of those who see the entry."""
+    """An entry of the navigation. permission: of those who see the entry.
+
+    url: the name of its address; the pages whose addresses begin with this one belong to the entry.
+    """
 
     url: str
     title: "_StrPromise"
@@ -76,18 +79,12 @@ def named(entries: Mapping[str, T], name: str) -> T:
 
 
 def page_response(
-    request: HttpRequest,
-    template: str = "base.html",
-    *,
-    page: str,
-    title: Any,
-    panels: "Iterable[Section]" = (),
-    **context: Any,
+    request: HttpRequest, template: str = "base.html", *, title: Any, panels: "Iterable[Section]" = (), **context: Any
 ) -> TemplateResponse:
     """A page of the console; its panels are filled by a script.
 
     template: its file below pipeline/console/, which shows the panels, one below the other, where it says nothing else;
-    page: the `url` of its entry in PAGES; panels: those that the reader may not see are left out.
+    panels: those that the reader may not see are left out.
     """
     return TemplateResponse(
         request,
@@ -95,7 +92,6 @@ def page_response(
         {
             **admin.site.each_context(request),
             "title": title,
-            "current_page": page,
             "refresh_seconds": console_settings().refresh_seconds,
             "time_zone": timezone.get_current_timezone_name(),
             "panels": [one for one in panels if request.user.has_perm(one.panel.permission)],

@@ -4,37 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import (
-    DatabaseError,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-    connections,
-)
+from django.db import DatabaseError, InterfaceError, InternalError, OperationalError, connections
 from django.db.transaction import atomic
 
 from events.shortening import shortened
+from sinks.database.dialects import dialect_of
+from sinks.database.dialects.base import Connection
 from worker.errors import Fatal, Retriable
 
-Connection = Any
-"""A connection of Django's."""
-
-VENDORS = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
-
 _MAX_REASON = 500
-
-# Two rows of a statement with one key, a view's check, a limit such as an index's for the size of a value, and what a
-# trigger raises: https://www.postgresql.org/docs/current/errcodes-appendix.html
-_OF_ROWS = ("21000", "44000", "54", "P0")
-
-# An owner whose machine stopped in mid-transaction holds the partition's row until the database ends its session; who
-# waits for that row asks again. Constraints that are deferred until the COMMIT would not tell which row they refuse.
-_BEGIN = {
-    "postgresql": "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '20s'; "
-    "SET CONSTRAINTS ALL IMMEDIATE",
-}
+_MAY_HEAL = (OperationalError, InterfaceError, InternalError)
 
 
 @contextmanager
@@ -44,35 +23,31 @@ def transaction(alias: str) -> Iterator[Connection]:
     DataError and IntegrityError are the caller's: they concern a row.
     """
     connection = connections[alias]
+    dialect = dialect_of(connection)
     try:
         with atomic(using=alias, durable=True):
-            if connection.vendor in _BEGIN:
+            if dialect.begin:
                 with connection.cursor() as cursor:
-                    cursor.execute(_BEGIN[connection.vendor])
+                    cursor.execute(dialect.begin)
             yield connection
-    except (OperationalError, InterfaceError, InternalError) as error:
-        connection.close()
-        raise Retriable(f"{name_of(alias)}: {words_of(error)}", reason="database") from error
-    except DatabaseError as error:
-        raise Fatal(f"{name_of(alias)}: {words_of(error)}") from error
+    except (DatabaseError, InterfaceError) as error:
+        what = f"{name_of(alias)}: {words_of(connection, error)}"
+        if isinstance(error, _MAY_HEAL) and not dialect.is_lasting(error):
+            connection.close()
+            raise Retriable(what, reason="database") from error
+        raise Fatal(what) from error
 
 
-def is_of_row(error: Exception) -> bool:
-    """Whether a row was refused for what it holds."""
-    state = getattr(error.__cause__, "sqlstate", None) or ""
-    return isinstance(error, DataError | IntegrityError | OverflowError) or state.startswith(_OF_ROWS)
-
-
-def words_of(error: Exception) -> str:
+def words_of(connection: Connection, error: Exception) -> str:
     """The database's own words, without the statement that it quotes in further lines."""
-    return shortened(" ".join(str(error).splitlines()[:2]), _MAX_REASON)
+    return shortened(" ".join(dialect_of(connection).words(error).splitlines()[:2]), _MAX_REASON)
 
 
 def name_of(alias: str) -> str:
     """A database's name for people, with its address and without its password."""
     connection = connections[alias]
     found = connection.settings_dict
-    vendor = VENDORS.get(connection.vendor, connection.vendor)
+    vendor = dialect_of(connection).title
     if not found["HOST"]:
         return f"{vendor} ({found['NAME']})"
     return f"{vendor} ({found['HOST']}:{found['PORT'] or 'default port'}/{found['NAME']})"

@@ -1,19 +1,23 @@
 """The kind of sink that stores rows in a table of a database."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import closing
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
 from django.db import connections, models
 
 from events.event import EVENT_TYPES, field_types
+from events.schema import Check, check_for
+from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
 from sinks.database import offsets
 from sinks.database.config import OF_KAFKA, OFFSET, TOPIC, DatabaseTarget
-from sinks.database.connection import VENDORS, name_of, transaction, version_of
+from sinks.database.connection import name_of, transaction, version_of
+from sinks.database.dialects import DIALECTS, dialect_of
 from sinks.database.offsets import TABLE, Fields, make, make_table
+from sinks.database.rewind import DatabaseRewinding
 from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabaseWriter
@@ -24,8 +28,8 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
+from sinks.topic_ids import TopicAdmin
 from worker.errors import Fatal
-from worker.retry import Retry
 
 _WRONG_TABLE = "the table is most likely not made for these records. Compare its columns with those of the sink."
 
@@ -40,7 +44,7 @@ _LONGEST_TOPIC = 249
 
 
 class DatabaseKind(Kind):
-    """Rows in PostgreSQL."""
+    """Rows in PostgreSQL or MariaDB."""
 
     name = "database"
     title = "Database"
@@ -52,15 +56,16 @@ class DatabaseKind(Kind):
         alias = sink.target.database
         if alias not in settings.DATABASES:
             raise ValueError(f"target.database is {alias!r}; it must be one of {', '.join(settings.DATABASES)}")
-        if connections[alias].vendor not in VENDORS:
-            raise ValueError(f"target.database {alias!r} is none of {', '.join(VENDORS.values())}")
+        if connections[alias].vendor not in DIALECTS:
+            titles = ", ".join(dialect.title for dialect in DIALECTS.values())
+            raise ValueError(f"target.database {alias!r} is none of {titles}")
         if sink.target.table == TABLE:
             raise ValueError(f"target.table: {TABLE} is the table of the sinks' offsets")
         sink.target.check(sink.event)
         if sink.event in EVENT_TYPES:
             fields = field_types(EVENT_TYPES[sink.event])
             for source in sink.target.sources(sink.event).values():
-                if source not in OF_KAFKA and source.partition(".")[0] not in fields:
+                if not source.startswith("kafka.") and source.partition(".")[0] not in fields:
                     raise ValueError(f"target.columns: {source} is no field of {sink.event}: {', '.join(fields)}")
 
     def conflicts(self, one: SinkConfig, other: SinkConfig) -> Iterator[str]:
@@ -80,7 +85,8 @@ class DatabaseKind(Kind):
         with transaction(target.database) as connection:
             offsets_made = make_table(connection)
             key = target.key or target.place(sink.event) or ()
-            table_made = make(connection, target.table, _made(sink, key), key)
+            made = _made(sink, key, dialect_of(connection).longest_key)
+            table_made = make(connection, target.table, made, key)
         with transaction(target.database) as connection:
             find_columns(connection, target.table, target.sources(sink.event), target.key)
         for table, was_made in ((TABLE, offsets_made), (target.table, table_made)):
@@ -98,10 +104,11 @@ class DatabaseKind(Kind):
         with transaction(target.database) as connection:
             columns = find_columns(connection, target.table, target.sources(sink.event), target.key)
         check, dead = self.record_check(sink), letter_log(sink, reader).origins
+        is_compacted = cache(TopicAdmin(kafka_cluster(sink.kafka)).is_compacted)
 
         def compare(partition: Partition, first: int, end: int) -> Comparison:
-            letters = dead.get(partition, ())
-            return RowComparison(target.database, columns, place, check, partition, letters)
+            letters, asked = dead.get(partition, ()), partial(is_compacted, partition.topic)
+            return RowComparison(target.database, columns, place, check, partition, letters, asked)
 
         return compare
 
@@ -111,24 +118,35 @@ class DatabaseKind(Kind):
 
     def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
         """What the row of the partition says."""
-        return offsets.resume_offset(sink.target.database, sink.name, partition)
-
-    def move_offset(self, sink: SinkConfig, partition: Partition, to: int, retry: Retry) -> int:
-        """Changes the row, and fences its owner."""
-        offsets.move_offset(sink.target.database, sink.name, partition, to)
-        return to
+        with transaction(sink.target.database) as connection:
+            return offsets.where_it_is(connection, sink.name, partition)
 
     def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
         """The databases."""
         aliases = dict.fromkeys(sink.target.database for sink in sinks)
         return [Server(name_of(alias), partial(_health, alias)) for alias in aliases]
 
+    @contextmanager
+    def rewinding(
+        self, sink: SinkConfig, partition: Partition, to: int, others: Sequence[SinkConfig]
+    ) -> Iterator[DatabaseRewinding]:
+        """Rows from the offset on are deleted, and their records stored again."""
+        yield DatabaseRewinding(sink.target, sink.event, sink.name, partition, to)
+
+    def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
+        """Rows are deleted by a command."""
+        return f"python manage.py rewind --sink {sink.name} --partition {partition} --to {to}"
+
+    def record_check(self, sink: SinkConfig) -> Check:
+        """A record without a value can be used, too, unless `tombstones` makes it a dead letter."""
+        return check_for(sink.event, tombstones=sink.target.tombstones != "dead-letter")
+
     def keeps_newest(self, sink: SinkConfig) -> bool:
         """Where a record replaces the row of its key."""
         return bool(sink.target.key)
 
 
-def _made(sink: SinkConfig, key: Iterable[str]) -> Fields:
+def _made(sink: SinkConfig, key: Iterable[str], longest_key: int | None) -> Fields:
     """The columns of a table that is made for a sink."""
     fields: dict[str, Any] = field_types(EVENT_TYPES[sink.event]) if sink.event in EVENT_TYPES else {}
     types = {**OF_KAFKA, **fields, "timestamp": None if "timestamp" in fields else str}
@@ -136,6 +154,8 @@ def _made(sink: SinkConfig, key: Iterable[str]) -> Fields:
     for name, source in sink.target.sources(sink.event).items():
         if source == TOPIC:
             made[name] = models.CharField(max_length=_LONGEST_TOPIC)
+        elif longest_key and name in key and types.get(source, str) is str:
+            made[name] = models.CharField(max_length=longest_key)
         else:
             made[name] = _FIELDS[types.get(source, str)](null=name not in key)
     return made

@@ -16,7 +16,9 @@ from typing import Any
 import msgspec
 from django.db import IntegrityError, models
 
-from sinks.database.connection import Connection, change, name_of, select, transaction
+from sinks.database.connection import change, name_of, select, transaction
+from sinks.database.dialects import dialect_of
+from sinks.database.dialects.base import Connection
 from sinks.records import Partition
 from worker.errors import Fatal, Fenced, Retriable
 
@@ -115,6 +117,23 @@ def take_over(
     return ownership, stored
 
 
+def where_it_is(connection: Connection, sink: str, partition: Partition) -> int | None:
+    """Where a sink goes on; None when it has stored nothing of the partition. Raises DatabaseError."""
+    found = _row(connection, (sink, *partition))
+    return None if found is None else _stored(found).end
+
+
+def decide(connection: Connection, sink: str, partition: Partition, offset: int) -> None:
+    """An operator's decision where a sink goes on, within a transaction: whoever owns the partition is fenced.
+
+    Letters of records below the offset are still to be delivered.
+    """
+    found = _row(connection, (sink, *partition))
+    kept = [] if found is None else [pair for pair in sorted(_stored(found).refused.items()) if pair[0] < offset]
+    update = f"UPDATE {TABLE} SET next_offset = %s, owner = '', refused = %s {_AND_WHERE}"
+    change(connection, update, (offset, msgspec.json.encode(kept).decode(), sink, *partition))
+
+
 def make_table(connection: Connection) -> bool:
     """Makes the table if it is missing; returns whether it was."""
     return make(connection, TABLE, _COLUMNS, _KEY)
@@ -122,19 +141,17 @@ def make_table(connection: Connection) -> bool:
 
 def make(connection: Connection, table: str, columns: Fields, key: Any) -> bool:
     """Makes a table if it is missing; returns whether it was. key: the columns of its primary key, may be none."""
-    if connection.vendor == "postgresql":  # of two that make it at once, the second one would fail
-        select(connection, "SELECT pg_advisory_xact_lock(hashtext(%s))", (table,))
-    with connection.cursor() as cursor:
-        if table in connection.introspection.table_names(cursor):
+    dialect, quote = dialect_of(connection), connection.ops.quote_name
+    with dialect.making(connection, table):
+        if dialect.types(connection, table):
             return False
-    quote = connection.ops.quote_name
-    lines = [
-        f"{quote(name)} {field.db_type(connection)}{'' if field.null else ' NOT NULL'}"
-        for name, field in columns.items()
-    ]
-    if key:
-        lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
-    change(connection, f"CREATE TABLE {quote(table)} ({', '.join(lines)})")
+        lines = [
+            f"{quote(name)} {field.db_type(connection)}{'' if field.null else ' NOT NULL'}"
+            for name, field in columns.items()
+        ]
+        if key:
+            lines.append(f"PRIMARY KEY ({', '.join(map(quote, key))})")
+        change(connection, f"CREATE TABLE {quote(table)} ({', '.join(lines)}){dialect.table_options}")
     return True
 
 
@@ -146,23 +163,3 @@ def _row(connection: Connection, place: tuple[Any, ...]) -> tuple[str, str, int 
 
 def _stored(row: tuple[str, str, int | None, str]) -> Stored:
     return Stored(row[2], dict(msgspec.json.decode(row[3], type=list[tuple[int, str]])))
-
-
-def resume_offset(alias: str, sink: str, partition: Partition) -> int | None:
-    """Where the row says that the sink goes on; None where there is no row. Raises Fatal and Retriable."""
-    with transaction(alias) as connection:
-        with connection.cursor() as cursor:
-            if TABLE not in connection.introspection.table_names(cursor):
-                return None
-        rows = select(connection, f"SELECT next_offset {_WHERE}", (sink, *partition))
-    return rows[0][0] if rows else None
-
-
-def move_offset(alias: str, sink: str, partition: Partition, to: int) -> None:
-    """Has the sink go on at an offset; its owner is fenced. Raises Fatal and Retriable."""
-    with transaction(alias) as connection:
-        with connection.cursor() as cursor:
-            if TABLE not in connection.introspection.table_names(cursor):
-                return
-        update = f"UPDATE {TABLE} SET next_offset = %s, refused = '[]', owner = '' {_AND_WHERE}"
-        change(connection, update, (to, sink, *partition))

@@ -56,7 +56,13 @@ class DatabaseWriter:
 
     def _columns(self) -> Columns:
         with transaction(self.target.database) as connection:
-            return find_columns(connection, self.target.table, self.target.sources(self.event), self.target.key)
+            return find_columns(
+                connection,
+                self.target.table,
+                self.target.sources(self.event),
+                self.target.key,
+                deletes=self.target.tombstones == "delete",
+            )
 
     def _check_topic(self, topic: str, known: str) -> None:
         if self.topic_id(topic) != known:
@@ -113,12 +119,11 @@ class DatabasePartition:
                 raise Fenced(f"{partition}: its row was put back from offset {self._end} to {done}")
             # A transaction whose end this process, or an earlier owner, did not see has stored what lies below `done`.
             records = [record for batch in batches for record in batch.records if record.offset >= done]
-            rows = [self._columns.row(connection, partition, record) for record in records]
-            reasons = self._columns.put(connection, rows)
+            reasons = self._columns.put(connection, partition, records)
             self._refusals.note(taken=len(records) - len(reasons), reasons=list(reasons.values()))
             # Letters below `begin` are delivered: the loop delivers those of a group before it stores the next one.
             refused = {offset: reason for offset, reason in stored.refused.items() if offset >= begin}
-            refused |= {records[place].offset: reason for place, reason in reasons.items()}
+            refused |= reasons
             self._ownership.move(connection, Stored(max(done, end), refused))
         self._end, self._refused = max(done, end), set(refused)
         return {offset: reason for offset, reason in refused.items() if offset < end}

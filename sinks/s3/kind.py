@@ -110,7 +110,7 @@ class S3Kind(FileKind):
             yield S3Compaction(store, sink.target.path, sink.name, layout_of(sink), target, retry)
 
     @contextmanager
-    def rewinding(self, sink: SinkConfig, partition: Partition, others: Sequence[FileLayout]) -> Iterator[S3Rewind]:
+    def moving(self, sink: SinkConfig, partition: Partition, others: Sequence[FileLayout]) -> Iterator[S3Rewind]:
         """By an entry of the partition's chain."""
         with closing(_store(sink, connections=1)) as store:
             yield S3Rewind(store, Layout(sink.target.path, sink.name, partition), layout_of(sink), others)

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from psycopg import DataError
 from psycopg.postgres import types
@@ -65,8 +64,6 @@ class _OddTimestamp(TimestampLoader):
 
 
 class _OddTimestamptz(TimestamptzLoader):
-    timezone = ZoneInfo("UTC")  # Django compares it with the connection's
-
     def load(self, data: Any) -> Any:
         return _or_text(super().load, data)
 
@@ -144,17 +141,23 @@ class Postgres(Database):
         }
 
     def _session(self) -> Iterator[str]:
-        for name in (*_TEXTS, *_MULTIRANGES):
-            self.connection.connection.adapters.register_loader(name, TextLoader)
         yield f"SET statement_timeout = {int(self._seconds * 1000)}"
         yield "SET intervalstyle = 'iso_8601'"
         yield "SET default_transaction_isolation = 'read committed'"
         if self._schema:
             yield f"SET search_path = {self.quoted(self._schema)}"
 
+    def _make_cursor(self) -> Any:
+        """Its types are its own, not those of Django."""
+        cursor = super()._make_cursor()
+        for name in (*_TEXTS, *_MULTIRANGES):
+            cursor.adapters.register_loader(name, TextLoader)
+        cursor.adapters.register_loader("timestamptz", TimestamptzLoader)  # Django's takes six times as long
+        return cursor
+
     def _can_read_odd_values(self) -> bool:
         """`infinity` is no time in Python. To read it as a text makes all times slower, so it begins when needed."""
-        adapters = self.connection.connection.adapters
+        adapters = self._cursor.adapters
         if adapters.get_loader(types["date"].oid, 0) is _OddDate:
             return False
         for name, loader in _ODD.items():

@@ -175,9 +175,10 @@ class TableRows:
         encoder = self._encoder_for(columns)
         rows: list[Row[Any]] = []
         size = 0
+        encode, topic = encoder.encode, self._topic
         for row in found:
-            value, key = encoder.encode(row)
-            rows.append(Row(place_of(row), Record(self._topic, value, None, key)))
+            value, key = encode(row)
+            rows.append(Row(place_of(row), Record(topic, value, None, key)))
             size += len(value)
             if size >= self._bytes:
                 break
@@ -200,26 +201,30 @@ class TableRows:
                 if name not in names:
                     raise Fatal(f"{self.name}: the column {name} was dropped or renamed")
             converters = self._database.converters(columns, None if self._target.query else self._part)
-            self._columns, self._places = columns, {name: place for place, name in enumerate(names)}
+            places = {name: place for place, name in enumerate(names)}
+            self._columns = columns
+            self._number_place = places.get(self._target.incrementing_column, 0)
+            self._time_place = places.get(self._target.timestamp_column, 0)
+            self._key_places = [places[name] for name in self.key]
             self._encoder = RowEncoder(
                 names,
                 converters,
-                key=[self._places[name] for name in self._target.key],
+                key=[places[name] for name in self._target.key],
                 decimals_are_numbers=self._target.decimals == "number",
             )
         return self._encoder
 
     def _number_of(self, row: Sequence[Any]) -> int:
-        return int(row[self._places[self._target.incrementing_column]])
+        return int(row[self._number_place])
 
     def _time_of(self, row: Sequence[Any]) -> Timed:
-        found = row[self._places[self._target.timestamp_column]]
+        found = row[self._time_place]
         if not isinstance(found, datetime):
             raise Fatal(f"{self.name}: {self._target.timestamp_column} is {found!r}, which is no time to read rows by")
         return Timed(found, self._key_of(row))
 
     def _key_of(self, row: Sequence[Any]) -> Key:
-        return tuple(row[self._places[name]] for name in self.key)
+        return tuple(row[place] for place in self._key_places)
 
     # --- What the table is
 

@@ -35,11 +35,11 @@ class RowEncoder:
                 if values[place] is not None:
                     values[place] = convert(values[place])
             row = values
-        value = self._json.encode(dict(zip(self._names, row, strict=True)))
-        return value, self._key_of([row[place] for place in self._key])
+        value = self._json.encode(dict(zip(self._names, row, strict=False)))
+        return value, self._key_of([row[place] for place in self._key]) if self._key else None
 
     def _key_of(self, values: Sequence[Any]) -> bytes | None:
-        if not values or (len(values) == 1 and values[0] is None):
+        if len(values) == 1 and values[0] is None:
             return None
         text = self._json.encode(values[0] if len(values) == 1 else values)
         if len(values) == 1 and text.startswith(b'"'):

@@ -126,13 +126,13 @@ def group_of(begin: bytes, *, is_all: bool = False) -> int | None:
     """The group of a file that begins so: by its first line, or by its first HEAD_BYTES when that line is longer.
 
     So the group does not change when the file grows, and a file, its copies and its compressed copies are of one group.
-    None: the first line has no end yet. is_all: nothing will follow.
+    None: the first line has no end yet. is_all: nothing will follow, or the end of the first line alone.
     """
     begin = begin[:HEAD_BYTES]
     end = begin.find(b"\n") + 1
     if not end and len(begin) < HEAD_BYTES and not (is_all and begin):
         return None
-    return blake2b(begin[: end or HEAD_BYTES], digest_size=1).digest()[0] % GROUPS
+    return blake2b(begin[: end or HEAD_BYTES].rstrip(b"\r\n"), digest_size=1).digest()[0] % GROUPS
 
 
 def digest(data: bytes) -> str:

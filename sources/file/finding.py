@@ -6,6 +6,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from kafka_client.log import repeating_logger
@@ -18,7 +19,10 @@ repeated = repeating_logger(__name__)
 
 
 class Found(NamedTuple):
-    """A file that the patterns match. group: None while it is too short to be dealt out; packed: a gzip file."""
+    """A file that the patterns match.
+
+    group: None while it is too short to be dealt out; packed: a gzip file; first_path: the name that it had before.
+    """
 
     id: FileId
     path: str
@@ -26,6 +30,7 @@ class Found(NamedTuple):
     modified: int
     packed: bool
     group: int | None
+    first_path: str = ""
 
 
 class Look(NamedTuple):
@@ -39,10 +44,20 @@ class Look(NamedTuple):
     vanished: Mapping[FileId, Found]
 
 
+class _Short(NamedTuple):
+    """A file without one whole line. since: when it was last seen to have changed."""
+
+    first_path: str
+    size: int
+    modified: int
+    since: float
+
+
 class Finder:
     """Finds the files of the patterns, and the group of each.
 
-    seconds: a look that is younger is used again.
+    seconds: a look that is younger is used again; last_line_seconds: a file that lost its name without one whole line
+    is complete when it was quiet for so long, None: never.
     """
 
     def __init__(
@@ -51,11 +66,14 @@ class Finder:
         handles: Handles,
         *,
         seconds: float,
+        last_line_seconds: float | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.handles = handles
         self._patterns = patterns
         self._seconds = seconds
+        self._last_line_seconds = last_line_seconds
+        self._short: dict[FileId, _Short] = {}
         self._clock = clock
         self._lock = threading.Lock()
         self._last = Look({}, {}, {})
@@ -79,12 +97,34 @@ class Finder:
                     # Of two names of one file, the one that was known before stays.
                     if found.id not in files or (known is not None and known.path == path):
                         files[found.id] = found
+        before = {**self._last.vanished, **self._last.files}
+        vanished = {id: found for id, found in before.items() if id not in files and id in self.handles}
+        self._complete(files, vanished)
         groups: dict[int | None, list[Found]] = {}
         for found in files.values():
             groups.setdefault(found.group, []).append(found)
-        before = {**self._last.vanished, **self._last.files}
-        vanished = {id: found for id, found in before.items() if id not in files and id in self.handles}
         return Look(files, groups, vanished)
+
+    def _complete(self, files: dict[FileId, Found], vanished: dict[FileId, Found]) -> None:
+        """Deals out the files that have lost their names without one whole line, and are quiet."""
+        short: dict[FileId, _Short] = {}
+        for found in [*files.values(), *vanished.values()]:
+            if found.group is not None or found.packed or not found.size:
+                continue
+            known = self._short.get(found.id)
+            if known is None or (known.size, known.modified) != (found.size, found.modified):
+                first = found.path if known is None else known.first_path
+                known = _Short(first, found.size, found.modified, self._clock())
+            short[found.id] = known
+            is_left = found.id in vanished or found.path != known.first_path
+            if not is_left or self._last_line_seconds is None:
+                continue
+            if self._clock() - known.since >= self._last_line_seconds:
+                with suppress(OSError), self.handles.opened(found.id, found.path) as fd:
+                    group = group_of(Plain(fd).pread(HEAD_BYTES, 0), is_all=True)
+                    into = vanished if found.id in vanished else files
+                    into[found.id] = found._replace(group=group, first_path=known.first_path)
+        self._short = short
 
     def _found(self, path: str) -> Found | None:
         try:

@@ -1,5 +1,6 @@
 """How far a file was read, and how the file is recognised again."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,13 +77,18 @@ class Followed:
     @classmethod
     def new(cls, found: Found) -> "Followed":
         """A file that was never read."""
-        place = Place(path=found.path, device=found.id.device, inode=found.id.inode, packed=found.packed, offset=0)
-        return cls(place, (found.size, found.modified), _head=b"", _tail=b"")
+        first = found.first_path or found.path
+        place = Place(path=first, device=found.id.device, inode=found.id.inode, packed=found.packed, offset=0)
+        followed = cls(place, (found.size, found.modified), _head=b"", _tail=b"")
+        followed._has_path(found.path)
+        return followed
 
     @classmethod
     def stored(cls, place: Mapping[str, Any]) -> "Followed":
         """A file as the position has it. Raises msgspec.ValidationError."""
-        return cls(msgspec.convert(place, Place))
+        found = msgspec.convert(place, Place)
+        found.path, found.last_path = _unescaped(found.path), _unescaped(found.last_path)
+        return cls(found)
 
     @property
     def id(self) -> FileId:
@@ -225,5 +231,22 @@ class Followed:
         if self._encoded is None:
             if self._head is not None and self._tail is not None:
                 self.place.head, self.place.tail = digest(self._head), digest(self._tail)
-            self._encoded = msgspec.to_builtins(self.place)
+            paths = {"path": _escaped(self.place.path), "last_path": _escaped(self.place.last_path)}
+            self._encoded = msgspec.to_builtins(msgspec.structs.replace(self.place, **paths))
         return self._encoded
+
+
+_AS_BYTES = "bytes:"
+
+
+def _escaped(path: str) -> str:
+    """A path as a text of UTF-8, which the names of files need not be."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _AS_BYTES + os.fsencode(path).hex()
+    return path
+
+
+def _unescaped(text: str) -> str:
+    return os.fsdecode(bytes.fromhex(text.removeprefix(_AS_BYTES))) if text.startswith(_AS_BYTES) else text

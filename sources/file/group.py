@@ -20,7 +20,10 @@ _COMPARED = 1024
 """So many bytes at the beginning and at the end of a copy are compared with its original."""
 
 MOST_FILES = 3000
-"""A group follows so many files at most, for its position is one record of Kafka."""
+MOST_BYTES = 900_000
+"""A group follows so many files at most, with so many bytes in its position, which is one record of Kafka."""
+
+_PLACE_BYTES = 280
 
 
 class Group:
@@ -147,11 +150,22 @@ class Group:
                     return
             elif self._may_be_copy(followed, found):
                 return
-        if len(self.files) < MOST_FILES:
+        if self._has_room():
             self._follow(found, is_outside=found.id in look.vanished)
             return
         text = "%d files that begin alike are followed, and no more can be: %s is not read"
-        repeated.error(text, MOST_FILES, found.path)
+        repeated.error(text, len(self.files), found.path)
+
+    def _has_room(self) -> bool:
+        """Whether one more file can be followed; a file that was lost long ago makes room."""
+        size = sum(_PLACE_BYTES + sum(map(len, followed.paths)) for followed in self.files)
+        if len(self.files) < MOST_FILES and size < MOST_BYTES:
+            return True
+        lost = [followed for followed in self.files if followed.is_lost]
+        if not lost:
+            return False
+        self.files.remove(min(lost, key=lambda followed: followed.place.lost_at))
+        return True
 
     def _is_back(self, followed: Followed, found: Found, look: Look) -> bool:
         """Whether a file that was gone is there again, perhaps on a device that has another number since a restart."""

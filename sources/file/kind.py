@@ -75,6 +75,12 @@ class FileKind(SourceKind):
         with self._lock:
             known = self._finders.get(source.name)
             if known is None or known[0] != source:
-                finder = Finder(source.target.paths, Handles(source.target.open_files), seconds=source.poll_seconds / 2)
+                target: FileTarget = source.target
+                finder = Finder(
+                    target.paths,
+                    Handles(target.open_files),
+                    seconds=source.poll_seconds / 2,
+                    last_line_seconds=target.last_line_seconds,
+                )
                 known = self._finders[source.name] = (source, finder)
             return known[1]

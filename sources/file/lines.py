@@ -55,12 +55,16 @@ class Lines:
         return Record(self._topic, line if text is None else text.encode(errors="surrogatepass"), headers, key)
 
     def _object(self, line: bytes, text: str | None, path: str, offset: int) -> bytes:
-        path = path.encode(errors="surrogateescape").decode(errors="replace")
-        made = {"line": text, "path": path, "offset": offset}
+        made = {"line": text, "path": printable(path), "offset": offset}
         if text is None:
             made["line"] = line.decode(self._encoding, errors="replace")
             made["bytes"] = b64encode(line).decode()
         return _encode(made)
+
+
+def printable(path: str) -> str:
+    """A path as a text of UTF-8; what is none of it is replaced."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _without_return(line: bytes) -> bytes:

@@ -17,7 +17,7 @@ from sources.file.content import Content, Plain, Unpacked, group_of
 from sources.file.finding import Finder
 from sources.file.followed import Followed, Replaced, Stamp
 from sources.file.group import Group
-from sources.file.lines import Lines
+from sources.file.lines import Lines, printable
 from sources.reader import Chunk, Position
 from worker.errors import Fatal
 
@@ -209,7 +209,7 @@ class GroupReader:
         if batch.is_full:
             return False
         place = followed.place
-        if not place.offset and not place.packed and group_of(block) != self._number:
+        if not place.offset and not place.packed and group_of(block, is_all=True) != self._number:
             raise Replaced
         if place.unended or place.long_line is not None:
             return self._pass_rest(followed, block)
@@ -248,14 +248,16 @@ class GroupReader:
     def _begin_long(self, followed: Followed, begin: bytes, batch: _Batch) -> bool:
         """Passes the beginning of a line that is too long, which becomes a dead letter."""
         offset = followed.place.offset
-        reason = f"{followed.path}: the line at byte {offset} has more than {self._target.max_line_bytes} bytes"
+        reason = (
+            f"{printable(followed.path)}: the line at byte {offset} has more than {self._target.max_line_bytes} bytes"
+        )
         if not self._source.dead_letter_topic:
             if batch.records:  # the lines before it come first
                 batch.is_full = True
                 return False
             raise Fatal(f"{reason}; raise target.max_line_bytes, or set dead_letter_topic")
         logger.error("%s: it becomes a dead letter", reason)
-        where = {"path": followed.place.path, "offset": offset}
+        where = {"path": printable(followed.place.path), "offset": offset}
         topic = self._target.topic
         letter = dead_letter(self._source, self._part, reason=reason, position=where, value=begin, topic=topic)
         batch.add([letter], len(letter.value or b""))

@@ -37,7 +37,7 @@ def _console_is_made_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     guard.guard.cache_clear()
     live.live_reads.cache_clear()
     sending._downloads.cache_clear()
-    folders.forget_clients()
+    folders._browser.cache_clear()
 
 
 @pytest.fixture

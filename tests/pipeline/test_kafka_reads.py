@@ -70,7 +70,7 @@ def test_a_topic_is_the_same_by_its_name_and_in_the_list(kafka: Stack, topic: st
     by_name = wait_until(lambda: describe_topics("default", [topic], timeout=10))
     assert by_name == {topic: list_topics("default", timeout=10)[topic]}
     states = describe.partition_states("default", topic)
-    assert [(state.replicas.all, state.held) for state in states] == [((1, 2), 0), ((2, 3), 3)]
+    assert [(replicas.all, part.held) for part, replicas in states] == [((1, 2), 0), ((2, 3), 3)]
 
 
 def test_brokers_that_are_away_are_told_of_the_partitions_that_they_had(kafka: Stack, topic: str) -> None:

@@ -26,6 +26,7 @@ from tests.sinks.schedules import (
     LAYOUT,
     RECORDS,
     Kafka,
+    Killed,
     Schedule,
     blocks_of_seeds,
     finds,
@@ -239,6 +240,39 @@ class PublishedWhenSeen(Ownership):
     def _publish(self, place: Place, upload: Upload) -> None:
         if not self._store.exists(upload.path):
             super()._publish(place, upload)
+
+
+@pytest.mark.parametrize("lost_answer", [False, True])
+def test_killed_at_any_operation_the_next_owner_completes_each_record_once(lost_answer: bool) -> None:
+    number = 0
+    while (s3 := killed_at(number, lost_answer=lost_answer)) is not None:
+        s3.before = s3.after = s3.during = lambda _, s3=s3: check(s3)
+        consume(s3, Kafka(), random.Random(1), compactions=0.0)
+        compact(s3)
+        assert offsets(visible(s3)) == Counter(range(RECORDS)), f"killed at operation {number}"
+        number += 1
+    assert number > 100
+
+
+def killed_at(number: int, *, lost_answer: bool) -> MemoryS3 | None:
+    """A store whose only process, which merged and rewound, was killed at its operation of this number; None when it
+    came to its end before."""
+    left = number
+
+    def tick(_: str) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise Killed
+
+    s3 = MemoryS3()
+    setattr(s3, "after" if lost_answer else "before", tick)
+    s3.during = tick
+    try:
+        consume(s3, Kafka(), random.Random(0), compactions=0.3, rewinds=0.2)
+    except Killed:
+        return s3
+    return None
 
 
 @pytest.mark.parametrize("seeds", blocks_of_seeds(500, size=100))

@@ -305,7 +305,7 @@ def test_an_error_is_shown_as_the_state_of_the_partitions() -> None:
 
 
 def test_a_task_ends_with_all_stored_when_kafka_never_lets_it_leave(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.loop.task._LEAVE_SECONDS", 0.1)
+    monkeypatch.setattr("worker.group._LEAVE_SECONDS", 0.1)
     let_go = threading.Event()
 
     class Held(FakeConsumer):

@@ -46,7 +46,10 @@ class FileSource:
     def start(self) -> None:
         """A new process: nothing is open."""
         self.handles = Handles(self.config.target.open_files, self.clock)
-        self.finder = Finder(self.config.target.paths, self.handles, seconds=0, clock=self.clock)
+        target = self.config.target
+        self.finder = Finder(
+            target.paths, self.handles, seconds=0, last_line_seconds=target.last_line_seconds, clock=self.clock
+        )
         self.readers = {number: self._reader(number) for number in range(GROUPS)}
 
     def kill(self) -> None:

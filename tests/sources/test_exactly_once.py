@@ -57,6 +57,9 @@ class Numbers:
         make_topics(stack, self.topic, partitions=1)
         make_topics(stack, self.positions, partitions=PARTITIONS, config=POSITIONS_CONFIG)
         self.target = {"topic": self.topic, "parts": PARTS, "chunk": 10, **target}
+        self._reader = MessageReader({"bootstrap.servers": stack.bootstrap_servers}, group="tests-read")
+        self._read_to = 0
+        self._found: dict[str, list[int]] = defaultdict(list)
 
     @property
     def entry(self) -> dict[str, Any]:
@@ -91,15 +94,11 @@ class Numbers:
 
     def committed(self) -> dict[str, list[int]]:
         """The committed numbers of each part, in their order in Kafka."""
-        reader = MessageReader({"bootstrap.servers": self._stack.bootstrap_servers}, group="tests-read")
-        found = defaultdict(list)
-        try:
-            for message in reader.messages(self.topic, 0, *reader.ends(self.topic, 0)):
-                part, number = message.value().decode().split()
-                found[part].append(int(number))
-        finally:
-            reader.close()
-        return found
+        for message in self._reader.messages(self.topic, 0, self._read_to, self._reader.ends(self.topic, 0)[1]):
+            self._read_to = message.offset() + 1
+            part, number = message.value().decode().split()
+            self._found[part].append(int(number))
+        return self._found
 
     def count(self) -> int:
         """How many numbers are committed; -1 while a transaction hides some, or Kafka is away."""

@@ -276,6 +276,29 @@ def test_a_last_line_without_end_counts_once_its_file_was_renamed_and_is_quiet(l
     assert source.lines == [b"one", b"last", b"more"]
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_single_line_without_end_counts_once_its_file_has_lost_its_name_and_is_quiet(
+    log: Path, tmp_path: Path, is_deleted: bool
+) -> None:
+    source = FileSource(tmp_path / "app.log*", key="name")
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"half of ")
+        source.settle()
+        writer.write(b"a line")
+        source.drain()
+        log.unlink() if is_deleted else log.rename(tmp_path / "app.log.1")
+        source.settle()
+        source.settle()
+        assert [(record.value, record.key) for record in source.committed] == [(b"half of a line", b"app.log")]
+        if not is_deleted:
+            source.kill()
+            writer.write(b"\nmore\n")
+            source.settle()
+            assert source.lines == [b"half of a line", b"more"]
+    source.settle()
+    assert not is_deleted or len(source.handles) == 0
+
+
 def test_a_last_line_without_end_waits_for_it_where_the_setting_says_so(log: Path, tmp_path: Path) -> None:
     source = FileSource(tmp_path / "app.log*", last_line_seconds=None)
     append(log, b"one\nlast")
@@ -467,6 +490,34 @@ def test_a_fifo_that_takes_the_place_of_a_file_is_not_waited_for(log: Path) -> N
     source.kill()
     source.settle()
     assert source.lines == []
+
+
+def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path) -> None:
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.log")
+    append(Path(name), b"one\n" + b"x" * 11 + b"\n")
+    source = FileSource(tmp_path / "*.log", format="json", headers=True, max_line_bytes=10, dead_letter_topic="dead")
+    source.drain()
+    source.kill()
+    append(Path(name), b"two\n")
+    source.drain()
+    lines = [json.loads(record.value or b"") for record in source.committed if record.topic == "lines"]
+    assert [line["line"] for line in lines] == ["one", "two"]
+    assert len(source.committed) == 3
+
+
+def test_files_that_are_gone_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sources.file.group.MOST_FILES", 3)
+    source = FileSource(tmp_path / "*.log")
+    for number in range(5):
+        append(tmp_path / f"{number}.log", b"header\n%d\n" % number)
+    source.drain()
+    assert source.counts[b"header"] == 3
+    for path in [tmp_path / f"{number}.log" for number in range(5)]:
+        source.settle()
+        path.unlink()
+    source.settle()
+    source.settle()
+    assert source.counts[b"header"] == len(source.lines) / 2 == 5
 
 
 def test_a_position_of_another_kind_stops_the_source(log: Path) -> None:

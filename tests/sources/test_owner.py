@@ -79,6 +79,23 @@ def test_without_anything_new_there_is_no_transaction_and_a_part_is_asked_every_
     assert ground.kafka.values("t") == ["x"]
 
 
+def test_parts_that_were_read_together_are_read_together_again_however_long_each_takes() -> None:
+    class Slow(Scripted):
+        def read(self) -> Chunk | None:
+            ground.now += 0.1
+            return super().read()
+
+    readers = {name: Slow() for name in "abc"}
+    ground = Ground(source(numbers()), ScriptedKind(**readers))
+    owner = ground.owner("abc")
+    ground.step(owner)
+    for name, reader in readers.items():
+        reader.reads = [chunk(name, position={"next": 1})]
+    ground.now = owner.due_at
+    ground.step(owner)
+    assert (ground.kafka.commits, sorted(ground.kafka.values("t"))) == (1, ["a", "b", "c"])
+
+
 def test_a_position_can_move_without_records_and_one_that_stays_is_not_written() -> None:
     reader = Scripted(chunk(position={"next": 1}), chunk(position={"next": 1}))
     ground = Ground(source(numbers()), ScriptedKind(a=reader))

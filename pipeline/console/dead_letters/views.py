@@ -21,11 +21,10 @@ from pipeline.console.payload import one_line, payload
 from pipeline.console.topics.browse import number_of
 from pipeline.errors import ServerError
 from sinks.config import SinkConfig
-from sinks.dead_letters.log import Place, StoredLetter, example_of
+from sinks.dead_letters.log import Place, example_of
 from sinks.records import Partition
 from sinks.registry import sinks
 
-PAGE = "console:dead_letters"
 _IN_LIST = 300
 _IN_TITLE = 120
 _SELECTED = 1_000
@@ -35,7 +34,7 @@ _SELECTED = 1_000
 def index(request: HttpRequest) -> HttpResponseBase:
     """A panel for each sink."""
     panels = [section(reasons_panel, id=f"letters-{name}", title=name, sink=name) for name in sinks()]
-    return page_response(request, page=PAGE, title=_("Dead letters"), panels=panels)
+    return page_response(request, title=_("Dead letters"), panels=panels)
 
 
 @panel("reasons", gettext_lazy("Reason"), "dead_letters/reasons.html", "console:reasons_panel", is_live=False)
@@ -65,7 +64,6 @@ def reason(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "dead_letters/reason.html",
-        page=PAGE,
         title=title or _("No reason"),
         sink=config,
         panels=[section(letters_panel, query, title=sink, sink=sink)],
@@ -79,7 +77,7 @@ def letters_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     topic, reason = request.GET.get("topic", ""), request.GET.get("reason")
     page = number_of(request.GET.get("page", ""), _("Page")) or 0
     count = console_settings().records
-    log_read(request, _subject(config), f"topic {topic or '*'}, page {page}")
+    log_read(request, f"dead letters of {config.name}", f"topic {topic or '*'}, page {page}")
     found = letters.read_letters(config)
     fitting = letters.chosen(found, topic=topic, reason=reason)[::-1]
     shown = fitting[page * count : (page + 1) * count]
@@ -89,7 +87,7 @@ def letters_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
         "topic": topic,
         "reason": reason,
         "total": len(fitting),
-        "rows": [_row(sink, letter) for letter in shown],
+        "rows": [(one, *one.origin, one_line(one.record.value, limit=_IN_LIST)) for one in shown],
         "older": link("letters", sink, **_which(topic, reason), page=page + 1) if has_older else None,
         "is_complete": found.is_complete,
         "may_replay": request.user.has_perm(REPLAY),
@@ -104,7 +102,6 @@ def letter(request: HttpRequest, sink: str, topic: str, partition: int, offset: 
     return page_response(
         request,
         "dead_letters/letter.html",
-        page=PAGE,
         title=f"{topic}-{partition}-{offset}",
         sink=config,
         panels=[section(letter_panel, sink=sink, topic=topic, partition=partition, offset=offset)],
@@ -117,7 +114,7 @@ def letter_panel(request: HttpRequest, sink: str, topic: str, partition: int, of
     config = named(sinks(), sink)
     limit = console_settings().preview_bytes
     origin = (Partition(topic, partition), offset)
-    log_read(request, _subject(config), f"{topic}-{partition}-{offset}")
+    log_read(request, f"dead letters of {config.name}", f"{topic}-{partition}-{offset}")
     found = letters.read_letters(config).found.get(origin)
     if found is None:
         return {"letter": None}
@@ -168,7 +165,6 @@ def act(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "dead_letters/confirm.html",
-        page=PAGE,
         title=titles[action],
         sink=config,
         action=action,
@@ -189,7 +185,7 @@ def _do(
 ) -> HttpResponseBase:
     reasons = "*" if reason is None else f"like {example_of(reason)}" if example_of(reason) else "none"
     which = f"all of topic {topic or '*'}, reason {reasons}" if origins is None else f"{len(origins)} selected"
-    with audited(request, ActionKind.REPLAY, _subject(config), f"{action} {which}") as logged:
+    with audited(request, ActionKind.REPLAY, f"dead letters of {config.name}", f"{action} {which}") as logged:
         if action != "discard":
             again = letters.replay if action == "replay" else letters.store_again
             replayed = again(config, topic=topic, reason=reason, origins=origins)
@@ -235,18 +231,6 @@ def _do(
 def _which(topic: str, reason: str | None) -> dict[str, str]:
     """The query of a page of letters; a reason of None is that of all."""
     return {"topic": topic} if reason is None else {"topic": topic, "reason": reason}
-
-
-def _row(sink: str, found: StoredLetter) -> dict[str, Any]:
-    partition, offset = found.origin
-    return {
-        "letter": found,
-        "id": f"{partition.topic}/{partition.number}/{offset}",
-        "partition": partition,
-        "offset": offset,
-        "value": one_line(found.record.value, limit=_IN_LIST),
-        "url": link("letter", sink, partition.topic, partition.number, offset),
-    }
 
 
 def _origins(ids: list[str]) -> set[Place]:

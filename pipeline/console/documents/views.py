@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_GET
 
 from pipeline.conf import console_settings
-from pipeline.console.audit import audited, log_read
+from pipeline.console.audit import audited, log_read, told
 from pipeline.console.documents import search
 from pipeline.console.documents.query import ALL, DocumentQuery, narrowed, parse_query
 from pipeline.console.documents.texts import readable, to_json
@@ -24,9 +24,7 @@ from pipeline.console.panels import panel, section
 from pipeline.console.payload import payload
 from pipeline.console.sending import Source, download
 from pipeline.time_range import DEFAULT_SPAN, SPANS, from_milliseconds, to_milliseconds
-from sinks.config import SinkConfig
 
-PAGE = "console:documents"
 _COLUMNS = 6
 _CELL = 200
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -37,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
     """Leads to the documents of the first sink, with the same query."""
     first = next(iter(search.document_sinks()), None)
     if first is None:
-        return page_response(request, "documents/none.html", page=PAGE, title=_("Documents"))
+        return page_response(request, "documents/none.html", title=_("Documents"))
     return HttpResponseRedirect(link("documents_of", first, **request.GET.dict()))
 
 
@@ -51,10 +49,8 @@ def page(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "documents/index.html",
-        page=PAGE,
         title=_("Documents"),
         sink=config,
-        target=target,
         sinks=list(search.document_sinks()),
         query=given,
         spans=[*spans, (ALL, _("All time"), chosen == ALL)],
@@ -80,25 +76,21 @@ def histogram_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     query = parse_query(request.GET.dict())
     total, bars = search.histogram(target, query)
     most = max((bar.count for bar in bars), default=0)
+    heights = [round(100 * bar.count / (most or 1), 2) for bar in bars]
     rows = [
-        {
-            "bar": bar,
-            "height": round(100 * bar.count / most, 2) if most else 0,
-            "top": round(100 - 100 * bar.count / most, 2) if most else 100,
-            "link": _link(query, bar),
-        }
-        for bar in bars
+        {"bar": bar, "height": height, "top": 100 - height, "link": _link(query, bar)}
+        for bar, height in zip(bars, heights, strict=True)
     ]
-    return {"total": total, "rows": rows, "most": most, "query": query}
+    return {"total": total, "rows": rows, "most": most}
 
 
 @panel("hits", gettext_lazy("Newest documents"), "documents/hits.html", "console:documents_hits", is_live=False)
 def hits_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A page of documents."""
-    config, target = named(search.document_sinks(), sink)
+    _config, target = named(search.document_sinks(), sink)
     query = parse_query(request.GET.dict())
     count = console_settings().records
-    log_read(request, _subject(config), _told(query))
+    log_read(request, f"documents of {sink}", _told(query))
     found, has_more = search.documents(target, query, count=count)
     is_last = (query.page + 2) * count > search.WINDOW
     time = search.time_field(target)
@@ -131,9 +123,9 @@ def hits_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
 @panel("fields", gettext_lazy("Fields"), "documents/fields.html", "console:documents_fields", is_live=False)
 def fields_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """Fields with their most frequent values."""
-    config, target = named(search.document_sinks(), sink)
+    _config, target = named(search.document_sinks(), sink)
     query = parse_query(request.GET.dict())
-    log_read(request, _subject(config), f"top values of {_told(query)}")
+    log_read(request, f"documents of {sink}", f"top values of {_told(query)}")
     sample, fields = search.top_values(target, query)
     fields.sort(key=lambda field: not field.values)
     return {"sample": sample, "fields": [(field.field, _values(query, field)) for field in fields]}
@@ -145,7 +137,7 @@ def document(request: HttpRequest, sink: str) -> HttpResponseBase:
     config, _target = named(search.document_sinks(), sink)
     id = request.GET.get("id", "")
     panels = [section(document_panel, {"index": request.GET.get("index", ""), "id": id}, sink=sink)]
-    return page_response(request, "documents/document.html", page=PAGE, title=id, sink=config, panels=panels)
+    return page_response(request, "documents/document.html", title=id, sink=config, panels=panels)
 
 
 @panel("document", gettext_lazy("Document"), "documents/source.html", "console:document_panel", is_live=False)
@@ -153,7 +145,7 @@ def document_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     """A document, and where its record is in Kafka and in HDFS."""
     config, target = named(search.document_sinks(), sink)
     index, id = request.GET.get("index", ""), request.GET.get("id", "")
-    log_read(request, _subject(config), f"document {id} of index {index}")
+    log_read(request, f"documents of {sink}", f"document {id} of index {index}")
     found = search.document(target, index, id)
     if found is None:
         return {"document": None}
@@ -177,7 +169,7 @@ def document_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
 @require_GET
 def export(request: HttpRequest, sink: str) -> HttpResponseBase:
     """The documents that fit, as CSV or as JSON lines."""
-    config, target = named(search.document_sinks(), sink)
+    _config, target = named(search.document_sinks(), sink)
     rows = console_settings().export_rows
     is_csv = request.GET.get("format") != "ndjson"
     extension, content_type = ("csv", "text/csv; charset=utf-8") if is_csv else ("ndjson", "application/x-ndjson")
@@ -192,7 +184,7 @@ def export(request: HttpRequest, sink: str) -> HttpResponseBase:
         return Source(_csv(found, names) if is_csv else _ndjson(found), close)
 
     try:
-        with audited(request, ActionKind.EXPORT, _subject(config), f"{extension}, {_told(query)}") as action:
+        with audited(request, ActionKind.EXPORT, f"documents of {sink}", f"{extension}, {_told(query)}") as action:
             return download(f"{target.readers}.{extension}", content_type, begin, action)
     except Mistake as error:
         return HttpResponseBadRequest(str(error), content_type="text/plain; charset=utf-8")
@@ -239,15 +231,8 @@ def _values(query: DocumentQuery, field: search.TopValues) -> list[dict[str, Any
     ]
 
 
-def _subject(config: SinkConfig) -> str:
-    """What the log calls a sink's documents."""
-    return f"documents of {config.name}"
-
-
 def _told(query: DocumentQuery) -> str:
-    """A query as the log has it; its further pages are the same read."""
-    asked = [f"{key}={query.given[key]}" for key in ("range", "from", "to", "q") if query.given.get(key)]
-    return f"documents {' '.join(asked) or f'range={DEFAULT_SPAN}'}"
+    return f"documents {told(query.given, 'range', 'from', 'to', 'q') or f'range={DEFAULT_SPAN}'}"
 
 
 def _link(query: DocumentQuery, bar: search.Bar) -> str:

@@ -82,8 +82,3 @@ def _browser(sink: str) -> FileBrowser:
     conf = console_settings()
     _sink, files = file_sinks()[sink]
     return files.browser(conf.store_timeout_seconds, conf.reads_at_once + conf.downloads_at_once)
-
-
-def forget_clients() -> None:
-    """The next read connects anew, as the settings say then."""
-    _browser.cache_clear()

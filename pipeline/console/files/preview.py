@@ -25,16 +25,13 @@ def preview(browser: FileBrowser, path: str, size: int, *, text_bytes: int, deco
     if decode is None:
         return _text(browser, path, size, text_bytes)
     if size > decoded_bytes:
-        raise NoPreview(
-            _("The file has {size}; files of its format are shown up to {bound}.").format(
-                size=filesizeformat(size), bound=filesizeformat(decoded_bytes)
-            )
-        )
-    content = browser.part(path, 0, size)
+        text = _("The file has {size}; files of its format are shown up to {bound}.")
+        raise NoPreview(text.format(size=filesizeformat(size), bound=filesizeformat(decoded_bytes)))
+    content, limit = browser.part(path, 0, size), _GROWTH * decoded_bytes
     try:
-        return decode(content, _GROWTH * decoded_bytes)
-    except NoPreview:
-        raise
+        return decode(content, limit)
+    except TooLarge as error:
+        raise NoPreview(_("The file holds more than {size}.").format(size=filesizeformat(limit))) from error
     except Exception as error:
         raise NoPreview(_("The file can’t be decoded: {error}").format(error=error)) from error
 
@@ -94,7 +91,7 @@ def _compressed(codec: str) -> Callable[[bytes, int], Preview]:
             written = getattr(cramjam, codec).decompress_into(content, output)
         except cramjam.DecompressionError as error:
             if "buffer" in str(error) or "whole" in str(error):
-                raise NoPreview(_("The file holds more than {size}.").format(size=filesizeformat(limit))) from error
+                raise TooLarge from error
             raise
         del output[written:]
         return _of_lines(output)
@@ -103,13 +100,7 @@ def _compressed(codec: str) -> Callable[[bytes, int], Preview]:
 
 
 def _apart(format_name: str) -> Callable[[bytes, int], Preview]:
-    def decode(content: bytes, limit: int) -> Preview:
-        try:
-            return decode_apart(format_name, content, memory_bytes=limit)
-        except TooLarge as error:
-            raise NoPreview(_("The file holds more than {size}.").format(size=filesizeformat(limit))) from error
-
-    return decode
+    return lambda content, limit: decode_apart(format_name, content, memory_bytes=limit)
 
 
 _DECODERS: dict[str, Callable[[bytes, int], Preview]] = {

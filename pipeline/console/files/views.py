@@ -27,8 +27,6 @@ from sinks.files.store import FileStatus
 from sinks.kind import BrowsedFiles
 from sinks.records import Partition, Record
 
-PAGE = "console:files"
-
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
@@ -37,7 +35,7 @@ def index(request: HttpRequest) -> HttpResponseBase:
         (config, files, section(summary_panel, id=f"sink-{config.name}", title=config.name, sink=config.name))
         for config, files in file_sinks().values()
     ]
-    return page_response(request, "files/index.html", page=PAGE, title=_("Files"), sinks=sinks)
+    return page_response(request, "files/index.html", title=_("Files"), sinks=sinks)
 
 
 @panel("summary", gettext_lazy("Files"), "files/summary.html", "console:folder_summary", is_live=False)
@@ -59,7 +57,6 @@ def folder(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "files/folder.html",
-        page=PAGE,
         title=title,
         sink=config,
         target=files,
@@ -83,10 +80,10 @@ def jump(request: HttpRequest, sink: str) -> HttpResponseBase:
             found = newest_files(config, path, partition, console_settings().records)
         else:
             found = find_files(config, path, partition, offset).names[-1:]
-    except (ServerError, NotThere, ValueError) as error:
-        return _missing(request, config, files, str(error), crumbs=_crumbs(path))
-    if not found:
         text = _("The folder has no file of this partition with such offsets.")
+    except (ServerError, NotThere, ValueError) as error:
+        found, text = [], str(error)
+    if not found:
         return _missing(request, config, files, text, crumbs=_crumbs(path))
     return HttpResponseRedirect(link("folder", sink, path=path, after=found[0][:-1]))
 
@@ -118,7 +115,6 @@ def file(request: HttpRequest, sink: str) -> HttpResponseBase:
     return page_response(
         request,
         "files/file.html",
-        page=PAGE,
         title=title,
         sink=config,
         target=files,
@@ -134,20 +130,16 @@ def preview_panel(request: HttpRequest, sink: str) -> dict[str, Any]:
     config, files = named(file_sinks(), sink)
     path = _path(request, files)
     conf = console_settings()
-    log_read(request, _subject(config), path)
+    log_read(request, f"files of {sink}", path)
     found, reason = None, ""
     with browsing(config) as browser:
-        status = browser.status(inside(files, path))
+        place = inside(files, path)
+        status = browser.status(place)
         if status.is_folder:
             raise NotThere(_("This is a folder."))
         try:
-            found = preview(
-                browser,
-                inside(files, path),
-                status.length,
-                text_bytes=conf.preview_bytes,
-                decoded_bytes=conf.decoded_bytes,
-            )
+            bounds = {"text_bytes": conf.preview_bytes, "decoded_bytes": conf.decoded_bytes}
+            found = preview(browser, place, status.length, **bounds)
         except NoPreview as error:
             reason = str(error)
     row = _row(sink, path.rpartition("/")[0], status, files.layout.names)
@@ -165,7 +157,7 @@ def download_view(request: HttpRequest, sink: str) -> HttpResponseBase:
             return Source(*browser.open(inside(files, path)))
 
     try:
-        with audited(request, ActionKind.DOWNLOAD, _subject(config), path) as action:
+        with audited(request, ActionKind.DOWNLOAD, f"files of {sink}", path) as action:
             return download(path.rpartition("/")[2], "application/octet-stream", begin, action)
     except NotThere as error:
         raise Http404(str(error)) from error
@@ -204,9 +196,7 @@ def _missing(
 ) -> HttpResponseBase:
     title = title or _("Files")
     context = {"crumbs": [], **context}
-    return page_response(
-        request, "files/missing.html", page=PAGE, title=title, sink=config, target=files, text=text, **context
-    )
+    return page_response(request, "files/missing.html", title=title, sink=config, target=files, text=text, **context)
 
 
 def _find(
@@ -225,11 +215,6 @@ def _find(
             text = _("The record is no JSON object, so this sink stores it in no file; its dead letters may have it.")
             raise NotThere(text) from error
     return below, find_files(config, below, partition, offset, after=after)
-
-
-def _subject(config: SinkConfig) -> str:
-    """What the log calls a sink's files."""
-    return f"files of {config.name}"
 
 
 def _path(request: HttpRequest, files: BrowsedFiles) -> str:

@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from kafka_client.clusters import kafka_cluster
 from pipeline.conf import console_settings
 from pipeline.console.groups import child
-from pipeline.console.groups.child import Changed, Failed, Group, Listing, Partition, Times
+from pipeline.console.groups.child import Changed, Failed, Group, Listing, Times
 from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import guard
+from pipeline.kafka_offsets import Partition
 from pipeline.kafka_reads import server_error, server_name
 
 T = TypeVar("T")

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 import msgspec
@@ -20,10 +19,8 @@ from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetS
 
 from kafka_client.structs import ready
 from pipeline.console.paging import part_of
+from pipeline.kafka_offsets import Partition, ask_offsets, held, seconds_left
 
-Partition = tuple[str, int]
-
-_LEAST_SECONDS = 0.1
 _LISTING_SHARE, _GROUPS_SHARE = 0.5, 0.7
 """The part of the remaining time that listing may take, and then the groups: offsets need some, too."""
 
@@ -111,7 +108,7 @@ def list_page(
     client: AdminClient, deadline: float, *, text: str, number: int, size: int, most_partitions: int
 ) -> Listing:
     """A page of the groups that have a text in their name; what is read of them is read for this page alone."""
-    seconds = _LISTING_SHARE * _left(deadline)
+    seconds = _LISTING_SHARE * seconds_left(deadline)
     found = client.list_consumer_groups(request_timeout=seconds).result(seconds + 1)
     if not found.valid and found.errors:
         raise KafkaException(found.errors[0])
@@ -131,8 +128,8 @@ def read_groups(
     names = list(names)
     if not names:
         return []
-    until = time.monotonic() + _GROUPS_SHARE * _left(deadline)
-    described = client.describe_consumer_groups(names, request_timeout=_left(until))
+    until = time.monotonic() + _GROUPS_SHARE * seconds_left(deadline)
+    described = client.describe_consumer_groups(names, request_timeout=seconds_left(until))
     fetched = {name: _ask_committed(client, name, until) for name in names}
     groups = [_group(name, described[name], fetched[name], until) for name in names]
     counted: list[str] = []
@@ -143,8 +140,8 @@ def read_groups(
             break
         wanted |= more
         counted.append(group.name)
-    ends = _ask_offsets(client, wanted, OffsetSpec.latest(), deadline)
-    firsts = _ask_offsets(client, wanted, OffsetSpec.earliest(), deadline)
+    ends = ask_offsets(client, wanted, OffsetSpec.latest(), deadline)
+    firsts = ask_offsets(client, wanted, OffsetSpec.earliest(), deadline)
     held = {part: _held(firsts[part], ends[part], deadline) for part in wanted}
     return [_with_offsets(group, held if group.name in counted else None) for group in groups]
 
@@ -152,11 +149,11 @@ def read_groups(
 def offsets_at(client: AdminClient, deadline: float, *, partitions: Iterable[Partition], milliseconds: int) -> Times:
     """The first offsets of that time or later."""
     times = Times([], [])
-    futures = _ask_offsets(client, partitions, OffsetSpec.for_timestamp(milliseconds), deadline)
+    futures = ask_offsets(client, partitions, OffsetSpec.for_timestamp(milliseconds), deadline)
     for part, future in futures.items():
         try:
-            times.offsets.append((part, future.result(_left(deadline)).offset))
-        except (KafkaException, FutureTimeoutError) as error:
+            times.offsets.append((part, future.result(seconds_left(deadline)).offset))
+        except (KafkaException, TimeoutError) as error:
             times.errors.append((part, _text(error)))
     return times
 
@@ -179,9 +176,9 @@ def change(
         return Changed(group, refused=True)
     places = [TopicPartition(topic, number, offset) for (topic, number), offset in wanted.items()]
     [future] = client.alter_consumer_group_offsets(
-        [ConsumerGroupTopicPartitions(name, places)], request_timeout=_left(deadline)
+        [ConsumerGroupTopicPartitions(name, places)], request_timeout=seconds_left(deadline)
     ).values()
-    answer = future.result(_left(deadline) + 1).topic_partitions
+    answer = future.result(seconds_left(deadline) + 1).topic_partitions
     errors = [((p.topic, p.partition), _text(KafkaException(p.error))) for p in answer if p.error is not None]
     return Changed(group, refused=False, errors=errors)
 
@@ -191,15 +188,15 @@ def _group(name: str, described: "Future[Any]", fetched: "Future[Any]", deadline
     about: ConsumerGroupDescription | None = None
     offsets: list[Offsets] = []
     try:
-        about = described.result(_left(deadline))
-    except (KafkaException, FutureTimeoutError) as error:
+        about = described.result(seconds_left(deadline))
+    except (KafkaException, TimeoutError) as error:
         errors.append(_text(error))
     try:
-        for part in fetched.result(_left(deadline)).topic_partitions:
+        for part in fetched.result(seconds_left(deadline)).topic_partitions:
             if part.error is not None or part.offset >= 0:
                 refused = "" if part.error is None else part.error.str()
                 offsets.append(Offsets(part.topic, part.partition, None if refused else part.offset, error=refused))
-    except (KafkaException, FutureTimeoutError) as error:
+    except (KafkaException, TimeoutError) as error:
         if (text := _text(error)) not in errors:
             errors.append(text)
     if about is None:
@@ -251,7 +248,7 @@ def _ask_committed(client: AdminClient, name: str, deadline: float) -> "Future[A
     future: Future[Any]
     try:
         [future] = client.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(name)], request_timeout=_left(deadline)
+            [ConsumerGroupTopicPartitions(name)], request_timeout=seconds_left(deadline)
         ).values()
     except (KafkaException, ValueError) as error:
         future = Future()
@@ -259,28 +256,11 @@ def _ask_committed(client: AdminClient, name: str, deadline: float) -> "Future[A
     return future
 
 
-def _ask_offsets(
-    client: AdminClient, partitions: Iterable[Partition], spec: OffsetSpec, deadline: float
-) -> dict[Partition, "Future[Any]"]:
-    wanted = {TopicPartition(topic, number): spec for topic, number in partitions}
-    if not wanted:
-        return {}
-    futures = client.list_offsets(wanted, request_timeout=_left(deadline))
-    return {(part.topic, part.partition): future for part, future in futures.items()}
-
-
 def _held(first: "Future[Any]", end: "Future[Any]", deadline: float) -> tuple[int | None, int | None, str]:
     try:
-        offsets = first.result(_left(deadline)).offset, end.result(_left(deadline)).offset
-    except (KafkaException, FutureTimeoutError) as error:
+        return *held(first, end, deadline), ""
+    except (KafkaException, TimeoutError) as error:
         return None, None, _text(error)
-    if min(offsets) < 0:  # what librdkafka answers for a request that timed out
-        return None, None, _text(FutureTimeoutError())
-    return *offsets, ""
-
-
-def _left(deadline: float) -> float:
-    return max(_LEAST_SECONDS, deadline - time.monotonic())
 
 
 def _text(error: BaseException) -> str:
@@ -299,7 +279,7 @@ def main() -> None:
     deadline = time.monotonic() + seconds
     try:
         answer: Any = CALLS[name](AdminClient({"log_level": 0, **config}), deadline, **given)
-    except (KafkaException, FutureTimeoutError) as error:
+    except (KafkaException, TimeoutError) as error:
         code = error.args[0].code() if isinstance(error, KafkaException) else -185  # librdkafka's "timed out"
         answer = Failed(code, _text(error))
     sys.stdout.buffer.write(msgspec.json.encode({type(answer).__name__: answer}))

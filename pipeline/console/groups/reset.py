@@ -7,14 +7,13 @@ from typing import Any, Literal, cast
 from django.core import signing
 from django.utils.translation import gettext as _
 
-from pipeline.conf import console_settings
 from pipeline.console.groups import asking
-from pipeline.console.groups.child import Group, Partition
-from pipeline.console.pages import NotThere
-from pipeline.console.topics.browse import number_of, time_in_kafka
+from pipeline.console.groups.child import Group
+from pipeline.console.topics.browse import number_of, partitions_of, time_in_kafka
 from pipeline.errors import ServerError
 from pipeline.guard import guard
-from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, read_offsets, server_name
+from pipeline.kafka_offsets import Partition
+from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, server_name
 
 Target = Literal["earliest", "latest", "offset", "time", "shift"]
 TARGETS: tuple[Target, ...] = ("earliest", "latest", "offset", "time", "shift")
@@ -133,16 +132,14 @@ def plan(cluster: str, name: str, wish: Wish) -> Plan:
         (part.topic, part.partition): (part.first, part.end, part.error) for part in group.offsets
     }
     if wish.topic:
-        held = _of_topic(cluster, wish)
+        with guard().read(server_name(cluster)):
+            parts = partitions_of(cluster, wish.topic, wish.partition)
+        held = {(wish.topic, part.partition): (part.first, part.end, part.error or "") for part in parts}
     if not held:
         raise Refused(_("The group has committed nothing: choose a topic."), may_look_again=True)
     if len(held) > MOST_PARTITIONS:
-        raise Refused(
-            _("These are {n} partitions; {most} can be reset at once. Choose a topic.").format(
-                n=len(held), most=MOST_PARTITIONS
-            ),
-            may_look_again=True,
-        )
+        text = _("These are {n} partitions; {most} can be reset at once. Choose a topic.")
+        raise Refused(text.format(n=len(held), most=MOST_PARTITIONS), may_look_again=True)
     times, errors = _times(cluster, wish, list(held))
     moves = []
     for part, (first, end, error) in sorted(held.items()):
@@ -170,23 +167,6 @@ def _asked(wish: Wish, before: int, first: int, end: int, at_time: int) -> int:
             return at_time if at_time >= 0 else end
         case "shift":
             return before + wish.number
-
-
-def _of_topic(cluster: str, wish: Wish) -> dict[Partition, tuple[int | None, int | None, str]]:
-    """What Kafka has of the chosen topic or partition, whether it was committed or not."""
-    with guard().read(server_name(cluster)):
-        timeout = console_settings().kafka_timeout_seconds
-        parts = read_offsets(cluster, topics=[wish.topic], groups={}, timeout=timeout).topics.get(wish.topic)
-    if parts is None:
-        raise NotThere(_("There is no topic of this name."))
-    found = {
-        (wish.topic, part.partition): (part.first, part.end, part.error or "")
-        for part in parts
-        if wish.partition in (None, part.partition)
-    }
-    if not found:
-        raise NotThere(_("This topic has no partition {number}.").format(number=wish.partition))
-    return found
 
 
 def _times(cluster: str, wish: Wish, parts: list[Partition]) -> tuple[dict[Partition, int], dict[Partition, str]]:

@@ -13,7 +13,7 @@ from pipeline.console.audit import audited
 from pipeline.console.by_cluster import check_cluster
 from pipeline.console.groups import reset
 from pipeline.console.groups.reset import Plan, Refused
-from pipeline.console.groups.views import PAGE, sinks_of_groups, title_of
+from pipeline.console.groups.views import sinks_of_groups, title_of
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import NotThere, link, page_response
 from pipeline.errors import ServerError
@@ -46,9 +46,7 @@ def _page(request: HttpRequest, cluster: str, name: str, given: dict[str, str]) 
     return page_response(
         request,
         "groups/reset.html",
-        page=PAGE,
         title=title_of(name),
-        cluster=cluster,
         group=name,
         sinks=owners,
         back=link("group", cluster, name=name),

@@ -18,20 +18,8 @@ from pipeline.console.groups.child import Group, Member, Offsets
 from pipeline.console.pages import link, page_response
 from pipeline.console.paging import Part, page_number
 from pipeline.console.panels import panel, section
-from pipeline.lag import Progress, progress, total_lag
+from pipeline.lag import Progress, progress, total
 from sinks.registry import sinks
-
-PAGE = "console:groups"
-_TOPICS_IN_LIST = 3
-
-
-@dataclass(frozen=True)
-class GroupPartition:
-    """A partition of a group for people. member: who reads it now, if anybody."""
-
-    offsets: Offsets
-    progress: Progress
-    member: Member | None
 
 
 @dataclass(frozen=True)
@@ -71,39 +59,29 @@ class ShownGroup:
         return list(dict.fromkeys(part.topic for part in self.group.offsets))
 
     @property
-    def first_topics(self) -> list[str]:
-        """As many topics as the list names."""
-        return self.topics[:_TOPICS_IN_LIST]
-
-    @property
-    def more_topics(self) -> int:
-        """How many topics the list does not name."""
-        return len(self.topics) - len(self.first_topics)
-
-    @property
-    def partitions(self) -> list[GroupPartition]:
-        """Its partitions in order."""
-        members = {part: member for member in self.group.members for part in member.partitions}
+    def partitions(self) -> list[tuple[Offsets, Progress, Member | None]]:
+        """Its partitions in order, how far it is in each, and which member reads it now."""
+        readers = {part: member for member in self.group.members for part in member.partitions}
         return [
-            GroupPartition(
-                part,
-                progress(first=part.first, end=part.end, committed=part.committed),
-                members.get((part.topic, part.partition)),
+            (
+                one,
+                progress(first=one.first, end=one.end, committed=one.committed),
+                readers.get((one.topic, one.partition)),
             )
-            for part in self.group.offsets
+            for one in self.group.offsets
         ]
 
     @property
     def lag(self) -> int | None:
         """How far it is behind in all partitions, None when not known."""
-        return total_lag([part.progress for part in self.partitions])
+        return total(found.lag for _offsets, found, _member in self.partitions)
 
 
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the groups of each cluster, or of one."""
     heading = _("Consumer groups of the cluster {cluster}")
-    return search_page(request, groups_panel, page=PAGE, title=_("Consumer groups"), heading=heading)
+    return search_page(request, groups_panel, title=_("Consumer groups"), heading=heading)
 
 
 @panel(
@@ -134,9 +112,7 @@ def group(request: HttpRequest, cluster: str) -> HttpResponseBase:
     return page_response(
         request,
         "groups/group.html",
-        page=PAGE,
         title=title_of(name),
-        cluster=cluster,
         group=name,
         sinks=sinks_of_groups(cluster).get(name, ()),
         panels=[section(group_panel, {"name": name}, cluster=cluster)],

@@ -1,7 +1,6 @@
 """What the practice page does with its own topic and consumer group."""
 
 from collections.abc import Mapping
-from concurrent.futures import TimeoutError as FutureTimeoutError
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
@@ -14,7 +13,7 @@ from pipeline.console.pages import NotThere
 from pipeline.console.topics.messages import Bounds, Reading, read_messages
 from pipeline.errors import ServerError
 from pipeline.guard import guard
-from pipeline.kafka_reads import ClusterOffsets, admin_client, server_error, server_name
+from pipeline.kafka_reads import admin_client, server_error, server_name
 from pipeline.offsets import PipelineTopic, Reader, offsets_in
 
 GROUP = "console-practice"
@@ -36,11 +35,9 @@ def create_topic(cluster: str) -> bool:
         [future] = admin_client(kafka_cluster(cluster)).create_topics([new], request_timeout=timeout).values()
         try:
             future.result(timeout + 1)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
+        except (KafkaException, TimeoutError) as error:
+            if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:
                 return False
-            raise server_error(cluster, error) from error
-        except FutureTimeoutError as error:
             raise server_error(cluster, error) from error
     return True
 
@@ -51,11 +48,10 @@ def consume(cluster: str) -> tuple[dict[int, int], dict[int, int]]:
     Returns where it was and where it is, by partition. Raises ServerError.
     """
     topic = practice_topic(cluster)
-    offsets = offsets_in(cluster, [topic])
-    group = offsets.groups[GROUP]
+    group = offsets_in(cluster, [topic]).groups[GROUP]
     if group.error is not None:
         raise ServerError(server_name(cluster), group.error)
-    firsts, ends = _known(cluster, offsets, topic.name)
+    firsts, ends = _offsets(cluster, topic.name)
     begun = {n: min(max(group.committed.get((topic.name, n), firsts[n]), firsts[n]), end) for n, end in ends.items()}
     reached, left = {}, AT_A_TIME
     for number, offset in sorted(begun.items()):
@@ -67,14 +63,15 @@ def consume(cluster: str) -> tuple[dict[int, int], dict[int, int]]:
 
 def start_over(cluster: str) -> None:
     """Lets the practice group begin again at the first records. Raises ServerError."""
-    firsts, _ends = _held(cluster)
-    _commit(cluster, console_settings().practice_topic, firsts)
+    topic = console_settings().practice_topic
+    firsts, _ends = _offsets(cluster, topic)
+    _commit(cluster, topic, firsts)
 
 
 def read_between(cluster: str, begun: Mapping[int, int], reached: Mapping[int, int]) -> Reading:
     """The records between two places of the practice group. Raises ServerError, NotThere."""
     conf = console_settings()
-    firsts, ends = _held(cluster)
+    firsts, ends = _offsets(cluster, conf.practice_topic)
     if unknown := sorted(begun.keys() - ends.keys()):
         raise NotThere(_("This topic has no partition {number}.").format(number=unknown[0]))
     ranges = {
@@ -85,14 +82,9 @@ def read_between(cluster: str, begun: Mapping[int, int], reached: Mapping[int, i
         return read_messages(cluster, conf.practice_topic, ranges, bounds=bounds, keep=AT_A_TIME * len(ranges) + 1)
 
 
-def _held(cluster: str) -> tuple[dict[int, int], dict[int, int]]:
-    """The first and the end offsets of the practice topic. Raises ServerError."""
-    topic = practice_topic(cluster)
-    return _known(cluster, offsets_in(cluster, [topic]), topic.name)
-
-
-def _known(cluster: str, offsets: ClusterOffsets, topic: str) -> tuple[dict[int, int], dict[int, int]]:
-    parts = offsets.topics.get(topic, [])
+def _offsets(cluster: str, topic: str) -> tuple[dict[int, int], dict[int, int]]:
+    """The first and the end offsets of a topic. Raises ServerError."""
+    parts = offsets_in(cluster, [PipelineTopic(cluster, topic, False, ())]).topics.get(topic, [])
     for part in parts:
         if part.error is not None:
             raise ServerError(server_name(cluster), part.error)

@@ -18,7 +18,6 @@ from pipeline.console.audit import audited, log_read
 from pipeline.console.models import ActionKind
 from pipeline.console.pages import link, page_response
 from pipeline.console.panels import panel, section
-from pipeline.console.payload import one_line
 from pipeline.console.practice import exercises
 from pipeline.console.topics import views as topics
 from pipeline.console.topics.browse import read_cursor, write_cursor
@@ -27,9 +26,7 @@ from pipeline.console.topics.views import ProduceForm, produce_form, subject_of
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import server_name
 
-PAGE = "console:practice"
-_TEXT = "hello"
-_JSON = '{"colorName":"blue","userName":"kim"}'
+_EXAMPLES = {"text": "hello", "json": '{"colorName":"blue","userName":"kim"}'}
 
 
 def _cluster() -> str:
@@ -43,29 +40,31 @@ def _server() -> str:
 @require_GET
 def index(request: HttpRequest) -> HttpResponseBase:
     """The exercises."""
-    text = ProduceForm(initial={"kind": "text", "value": _TEXT}, auto_id="text_%s")
-    return _page(request, text, ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s"))
+    return _page(request)
 
 
-def _page(request: HttpRequest, text: ProduceForm, json: ProduceForm) -> HttpResponseBase:
+def _page(request: HttpRequest, **given: ProduceForm) -> HttpResponseBase:
+    """given: forms with mistakes, by their kinds."""
+    forms = {
+        kind: ProduceForm(initial={"kind": kind, "value": value}, auto_id=f"{kind}_%s")
+        for kind, value in _EXAMPLES.items()
+    } | given
     query = {name: request.GET.get(name, "") for name in ("begun", "reached")}
     place: dict[str, Any] = {"cluster": _cluster(), "name": console_settings().practice_topic}
     return page_response(
         request,
         "practice/index.html",
-        page=PAGE,
         title=_("Practice"),
-        cluster=_cluster(),
         topic=console_settings().practice_topic,
         brokers=kafka_cluster(_cluster())["bootstrap.servers"],
         partitions=exercises.PARTITIONS,
         replication=events_settings().topic_replication,
-        text_example=_TEXT,
-        json_example=_JSON,
+        text_example=_EXAMPLES["text"],
+        json_example=_EXAMPLES["json"],
         group=exercises.GROUP,
         at_a_time=exercises.AT_A_TIME,
-        text_form=text,
-        json_form=json,
+        text_form=forms["text"],
+        json_form=forms["json"],
         partitions_panel=section(topics.partitions_panel, title=_("Its partitions and offsets"), **place),
         group_panel=section(group_panel),
         read_panel=section(read_panel, query) if "begun" in request.GET else None,
@@ -93,21 +92,14 @@ def read_panel(request: HttpRequest) -> dict[str, Any]:
     log_read(request, subject_of(_cluster(), console_settings().practice_topic), f"from {write_cursor(begun)}")
     reading = exercises.read_between(_cluster(), begun, reached)
     found = sorted(reading.messages, key=lambda message: (message.partition, message.offset))
-    return {
-        "cluster": _cluster(),
-        "topic": console_settings().practice_topic,
-        "rows": [
-            {"message": one, "key": one_line(one.key, limit=300), "value": one_line(one.value, limit=300)}
-            for one in found
-        ],
-    }
+    return topics.rows(_cluster(), console_settings().practice_topic, found)
 
 
 @require_POST
 def act(request: HttpRequest) -> HttpResponseBase:
     """Makes the topic, produces, reads on, or starts over."""
     action = request.POST.get("action", "")
-    if action in ("text", "json"):
+    if action in _EXAMPLES:
         return _produce(request, action)
     cluster, topic, page = _cluster(), console_settings().practice_topic, link("practice")
     try:
@@ -131,7 +123,4 @@ def _produce(request: HttpRequest, kind: str) -> HttpResponseBase:
     form = ProduceForm(request.POST, auto_id=f"{kind}_%s")
     if form.is_valid() and produce_form(request, _cluster(), console_settings().practice_topic, form):
         return HttpResponseRedirect(link("practice"))
-    other = ProduceForm(initial={"kind": "json", "value": _JSON}, auto_id="json_%s")
-    if kind == "text":
-        return _page(request, form, other)
-    return _page(request, ProduceForm(initial={"kind": "text", "value": _TEXT}, auto_id="text_%s"), form)
+    return _page(request, **{kind: form})

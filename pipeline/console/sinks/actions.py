@@ -9,7 +9,8 @@ from django.utils.translation import gettext as _
 from pipeline.console.sinks.progress import PartitionProgress, partition_progress, progress_now
 from pipeline.errors import ServerError
 from pipeline.heartbeats import HeardSink
-from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION, Partition
+from pipeline.kafka_offsets import Partition
+from pipeline.kafka_reads import MAX_OFFSET, MAX_PARTITION
 from sinks.config import SinkConfig
 from sinks.models import ALL_PARTITIONS, SinkPause, SinkRestart
 from sinks.registry import kind_of
@@ -77,8 +78,7 @@ def plan(action: Action, heard: HeardSink) -> Plan:
     rows = partition_progress(heard, offsets)
     row = next((row for row in rows if (row.topic, row.partition) == action.partition), None)
     if action.kind == "pause" and row is None and error is None:
-        text = _("This topic has no partition {number}.").format(number=action.partition[1])
-        return Plan(refusal=text)
+        return Plan(refusal=_("This topic has no partition {number}.").format(number=action.partition[1]))
     if action.kind != "restart":
         return Plan(row, error)
     if row is None or error is not None:
@@ -89,7 +89,8 @@ def plan(action: Action, heard: HeardSink) -> Plan:
         command = kind_of(action.sink).rewind_command(action.sink, action.place, to)
     if action.offset is None:
         return Plan(row, command=command)
-    return Plan(row, None, _repeated(row, action.offset), _refusal(row, action.offset), command)
+    repeated = None if row.committed is None else max(0, row.committed - action.offset)
+    return Plan(row, None, repeated, _refusal(row, action.offset), command)
 
 
 def carry_out(action: Action, heard: HeardSink, *, asked_by: str) -> str:
@@ -121,10 +122,6 @@ def _ask_restart(action: Action, asked_by: str) -> str:
     if latest := pending.order_by("pk").last():
         pending.filter(pk__lt=latest.pk).delete()
     return ""
-
-
-def _repeated(row: PartitionProgress, offset: int) -> int | None:
-    return None if row.committed is None else max(0, row.committed - offset)
 
 
 def _refusal(row: PartitionProgress, offset: int) -> str:

@@ -6,9 +6,10 @@ from datetime import datetime
 
 from pipeline.errors import ServerError
 from pipeline.heartbeats import Delay, HeardSink, read_delays, read_longest_delay
-from pipeline.kafka_reads import ClusterOffsets, Partition
+from pipeline.kafka_offsets import Partition
+from pipeline.kafka_reads import ClusterOffsets
 from pipeline.lag import State as LagState
-from pipeline.lag import progress, total_lag
+from pipeline.lag import progress, total
 from pipeline.offsets import PipelineTopic, offsets_in, shared_offsets
 from sinks.config import SinkConfig
 from sinks.reporting.reports import PartitionReport
@@ -81,7 +82,7 @@ def sink_progress(sink: HeardSink, offsets: ClusterOffsets | None, *, now: datet
         return SinkProgress()
     rows = partition_progress(sink, offsets)
     return SinkProgress(
-        lag=total_lag(rows),
+        lag=total(row.lag for row in rows),
         uncommitted=sum(row.lag_state == "none" for row in rows),
         delay=read_longest_delay(sink.config.name, _behind(rows), now),
     )

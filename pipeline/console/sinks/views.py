@@ -19,25 +19,21 @@ from pipeline.console.panels import panel, section
 from pipeline.console.sinks import actions
 from pipeline.console.sinks.chart import LagChart, Sample, lag_chart
 from pipeline.console.sinks.progress import partition_progress, shared_progress, sink_progress, with_delays
-from pipeline.errors import ServerError
-from pipeline.heartbeats import HeardSink, read_heartbeats, read_lag_history, read_now, sample_gap
-from pipeline.kafka_reads import ClusterOffsets
+from pipeline.heartbeats import read_heartbeats, read_lag_history, read_now, sample_gap
 from sinks.config import SinkConfig
 from sinks.registry import kind_of, sinks
-
-PAGE = "console:sinks"
 
 
 def index(request: HttpRequest) -> HttpResponseBase:
     """All sinks at a glance."""
-    return page_response(request, page=PAGE, title=_("Sinks"), panels=[section(overview_panel)])
+    return page_response(request, title=_("Sinks"), panels=[section(overview_panel)])
 
 
 def sink(request: HttpRequest, name: str) -> HttpResponseBase:
     """A sink's page."""
     config = named(sinks(), name)
     panels = [section(processes_panel, name=name), section(partitions_panel, name=name)]
-    return page_response(request, "sinks/sink.html", page=PAGE, title=name, sink=config, panels=panels)
+    return page_response(request, "sinks/sink.html", title=name, sink=config, panels=panels)
 
 
 def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResponseBase:
@@ -47,7 +43,7 @@ def lag(request: HttpRequest, name: str, topic: str, partition: int) -> HttpResp
         raise Http404(f"{name} does not read {topic}")
     chart = _large_chart(config, read_lag_history(config.name).of((topic, partition)), read_now())
     title = f"{_('Lag over time')}: {topic}-{partition}"
-    return page_response(request, "sinks/lag.html", page=PAGE, title=title, sink=config, chart=chart)
+    return page_response(request, "sinks/lag.html", title=title, sink=config, chart=chart)
 
 
 def control(request: HttpRequest, name: str) -> HttpResponseBase:
@@ -63,7 +59,6 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
         return page_response(
             request,
             "sinks/control.html",
-            page=PAGE,
             title=name,
             sink=config,
             action=action,
@@ -81,21 +76,21 @@ def control(request: HttpRequest, name: str) -> HttpResponseBase:
     return HttpResponseRedirect(link("sink", name))
 
 
-@panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", f"{PAGE}_overview")
+@panel("sinks-overview", gettext_lazy("All sinks"), "sinks/overview.html", "console:sinks_overview")
 def overview_panel(_request: HttpRequest) -> dict[str, Any]:
     """A row for each configured sink; late while Kafka is being asked."""
     known = shared_progress(sinks().values())
     now = read_now()
     heard = read_heartbeats(sinks().values(), now=now)
     return {
-        "rows": [_row(sink, *known[sink.config.name], now) for sink in heard],
+        "rows": [
+            {"sink": sink, "error": error, "progress": sink_progress(sink, offsets, now=now)}
+            for sink in heard
+            for offsets, error in [known[sink.config.name]]
+        ],
         "troubles": sum(sink.troubles + (sink.state == "silent") for sink in heard),
         "more": {"late": (None, None) in known.values()},
     }
-
-
-def _row(heard: HeardSink, offsets: ClusterOffsets | None, error: ServerError | None, now: datetime) -> dict[str, Any]:
-    return {"sink": heard, "error": error, "progress": sink_progress(heard, offsets, now=now)}
 
 
 @panel("sink-processes", gettext_lazy("State"), "sinks/processes.html", "console:sink_processes")

@@ -1,7 +1,8 @@
 """Events of a kind per interval, stacked by the values of one of its texts, with their total."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +27,7 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
     """Bars and series; the last series, without a name, holds the events of values that have no series of their own."""
     choice, conf = choice_of(query), console_settings()
     time_range = choice.time_range()
+    sink, target = statistics.events_sink(choice.event)
     found = statistics.events_over_time(time_range, event=choice.event, field=choice.field, series=conf.colors)
     # A colour keeps its place, and with it its pattern, however the counts change.
     offered = {color: place for place, color in enumerate(events_settings().colors)}
@@ -38,7 +40,8 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
     if any(others):
         series.append({"name": None, "label": translated("other"), "counts": others, "total": sum(others)})
     total = sum(counts)
-    times = [full_time(start) for start in found.starts]
+    text = cache(full_time)  # most bars begin where the one before ends
+    times = [text(start) for start in found.starts]
     return {
         "start": to_milliseconds(time_range.start),
         "end": to_milliseconds(time_range.end),
@@ -47,8 +50,8 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
         "per_minute": total / time_range.minutes,
         "newest": found.newest,
         "to_newest": found.newest and choice.query_to(found.newest),
-        "index": statistics.events_target(choice.event).readers,
-        "sink": statistics.events_sink(choice.event),
+        "index": target.readers,
+        "sink": sink.name,
         "field": found.field,
         "fields": []
         if choice.event == EVENT
@@ -67,7 +70,7 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
             ).format(n=f"{total:,}", field=found.field),
             "total": translated("Total"),
             "ticks": [_tick(start, time_range) for start in found.starts],
-            "titles": [_bar_time(start, time_range) for start in found.starts],
+            "titles": [_bar_time(start, time_range, text) for start in found.starts],
             "counts": counts,
             "series": series,
         },
@@ -86,11 +89,11 @@ def _tick(start: int, time_range: TimeRange) -> str:
     return timezone.localtime(from_milliseconds(str(begin))).strftime(form)
 
 
-def _bar_time(start: int, time_range: TimeRange) -> str:
+def _bar_time(start: int, time_range: TimeRange, text: Callable[[int], str]) -> str:
     """From when to when a bar counts: the first and the last are cut off where the range begins and ends."""
     begin = max(start, to_milliseconds(time_range.start))
     end = min(start + time_range.interval // timedelta(milliseconds=1), to_milliseconds(time_range.end))
-    return f"{full_time(begin)} – {full_time(end)}"
+    return f"{text(begin)} – {text(end)}"
 
 
 PANEL = Panel(

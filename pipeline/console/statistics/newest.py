@@ -28,15 +28,15 @@ def read(query: Mapping[str, str]) -> dict[str, Any]:
     """A bounded number of events, and of their bytes; each field a text of bounded length, None where it is missing."""
     choice = choice_of(query)
     asked = DocumentQuery("", choice.time_range(), 0, {})
-    events, _more = documents(statistics.events_target(choice.event), asked, count=console_settings().newest)
+    sink, target = statistics.events_sink(choice.event)
+    events, _more = documents(target, asked, count=console_settings().newest)
     fields = [*(field.name for field in kinds()[choice.event].fields), "userAgent"]
-    sink = statistics.events_sink(choice.event)
     return {
         "labels": [_LABELS.get(field, field) for field in fields],
         "events": [
             {
                 "id": event.id,
-                "url": link("document", sink, index=event.index, id=event.id),
+                "url": link("document", sink.name, index=event.index, id=event.id),
                 "timestamp": event.time,
                 "values": [(field in _COLORS, _text(event.source.get(field))) for field in fields],
                 "is_read": event.is_read,

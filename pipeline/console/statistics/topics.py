@@ -12,6 +12,7 @@ from pipeline.console.statistics.choice import URL
 from pipeline.console.topics.lag import lag_table
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import server_name
+from pipeline.lag import total
 from pipeline.offsets import pipeline_topics, shared_offsets
 from sinks.registry import sinks
 
@@ -30,11 +31,10 @@ def read(_query: Mapping[str, str]) -> dict[str, Any]:
     listed.sort(key=lambda entry: list(clusters).index(entry[0].cluster))
     table = lag_table(listed, list(sinks().values()))
     of_sinks = [sink for entry in table["topics"] for sink in entry["sinks"].values()]
-    known = [sink["lag"] for sink in of_sinks if sink["lag"] is not None]
     return {
         **table,
         "several_clusters": len(clusters) > 1,
-        "lag": sum(known) if known else None,
+        "lag": total(sink["lag"] for sink in of_sinks),
         "uncommitted": sum(sink["uncommitted"] for sink in of_sinks),
     }
 

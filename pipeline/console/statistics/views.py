@@ -19,8 +19,6 @@ from pipeline.errors import ServerError
 from pipeline.statistics import EVENT, stored_kinds
 from pipeline.time_range import SPANS
 
-PAGE = "admin:events_selectcolorevent_changelist"
-
 CHOICES = (top.USERS, top.BROWSERS, newest.CHOICES)
 """The panels of choices of a colour."""
 
@@ -60,7 +58,6 @@ def page(request: HttpRequest) -> HttpResponseBase:
     return page_response(
         request,
         "statistics/page.html",
-        page=PAGE,
         title=translated("Event statistics"),
         panels=panels,
         sections={one.id: one for one in panels},

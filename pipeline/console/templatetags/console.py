@@ -21,16 +21,11 @@ _COLOR = re.compile(r"#[0-9a-fA-F]{3,8}|[a-zA-Z]{3,30}|(rgb|hsl)a?\([\d\s.,%/]+\
 
 
 @register.inclusion_tag("console/navigation.html", takes_context=True)
-def console_navigation(context: dict[str, Any], current: str) -> dict[str, Any]:
-    """Links to the console's pages that the reader may see; current: the `url` of the one that is shown."""
-    user = context["request"].user
-    return {
-        "pages": [
-            {"url": reverse(page.url), "title": page.title, "is_current": page.url == current}
-            for page in PAGES
-            if user.has_perm(page.permission)
-        ]
-    }
+def console_navigation(context: dict[str, Any]) -> dict[str, Any]:
+    """Links to the console's pages that the reader may see."""
+    request = context["request"]
+    pages = [(reverse(page.url), page.title) for page in PAGES if request.user.has_perm(page.permission)]
+    return {"pages": [(url, title, request.path.startswith(url)) for url, title in pages]}
 
 
 @register.inclusion_tag("console/panel.html")
@@ -55,9 +50,8 @@ def moment(milliseconds: int | None) -> str:
     if milliseconds is None:
         return "–"
     try:
-        return timezone.localtime(datetime.fromtimestamp(milliseconds / 1000, UTC)).strftime("%Y-%m-%d %H:%M:%S.%f")[
-            :-3
-        ]
+        moment = timezone.localtime(datetime.fromtimestamp(milliseconds / 1000, UTC))
+        return moment.replace(tzinfo=None).isoformat(" ", "milliseconds")
     except (ValueError, OverflowError, OSError):
         return str(milliseconds)  # records may carry any number
 

@@ -46,9 +46,9 @@ class Query:
 class Found:
     """A page of records.
 
-    ends: where newer ones begin. following: the cursor of the query's next page, if any. held: how many offsets lie
-    between the first and the end of the partitions. Compaction and transactions leave gaps, so there may be fewer
-    records. is_whole: whether these are all records of the partitions.
+    ends: where newer ones begin. following: the cursor of the query's next page, if any. is_whole: whether these are
+    all records of the partitions. held: how many records the partitions hold; where not all were read, how many at
+    most, for compaction and transactions leave gaps.
     """
 
     messages: list[TopicMessage]
@@ -120,8 +120,8 @@ def browse(cluster: str, topic: str, query: Query) -> Found:
             reading = _forwards(cluster, topic, query.text, starts, ends)
             messages, following = _page(reading, newest=False)
             has_more = any(following[n] < ends[n] for n in ends)
-    held = sum(ends[n] - firsts[n] for n in ends)
     is_whole = query.start in ("newest", "oldest") and not (has_more or query.text or query.cursor)
+    held = reading.records if is_whole else sum(ends[n] - firsts[n] for n in ends)
     return Found(messages, ends, following if has_more else None, reading, errors, held, is_whole)
 
 
@@ -219,16 +219,15 @@ def read_cursor(text: str) -> dict[int, int]:
     cursor = {}
     for part in filter(None, text.split(",")):
         number, _colon, offset = part.partition(":")
-        if not (number.isascii() and number.isdecimal() and offset.isascii() and offset.isdecimal() and len(part) < 31):
-            raise ValueError(_("The cursor can’t be read."))
-        if int(number) > MAX_PARTITION or int(offset) > MAX_OFFSET:
+        is_place = number.isdecimal() and offset.isdecimal() and part.isascii() and len(part) < 31
+        if not is_place or int(number) > MAX_PARTITION or int(offset) > MAX_OFFSET:
             raise ValueError(_("The cursor can’t be read."))
         cursor[int(number)] = int(offset)
     return cursor
 
 
-def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[PartitionOffsets], list[str]]:
-    """The partitions with known offsets, and what is wrong with others. Raises NotThere where there are none."""
+def partitions_of(cluster: str, topic: str, partition: int | None) -> list[PartitionOffsets]:
+    """The partitions of a topic, or the one of this number. Raises ServerError, NotThere."""
     timeout = console_settings().kafka_timeout_seconds
     offsets = read_offsets(cluster, topics=[topic], groups={}, timeout=timeout).topics.get(topic)
     if offsets is None:
@@ -236,6 +235,12 @@ def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[Partit
     chosen = [part for part in offsets if partition in (None, part.partition)]
     if not chosen:
         raise NotThere(_("This topic has no partition {number}.").format(number=partition))
+    return chosen
+
+
+def _parts(cluster: str, topic: str, partition: int | None) -> tuple[list[PartitionOffsets], list[str]]:
+    """The partitions with known offsets, and what is wrong with others. Raises ServerError, NotThere."""
+    chosen = partitions_of(cluster, topic, partition)
     errors = [f"{part.partition}: {part.error}" for part in chosen if part.error is not None]
     known = [part for part in chosen if part.error is None]
     if not known:
@@ -248,13 +253,10 @@ def _starts(cluster: str, topic: str, query: Query, parts: list[PartitionOffsets
     if query.start == "time":
         numbers = [part.partition for part in parts]
         found = offsets_at(cluster, topic, numbers, query.time, timeout=console_settings().kafka_timeout_seconds)
-        return {part.partition: _or(found[part.partition], part.end) for part in parts}
+        ends = {part.partition: part.end or 0 for part in parts}
+        return {n: end if found[n] is None else cast("int", found[n]) for n, end in ends.items()}
     wanted = query.offset if query.start == "offset" else 0
     return {part.partition: min(max(wanted, part.first or 0), part.end or 0) for part in parts}
-
-
-def _or(offset: int | None, end: int | None) -> int:
-    return offset if offset is not None else end or 0
 
 
 def _page(reading: Reading, *, newest: bool) -> tuple[list[TopicMessage], dict[int, int]]:

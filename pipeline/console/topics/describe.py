@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException
@@ -26,6 +25,7 @@ from pipeline.kafka_reads import (
     server_error,
     server_name,
 )
+from pipeline.lag import total
 from sinks.registry import sinks
 
 _MAX_PARTITIONS = 2000
@@ -49,33 +49,6 @@ class TopicSummary:
     sinks: tuple[str, ...]
     is_events: bool
     is_dead_letters: bool
-
-
-@dataclass(frozen=True)
-class PartitionState:
-    """A partition: who has it, and which offsets it holds."""
-
-    offsets: PartitionOffsets
-    replicas: Replicas
-
-    @property
-    def held(self) -> int | None:
-        """How many offsets lie between its first and its end; there may be fewer records."""
-        return held_of(self.offsets)
-
-    @property
-    def lacking(self) -> tuple[int, ...]:
-        """Replicas that are not in sync."""
-        return tuple(replica for replica in self.replicas.all if replica not in self.replicas.in_sync)
-
-
-@dataclass(frozen=True)
-class TopicSetting:
-    """A setting of a topic; is_own: set for this topic, and not the broker's or Kafka's default."""
-
-    name: str
-    value: str
-    is_own: bool
 
 
 def partition_numbers(cluster: str, topic: str) -> list[int]:
@@ -115,8 +88,8 @@ def topic_summaries(cluster: str, *, text: str = "", with_internal: bool = False
             name=name,
             partitions=len(partitions),
             replicas=min((len(part.all) for part in partitions), default=0),
-            lacking=sum(len(part.in_sync) < len(part.all) for part in partitions),
-            offsets=_sum(held_of(part) for part in offsets[name]) if name in offsets else None,
+            lacking=sum(bool(part.lacking) for part in partitions),
+            offsets=total(part.held for part in offsets.get(name, [])),
             is_internal=_is_internal(name),
             sinks=tuple(sink.name for sink in readers if name in sink.topics),
             is_events=(cluster, name) == (events.kafka, events.topic),
@@ -130,17 +103,20 @@ def _is_internal(name: str) -> bool:
     return name.startswith("__")
 
 
-def partition_states(cluster: str, topic: str) -> list[PartitionState]:
-    """The partitions of a topic; none when it does not exist. Raises ServerError."""
+def partition_states(cluster: str, topic: str) -> list[tuple[PartitionOffsets, Replicas]]:
+    """The partitions of a topic, and who has them; none when it does not exist. Raises ServerError."""
     timeout = console_settings().kafka_timeout_seconds
     with guard().read(server_name(cluster)):
         known = describe_topics(cluster, [topic], timeout=timeout)
         offsets = read_offsets(cluster, topics=known, groups={}, timeout=timeout, known=known).topics
-    return [PartitionState(part, known[topic][part.partition]) for part in offsets.get(topic, [])]
+    return [(part, known[topic][part.partition]) for part in offsets.get(topic, [])]
 
 
-def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:
-    """A topic's settings, its own first; secrets are left out by Kafka. Raises ServerError, NotThere."""
+def topic_settings(cluster: str, topic: str) -> list[tuple[str, str, bool]]:
+    """A topic's settings: name, value, and whether it is set for this topic; these first. Raises ServerError, NotThere.
+
+    Secrets are left out by Kafka.
+    """
     timeout = console_settings().kafka_timeout_seconds
     deadline = time.monotonic() + timeout
     with guard().read(server_name(cluster)):
@@ -149,18 +125,13 @@ def topic_settings(cluster: str, topic: str) -> list[TopicSetting]:
         [future] = client.describe_configs([resource], request_timeout=timeout).values()
         try:
             entries = future.result(max(0.1, deadline - time.monotonic()))
-        except (KafkaException, FutureTimeoutError) as error:
+        except (KafkaException, TimeoutError) as error:
             if isinstance(error, KafkaException) and error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise NotThere(_("There is no topic of this name.")) from error
             raise server_error(cluster, error) from error
     own = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
-    found = [TopicSetting(e.name, "" if e.value is None else str(e.value), e.source == own) for e in entries.values()]
-    return sorted(found, key=lambda setting: (not setting.is_own, setting.name))
-
-
-def held_of(part: PartitionOffsets) -> int | None:
-    """How many offsets lie between the first and the end of a partition, None when not known."""
-    return None if part.first is None or part.end is None else part.end - part.first
+    found = [(e.name, "" if e.value is None else str(e.value), e.source == own) for e in entries.values()]
+    return sorted(found, key=lambda setting: (not setting[2], setting[0]))
 
 
 def _counted(names: Iterable[str], known: Topics) -> list[str]:
@@ -172,8 +143,3 @@ def _counted(names: Iterable[str], known: Topics) -> list[str]:
             break
         counted.append(name)
     return counted
-
-
-def _sum(parts: Iterable[int | None]) -> int | None:
-    known = [part for part in parts if part is not None]
-    return sum(known) if known else None

@@ -1,13 +1,12 @@
 """The table of topics: which offsets their partitions hold, and how far each consumer group is."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import ClusterOffsets, GroupOffsets, PartitionOffsets
-from pipeline.lag import Progress, progress, total_lag
+from pipeline.lag import Progress, progress, total
 from pipeline.offsets import PipelineTopic, Reader, offsets_in
 from sinks.config import SinkConfig
 
@@ -30,15 +29,15 @@ def topic_entry(topic: PipelineTopic, offsets: ClusterOffsets | ServerError, *, 
     error = str(offsets) if isinstance(offsets, ServerError) else None
     known = ClusterOffsets({}, {}) if isinstance(offsets, ServerError) else offsets
     partitions = known.topics.get(topic.name, [])
-    rows: list[dict[str, Any]] = [{**asdict(part), "sinks": {}} for part in partitions[:limit]]
+    rows: list[dict[str, Any]] = [{**vars(part), "sinks": {}} for part in partitions[:limit]]
     totals = {}
     for sink in topic.sinks:
         group = known.groups.get(sink.group, GroupOffsets())
         parts = [] if group.error else [_progress(topic, group, part) for part in partitions]
         for row, part in zip(rows, parts, strict=False):  # there may be fewer rows
-            row["sinks"][sink.name] = asdict(part)
+            row["sinks"][sink.name] = vars(part)
         uncommitted = sum(part.state == "none" for part in parts)
-        totals[sink.name] = {"error": group.error, "lag": total_lag(parts), "uncommitted": uncommitted}
+        totals[sink.name] = {"error": group.error, "lag": total(part.lag for part in parts), "uncommitted": uncommitted}
     return {
         "cluster": topic.cluster,
         "name": topic.name,
@@ -60,6 +59,5 @@ def _progress(topic: PipelineTopic, group: GroupOffsets, part: PartitionOffsets)
 
 def _column(reader: SinkConfig | Reader, entries: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """A reader with its lag in all topics, None where it is not known."""
-    lags = [entry["sinks"][reader.name]["lag"] for entry in entries if reader.name in entry["sinks"]]
-    known = [lag for lag in lags if lag is not None]
-    return {"name": reader.name, "group": reader.group, "kafka": reader.kafka, "lag": sum(known) if known else None}
+    lag = total(entry["sinks"][reader.name]["lag"] for entry in entries if reader.name in entry["sinks"])
+    return {"name": reader.name, "group": reader.group, "kafka": reader.kafka, "lag": lag}

@@ -1,9 +1,11 @@
 """Produces one record that an operator typed, and waits until Kafka has it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from kafka_client.clusters import kafka_cluster
@@ -12,8 +14,6 @@ from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import guard
 from pipeline.kafka_reads import error_text, server_name
 from sinks.dead_letters.producing import ORIGIN
-
-Headers = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,20 @@ class NewRecord:
 
 
 def check_json(text: str) -> bytes:
-    """The text as a record's value. Raises ValueError when it is not JSON."""
+    """The text as a record's value. Raises ValidationError when it is not JSON."""
     try:
         return bytes(msgspec.json.format(text.encode(), indent=-1))
     except (msgspec.DecodeError, RecursionError) as error:
-        raise ValueError(_("This is not JSON: {error}").format(error=error)) from error
+        raise ValidationError(_("This is not JSON: {error}").format(error=error)) from error
 
 
 def read_headers(text: str) -> tuple[tuple[str, bytes], ...]:
-    """Headers from lines of "name: value". Raises ValueError."""
+    """Headers from lines of "name: value". Raises ValidationError."""
     headers = []
     for line in filter(None, (line.strip() for line in text.splitlines())):
         name, colon, value = line.partition(":")
         if not colon or not name.strip():
-            raise ValueError(_("A header must be a line “name: value”, not “{text}”.").format(text=line[:50]))
+            raise ValidationError(_("A header must be a line “name: value”, not “{text}”.").format(text=line[:50]))
         headers.append((name.strip(), value.strip().encode()))
     return tuple(headers)
 
@@ -57,24 +57,14 @@ def produce(cluster: str, topic: str, record: NewRecord) -> tuple[int, int]:
     outcome: list[tuple[KafkaError | None, Message]] = []
     with guard().read(name):
         # Its own timeout ends before the wait for it, so that what is reported as failed is not sent later.
-        producer = Producer(
-            {
-                **kafka_cluster(cluster),
-                "acks": "all",
-                "enable.idempotence": True,
-                "message.timeout.ms": int(timeout * 1000),
-                "log_level": 0,
-            }
-        )
-        chosen = {} if record.partition is None else {"partition": record.partition}
+        options = {"enable.idempotence": True, "message.timeout.ms": int(timeout * 1000), "log_level": 0}
+        producer = Producer({**kafka_cluster(cluster), "acks": "all", **options})
+        chosen: dict[str, Any] = {"headers": list(record.headers) or None}
+        if record.partition is not None:
+            chosen["partition"] = record.partition
         try:
             producer.produce(
-                topic,
-                record.value,
-                key=record.key,
-                headers=list(record.headers) or None,
-                on_delivery=lambda *answer: outcome.append(answer),
-                **chosen,
+                topic, record.value, key=record.key, on_delivery=lambda *answer: outcome.append(answer), **chosen
             )
             producer.flush(timeout + 1)
         except KafkaException as error:

@@ -1,6 +1,6 @@
 """The pages of topics: the list, one topic with its records, one record, and producing one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -15,8 +15,8 @@ from events.event import EVENT_TYPES
 from kafka_client.names import TOPIC
 from pipeline.access import PRODUCE, REPLAY
 from pipeline.conf import console_settings
-from pipeline.console.audit import audited, log_read
-from pipeline.console.by_cluster import check_cluster, clusters, search_page, server_of
+from pipeline.console.audit import audited, log_read, told
+from pipeline.console.by_cluster import check_cluster, search_page, server_of
 from pipeline.console.documents.query import ALL
 from pipeline.console.documents.search import document_sinks
 from pipeline.console.files.folders import file_sinks
@@ -26,25 +26,17 @@ from pipeline.console.paging import page_number
 from pipeline.console.panels import panel, section
 from pipeline.console.payload import one_line, payload
 from pipeline.console.topics import describe
-from pipeline.console.topics.browse import (
-    STARTS,
-    Found,
-    browse,
-    newer,
-    one_message,
-    parse_query,
-    read_cursor,
-    write_cursor,
-)
+from pipeline.console.topics.browse import STARTS, browse, newer, one_message, parse_query, read_cursor, write_cursor
 from pipeline.console.topics.lag import lag_now
+from pipeline.console.topics.messages import TopicMessage
 from pipeline.console.topics.produce import NewRecord, check_json, is_of_letters, produce, read_headers
 from pipeline.errors import ServerError
 from pipeline.kafka_reads import MAX_PARTITION, server_name
+from pipeline.lag import total
 from pipeline.offsets import PipelineTopic
 from sinks.config import SinkConfig
 from sinks.registry import sinks
 
-PAGE = "console:topics"
 _IN_LIST = 300
 """Characters of a value in a list."""
 _MOST_ROWS = 500
@@ -82,39 +74,29 @@ class ProduceForm(forms.Form):
         widget=forms.Textarea(attrs={"rows": 5}),
     )
 
-    def clean(self) -> dict[str, Any]:
-        """Puts the record together."""
-        data = super().clean() or {}
-        if self.errors:
-            return data
-        for field, read in (("value", self._value), ("headers", self._headers)):
-            try:
-                data[field] = read(data[field])
-            except ValueError as error:
-                self.add_error(field, str(error))
-        return data
+    def clean_value(self) -> bytes | None:
+        """The bytes of the value, as its kind says."""
+        kind, text = self.cleaned_data.get("kind"), self.cleaned_data["value"]
+        match kind:
+            case "tombstone":
+                return None
+            case "empty":
+                return b""
+        if not text:
+            raise forms.ValidationError(self.fields["value"].error_messages["required"])
+        if kind == "json":
+            return check_json(text)
+        return bytes(text.replace("\r\n", "\n").encode())  # browsers send each newline of a form as CRLF
+
+    def clean_headers(self) -> tuple[tuple[str, bytes], ...]:
+        """The headers, by name and value."""
+        return read_headers(self.cleaned_data["headers"])
 
     def record(self) -> NewRecord:
         """The record of a valid form."""
         data = self.cleaned_data
         key = data["key"].encode() if data["key"] else None
         return NewRecord(data["value"], key, data["partition"], data["headers"])
-
-    def _value(self, text: str) -> bytes | None:
-        match self.cleaned_data["kind"]:
-            case "tombstone":
-                return None
-            case "empty":
-                return b""
-        if not text:
-            raise ValueError(self.fields["value"].error_messages["required"])
-        if self.cleaned_data["kind"] == "json":
-            return check_json(text)
-        return text.replace("\r\n", "\n").encode()  # browsers send each newline of a form as CRLF
-
-    @staticmethod
-    def _headers(text: str) -> tuple[tuple[str, bytes], ...]:
-        return read_headers(text)
 
 
 def server_of_topic(cluster: str, name: str) -> str:
@@ -127,7 +109,7 @@ def server_of_topic(cluster: str, name: str) -> str:
 def index(request: HttpRequest) -> HttpResponseBase:
     """The page with the topics of each cluster, or of one."""
     heading = _("Topics of the cluster {cluster}")
-    return search_page(request, list_panel, page=PAGE, title=_("Topics"), heading=heading, template="topics/index.html")
+    return search_page(request, list_panel, title=_("Topics"), heading=heading, template="topics/index.html")
 
 
 @panel(
@@ -160,11 +142,9 @@ def _topic_page(
     return page_response(
         request,
         "topics/topic.html",
-        page=PAGE,
         title=name,
         cluster=cluster,
         topic=name,
-        several_clusters=len(clusters()) > 1,
         query=query,
         starts=_starts(query.get("from") or "newest"),
         partitions=section(partitions_panel, cluster=cluster, name=name),
@@ -189,14 +169,13 @@ def partitions_panel(_query: Mapping[str, str], cluster: str, name: str) -> dict
     """Partitions with leader, replicas and offsets."""
     limit = console_settings().partitions
     states = describe.partition_states(cluster, name)
-    counts = [state.held for state in states if state.held is not None]
     return {
         "cluster": cluster,
         "topic": name,
         "partitions": states[:limit],
         "count": len(states),
         "left": max(0, len(states) - limit),
-        "offsets": sum(counts) if counts else None,
+        "offsets": total(part.held for part, _replicas in states),
     }
 
 
@@ -225,25 +204,23 @@ def messages_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, A
     _check(cluster, name)
     given = request.GET.dict()
     query = parse_query(given)
-    log_read(request, subject_of(cluster, name), f"records {_told(given)}")
+    asked = told(given, "from", "partition", "offset", "time", "q") or "from=newest"
+    log_read(request, subject_of(cluster, name), f"records {asked}")
     found = browse(cluster, name, query)
-    chosen = {n: end for n, end in found.ends.items() if query.partition in (None, n)}
     following = None
     if found.following is not None:
         page = {**given, "cursor": write_cursor(found.following)}
         following = link("topic", cluster, name, **page) + "#messages-title"
     return {
-        **rows(cluster, name, found),
+        **rows(cluster, name, found.messages),
+        "found": found,
         "query": query,
         "following": following,
         "conf": console_settings(),
         "tail": link("topic_tail", cluster, name) + "?",
-        "cursor": write_cursor(chosen),
+        "cursor": write_cursor(found.ends),
         "most": _MOST_ROWS,
         "can_tail": query.start == "newest" and not query.text and not query.cursor,
-        "held": found.reading.records if found.is_whole else found.held,
-        "is_whole": found.is_whole,
-        "bytes_held": found.bytes_held,
     }
 
 
@@ -254,51 +231,30 @@ def tail_panel(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     cursor = read_cursor(request.GET.get("cursor", ""))
     log_read(request, subject_of(cluster, name), "records as they come")
     found, skipped = newer(cluster, name, cursor)
-    return {**rows(cluster, name, found), "more": {"cursor": write_cursor(found.ends), "skipped": skipped}}
+    return {**rows(cluster, name, found.messages), "more": {"cursor": write_cursor(found.ends), "skipped": skipped}}
 
 
-def rows(cluster: str, name: str, found: Found) -> dict[str, Any]:
+def rows(cluster: str, name: str, messages: Iterable[TopicMessage]) -> dict[str, Any]:
     """What the template of records' rows needs."""
-    return {
-        "cluster": cluster,
-        "topic": name,
-        "reading": found.reading,
-        "errors": found.errors,
-        "rows": [
-            {
-                "message": message,
-                "key": one_line(message.key, limit=_IN_LIST),
-                "value": one_line(message.value, limit=_IN_LIST),
-            }
-            for message in found.messages
-        ],
-    }
+    shown = [(one, one_line(one.key, limit=_IN_LIST), one_line(one.value, limit=_IN_LIST)) for one in messages]
+    return {"cluster": cluster, "topic": name, "rows": shown}
 
 
 @require_GET
 def message(request: HttpRequest, cluster: str, name: str, partition: int, offset: int) -> HttpResponseBase:
     """One record's page."""
     _check(cluster, name)
+    title = _("Partition {partition}, offset {offset}").format(partition=partition, offset=offset)
     return page_response(
         request,
         "topics/message.html",
-        page=PAGE,
         title=f"{name}-{partition}-{offset}",
         cluster=cluster,
         topic=name,
         partition=partition,
         offset=offset,
         before=offset - 1 if offset else None,
-        panels=[
-            section(
-                record_panel,
-                title=_("Partition {partition}, offset {offset}").format(partition=partition, offset=offset),
-                cluster=cluster,
-                name=name,
-                partition=partition,
-                offset=offset,
-            )
-        ],
+        panels=[section(record_panel, title=title, cluster=cluster, name=name, partition=partition, offset=offset)],
         stored=_stored(cluster, name, partition, offset),
     )
 
@@ -324,8 +280,6 @@ def record_panel(request: HttpRequest, cluster: str, name: str, partition: int, 
     found = one_message(cluster, name, partition, offset)
     return {
         "message": found,
-        "cluster": cluster,
-        "topic": name,
         "headers": [(title, one_line(value, limit=2000)) for title, value in (found.headers if found else ())],
         "key": payload(found.key if found else None, limit=limit),
         "value": payload(found.value if found else None, limit=limit),
@@ -382,22 +336,14 @@ def produce_form(request: HttpRequest, cluster: str, name: str, form: ProduceFor
     except ServerError as error:
         form.add_error(None, str(error))
         return None
-    notes.success(
-        request,
-        _("The record is in partition {partition} at offset {offset}.").format(partition=partition, offset=offset),
-    )
+    text = _("The record is in partition {partition} at offset {offset}.")
+    notes.success(request, text.format(partition=partition, offset=offset))
     return partition, offset
 
 
 def subject_of(cluster: str, name: str) -> str:
     """What the log calls a topic."""
     return f"topic {name} ({cluster})"
-
-
-def _told(given: Mapping[str, str]) -> str:
-    """A query as the log has it; its further pages are the same read."""
-    asked = (f"{key}={given[key]}" for key in ("from", "partition", "offset", "time", "q") if given.get(key))
-    return " ".join(asked) or "from=newest"
 
 
 def _readers(cluster: str, topic: str) -> list[SinkConfig]:

@@ -202,22 +202,17 @@ function showUpdated() {
 }
 
 function pauseBy(button, sources) {
-    const show = () => {
+    const pause = (isWanted) => {
+        isPaused = isWanted;
+        sessionStorage.setItem("paused", isPaused ? "yes" : "");
         button.textContent = say(isPaused ? "Resume" : "Pause");
         showUpdated();
     };
-    isPaused = sessionStorage.getItem("paused") !== null;
-    if (isPaused) {
-        show();
+    if (sessionStorage.getItem("paused")) {
+        pause(true);
     }
     button.addEventListener("click", () => {
-        isPaused = !isPaused;
-        if (isPaused) {
-            sessionStorage.setItem("paused", "yes");
-        } else {
-            sessionStorage.removeItem("paused");
-        }
-        show();
+        pause(!isPaused);
         sources.forEach((source) => (isPaused ? source.pause() : source.read()));
     });
 }
@@ -234,16 +229,11 @@ function showMistake({ field, text }) {
 
 const inOneLine = ({ title, detail }) => (detail ? `${title}: ${detail}` : title);
 
+const element = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+
 function showError(box, error) {
     box.hidden = !error;
-    box.replaceChildren();
-    if (error) {
-        const title = document.createElement("strong");
-        title.textContent = error.title;
-        const detail = document.createElement("p");
-        detail.textContent = error.detail;
-        box.append(title, detail);
-    }
+    box.replaceChildren(...(error ? [element("strong", error.title), element("p", error.detail)] : []));
 }
 
 // Adds what is new to the top of a table while its button is pressed: each answer says from where to go on.
