@@ -4,6 +4,7 @@ from settings.base import *
 from settings.base import (
     ALLOWED_HOSTS,
     BASE_DIR,
+    CONNECTORS,
     DATABASES,
     ELASTICSEARCH_DSL,
     HDFS,
@@ -42,6 +43,9 @@ if DEVSTACK["postgres_port"] is not None:
     DATABASES["default"] = env.database(
         "DATABASE_URL", f"postgres://devstack@127.0.0.1:{DEVSTACK['postgres_port']}/postgres"
     )
+
+# On a developer's machine curl needs no user, and connectors may use files of /tmp.
+CONNECTORS = {"open": True, "folders": ["/tmp"], **CONNECTORS}
 
 if DEVSTACK["s3_port"] is not None and not S3["default"]:
     S3["default"] = {

@@ -39,6 +39,8 @@ class Compacts(Protocol):
 class FileKind(Kind):
     """A kind whose sinks store files. title: of the store, for people."""
 
+    stores_text = True
+
     @abstractmethod
     def places(self, sink: SinkConfig) -> set[str]:
         """What identifies the store of a sink: two sinks that share one of these store in one place."""
@@ -76,6 +78,11 @@ class FileKind(Kind):
     def warnings(self, sink: SinkConfig) -> Iterable[str]:
         """Folders that hide a column."""
         return layout_of(sink).warnings()
+
+    def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
+        """The one after the last record that is committed in the store."""
+        with self.moving(sink, partition, ()) as rewind:
+            return rewind.plan(0).now
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """Files are put aside by a command."""

@@ -1,7 +1,7 @@
 """Puts a source together from its settings: consumers, transactional producers, tasks."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -37,12 +37,16 @@ class Source:
     status: SourceStatus
 
 
-def build_source(source: SourceConfig) -> Source:
-    """Makes the parts of a source; connects to nothing. Raises ImproperlyConfigured."""
+def build_source(source: SourceConfig, *, numbers: Sequence[int] | None = None) -> Source:
+    """Makes the parts of a source; connects to nothing. Raises ImproperlyConfigured.
+
+    numbers: of the tasks, where they are not all made here.
+    """
     cluster = kafka_cluster(source.kafka)
     metrics = SourceMetrics(source.name)
     positions = source_positions(source)
-    tasks = [_task(source, cluster, positions, metrics, number) for number in range(source.tasks)]
+    chosen = range(source.tasks) if numbers is None else numbers
+    tasks = [_task(source, cluster, positions, metrics, number) for number in chosen]
     status = SourceStatus(source.name, [task.status for task in tasks])
     metrics.registry.register(StateCollector(status.report))
     return Source(tasks, metrics, status)

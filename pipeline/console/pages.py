@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from connectors.access import VIEW as CONNECTORS
 from pipeline.access import AUDIT, VIEW
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
@@ -54,6 +55,7 @@ class Page:
 PAGES = (
     Page("admin:events_selectcolorevent_changelist", _("Statistics")),
     Page("console:sinks", _("Sinks")),
+    Page("console:connectors", _("Connectors"), CONNECTORS),
     Page("console:topics", _("Topics")),
     Page("console:groups", _("Consumer groups")),
     Page("console:documents", _("Documents")),

@@ -1,9 +1,15 @@
 """The addresses of the console's pages, below admin/console/."""
 
+from functools import partial
+
 from django.urls import path
 
+from connectors.access import ADD as ADD_CONNECTORS
+from connectors.access import CHANGE as CHANGE_CONNECTORS
+from connectors.access import VIEW as VIEW_CONNECTORS
 from pipeline.access import AUDIT, CONTROL, PRODUCE, REPLAY, RESET, console_view
 from pipeline.console.actions import views as actions
+from pipeline.console.connectors import views as connectors
 from pipeline.console.dead_letters import views as dead_letters
 from pipeline.console.documents import views as documents
 from pipeline.console.files import views as files
@@ -22,6 +28,9 @@ _RECORD = f"{_TOPIC}<int:partition>/<int:offset>/"
 _FILES = "files/<str:sink>/"
 _DOCUMENTS = "documents/<str:sink>/"
 _LETTERS = "dead-letters/<str:sink>/"
+_CONNECT = "connectors/<str:cluster>/"
+_CONNECTOR = f"{_CONNECT}connector/<str:name>/"
+_connectors = partial(console_view, permission=VIEW_CONNECTORS)
 _LETTER = f"{_LETTERS}<str:topic>/<int:partition>/<int:offset>/"
 
 urlpatterns = [
@@ -32,6 +41,14 @@ urlpatterns = [
     path("sinks/<str:name>/partitions/", console_view(panel_view(sinks.partitions_panel)), name="sink_partitions"),
     path("sinks/<str:name>/lag/<str:topic>/<int:partition>/", console_view(sinks.lag), name="sink_lag"),
     path("sinks/<str:name>/control/", console_view(sinks.control, permission=CONTROL), name="sink_control"),
+    path("connectors/", console_view(connectors.index, permission=VIEW_CONNECTORS), name="connectors"),
+    path(f"{_CONNECT}", _connectors(panel_view(connectors.LIST)), name="connectors_list"),
+    path(f"{_CONNECT}new/", console_view(connectors.edit, permission=ADD_CONNECTORS), name="connector_new"),
+    path(_CONNECTOR, _connectors(connectors.connector), name="connector"),
+    path(f"{_CONNECTOR}state/", _connectors(panel_view(connectors.STATE)), name="connector_state"),
+    path(f"{_CONNECTOR}offsets/", _connectors(panel_view(connectors.OFFSETS)), name="connector_offsets"),
+    path(f"{_CONNECTOR}edit/", console_view(connectors.edit, permission=CHANGE_CONNECTORS), name="connector_edit"),
+    path(f"{_CONNECTOR}action/", _connectors(connectors.action), name="connector_action"),
     path("topics/", console_view(topics.index), name="topics"),
     path("topics/<str:cluster>/", console_view(panel_view(topics.list_panel)), name="topics_panel"),
     path(_TOPIC, console_view(topics.topic), name="topic"),

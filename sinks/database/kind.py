@@ -12,6 +12,7 @@ from events.event import EVENT_TYPES, field_types
 from events.schema import Check, check_for
 from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
+from sinks.database import offsets
 from sinks.database.config import OF_KAFKA, OFFSET, TOPIC, DatabaseTarget
 from sinks.database.connection import name_of, transaction, version_of
 from sinks.database.dialects import DIALECTS, dialect_of
@@ -110,6 +111,15 @@ class DatabaseKind(Kind):
             return RowComparison(target.database, columns, place, check, partition, letters, asked)
 
         return compare
+
+    def databases(self, sink: SinkConfig) -> Iterable[str]:
+        """One."""
+        return [sink.target.database]
+
+    def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
+        """What the row of the partition says."""
+        with transaction(sink.target.database) as connection:
+            return offsets.where_it_is(connection, sink.name, partition)
 
     def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
         """The databases."""

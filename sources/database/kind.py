@@ -40,6 +40,10 @@ class DatabaseKind(SourceKind):
         """Raises ValueError for settings that can't be used."""
         source.target.check(QUERY)
 
+    def databases(self, source: SourceConfig) -> Iterable[str]:
+        """The one that it reads, unless a URL names it."""
+        return [source.target.database]
+
     def topics(self, source: SourceConfig) -> list[str]:
         """Those of the query, and of tables that are named without a pattern."""
         target: DatabaseTarget = source.target

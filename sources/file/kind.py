@@ -1,5 +1,7 @@
 """The kind of source that reads the lines of files."""
 
+import os
+import re
 import threading
 from collections.abc import Iterable, Mapping
 
@@ -12,6 +14,8 @@ from sources.file.reader import GroupReader
 from sources.file.verify import FileVerification
 from sources.kind import Server, SourceKind, Verification
 from sources.reader import PartReader, Position
+
+_PATTERN = re.compile(r"[*?\[]")
 
 _PARTS = {f"files-{number:02}": number for number in range(GROUPS)}
 
@@ -43,6 +47,13 @@ class FileKind(SourceKind):
     def described(self, source: SourceConfig) -> str:
         """The paths."""
         return str(source.target)
+
+    def host_paths(self, source: SourceConfig) -> Iterable[str]:
+        """The files; of a pattern, the folder that all that fit have in common."""
+        return [
+            path if path == (fixed := _PATTERN.split(path)[0]) else os.path.dirname(fixed)
+            for path in source.target.paths
+        ]
 
     def parts(self, source: SourceConfig) -> Iterable[str]:
         """All groups, whether there are files for them or not."""

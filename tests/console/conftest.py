@@ -65,7 +65,7 @@ def operator(db: None) -> Callable[..., Client]:
     def sign_in(*permissions: str) -> Client:
         user = staff("-".join(["operator", *permissions]), may_see=True)
         user.user_permissions.add(
-            *Permission.objects.filter(content_type__app_label="console", codename__in=permissions)
+            *Permission.objects.filter(content_type__app_label__in=("console", "connectors"), codename__in=permissions)
         )
         client = Client()
         client.force_login(user)

@@ -33,6 +33,7 @@ def address(pattern: URLPattern) -> str:
 
 ADDRESSES = [address(pattern) for pattern in urlpatterns]
 POSTS = [one for one in ADDRESSES if one.endswith(("/act/", "/produce/"))]
+CONNECTORS = ("view_connector", "add_connector", "change_connector", "delete_connector")
 PAGES = [
     f"/admin/console/{name}/"
     for name in ("topics", "groups", "documents/elasticsearch", "files", "dead-letters", "practice", "actions")
@@ -41,6 +42,8 @@ PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/
 PAGES += [f"/admin/console/groups/default/group/{path}?name=sink-hdfs" for path in ("", "reset/")]
 PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/lag/select-color/0/")]
 PAGES += ["/admin/console/sinks/hdfs/control/?action=pause"]
+PAGES += [f"/admin/console/connectors/{path}" for path in ("", "here/new/", "here/connector/select/")]
+PAGES += ["/admin/console/connectors/here/connector/select/action/?action=stop"]
 PAGES += ["/admin/console/files/hdfs/", "/admin/console/files/hdfs/file/?path=x", "/admin/console/dead-letters/hdfs/"]
 
 
@@ -80,7 +83,7 @@ def test_permissions_without_seeing_events_open_nothing(client: Client, db: None
 
 
 def test_pages_work_under_a_policy_without_anything_inline(operator: Operator) -> None:
-    client = operator("audit", "control", "produce", "replay", "reset")
+    client = operator("audit", "control", "produce", "replay", "reset", *CONNECTORS)
     for one in PAGES:
         answer = client.get(one)
         assert answer.status_code == 200, one

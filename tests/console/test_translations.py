@@ -6,10 +6,11 @@ from collections.abc import Callable
 from django.test import Client
 
 from tests.console.support import text_of
-from tests.console.test_access import PAGES
+from tests.console.test_access import CONNECTORS, PAGES
 
 AS_THEY_ARE = """
-AND OR NOT CSV JSON NDJSON JavaScript Kafka UTC color console data default elasticsearch hdfs json practice select sink
+AND OR NOT CSV JSON NDJSON JavaScript Kafka UTC color console data default elasticsearch hdfs here json practice select
+sink
 """
 """Names: of formats, time zones, servers, clusters, sinks, topics and folders."""
 
@@ -21,7 +22,7 @@ def test_pages_are_korean_for_a_korean_reader(viewer: Client) -> None:
 
 
 def test_nothing_of_ours_is_english_on_a_korean_page(operator: Callable[..., Client]) -> None:
-    client = operator("audit", "control", "produce", "replay", "reset")
+    client = operator("audit", "control", "produce", "replay", "reset", *CONNECTORS)
     for address in PAGES:
         page = client.get(address, headers={"Accept-Language": "ko"}).content.decode()
         assert set(re.findall(r"[A-Za-z]{2,}", own_text(page))) - set(AS_THEY_ARE.split()) == set(), address

@@ -141,3 +141,21 @@ def test_what_is_accepted_can_be_read_further_down_the_stack() -> None:
     for text in accepted:
         if not refusals(check, [text]):
             decode(50, text)
+
+
+@pytest.mark.parametrize("value", [b"apple,3", b"", b"{", b"\xff", "김".encode()])
+def test_any_line_is_a_text(value: bytes) -> None:
+    check_for("text")(value)
+
+
+@pytest.mark.parametrize("value", [None, b"two\nlines", b"carriage\rreturn", b"end\n"])
+def test_what_a_reader_would_take_for_several_lines_is_no_text(value: bytes | None) -> None:
+    with pytest.raises(InvalidRecord):
+        check_for("text")(value)
+
+
+def test_texts_are_checked_together() -> None:
+    values = [b"one", b"two\r", b"", b"x\ny", None]
+    assert sorted(check_for("text").refusals(values, as_lines(values))) == [1, 3, 4]
+    good = [b"one", b"two"]
+    assert check_for("text").refusals(good, as_lines(good)) == {}
