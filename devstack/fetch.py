@@ -21,8 +21,16 @@ TOOLS = "kafka-tools"
 MARIADB = "mariadb"
 """An archive with MariaDB's programs: fetched for the tests alone."""
 
-_TITLES = {**SERVERS, TOOLS: "Kafka's command-line tools", MARIADB: "MariaDB 11.4.5"}
-_SIZES = {TOOLS: "1 MB", MARIADB: "149 MB"}
+CONNECT = "kafka-connect"
+"""A worker of Kafka Connect, fetched for the tests alone."""
+
+_TITLES = {
+    **SERVERS,
+    TOOLS: "Kafka's command-line tools",
+    MARIADB: "MariaDB 11.4.5",
+    CONNECT: "Kafka Connect 4.3.1",
+}
+_SIZES = {TOOLS: "1 MB", MARIADB: "149 MB", CONNECT: "36 MB"}
 POMS = Path(__file__).parent / "jars"
 _PROGRESS_SECONDS = 3.0
 
@@ -41,6 +49,11 @@ def fetch_tools(home: Path, report: Report = print) -> None:
     _fetch_all(home, ["kafka", TOOLS], report)
 
 
+def fetch_connect(home: Path, report: Report = print) -> None:
+    """The same for a worker of Kafka Connect."""
+    _fetch_all(home, [CONNECT], report)
+
+
 def fetch_mariadb_jar(home: Path, report: Report = print) -> Path:
     """The same for MariaDB; returns the folder of its archive."""
     _fetch_all(home, [MARIADB], report)
@@ -57,7 +70,7 @@ def _fetch_all(home: Path, names: Iterable[str], report: Report) -> None:
 
 
 def jar_folder(home: Path, server: str) -> Path:
-    """Where the jars of `server` (a key of SERVERS, TOOLS or MARIADB) lie."""
+    """Where the jars of `server` (a key of SERVERS, TOOLS, MARIADB or CONNECT) lie."""
     return home / "jars" / server
 
 

@@ -15,6 +15,9 @@ from events.shortening import shortened
 ANY_JSON = "json"
 """The kind of event that stands for any JSON object."""
 
+ANY_TEXT = "text"
+"""The kind of event that stands for any bytes without a line's end, such as the lines of a file."""
+
 _OPEN, _CLOSE = b"{}"
 
 # What an Elasticsearch long and an integer of Avro or Parquet hold.
@@ -133,6 +136,23 @@ class Check:
         return YEARS[0] < min(years) and max(years) < YEARS[1]
 
 
+class TextCheck(Check):
+    """Refuses what is no line: a reader of the files would take a text with a line's end for two records."""
+
+    def __init__(self) -> None:
+        """There is nothing to decode."""
+
+    def __call__(self, value: bytes | None) -> None:
+        """Raises InvalidRecord when the value can't be used."""
+        if value is None:
+            raise InvalidRecord("the record has no value (a tombstone)")
+        if b"\n" in value or b"\r" in value:
+            raise InvalidRecord("the text has a line's end in it, and must be one line")
+
+    def _are_usable(self, values: Sequence[bytes | None], lines: bytes) -> bool:
+        return b"\r" not in lines
+
+
 def _deeper(frames: int, decode: Callable[[bytes], Any], text: bytes) -> Any:
     """Decodes with fewer stack frames left, which bounds how deep the text may be nested."""
     return _deeper(frames - 1, decode, text) if frames else decode(text)
@@ -148,11 +168,13 @@ def as_lines(values: Sequence[bytes | None]) -> bytes | None:
 
 
 def check_for(event: str, *, tombstones: bool = False) -> Check:
-    """The check of a kind of event: a name of EVENT_TYPES, or "json" for any JSON object.
+    """The check of a kind of event: a name of EVENT_TYPES, "json" for any JSON object, or "text" for any line.
 
     A field that the kind does not know is no error: it is stored as it came. tombstones: whether the sink can use a
     record without a value, too. Raises KeyError for an unknown kind.
     """
+    if event == ANY_TEXT:
+        return TextCheck()
     if event == ANY_JSON:
         return Check(dict[str, msgspec.Raw], has_timestamp=False, tombstones=tombstones)
     event_type = EVENT_TYPES[event]

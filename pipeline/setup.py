@@ -1,7 +1,7 @@
 """Makes what the pipeline needs on its servers: topics, index templates and indices, HDFS folders."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 
 from confluent_kafka import KafkaError, KafkaException
@@ -11,6 +11,8 @@ from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds,
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import client_logger
 from sinks.registry import kind_of, sinks
+from sources.registry import kind_of as source_kind_of
+from sources.registry import sources
 from worker.errors import Fatal, Retriable
 
 KAFKA_SECONDS = 30.0
@@ -31,6 +33,13 @@ def set_up(*, add_partitions: bool = False) -> Iterator[str]:
     topics: dict[str, set[str]] = {events.kafka: set(collected)}
     for sink in sinks().values():
         topics.setdefault(sink.kafka, set()).update(sink.topics, sink.dead_letter_topics)
+    positions: dict[str, dict[str, int]] = {}
+    for source in sources().values():
+        own_topics = {*source_kind_of(source).topics(source), source.dead_letter_topic} - {""}
+        topics.setdefault(source.kafka, set()).update(own_topics)
+        positions.setdefault(source.kafka, {})[source.positions_topic] = source.positions_partitions
+    for cluster, of_cluster in positions.items():
+        yield from _make_positions_topics(cluster, of_cluster, events.topic_replication)
     for cluster, names in topics.items():
         own = collected if cluster == events.kafka else set()
         yield from _make_topics(cluster, sorted(names), events, collected=own, add_partitions=add_partitions)
@@ -40,6 +49,11 @@ def set_up(*, add_partitions: bool = False) -> Iterator[str]:
             yield from kind_of(sink).prepare(sink)
         except (Fatal, Retriable) as error:
             failures.append(f"SINKS[{sink.name!r}]: {error}")  # a store that is away keeps none of the others waiting
+    for source in sources().values():
+        try:
+            yield from source_kind_of(source).prepare(source)
+        except (Fatal, Retriable) as error:
+            failures.append(f"SOURCES[{source.name!r}]: {error}")
     yield from _check_sizes(sorted(collected), events)
     if failures:
         raise SetupError("\n".join(failures))
@@ -59,6 +73,37 @@ def _make_topics(
             outcome = f"made, {events.topic_partitions} partitions"
             if not _was_made(future):
                 outcome = _compare(admin, name, events, may_grow=name in collected, add_partitions=add_partitions)
+        except KafkaException as error:
+            brokers = kafka_cluster(cluster)["bootstrap.servers"]
+            raise SetupError(f"Kafka ({cluster}, {brokers}): topic {name}: {error.args[0].str()}") from error
+        yield f"Kafka topic {name}: {outcome}"
+
+
+POSITIONS_CONFIG = {
+    "cleanup.policy": "compact",
+    # Whoever takes a partition over reads it from its beginning: small segments are compacted soon, and what a
+    # transaction leaves there is removed after ten minutes.
+    "segment.bytes": str(8 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "delete.retention.ms": "600000",
+}
+"""The settings of topics that keep the positions of sources."""
+
+
+def _make_positions_topics(cluster: str, topics: Mapping[str, int], replication: int) -> Iterator[str]:
+    """topics: how many partitions each must have."""
+    admin = AdminClient(kafka_cluster(cluster), logger=client_logger("pipeline.librdkafka"))
+    new = [NewTopic(*topic, replication_factor=replication, config=POSITIONS_CONFIG) for topic in topics.items()]
+    for name, future in admin.create_topics(new, request_timeout=KAFKA_SECONDS).items():
+        try:
+            outcome = "made, compacted"
+            if not _was_made(future):
+                count = len(_partitions_of(admin, name))
+                outcome = f"there already, {count} partitions"
+                if count != topics[name]:
+                    raise SetupError(
+                        f"topic {name} has {count} partitions where positions_partitions is {topics[name]}"
+                    )
         except KafkaException as error:
             brokers = kafka_cluster(cluster)["bootstrap.servers"]
             raise SetupError(f"Kafka ({cluster}, {brokers}): topic {name}: {error.args[0].str()}") from error

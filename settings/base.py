@@ -33,10 +33,12 @@ INSTALLED_APPS = [
     "events",
     "sinks",
     "sources",
+    "connectors",
     "pipeline",
     "pipeline.console",
     "django_elasticsearch_dsl",
     "rest_framework",
+    "rest_framework.authtoken",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "corsheaders",
@@ -138,6 +140,7 @@ LOGGING = {
         "kafka_client": {"level": LOG_LEVEL},
         "sinks": {"level": LOG_LEVEL},
         "sources": {"level": LOG_LEVEL},
+        "connectors": {"level": LOG_LEVEL},
         "worker": {"level": LOG_LEVEL},
         "pipeline": {"level": LOG_LEVEL},
         # While something is away, Django has a line for each request that is answered 503, those of probes included.
@@ -298,3 +301,8 @@ SINKS = {name: entry for name, entry in SINKS.items() if entry is not None}
 
 # A source is an entry here; the keys are described in docs/settings.md.
 SOURCES: dict[str, dict[str, Any]] = env.json_object("SOURCES")
+
+# --- Connectors -------------------------------------------------------------------------------------------
+
+# Where the REST API of connectors is, and how workers run them; docs/settings.md lists the keys.
+CONNECTORS: dict[str, Any] = env.json_object("CONNECTORS")

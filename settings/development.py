@@ -4,6 +4,7 @@ from settings.base import *
 from settings.base import (
     ALLOWED_HOSTS,
     BASE_DIR,
+    CONNECTORS,
     DATABASES,
     ELASTICSEARCH_DSL,
     HDFS,
@@ -40,6 +41,9 @@ if DEVSTACK["postgres_port"] is not None:
     DATABASES["default"] = env.database(
         "DATABASE_URL", f"postgres://devstack@127.0.0.1:{DEVSTACK['postgres_port']}/postgres"
     )
+
+# On a developer's machine curl needs no user, and connectors may use files of /tmp.
+CONNECTORS = {"open": True, "folders": ["/tmp"], **CONNECTORS}
 
 # Unless told otherwise, use the servers that devstack runs.
 if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):

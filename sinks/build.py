@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -43,8 +44,8 @@ class Sink:
     control: Control
 
 
-def build_sink(sink: SinkConfig) -> Sink:
-    """Makes the parts of a sink. Raises ImproperlyConfigured."""
+def build_sink(sink: SinkConfig, *, numbers: Sequence[int] | None = None) -> Sink:
+    """Makes the parts of a sink. numbers: of the tasks to make, all by default. Raises ImproperlyConfigured."""
     cluster = kafka_cluster(sink.kafka)
     metrics = SinkMetrics(sink.name)
     writer = build_writer(sink, cluster, metrics)
@@ -54,7 +55,7 @@ def build_sink(sink: SinkConfig) -> Sink:
     control = Control()
     budget = MemoryBudget(sink.options.buffer_bytes)
     tasks = []
-    for number in range(sink.tasks):
+    for number in range(sink.tasks) if numbers is None else numbers:
         outage = Outage(logger, "the sink waits for it")
         config = consumer_config(sink, cluster, task=number)
         task = SinkTask(

@@ -110,7 +110,8 @@ class SinkConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     kafka: str = "default"
     """The cluster of settings.KAFKA that the sink reads."""
     event: str = "select-color"
-    """The kind of event in its topics; json stands for any JSON object."""
+    """The kind of event in its topics; json stands for any JSON object, and text (sinks that store
+    files) for any line."""
     dead_letter_topic: Annotated[str, Meta(min_length=1)] = "{topic}.dlq"
     """Where unusable records go; {topic} stands for the record's own topic."""
     consumer: dict[str, Any] = {}

@@ -26,6 +26,8 @@ from sinks.topic_ids import TopicAdmin
 class FileKind(Kind):
     """A kind whose sinks store files. title: of the store, for people."""
 
+    stores_text = True
+
     @abstractmethod
     def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:
         """The store of a sink; connections: so many threads use it at a time. Raises ImproperlyConfigured, ValueError.

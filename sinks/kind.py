@@ -92,7 +92,7 @@ class Kind(ABC):
     name: what entries of SINKS call it; title: for people; target: the type of an entry's `target`; options: where the
     defaults of an entry's `options` differ from SinkOptions; restarts: whether an operator can have a partition read
     again by the running sink, without a command; stores_letters: whether it can store single records again, out of
-    their order.
+    their order; stores_text: whether it can store lines that are no JSON.
     """
 
     name: ClassVar[str]
@@ -101,6 +101,7 @@ class Kind(ABC):
     options: ClassVar[Mapping[str, Any]] = {}
     restarts: ClassVar[bool] = False
     stores_letters: ClassVar[bool] = False
+    stores_text: ClassVar[bool] = False
 
     @abstractmethod
     def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
@@ -136,6 +137,10 @@ class Kind(ABC):
     def record_check(self, sink: SinkConfig) -> Check:
         """Tells the records that the sink can store from those that become dead letters."""
         return check_for(sink.event)
+
+    def host_paths(self, sink: SinkConfig) -> Iterable[str]:
+        """The files and folders of this host that the sink writes. Who may make connectors may not choose any."""
+        return ()
 
     def keeps_newest(self, sink: SinkConfig) -> bool:
         """Whether of several records with one key, or id, the newest alone is kept."""

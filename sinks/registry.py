@@ -1,5 +1,6 @@
 """The kinds of sinks there are, and the sinks of `settings.SINKS`."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -8,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from events.event import EVENT_TYPES
-from events.schema import ANY_JSON
+from events.schema import ANY_JSON, ANY_TEXT
 from kafka_client.clusters import kafka_cluster, settings_errors_in
 from kafka_client.names import TOPIC
 from sinks.config import SinkConfig
@@ -36,11 +37,12 @@ def sinks() -> dict[str, SinkConfig]:
         if not isinstance(entry, dict):
             raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
         with settings_errors_in(where):
-            found[name] = _sink(name, entry)
+            found[name] = sink_of(name, entry)
     return found
 
 
-def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
+def sink_of(name: str, entry: Mapping[str, Any]) -> SinkConfig:
+    """The sink that an entry of SINKS describes. Raises ValueError and ImproperlyConfigured."""
     if not isinstance(entry.get("kind"), str) or entry["kind"] not in KINDS:
         raise ValueError(f"kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
     kind = KINDS[entry["kind"]]
@@ -54,8 +56,9 @@ def _sink(name: str, entry: dict[str, Any]) -> SinkConfig:
         config = msgspec.structs.replace(config, target=msgspec.convert(entry["target"], kind.target))
     except msgspec.ValidationError as error:
         raise ValueError(_within_target(str(error))) from error
-    if config.event != ANY_JSON and config.event not in EVENT_TYPES:
-        raise ValueError(f"event is {config.event!r}; it must be one of {', '.join((ANY_JSON, *EVENT_TYPES))}")
+    events = (ANY_JSON, *((ANY_TEXT,) if kind.stores_text else ()), *EVENT_TYPES)
+    if config.event not in events:
+        raise ValueError(f"event is {config.event!r}; it must be one of {', '.join(events)}")
     with settings_errors_in(f"kafka is {config.kafka!r}"):
         kafka_cluster(config.kafka)
     for letters in config.dead_letter_topics:

@@ -64,6 +64,8 @@ class SourceConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     the host's own name. Give one where that name changes, as in containers."""
     producer: dict[str, Any] = {}
     """librdkafka options of the producers."""
+    consumer: dict[str, Any] = {}
+    """librdkafka options of the members of the source's group, for example `session.timeout.ms`."""
     options: SourceOptions = SourceOptions()
     """How much is read and committed at once, see below."""
     heartbeat_seconds: Annotated[float, Meta(ge=0.5, le=60)] = 5.0

@@ -100,6 +100,10 @@ class SourceKind(ABC):
         """
         yield from ()
 
+    def host_paths(self, source: SourceConfig) -> Iterable[str]:
+        """The files and folders of this host that the source reads. Who may make connectors may not choose any."""
+        return ()
+
     def described(self, source: SourceConfig) -> str:
         """What the source reads, for the log and the console, without passwords."""
         return self.title

@@ -10,9 +10,12 @@ from django.core.exceptions import ImproperlyConfigured
 
 from kafka_client.clusters import kafka_cluster, settings_errors_in
 from sources.config import SourceConfig
+from sources.database.kind import DatabaseKind
+from sources.file.kind import FileKind
+from sources.http.kind import HttpKind
 from sources.kind import SourceKind
 
-_KINDS: tuple[SourceKind, ...] = ()
+_KINDS: tuple[SourceKind, ...] = (DatabaseKind(), FileKind(), HttpKind())
 
 KINDS: dict[str, SourceKind] = {kind.name: kind for kind in _KINDS}
 """The kinds of sources by name. A further kind is a folder and its name above."""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from events.schema import ANY_TEXT
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.naming import FileNames, Folders
@@ -53,6 +54,8 @@ class FilesTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         """What its files look like for a kind of event. Raises ValueError naming the key that is wrong."""
         if self.mode == "append" and self.format != "json":
             raise ValueError(f"mode append stores JSON lines only: format must be json, not {self.format}")
+        if event == ANY_TEXT and self.folders:
+            raise ValueError("folders need fields and times of JSON, which the event text has not")
         format_ = make_format(self.format, event)
         folders = Folders(self.folders, time=self.time, zone=self.time_zone)
         return FileLayout(folders, FileNames(self.file_name, format_.extension), format_)

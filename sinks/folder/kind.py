@@ -34,6 +34,10 @@ class FolderKind(FileKind):
         """The machine's folders, which are one place."""
         return {"folders"}
 
+    def host_paths(self, sink: SinkConfig) -> Iterable[str]:
+        """The folder."""
+        return [sink.target.path]
+
     def prepare(self, sink: SinkConfig) -> Iterator[str]:
         """Makes the folder. Nothing else ever makes it: a share that is not mounted must not be written beneath."""
         was_missing = FolderStore(sink.target.path).prepare()

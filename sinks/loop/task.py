@@ -8,7 +8,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -23,6 +22,7 @@ from sinks.loop.writer import PartitionWriter
 from sinks.records import Columns, Partition, readable_headers
 from sinks.reporting.states import MEMORY, OPERATOR, TaskStatus
 from worker.errors import Fatal, Fenced
+from worker.group import leave_group
 
 logger = logging.getLogger(__name__)
 loop_logger = repeating_logger(__name__)
@@ -55,7 +55,6 @@ _ROOM_SECONDS = 0.01
 _COMMITTED_SECONDS = 5.0
 _COMMIT_AGAIN_SECONDS = 0.1
 _AWAY_DRAIN_SECONDS = 5.0  # while Kafka is away nothing can be committed, and most stores ask it for something
-_LEAVE_SECONDS = 15.0
 _LOOK_SECONDS = 5.0
 _LOOK_TIMEOUT = 1.0
 _REBALANCING = {KafkaError.REBALANCE_IN_PROGRESS, KafkaError.ILLEGAL_GENERATION}
@@ -133,7 +132,7 @@ class SinkTask(Storing):
             self.storers.close()
             self.openers.close()
             if not (self.outage.is_away or self.is_static_member):
-                self._leave_group()
+                leave_group(self._consumer, self.name)
 
     def run_once(self) -> None:
         """Reads what there is, starts storing what is due, commits what is stored."""
@@ -192,30 +191,6 @@ class SinkTask(Storing):
         self._consumer.pause([TopicPartition(*pump.partition)])
         self._give_up([pump])
         self._take(pump.partition)
-
-    def _leave_group(self) -> None:
-        """Leaves the group. If that takes too long nothing is lost: what is stored is committed by now."""
-        # Kafka may be slow to let it go, and close() has no time-out.
-        leaving = threading.Thread(target=self._close_consumer, name=f"{self.name}-leaves", daemon=True)
-        leaving.start()
-        leaving.join(_LEAVE_SECONDS)
-        if leaving.is_alive():
-            logger.warning("%s: has not left its group within %g s; Kafka will miss it", self.name, _LEAVE_SECONDS)
-
-    def _close_consumer(self) -> None:
-        """Gives all partitions back before closing.
-
-        A rebalance callback that is left to close() now and then waits for an answer that librdkafka never gives, and
-        holds Python's lock meanwhile: all threads stand still for ever (librdkafka issue 4884; a way around it: 4527).
-        """
-        # After a fatal error of librdkafka there is no membership left to end, and no callback comes.
-        with suppress(KafkaException):
-            self._consumer.unsubscribe()
-            has_partitions = True
-            while has_partitions:
-                self._consumer.consume(self._consume_records, timeout=_POLL_SECONDS)  # an assignment may still be due
-                has_partitions = bool(self._consumer.assignment())
-        self._consumer.close()
 
     # Taking partitions over in the store
 

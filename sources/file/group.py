@@ -1,0 +1,245 @@
+"""The files of one group: which file is which, whatever rotation has done to them."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from kafka_client.log import repeating_logger
+from sources.file.content import Content, Damaged, Plain, Unpacked
+from sources.file.finding import Finder, Found, Look
+from sources.file.followed import Followed
+from sources.file.paths import is_packed_name, is_rotated
+
+logger = logging.getLogger(__name__)
+repeated = repeating_logger(__name__)
+
+_COMPARED = 1024
+"""So many bytes at the beginning and at the end of a copy are compared with its original."""
+
+MOST_FILES = 3000
+"""A group follows so many files at most, for its position is one record of Kafka."""
+
+
+class Group:
+    """The files that one reader follows.
+
+    A *lost* file is one whose bytes lie nowhere that is known: it was deleted, or truncated. Its place is kept for some
+    time, for its copy may be found later. docs/sources-file.md explains how files are recognised.
+
+    places: of the files that are followed already; starts_at_end: new files that are found first count as read.
+    """
+
+    def __init__(
+        self, finder: Finder, number: int, places: Sequence[Mapping[str, Any]], *, starts_at_end: bool = False
+    ) -> None:
+        self._finder = finder
+        self._handles = finder.handles
+        self._number = number
+        self._starts_at_end = starts_at_end
+        self._look: Look | None = None
+        self._copies: dict[tuple[Found, Followed], bool] = {}
+        self.files = [Followed.stored(place) for place in places]
+        self.has_changed = False
+        """Whether a place has changed otherwise than by reading."""
+
+    def meet(self) -> None:
+        """Finds out where the bytes of each file lie now, and which files are new."""
+        look = self._finder.look()
+        if look is self._look:
+            return
+        self._look = look
+        for followed in list(self.files):
+            if not followed.is_lost:
+                self._locate(followed, look)
+        here = {followed.id for followed in self.files if not followed.is_lost}
+        vanished = [found for found in look.vanished.values() if found.group == self._number]
+        for found in vanished + sorted(look.groups.get(self._number, ()), key=_originals_first):
+            if found.id not in here:
+                with suppress(OSError):  # it is gone meanwhile, or it can't be read: the finder says so
+                    self._meet(found, look)
+        if self._starts_at_end:
+            self._starts_at_end, self.has_changed = False, True
+
+    def lose(self, followed: Followed, *, cut: bool = False) -> None:
+        """The bytes of a file lie nowhere. cut: the file is there, with other bytes."""
+        if cut:
+            logger.info("%s was truncated or replaced; %d bytes of it were read", followed.path, followed.place.offset)
+        self._handles.close(followed.id)
+        followed.lose(cut=cut)
+        if not followed.place.offset:
+            self.files.remove(followed)
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Something is not as it was at the last look."""
+        self._look = None
+
+    def forget(self, days: float) -> None:
+        """Forgets the files that were lost so many days ago."""
+        before = time.time() - days * 86_400
+        kept = [followed for followed in self.files if not 0 < followed.place.lost_at < before]
+        if len(kept) < len(self.files):
+            self.files, self.has_changed = kept, True
+
+    def _locate(self, followed: Followed, look: Look) -> None:
+        found = look.files.get(followed.id)
+        if found is not None:
+            if self._is_still(followed, found):
+                followed.is_at(found)
+            else:
+                self.lose(followed, cut=True)
+            return
+        if not followed.is_searched and (path := self._finder.search(followed.id, followed.path)) is not None:
+            followed.is_outside_at(path)
+        followed.is_searched = True
+        if followed.id in self._handles:
+            followed.is_outside = True
+            self._handles.keep(followed.id)
+        elif not followed.is_outside:
+            self.lose(followed)
+
+    def _is_still(self, followed: Followed, found: Found) -> bool:
+        """Whether a file is the one that was read: it may be truncated, or a new file may have got its number."""
+        if found.group != self._number or found.packed != followed.place.packed:
+            return False
+        if not found.packed and found.size < followed.place.offset:
+            return False
+        if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
+            return True
+        try:
+            with self._content(found.id, found.path, packed=found.packed) as content:
+                if followed.place.whole_bytes == found.size:
+                    return followed.begins_like(content)  # not all of it is unpacked again
+                return followed.recognise(content)
+        except OSError:  # it is gone meanwhile, or it can't be read: the next look will tell
+            return True
+        except Damaged:
+            return False
+
+    def _meet(self, found: Found, look: Look) -> None:
+        """A file that is not followed: one that was lost, a copy, or a new one. Raises OSError."""
+        for followed in self.files:
+            if self._is_back(followed, found, look):
+                self._settle(followed, found)
+                return
+        kin = [followed for followed in self.files if _are_kin(followed, found)]
+        for followed in kin:
+            if not followed.is_lost and not followed.place.packed:
+                with self._content(followed.id, followed.path, packed=False) as content:
+                    is_there = followed.recognise(content)
+                if not is_there:
+                    self.lose(followed, cut=True)
+        for followed in sorted(kin, key=lambda followed: not followed.is_lost):
+            if followed.is_lost:
+                if self._takes_over(followed, found):
+                    return
+            elif self._may_be_copy(followed, found):
+                return
+        if len(self.files) < MOST_FILES:
+            self._follow(found, is_outside=found.id in look.vanished)
+            return
+        text = "%d files that begin alike are followed, and no more can be: %s is not read"
+        repeated.error(text, MOST_FILES, found.path)
+
+    def _is_back(self, followed: Followed, found: Found, look: Look) -> bool:
+        """Whether a file that was gone is there again, perhaps on a device that has another number since a restart."""
+        if followed.place.inode != found.id.inode or followed.place.packed != found.packed or followed.place.cut:
+            return False
+        if not followed.is_lost and (followed.id in look.files or followed.id in self._handles):
+            return False
+        with self._content(found.id, found.path, packed=found.packed) as content:
+            return followed.recognise(content)
+
+    def _takes_over(self, followed: Followed, found: Found) -> bool:
+        """Whether a file is the copy of a lost one, which is then read on there. Raises OSError."""
+        with self._content(found.id, found.path, packed=found.packed) as content:
+            offset = followed.place.offset
+            try:
+                if followed.recognise(content):
+                    self._settle(followed, found)
+                    return True
+                if not followed.begins_like(content) or (size := content.length()) >= offset:
+                    return False
+                if isinstance(content, Unpacked) and not content.is_whole:
+                    return True  # it is being written
+            except Damaged:
+                if not followed.begins_like(content):
+                    return False
+                self._settle(followed, found)
+                followed.end_whole(found.size)  # all of it that can be unpacked was read
+                return True
+            # A copy that was made before the last lines were written has nothing that was not read.
+            self._settle(followed, found)
+            followed.goes_to(content, size)
+            return True
+
+    def _may_be_copy(self, followed: Followed, found: Found) -> bool:
+        """Whether a file has nothing that its original, which is still there, does not have. Raises OSError."""
+        if followed.place.packed:
+            return False
+        known = self._copies.get((found, followed))
+        if known is not None and not found.packed:
+            return known
+        with (
+            self._content(followed.id, followed.path, packed=False) as original,
+            self._content(found.id, found.path, packed=found.packed) as copy,
+        ):
+            try:
+                known = _is_copy(original, copy)
+            except Damaged:
+                known = False
+        if len(self._copies) >= MOST_FILES:
+            self._copies.clear()
+        self._copies[(found, followed)] = known
+        return known
+
+    def _settle(self, followed: Followed, found: Found) -> None:
+        if followed.id != found.id:
+            self._handles.close(followed.id)
+        followed.lies_in(found)
+        self.has_changed = True
+
+    def _follow(self, found: Found, *, is_outside: bool) -> None:
+        followed = Followed.new(found)
+        if is_outside:
+            followed.is_outside = True
+            self._handles.keep(found.id)
+        if self._starts_at_end:
+            if found.packed:
+                followed.end_whole(found.size)
+            else:
+                with self._content(found.id, found.path, packed=False) as content:
+                    followed.goes_to_end(content, found.size)
+        self.files.append(followed)
+
+    @contextmanager
+    def _content(self, file: Any, path: str, *, packed: bool) -> Iterator[Content]:
+        with self._handles.opened(file, path) as fd:
+            yield Unpacked(fd) if packed else Plain(fd)
+
+
+def _are_kin(followed: Followed, found: Found) -> bool:
+    """Whether a file may be a copy of another one, by its name."""
+    return is_rotated(followed.path, found.path) or (found.packed and is_packed_name(followed.path, found.path))
+
+
+def _is_copy(original: Content, copy: Content) -> bool:
+    begin = copy.pread(_COMPARED, 0)
+    if original.pread(len(begin), 0) != begin:
+        return False
+    length = copy.length()
+    if isinstance(copy, Unpacked):
+        if not copy.is_whole:
+            return True  # it is being written
+        if original.length() != length:  # a file is compressed when nothing is written to it any more
+            return False
+    at = max(length - _COMPARED, 0)
+    return original.pread(length - at, at) == copy.pread(length - at, at)
+
+
+def _originals_first(found: Found) -> tuple[bool, int, str]:
+    """The originals before their compressed files, the oldest first."""
+    return found.packed, found.modified, found.path

@@ -1,0 +1,122 @@
+"""Asks a server for a JSON document and makes a record of the answer."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import msgspec
+import requests
+
+from kafka_client.producer import Record
+from sources.http.config import HttpTarget
+from sources.reader import Chunk, Position
+from worker.errors import Retriable
+
+_CHUNK_BYTES = 64 * 1024
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The value of a record. host: of the URL, with its port; time: of the answer, milliseconds since 1970."""
+
+    source: str
+    host: str
+    time: int
+    answer: msgspec.Raw
+
+
+class HttpReader:
+    """Reads one URL. Its position is the time of the last answer, so that a restart asks no sooner than planned.
+
+    source: the name of the source; name: of the part; url: with user and password, if there are any; clock: seconds
+    since 1970.
+    """
+
+    def __init__(
+        self,
+        source: str,
+        name: str,
+        url: str,
+        target: HttpTarget,
+        poll_seconds: float,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._name = name
+        self._target = target
+        self._poll_seconds = poll_seconds
+        self._clock = clock
+        parts = urlsplit(url)
+        self._host = parts.netloc.rpartition("@")[2]
+        self._url = parts._replace(netloc=self._host).geturl()
+        self._credentials = None
+        if parts.username is not None:
+            self._credentials = (unquote(parts.username), unquote(parts.password or ""))
+        self._asked_at = 0.0
+        self._session: requests.Session | None = None
+
+    def open(self, position: Position | None) -> None:
+        """Asks for nothing yet."""
+        self._asked_at = position["time"] / 1000 if position else 0.0
+        self._session = requests.Session()
+        self._session.trust_env = False  # no credentials of ~/.netrc
+        self._session.auth = self._credentials
+        # What a server compresses may be much longer than what it sends.
+        self._session.headers.update({"Accept": "application/json", "Accept-Encoding": "identity"})
+        self._session.headers.update(self._target.headers)
+
+    def read(self) -> Chunk | None:
+        """A record of the answer; None while it is not time to ask. Raises Retriable for whatever is no answer."""
+        now = self._clock()
+        # A little less: who is asked once in poll_seconds must not be found too early by a hair.
+        if abs(now - self._asked_at) < 0.9 * self._poll_seconds:
+            return None
+        body = self._ask()
+        try:
+            msgspec.json.decode(body)
+        except msgspec.DecodeError as error:
+            raise Retriable(f"{self._name}: the answer is no JSON: {error}", reason="invalid") from error
+        self._asked_at = now
+        moment = int(now * 1000)
+        value = msgspec.json.encode(Answer(self._source, self._host, moment, msgspec.Raw(body)))
+        record = Record(self._target.topic, value, key=self._name.encode(), timestamp=moment)
+        return Chunk([record], {"time": moment}, more=False)
+
+    def close(self) -> None:
+        """Closes the connection."""
+        if self._session is not None:
+            self._session.close()
+
+    def _ask(self) -> bytes:
+        assert self._session is not None
+        target = self._target
+        how: dict[str, Any] = {"timeout": target.timeout_seconds, "stream": True, "allow_redirects": False}
+        deadline = time.monotonic() + target.timeout_seconds
+        try:
+            if target.post is None:
+                answer = self._session.get(self._url, **how)
+            else:
+                answer = self._session.post(self._url, json=target.post, **how)
+            with answer:
+                return self._body(answer, deadline)
+        except requests.RequestException as error:
+            # The error may have the whole URL, which can hold a token.
+            raise Retriable(f"{self._name}: {type(error).__name__}", reason="unreachable") from error
+
+    def _body(self, answer: requests.Response, deadline: float) -> bytes:
+        """The answer in full, within time and size."""
+        if answer.status_code != requests.codes.ok:
+            more = "; give the URL that it redirects to" if answer.is_redirect else ""
+            raise Retriable(f"{self._name}: HTTP {answer.status_code}{more}", reason=str(answer.status_code))
+        if "Content-Encoding" in answer.headers:
+            raise Retriable(f"{self._name}: the answer is compressed, which was not asked for", reason="invalid")
+        body = b""
+        for chunk in answer.iter_content(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > self._target.max_bytes:
+                text = f"{self._name}: the answer has more than max_bytes ({self._target.max_bytes})"
+                raise Retriable(text, reason="too large")
+            if time.monotonic() > deadline:
+                text = f"{self._name}: no whole answer within {self._target.timeout_seconds:g} s"
+                raise Retriable(text, reason="unreachable")
+        return body
