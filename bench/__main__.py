@@ -14,7 +14,7 @@ import django
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.test")
 django.setup()  # the sink's index document is a Django one
 
-from bench import batches, console, elasticsearch_sink, endpoint, hdfs_sink, servers, spool, tabs
+from bench import batches, console, elasticsearch_sink, endpoint, file_source, hdfs_sink, s3_sink, servers, spool, tabs
 from bench.report import Report
 from devstack.config import StackConfig
 from devstack.stack import Stack
@@ -25,7 +25,9 @@ BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
     "batches": batches.run,
     "spool": spool.run,
     "hdfs": hdfs_sink.run,
+    "s3": s3_sink.run,
     "elasticsearch": elasticsearch_sink.run,
+    "file_source": file_source.run,
     "console": console.run,
     "tabs": tabs.run,
 }

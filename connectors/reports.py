@@ -23,10 +23,11 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A task on a worker. generation, restarts: those of the tables that it has been begun with; trace: why it failed;
+    """A task on a worker. id, generation, restarts: those of the tables that it has begun with; trace: why it failed;
     reason: what it waits for, such as a server that is away; topics: those that it moves records of.
     """
 
+    id: int
     connector: str
     task: int
     generation: int

@@ -115,7 +115,7 @@ def status(connector: Connector, reports: Reports) -> dict[str, Any]:
 def task_status(connector: Connector, task: Any, reports: Reports) -> dict[str, Any]:
     """The state of one task; UNASSIGNED where no worker tells of it."""
     reported = reports.get((connector.name, task.number))
-    if reported is None:
+    if reported is None or reported.task.id != task.pk:
         return {"id": task.number, "state": "UNASSIGNED", "worker_id": "", "version": VERSION}
     told = _told(reported)
     if reported.task.restarts < task.restarts or reported.task.generation < connector.generation:

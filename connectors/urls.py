@@ -23,6 +23,7 @@ urlpatterns = [
     re_path(rf"{_NAME}/tasks/?$", views.TasksView.as_view()),
     re_path(rf"{_NAME}/tasks/(?P<task>\d+)/status/?$", views.TaskStatusView.as_view()),
     re_path(rf"{_NAME}/tasks/(?P<task>\d+)/restart/?$", views.TaskRestartView.as_view()),
+    re_path(rf"{_NAME}/offsets/?$", views.OffsetsView.as_view()),
     re_path(rf"{_NAME}/topics/?$", views.TopicsView.as_view()),
     re_path(rf"{_NAME}/topics/reset/?$", views.TopicsResetView.as_view()),
     re_path(r"^connector-plugins/?$", views.PluginsView.as_view()),

@@ -20,7 +20,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from connectors import services, status
+from connectors import offsets, services, status
 from connectors.access import ADD, DELETE, VIEW, MayUse, sees_secrets, user_name
 from connectors.cluster import cluster_id
 from connectors.errors import RestError
@@ -276,6 +276,24 @@ class TaskRestartView(ConnectView):
             raise RestError(404, f"Unknown task: {name}-{task}")
         services.restart_tasks(user_name(request), name, [int(task)])
         return Response(status=204)
+
+
+class OffsetsView(ConnectView):
+    """Where a connector goes on. With `?dry_run=true`, which Kafka Connect has not, nothing is changed."""
+
+    def get(self, request: Request, name: str) -> Response:
+        """The offsets of a sink, or the positions of a source."""
+        return Response({"offsets": offsets.read(services.find(name))})
+
+    def patch(self, request: Request, name: str) -> Response:
+        """Moves some, while the connector is stopped."""
+        connector = services.find(name)
+        answer = offsets.alter(user_name(request), connector, request.data, dry_run=_flag(request, "dry_run"))
+        return Response(answer)
+
+    def delete(self, request: Request, name: str) -> Response:
+        """Has it begin at the beginning."""
+        return Response(offsets.reset(user_name(request), services.find(name), dry_run=_flag(request, "dry_run")))
 
 
 class TopicsView(ConnectView):

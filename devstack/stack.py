@@ -12,13 +12,14 @@ from devstack.hdfs import hdfs_servers
 from devstack.kafka import kafka_servers
 from devstack.locks import locked
 from devstack.postgres import fetch_postgres, postgres_server
+from devstack.seaweedfs import fetch_seaweedfs, seaweedfs_server
 from devstack.server import Server, ServerStatus
 
 READY_SECONDS = 180.0
 
 
 class Stack:
-    """Kafka, HDFS and Elasticsearch of one StackConfig, and PostgreSQL where it has one.
+    """Kafka, HDFS and Elasticsearch of one StackConfig, and PostgreSQL and SeaweedFS where it has them.
 
     Nothing is held in memory but the configuration: another process with the same configuration sees and
     controls the same servers.
@@ -31,11 +32,12 @@ class Stack:
         self.elasticsearch: Server = elasticsearch_server(config)
         port = config.postgres_port
         self.databases: list[Server] = [] if port is None else [postgres_server(config, port)]
+        self.s3: list[Server] = [] if config.s3_port is None else [seaweedfs_server(config, config.s3_port)]
 
     @property
     def servers(self) -> list[Server]:
         """All of them, in the order of `status`."""
-        return [*self.kafka, self.namenode, *self.datanodes, self.elasticsearch, *self.databases]
+        return [*self.kafka, self.namenode, *self.datanodes, self.elasticsearch, *self.databases, *self.s3]
 
     @property
     def bootstrap_servers(self) -> str:
@@ -61,6 +63,8 @@ class Stack:
         fetch(self.config.home, report)
         if self.databases:
             fetch_postgres(self.config.home, report)
+        if self.s3:
+            fetch_seaweedfs(self.config.home, report)
         with self._alone(report):
             down = [server for server in servers if not server.is_running()]
             for server in down:
@@ -74,9 +78,9 @@ class Stack:
                 raise
 
     def down(self, report: Report = print) -> None:
-        """Stop what runs, in order: Elasticsearch, DataNodes, NameNode, Kafka, PostgreSQL. The data stays."""
+        """Stop what runs: Elasticsearch, DataNodes, NameNode, SeaweedFS, Kafka, PostgreSQL. The data stays."""
         with self._alone(report):
-            for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.kafka, self.databases):
+            for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.s3, self.kafka, self.databases):
                 running = [server for server in group if server.is_running()]
                 if running:
                     report("stopping " + ", ".join(server.title for server in running))

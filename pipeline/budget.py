@@ -1,4 +1,6 @@
-"""One bound for all requests of the console in a process: the other threads of the web server stay for collecting.
+"""One bound for all requests of the console and of the REST API of connectors in a process.
+
+The other threads of the web server stay for collecting.
 
 Whatever such a request waits for (Kafka, a store, the database, a slow client), it holds one of a few places. Where all
 are taken, the next request is told so at once.
@@ -9,12 +11,13 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
 
-from django.http import HttpRequest
+from django.http import HttpRequest, JsonResponse
 from django.http.response import HttpResponseBase
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.translation import get_language_from_request, override
 from django.utils.translation import gettext as _
 
+from connectors.conf import connectors_path
 from pipeline.away import unavailable
 from pipeline.conf import console_settings
 from pipeline.errors import ServerError
@@ -47,7 +50,7 @@ PLACES = Places()
 
 
 class BudgetMiddleware:
-    """Lets `requests_at_once` requests below the admin's address in, and answers 503 to those beyond.
+    """Lets `requests_at_once` requests of the admin and of the REST API in, and answers 503 to those beyond.
 
     It stands before all middleware that asks the database, as that of sessions does.
     """
@@ -57,10 +60,11 @@ class BudgetMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """The place is given back when the web server closes the answer: a download holds it to its end."""
-        if not request.path_info.startswith(_admins_address()):
+        of_connectors = _is_of_connectors(request)
+        if not (of_connectors or request.path_info.startswith(_admins_address())):
             return self._get_response(request)
         if not PLACES.take():
-            return _busy(request)
+            return _busy_connectors() if of_connectors else _busy(request)
         with ExitStack() as place:
             place.callback(PLACES.give_back)
             response = self._get_response(request)
@@ -76,6 +80,16 @@ def _admins_address() -> str:
         return "/" + reverse("admin:index").removeprefix(get_script_prefix())
     except NoReverseMatch:
         return "\n"
+
+
+def _is_of_connectors(request: HttpRequest) -> bool:
+    return f"{request.path_info}/".startswith(f"/{connectors_path().strip('/')}/")
+
+
+def _busy_connectors() -> HttpResponseBase:
+    """In the shape of the errors of the REST API, for programs."""
+    text = "As many requests are answered as may be at a time; ask again in a moment"
+    return JsonResponse({"error_code": 503, "message": text}, status=503, headers={"Retry-After": _RETRY_SECONDS})
 
 
 def _busy(request: HttpRequest) -> HttpResponseBase:

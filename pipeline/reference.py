@@ -10,6 +10,7 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
+from connectors.conf import ConnectorsSettings
 from events.conf import BadEventsSettings, EventsSettings, KindSettings, SpoolSettings
 from pipeline.conf import ConsoleSettings
 from sinks.config import SinkConfig, SinkOptions
@@ -30,6 +31,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("SOURCES[name]", SourceConfig),
     ('SOURCES[name]["options"]', SourceOptions),
     *((f'SOURCES[name]["target"] of kind {kind.name}', kind.target) for kind in SOURCE_KINDS.values()),
+    ("CONNECTORS", ConnectorsSettings),
     ("CONSOLE", ConsoleSettings),
 )
 

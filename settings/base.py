@@ -173,6 +173,10 @@ HDFS: dict[str, dict[str, Any]] = {
     },
 }
 
+# Stores with the interface of S3, for example {"default": {"endpoint_url": "http://s3:8333", "path_style": true}}.
+# boto3's own chain finds the credentials where an entry has none.
+S3: dict[str, dict[str, Any]] = {"default": {}, **env.json_object("S3")}
+
 _elasticsearch_auth: dict[str, Any] = {
     "api_key": env.whole("ELASTICSEARCH_API_KEY"),
     "basic_auth": env.user_and_password("ELASTICSEARCH_BASIC_AUTH"),

@@ -31,6 +31,8 @@ DEVSTACK = {
     "elasticsearch_port": env.int("DEVSTACK_ELASTICSEARCH_PORT", 9200),
     # Only where it is given: PostgreSQL in place of SQLite.
     "postgres_port": env.int("DEVSTACK_POSTGRES_PORT", None),
+    # Only where it is given: SeaweedFS, for sinks of the kind s3.
+    "s3_port": env.int("DEVSTACK_S3_PORT", None),
     "elasticsearch_heap": env.str("DEVSTACK_ELASTICSEARCH_HEAP", "1g"),
 }
 
@@ -44,6 +46,16 @@ if DEVSTACK["postgres_port"] is not None:
 
 # On a developer's machine curl needs no user, and connectors may use files of /tmp.
 CONNECTORS = {"open": True, "folders": ["/tmp"], **CONNECTORS}
+
+if DEVSTACK["s3_port"] is not None and not S3["default"]:
+    S3["default"] = {
+        "endpoint_url": f"http://127.0.0.1:{DEVSTACK['s3_port']}",
+        "path_style": True,
+        "create_bucket": True,
+        # Those of devstack's own server.
+        "access_key_id": "devstack",
+        "secret_access_key": "devstack-secret",
+    }
 
 # Unless told otherwise, use the servers that devstack runs.
 if not env.str("KAFKA_BOOTSTRAP_SERVERS", ""):

@@ -1,15 +1,18 @@
 """What the kinds of sinks that store files have in common: only the store differs."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import cache, partial
+from typing import Protocol
 
 from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
+from sinks.files.compaction import Compaction
 from sinks.files.config import FilesTarget
 from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
+from sinks.files.rewind import Plan, Rewind
 from sinks.files.rewind_marks import RewindMarks, describe
 from sinks.files.store import FileStore
 from sinks.files.stored import settled_files
@@ -21,6 +24,24 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
+from worker.retry import Retry
+
+
+class Compacts(Protocol):
+    """Merges the small files of a sink into large ones."""
+
+    def run(self, topic: str, *, folders: Iterable[str], before: float) -> Iterator[str]:
+        """Merges the files of a topic and yields a line on each merged file; see sinks.files.compaction."""
+
+
+class Rewinds(Protocol):
+    """Moves the offset at which a sink reads a partition on; see sinks.files.rewind."""
+
+    def plan(self, to: int) -> Plan:
+        """What moving to an offset would do; changes nothing. Raises Retriable, Fatal."""
+
+    def carry_out(self, plan: Plan, retry: Retry, *, skip: bool = False) -> str:
+        """Does what was planned; returns the folder of the files replaced. skip: records may be left out."""
 
 
 class FileKind(Kind):
@@ -29,15 +50,18 @@ class FileKind(Kind):
     stores_text = True
 
     @abstractmethod
-    def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:
-        """The store of a sink; connections: so many threads use it at a time. Raises ImproperlyConfigured, ValueError.
-
-        metrics: counts what is sent into it.
-        """
-
-    @abstractmethod
     def places(self, sink: SinkConfig) -> set[str]:
         """What identifies the store of a sink: two sinks that share one of these store in one place."""
+
+    @abstractmethod
+    def compacting(self, sink: SinkConfig, *, target: int, retry: Retry) -> AbstractContextManager[Compacts]:
+        """Merges its files; target: about how many bytes a merged file has."""
+
+    @abstractmethod
+    def rewinding(
+        self, sink: SinkConfig, partition: Partition, others: Sequence[FileLayout]
+    ) -> AbstractContextManager[Rewinds]:
+        """Moves its offset; others: what the files of other sinks in its folder look like."""
 
     def check(self, sink: SinkConfig) -> None:
         """Raises ValueError where layout and names can't be used."""
@@ -48,6 +72,51 @@ class FileKind(Kind):
     def warnings(self, sink: SinkConfig) -> Iterable[str]:
         """Folders that hide a column."""
         return layout_of(sink).warnings()
+
+    def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
+        """The one after the last record that is committed in the store."""
+        with self.rewinding(sink, partition, ()) as rewind:
+            return rewind.plan(0).now
+
+    def move_offset(self, sink: SinkConfig, partition: Partition, to: int, retry: Retry) -> int:
+        """As `manage.py rewind` does: a file with the offset in its middle is replaced as a whole."""
+        with self.rewinding(sink, partition, ()) as rewind:
+            plan = rewind.plan(to)
+            if plan.now is not None or plan.replaced:
+                rewind.carry_out(plan, retry, skip=True)
+        return plan.to
+
+    def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
+        """Files are put aside by a command."""
+        return f"python manage.py rewind --sink {sink.name} --partition {partition} --to {to}"
+
+    def conflicts(self, one: SinkConfig, other: SinkConfig) -> Iterable[str]:
+        """Files of one topic in one folder, and folders within each other."""
+        if not self.places(one) & self.places(other):
+            return
+        shared = one.shared_topics(other)  # of several Kafka clusters, too: names of files tell only the topic
+        if shared and one.target.path == other.target.path:
+            yield (
+                f"SINKS[{one.name!r}] and SINKS[{other.name!r}] both store {shared} in target.path {one.target.path}: "
+                "their files would have the same names"
+            )
+        for inner, outer in ((one, other), (other, one)):
+            if inner.target.path.startswith(f"{outer.target.path}/"):
+                yield (
+                    f"target.path {inner.target.path} of SINKS[{inner.name!r}] lies in {outer.target.path}, the one of "
+                    f"SINKS[{outer.name!r}], which would take its files for its own"
+                )
+
+
+class RenamingKind(FileKind):
+    """A kind whose store renames files and folders in one step: only the store differs."""
+
+    @abstractmethod
+    def store(self, sink: SinkConfig, *, connections: int, metrics: SinkMetrics | None = None) -> FileStore:
+        """The store of a sink; connections: so many threads use it at a time. Raises ImproperlyConfigured, ValueError.
+
+        metrics: counts what is sent into it.
+        """
 
     def writer(self, sink: SinkConfig, *, topic_id: TopicId, connections: int, metrics: SinkMetrics) -> Writer:
         """The exactly-once protocol over the store."""
@@ -79,26 +148,18 @@ class FileKind(Kind):
 
         return compare
 
-    def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
-        """Files are put aside by a command."""
-        return f"python manage.py rewind --sink {sink.name} --partition {partition} --to {to}"
+    @contextmanager
+    def compacting(self, sink: SinkConfig, *, target: int, retry: Retry) -> Iterator[Compacts]:
+        """By renames."""
+        with closing(self.store(sink, connections=1)) as store:
+            files = layout_of(sink)
+            yield Compaction(store, path=sink.target.path, sink=sink.name, files=files, target=target, retry=retry)
 
-    def conflicts(self, one: SinkConfig, other: SinkConfig) -> Iterable[str]:
-        """Files of one topic in one folder, and folders within each other."""
-        if not self.places(one) & self.places(other):
-            return
-        shared = one.shared_topics(other)  # of several Kafka clusters, too: names of files tell only the topic
-        if shared and one.target.path == other.target.path:
-            yield (
-                f"SINKS[{one.name!r}] and SINKS[{other.name!r}] both store {shared} in target.path {one.target.path}: "
-                "their files would have the same names"
-            )
-        for inner, outer in ((one, other), (other, one)):
-            if inner.target.path.startswith(f"{outer.target.path}/"):
-                yield (
-                    f"target.path {inner.target.path} of SINKS[{inner.name!r}] lies in {outer.target.path}, the one of "
-                    f"SINKS[{outer.name!r}], which would take its files for its own"
-                )
+    @contextmanager
+    def rewinding(self, sink: SinkConfig, partition: Partition, others: Sequence[FileLayout]) -> Iterator[Rewinds]:
+        """By renames."""
+        with closing(self.store(sink, connections=1)) as store:
+            yield Rewind(store, Layout(sink.target.path, sink.name, partition), layout_of(sink), others)
 
 
 def layout_of(sink: SinkConfig) -> FileLayout:

@@ -18,6 +18,7 @@ from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition, Record
 from sinks.reporting.metrics import SinkMetrics
+from worker.retry import Retry
 
 TopicId = Callable[[str], str]
 """Gives Kafka's own id of a topic. A topic that is deleted and made again gets another id. Raises Retriable."""
@@ -145,6 +146,20 @@ class Kind(ABC):
     def keeps_newest(self, sink: SinkConfig) -> bool:
         """Whether of several records with one key, or id, the newest alone is kept."""
         return False
+
+    def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
+        """Where the store itself says that the sink goes on; None where Kafka's committed offset says it.
+
+        Raises Retriable and Fatal.
+        """
+        return None
+
+    def move_offset(self, sink: SinkConfig, partition: Partition, to: int, retry: Retry) -> int:
+        """Has a sink that is stopped go on at an offset, in its store; returns at which one it does.
+
+        Back: records are stored again. Forward: records are left out. Raises Retriable, Fatal, Fenced and Cancelled.
+        """
+        return to
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """The command that has a partition stored again from an offset; empty where there is none."""

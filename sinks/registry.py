@@ -18,8 +18,11 @@ from sinks.elasticsearch.kind import ElasticsearchKind
 from sinks.folder.kind import FolderKind
 from sinks.hdfs.kind import HdfsKind
 from sinks.kind import Kind
+from sinks.s3.kind import S3Kind
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (HdfsKind(), FolderKind(), ElasticsearchKind(), DatabaseKind())}
+KINDS: dict[str, Kind] = {
+    kind.name: kind for kind in (HdfsKind(), FolderKind(), S3Kind(), ElasticsearchKind(), DatabaseKind())
+}
 """The kinds of sinks by name. A further kind is a folder and its name here."""
 
 

@@ -68,10 +68,14 @@ def producer_config(source: SourceConfig, cluster: dict[str, Any]) -> dict[str, 
     return {**PRODUCER_DEFAULTS, **cluster, **source.producer, **PRODUCER_REQUIRED}
 
 
-def consumer_config(source: SourceConfig, cluster: dict[str, Any]) -> dict[str, Any]:
-    """The librdkafka options of the source's members of the group."""
+def consumer_config(source: SourceConfig, cluster: dict[str, Any], *, task: int = 0) -> dict[str, Any]:
+    """The librdkafka options of one task's member of the group."""
     group = source_positions(source).group
-    return {**CONSUMER_DEFAULTS, **cluster, **source.consumer, **CONSUMER_REQUIRED, "group.id": group}
+    config = {**CONSUMER_DEFAULTS, **cluster, **source.consumer, **CONSUMER_REQUIRED, "group.id": group}
+    if instance := config.get("group.instance.id"):
+        # Kafka takes two consumers with one id for one that has come back, and shuts the older one out.
+        config["group.instance.id"] = f"{str(instance).replace('{host}', source.host_name)}-{task}"
+    return config
 
 
 def check_kafka_options(source: SourceConfig) -> None:
@@ -118,9 +122,11 @@ def _task(
         make_transactions=partial(make_transactions, source, outage.note),
         read_positions=PositionReader(cluster, positions).read,
     )
+    config = consumer_config(source, cluster, task=number)
     return SourceTask(
         work=work,
-        make_consumer=partial(_consumer, consumer_config(source, cluster), outage),
+        make_consumer=partial(_consumer, config, outage),
+        is_static_member="group.instance.id" in config,
         check_topic=partial(check_positions_topic, cluster, positions),
         outage=outage,
     )

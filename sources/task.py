@@ -59,13 +59,15 @@ class SourceTask:
 
     work: what its owners share; make_consumer: makes one with CONSUMER_DEFAULTS and CONSUMER_REQUIRED; check_topic:
     raises Retriable and Fatal when the positions topic can't be used; outage: is told by the consumer when Kafka goes
-    away.
+    away; is_static_member: the consumer has a group.instance.id, by which Kafka keeps its partitions for it while the
+    process restarts.
     """
 
     work: Work
     make_consumer: Callable[[], Consumer]
     check_topic: Callable[[], None]
     outage: Outage
+    is_static_member: bool = False
 
     def __post_init__(self) -> None:
         self._clock = self.work.clock
@@ -107,7 +109,7 @@ class SourceTask:
         finally:
             for owner in self._owners.values():
                 owner.close()
-            if not self.outage.is_away:
+            if not (self.outage.is_away or self.is_static_member):
                 leave_group(self._consumer, self.name)
 
     def run_once(self, stop: threading.Event) -> None:

@@ -1,6 +1,8 @@
 """Produces records in Kafka transactions, and says of each failure what the owner of the transaction has to do."""
 
+import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -24,8 +26,12 @@ PRODUCER_REQUIRED: dict[str, Any] = {
 }
 """librdkafka options without which records could be lost or come twice; no setting overrides them."""
 
+# When a commit is under way, the client says so instead of dropping the transaction. The next owner ends either.
+warnings.filterwarnings("ignore", message="Producer abort_transaction failed during close", category=RuntimeWarning)
+
 _INIT_SECONDS = 5.0
 _COMMIT_SECONDS = 1.0
+_CLOSE_SECONDS = 1.0
 _FULL_SECONDS = 30.0
 _ROOM_SECONDS = 0.1
 _SIZE = {KafkaError.MSG_SIZE_TOO_LARGE}
@@ -115,9 +121,12 @@ class Transactions:
             raise self._outcome(error, "commit") from error
 
     def close(self) -> None:
-        """Drops what was not committed. Kafka hears of it when the transactional id is taken over next."""
+        """Drops what was not committed. Kafka hears of it now, or when the transactional id is taken over next."""
         self._producer.purge()
-        self._producer.close()
+        # The client tells Kafka that the transaction is dropped, and has no time-out for a Kafka that hangs.
+        closing = threading.Thread(target=self._producer.close, name="closes-a-producer", daemon=True)
+        closing.start()
+        closing.join(_CLOSE_SECONDS)
 
     def _note(self, error: KafkaError, message: Message) -> None:
         """A record was not delivered: the transaction can't be committed any more."""

@@ -26,6 +26,7 @@ from sinks import registry as sinks_registry
 from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
 from sinks.elasticsearch.config import ElasticsearchTarget
+from sources import registry as sources_registry
 from tests.databases import running_mariadb
 from tests.on_postgres import running_postgres
 from tests.support import Process, make_topics, manage, stack_env
@@ -108,6 +109,7 @@ def _settings_are_read_anew() -> Iterator[None]:
     conf.events_settings.cache_clear()
     conf.kinds.cache_clear()
     sinks_registry.sinks.cache_clear()
+    sources_registry.sources.cache_clear()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ answered as late), or a status such as "429" (it is not done, the answer is this
 
 _PASSED = ("Content-Type", "Accept", "Authorization")
 _ANSWERED = ("Content-Type", "Location", "X-Elastic-Product")
+_OF_CONNECTION = {"Connection", "Keep-Alive", "Transfer-Encoding", "Content-Length", "Expect", "Date", "Server"}
 _ERROR = b'{"error":{"type":"proxy_exception","reason":"the proxy says so"}}'
 
 
@@ -29,6 +30,9 @@ class HttpProxy:
     upstream: the server's URL; rule: what happens to each request; redirect: a host:port that takes the place of the
     one that the server redirects to, given that; late_seconds: how late "late" is; authorization: the only value of
     that header that is let in; certificate: a PEM file with key and certificate, for https.
+
+    passes_all: every header of a request and an answer is passed on, as signed requests need it; told: the statuses
+    that it answers, without a body, in place of others.
     """
 
     def __init__(
@@ -40,6 +44,8 @@ class HttpProxy:
         late_seconds: float = 0.0,
         authorization: str | None = None,
         certificate: Path | None = None,
+        passes_all: bool = False,
+        told: Mapping[int, int] | None = None,
     ) -> None:
         self._is_tls = certificate is not None
         self.spoilt: list[str] = []
@@ -73,7 +79,8 @@ class HttpProxy:
                     time.sleep(late_seconds)
                 connection = http.client.HTTPConnection(address, timeout=60)
                 try:
-                    headers = {name: value for name in _PASSED if (value := self.headers.get(name))}
+                    passed_on = set(self.headers) - _OF_CONNECTION if passes_all else _PASSED
+                    headers = {name: value for name in passed_on if (value := self.headers.get(name))}
                     headers["Content-Length"] = str(len(body))
                     connection.request(self.command, self.path, body=body, headers=headers)
                     response = connection.getresponse()
@@ -85,10 +92,14 @@ class HttpProxy:
                 if fate not in ("pass", "slow"):
                     self.close_connection = True
                     return
-                passed = {name: value for name in _ANSWERED if (value := response.getheader(name))}
+                answered = set(response.headers) - _OF_CONNECTION if passes_all else _ANSWERED
+                passed = {name: value for name in answered if (value := response.getheader(name))}
                 if "Location" in passed:
                     there = urlsplit(passed["Location"])
                     passed["Location"] = there._replace(netloc=redirect(there.netloc)).geturl()
+                if told and response.status in told:
+                    self._answer(told[response.status], {}, b"")
+                    return
                 self._answer(response.status, passed, answer)
 
             def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:

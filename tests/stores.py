@@ -4,8 +4,13 @@ import os
 from pathlib import Path
 from typing import Protocol
 
+import boto3
 import hdfs
 import requests
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from devstack.seaweedfs import ACCESS_KEY, SECRET_KEY
 
 
 class Files(Protocol):
@@ -60,6 +65,49 @@ class FolderFiles:
     def read(self, path: str) -> bytes:
         """As any program does."""
         return Path(path).read_bytes()
+
+
+class S3Files:
+    """Those of a bucket, as if their keys were paths."""
+
+    away = (BotoCoreError, ClientError)
+
+    def __init__(self, url: str, bucket: str) -> None:
+        self._bucket = bucket
+        self._client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="us-east-1",
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
+        )
+
+    def listed(self, folder: str) -> list[tuple[str, bool]]:
+        """By ListObjectsV2."""
+        prefix = f"{folder[1:]}/"
+        found = []
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self._bucket, Prefix=prefix, Delimiter="/"
+        )
+        for page in pages:
+            found += [(each["Key"].removeprefix(prefix), False) for each in page.get("Contents", ())]
+            found += [(each["Prefix"].removeprefix(prefix)[:-1], True) for each in page.get("CommonPrefixes", ())]
+        return sorted(entry for entry in found if entry[0])
+
+    def read(self, path: str) -> bytes:
+        """By GetObject."""
+        content: bytes = self._client.get_object(Bucket=self._bucket, Key=path[1:])["Body"].read()
+        return content
+
+    def make_bucket(self) -> None:
+        """Makes the bucket."""
+        self._client.create_bucket(Bucket=self._bucket)
+
+    def uploads(self, path: str) -> list[str]:
+        """The keys below a path of which an upload is begun and not completed."""
+        answer = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=f"{path[1:]}/")
+        return [upload["Key"] for upload in answer.get("Uploads", ())]
 
 
 def visible(files: Files, path: str) -> dict[str, bytes]:

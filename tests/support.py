@@ -45,7 +45,14 @@ def make_topics(stack: Stack, *names: str, partitions: int = 3, config: dict[str
 @contextmanager
 def three_brokers(folder: Path) -> Iterator[Stack]:
     """A Kafka of three brokers, without the other servers; folder: for its data."""
-    cluster = Stack(StackConfig.on_free_ports(folder, brokers=3, kafka_heap="256m"))
+    with kafka_alone(folder, brokers=3) as cluster:
+        yield cluster
+
+
+@contextmanager
+def kafka_alone(folder: Path, *, brokers: int = 1) -> Iterator[Stack]:
+    """A Kafka without the other servers; folder: for its data."""
+    cluster = Stack(StackConfig.on_free_ports(folder, brokers=brokers, kafka_heap="256m"))
     try:
         for broker in cluster.kafka:
             broker.start()

@@ -19,6 +19,7 @@ class FileStreamSource(Plugin):
     class_name = "org.apache.kafka.connect.file.FileStreamSourceConnector"
     type = "source"
     own = (
+        Setting(name="host", default="", doc="Of this project: whose file it is, where hosts change their names."),
         Setting(name="file", importance="HIGH", doc="The file, on the hosts of the workers."),
         Setting(name="topic", required=True, importance="HIGH", doc="The topic of the lines."),
         Setting(name="batch.size", type="INT", default="2000", least=1, importance="LOW", doc="Lines of one read."),
@@ -29,6 +30,7 @@ class FileStreamSource(Plugin):
         return {
             "kind": "file",
             "tasks": 1,
+            "host": values["host"],
             "target": {"paths": [_path(values)], "topic": values["topic"]},
             "options": {"batch_records": values["batch.size"]},
         }

@@ -6,6 +6,7 @@ from connectors.plugins.hdfs import HdfsSink
 from connectors.plugins.jdbc import JdbcSink, JdbcSource
 from connectors.plugins.native import NativePlugin
 from connectors.plugins.plugin import Plugin
+from connectors.plugins.s3 import S3Sink
 from sinks import registry as sinks_registry
 from sources import registry as sources_registry
 
@@ -16,6 +17,7 @@ PLUGINS: tuple[Plugin, ...] = (
     ElasticsearchSink(),
     JdbcSource(),
     JdbcSink(),
+    S3Sink(),
     *(NativePlugin(kind.name, "sink", kind.target) for kind in sinks_registry.KINDS.values()),
     *(NativePlugin(kind.name, "source", kind.target) for kind in sources_registry.KINDS.values()),
 )

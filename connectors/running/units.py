@@ -78,6 +78,7 @@ class Unit(ABC):
         state: State = "FAILED" if self._trace else "PAUSED" if paused else "RUNNING"
         told: dict[str, Any] = {"reason": self._waits_for, **self.progress()}
         return TaskStatus(
+            id=self.wanted.id,
             connector=self.wanted.connector,
             task=self.wanted.number,
             generation=self.wanted.generation,
@@ -187,6 +188,7 @@ class SourceUnit(Unit):
     def __init__(self, wanted: Wanted) -> None:
         super().__init__(wanted)
         self._source: Source | None = None
+        self._topics: list[str] = []
         self._stop_reading = threading.Event()
         self._changed = threading.Event()
 
@@ -194,7 +196,8 @@ class SourceUnit(Unit):
         """What setup_pipeline makes for the sources of the settings."""
         events = events_settings()
         kind = source_kind_of(config)
-        topics = dict.fromkeys(kind.topics(config), events.topic_partitions)
+        self._topics = kind.topics(config)
+        topics = dict.fromkeys(self._topics, events.topic_partitions)
         if config.dead_letter_topic:
             topics[config.dead_letter_topic] = events.topic_partitions
         make_topics(config.kafka, topics, replication=events.topic_replication, config={})
@@ -238,6 +241,7 @@ class SourceUnit(Unit):
         waits += [one.reason for one in report.parts if one.state == "backing off"]
         return {
             "records": report.records,
+            "topics": self._topics if report.records else [],
             "parts": [PartReport(partition={"part": part.part}, offset=part.position) for part in report.parts],
             "reason": waits[0] if waits else "",
         }

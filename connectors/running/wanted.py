@@ -8,8 +8,9 @@ from connectors.models import Connector, ConnectorTask, TargetState
 
 @dataclass(frozen=True)
 class Wanted:
-    """A task that is to run on the worker of its slot. version: another one is to be begun anew."""
+    """A task that is to run on the worker of its slot. id: of its row, which is new when it is made again."""
 
+    id: int
     connector: str
     type: str
     number: int
@@ -25,9 +26,9 @@ class Wanted:
         return self.connector, self.number
 
     @property
-    def version(self) -> tuple[int, int]:
-        """Changes when the settings do, and when an operator restarts the task."""
-        return self.generation, self.restarts
+    def version(self) -> tuple[int, int, int]:
+        """A task with another one is to begin anew: after a change of the settings, and after a restart."""
+        return self.id, self.generation, self.restarts
 
 
 def read_tables() -> list[Wanted]:
@@ -38,6 +39,7 @@ def read_tables() -> list[Wanted]:
 
 def _wanted(task: ConnectorTask, connector: Connector) -> Wanted:
     return Wanted(
+        id=task.pk,
         connector=connector.name,
         type=connector.type,
         number=task.number,

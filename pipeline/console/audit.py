@@ -1,7 +1,7 @@
 """The log of what operators do and read in the console: writing it, and reading it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -15,6 +15,7 @@ from pipeline.console.models import ActionKind, AuditEntry
 from pipeline.live import live_reads
 
 _READING = {ActionKind.READ, ActionKind.DOWNLOAD, ActionKind.EXPORT}
+_USER = 150
 _SUBJECT = 200
 _WHAT = 1_000
 _OUTCOME = 2_000
@@ -35,8 +36,13 @@ class Action:
         self._entry.save(update_fields=["outcome"])
 
 
+def audited(request: HttpRequest, kind: ActionKind, subject: str, what: str) -> AbstractContextManager[Action]:
+    """What the user of a request does; see audited_by."""
+    return audited_by(request.user.get_username(), kind, subject, what)
+
+
 @contextmanager
-def audited(request: HttpRequest, kind: ActionKind, subject: str, what: str) -> Iterator[Action]:
+def audited_by(user: str, kind: ActionKind, subject: str, what: str) -> Iterator[Action]:
     """Logs an action before it is begun, so that none goes unlogged, and how it failed when it raises.
 
     subject: what it is done to, such as "topic clicks"; what: the action in English, as logs are. Pages see its effect
@@ -45,7 +51,7 @@ def audited(request: HttpRequest, kind: ActionKind, subject: str, what: str) -> 
     _delete_old()
     action = Action(
         AuditEntry.objects.create(
-            user=request.user.get_username(), kind=kind, subject=_text(subject, _SUBJECT), what=_text(what, _WHAT)
+            user=_text(user, _USER), kind=kind, subject=_text(subject, _SUBJECT), what=_text(what, _WHAT)
         )
     )
     try:

@@ -30,6 +30,7 @@ class ActionKind(models.TextChoices):
     CONTROL = "control", _("Steered a sink")
     REPLAY = "replay", _("Dealt with dead letters")
     RESET = "reset", _("Reset a consumer group")
+    CONNECT = "connect", _("Changed a connector")
     READ = "read", _("Read records, documents or files")
     EXPORT = "export", _("Exported documents")
     DOWNLOAD = "download", _("Downloaded")

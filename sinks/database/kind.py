@@ -10,6 +10,7 @@ from django.db import connections, models
 
 from events.event import EVENT_TYPES, field_types
 from sinks.config import SinkConfig
+from sinks.database import offsets
 from sinks.database.config import OF_KAFKA, OFFSET, TOPIC, DatabaseTarget
 from sinks.database.connection import VENDORS, name_of, transaction, version_of
 from sinks.database.offsets import TABLE, Fields, make, make_table
@@ -24,6 +25,7 @@ from sinks.records import Partition
 from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
 from worker.errors import Fatal
+from worker.retry import Retry
 
 _WRONG_TABLE = "the table is most likely not made for these records. Compare its columns with those of the sink."
 
@@ -102,6 +104,15 @@ class DatabaseKind(Kind):
             return RowComparison(target.database, columns, place, check, partition, letters)
 
         return compare
+
+    def resume_offset(self, sink: SinkConfig, partition: Partition) -> int | None:
+        """What the row of the partition says."""
+        return offsets.resume_offset(sink.target.database, sink.name, partition)
+
+    def move_offset(self, sink: SinkConfig, partition: Partition, to: int, retry: Retry) -> int:
+        """Changes the row, and fences its owner."""
+        offsets.move_offset(sink.target.database, sink.name, partition, to)
+        return to
 
     def servers(self, sinks: Iterable[SinkConfig]) -> list[Server]:
         """The databases."""

@@ -146,3 +146,23 @@ def _row(connection: Connection, place: tuple[Any, ...]) -> tuple[str, str, int 
 
 def _stored(row: tuple[str, str, int | None, str]) -> Stored:
     return Stored(row[2], dict(msgspec.json.decode(row[3], type=list[tuple[int, str]])))
+
+
+def resume_offset(alias: str, sink: str, partition: Partition) -> int | None:
+    """Where the row says that the sink goes on; None where there is no row. Raises Fatal and Retriable."""
+    with transaction(alias) as connection:
+        with connection.cursor() as cursor:
+            if TABLE not in connection.introspection.table_names(cursor):
+                return None
+        rows = select(connection, f"SELECT next_offset {_WHERE}", (sink, *partition))
+    return rows[0][0] if rows else None
+
+
+def move_offset(alias: str, sink: str, partition: Partition, to: int) -> None:
+    """Has the sink go on at an offset; its owner is fenced. Raises Fatal and Retriable."""
+    with transaction(alias) as connection:
+        with connection.cursor() as cursor:
+            if TABLE not in connection.introspection.table_names(cursor):
+                return
+        update = f"UPDATE {TABLE} SET next_offset = %s, refused = '[]', owner = '' {_AND_WHERE}"
+        change(connection, update, (to, sink, *partition))

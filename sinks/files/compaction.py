@@ -1,10 +1,11 @@
 """Merges the small files of a sink into large ones."""
 
 import posixpath
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from typing import NamedTuple
 
 from sinks.files.contents import FileLayout
 from sinks.files.formats import Tally
@@ -12,7 +13,7 @@ from sinks.files.layout import Layout
 from sinks.files.merges import Merge, Merges
 from sinks.files.recovery import told_of
 from sinks.files.rewind_marks import RewindMarks
-from sinks.files.store import FileStore
+from sinks.files.store import FileReads, FileStore
 from sinks.files.stored import StoredFile, stored_files
 from sinks.records import Partition
 from worker.errors import Fatal, Retriable
@@ -75,35 +76,55 @@ class Compaction:
         format_ = self.files.format
         name = self.files.names.make(group[0].partition, group[0].first, group[-1].last)
         folder = posixpath.dirname(group[0].path)
-        before, after = Tally(), Tally()
         try:
-            pieces = list(format_.merge(self._contents(group, before)))
+            merged = merged_content(self.files, group, partial(read_whole, self.client, self.retry))
         except ValueError as error:
             return f"{folder}/{name}: left as it is: {error}"
-        for piece in pieces:
-            format_.tally(piece, after)
-        if before != after:
-            raise Fatal(f"{folder}/{name} would have {after.records} records, its files have {before.records}")
-        content = b"".join(pieces)
         originals = tuple(posixpath.basename(file.path) for file in group)
         merge = Merge(folder=folder, name=name, originals=originals, joins=format_.nothing is not None)
-        self.retry.run(merges.replace(merge, content, nothing=format_.nothing))
-        return (
-            f"{folder}/{name}: {after.records} records of {len(group)} files, "
-            f"{sum(file.length for file in group)} bytes before, {len(content)} now"
-        )
+        self.retry.run(merges.replace(merge, merged.content, nothing=format_.nothing))
+        return f"{folder}/{name}: {merged.told}"
 
-    def _contents(self, group: list[StoredFile], tally: Tally) -> Iterator[bytes]:
+
+class Merged(NamedTuple):
+    """The content of a file that takes the place of others. told: what was merged, for people."""
+
+    content: bytes
+    told: str
+
+
+def merged_content(files: FileLayout, group: Sequence[StoredFile], read: Callable[[StoredFile], bytes]) -> Merged:
+    """What the files of a group become. Raises ValueError where they can't become one, Fatal where records are lost."""
+    before, after = Tally(), Tally()
+
+    def contents() -> Iterator[bytes]:
         for file in group:
-            data = self.retry(f"reading {file.path}", partial(self._read, file))
-            self.files.format.tally(data, tally)
+            data = read(file)
+            files.format.tally(data, before)
             yield data
 
-    def _read(self, file: StoredFile) -> bytes:
-        data = self.client.read(file.path)
+    pieces = list(files.format.merge(contents()))
+    for piece in pieces:
+        files.format.tally(piece, after)
+    if before != after:
+        what = f"{group[0].path} to {group[-1].path}: the merged file"
+        raise Fatal(f"{what} would have {after.records} records, its files have {before.records}")
+    content = b"".join(pieces)
+    length = sum(file.length for file in group)
+    told = f"{after.records} records of {len(group)} files, {length} bytes before, {len(content)} now"
+    return Merged(content, told)
+
+
+def read_whole(client: FileReads, retry: Retry, file: StoredFile) -> bytes:
+    """The content of a listed file."""
+
+    def read() -> bytes:
+        data = client.read(file.path)
         if len(data) != file.length:  # a connection that breaks looks like the end
             raise Retriable(f"{file.path} has {file.length} bytes, {len(data)} were read")
         return data
+
+    return retry(f"reading {file.path}", read)
 
 
 def groups(

@@ -168,9 +168,12 @@ class FileNames:
     """Names of files, made and read by one template.
 
     template: with {topic}, {partition}, {start}, {end} and {ext}, of which only {ext} can be left out, or ValueError.
+
+    generation: names of a later generation than 0 have it before the extension, so that no name of an earlier one is
+    ever given again; a store needs that in which a late request can remove a file (S3).
     """
 
-    def __init__(self, template: str, extension: str) -> None:
+    def __init__(self, template: str, extension: str, generation: int = 0) -> None:
         parts = _parse("file_name", template)
         fields = [field for _, field in parts if field is not None]
         if unknown := set(fields) - _FILE_KEYS:
@@ -187,9 +190,12 @@ class FileNames:
         if OPEN in template:
             raise ValueError(f"file_name {template!r} must not look like that of a file that is still written ({OPEN})")
         patterns = {"topic": r"(?P<topic>[a-zA-Z0-9._-]+)", "partition": r"(?P<partition>\d+)"}
-        patterns |= {key: rf"(?P<{key}>\d{{20}})" for key in ("start", "end")} | {"ext": re.escape(extension)}
+        patterns |= {key: rf"(?P<{key}>\d{{20}})" for key in ("start", "end")} | {
+            "ext": rf"(?:r(?P<generation>\d+)\.)?{re.escape(extension)}"
+        }
         self._template = template
         self._extension = extension
+        self._generation = generation
         before = list(takewhile(lambda part: part[1] != "start", parts))
         is_ordered = {field for _, field in before} == {"topic", "partition"}
         self._head = _joined(parts[: len(before) + 1]) if is_ordered else None
@@ -202,7 +208,8 @@ class FileNames:
         """The name of the file that holds the records of these offsets."""
         topic, number = partition
         first, last = f"{start:020d}", f"{end:020d}"
-        return self._template.format(topic=topic, partition=number, start=first, end=last, ext=self._extension)
+        extension = f"r{self._generation}.{self._extension}" if self._generation else self._extension
+        return self._template.format(topic=topic, partition=number, start=first, end=last, ext=extension)
 
     def head(self, partition: Partition, start: int) -> str | None:
         """What a file's name begins with, up to the first offset; None where a partition's names do not lie together in
@@ -221,7 +228,16 @@ class FileNames:
 
     def of(self, extension: str) -> "FileNames":
         """Those of files in another format."""
-        return FileNames(self._template, extension)
+        return FileNames(self._template, extension, self._generation)
+
+    def of_generation(self, generation: int) -> "FileNames":
+        """Those of files of another generation."""
+        return FileNames(self._template, self._extension, generation)
+
+    def generation(self, name: str) -> int:
+        """The generation of a name of this sink; 0 for any other name."""
+        match = self._pattern.fullmatch(name)
+        return int(match["generation"] or 0) if match and "{ext}" in self._template else 0
 
     def read(self, name: str) -> tuple[Partition, int, int] | None:
         """Partition, first and last offset of a name; None for a file that is none of this sink's."""

@@ -1,11 +1,12 @@
 """A partition that stores files: whole ones (flush mode), or growing ones that are closed when due (append mode)."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Protocol
 
-from sinks.files.config import FilesTarget
+from sinks.files.config import GrowingFilesTarget
 from sinks.files.contents import FileLayout, Part
 from sinks.files.layout import OpenFile
 from sinks.files.ownership import Ownership
@@ -15,6 +16,16 @@ from worker.errors import Fatal
 from worker.retry import attempt
 
 
+class CommitsFiles(Protocol):
+    """The owner of a partition, which commits files by the protocol of its store."""
+
+    async def store(self, files: Mapping[str, Callable[[], Content]], first_offset: int, last_offset: int) -> None:
+        """Commits files, all or none; when it returns they are at their places. Raises Fenced, Fatal and Cancelled.
+
+        files: path below the data folder -> gives the content, none for offsets without records to store.
+        """
+
+
 @dataclass(eq=False)
 class FlushPartition:
     """A partition that this process owns, each batch of which is stored in files of its own (flush mode).
@@ -22,7 +33,7 @@ class FlushPartition:
     check_identity: raises Fatal when the topic is not the one that was opened; published: is told how many files were.
     """
 
-    ownership: Ownership
+    ownership: CommitsFiles
     resume_at: int | None
     files: FileLayout
     check_identity: Callable[[], None]
@@ -55,7 +66,7 @@ class _Growing:
     records: int
     opened_at: float
 
-    def is_due(self, target: FilesTarget, now: float) -> bool:
+    def is_due(self, target: GrowingFilesTarget, now: float) -> bool:
         is_full = self.records >= target.roll_records or self.file.length >= target.roll_bytes
         return is_full or now - self.opened_at >= target.roll_seconds
 
@@ -67,8 +78,9 @@ class AppendPartition(FlushPartition):
     target: tells when a file is closed, and how many of the partition stay open; clock: monotonic seconds.
     """
 
+    ownership: Ownership
     partition: Partition
-    target: FilesTarget
+    target: GrowingFilesTarget
     clock: Callable[[], float] = time.monotonic
     _open: dict[str, _Growing] = field(default_factory=dict)  # by folder, the one written last at the end
 

@@ -57,7 +57,23 @@ Content = bytes | Chunks
 """Of a file."""
 
 
-class FileStore(Protocol):
+class FileReads(Protocol):
+    """What any store of files lets a command read. Every method may raise Retriable and Fatal.
+
+    Paths are absolute, with slashes.
+    """
+
+    def names(self, path: str) -> list[str]:
+        """The names in a folder; none when there is no such folder."""
+
+    def walk(self, path: str) -> list[ListedFile]:
+        """The files below a folder, as readers see them: what begins with an underscore or a dot is left out."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a file. Raises NotFound."""
+
+
+class FileStore(FileReads, Protocol):
     """The file operations of the protocol. Every method may raise Retriable and Fatal.
 
     Paths are absolute, with slashes.
@@ -109,17 +125,8 @@ class FileStore(Protocol):
     def make_folders(self, path: str) -> None:
         """Makes a folder and its parents, where missing."""
 
-    def names(self, path: str) -> list[str]:
-        """The names in a folder; none when there is no such folder."""
-
     def lengths(self, path: str) -> dict[str, int]:
         """The files in a folder with their lengths in bytes; none when there is no such folder."""
-
-    def walk(self, path: str) -> list[ListedFile]:
-        """The files below a folder, as readers see them: what begins with an underscore or a dot is left out."""
-
-    def read(self, path: str) -> bytes:
-        """The content of a file. Raises NotFound."""
 
     def delete(self, path: str, *, recursive: bool = False) -> bool:
         """Deletes a file or folder; False when it was not there. Raises NotEmpty unless recursive."""
@@ -129,7 +136,10 @@ class FileStore(Protocol):
 
 
 class FileStatus(NamedTuple):
-    """An entry of a folder. length: in bytes, 0 for a folder; modified: milliseconds since 1970."""
+    """An entry of a folder. length: in bytes, 0 for a folder; modified: milliseconds since 1970, 0 when not known.
+
+    owner, replication: empty and 0 where the store has none.
+    """
 
     name: str
     is_folder: bool

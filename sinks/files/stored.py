@@ -12,7 +12,7 @@ from sinks.files.merges import Merge, under_way
 from sinks.files.naming import FileNames
 from sinks.files.recovery import commit_records
 from sinks.files.recovery import open_files as open_files_of
-from sinks.files.store import FileStore, ListedFile
+from sinks.files.store import FileReads, FileStore, ListedFile
 from sinks.records import Partition
 from worker.errors import Fenced
 
@@ -35,7 +35,7 @@ class StoredFile:
     extension: str = field(default="", compare=False)
 
 
-def stored_files(client: FileStore, path: str, layout: FileLayout, *, below: str = "") -> list[StoredFile]:
+def stored_files(client: FileReads, path: str, layout: FileLayout, *, below: str = "") -> list[StoredFile]:
     """The closed files of the sink's format in the data folder `path`, by partition and offset.
 
     below: only those in this folder of it. Raises Retriable, Fatal.
@@ -65,7 +65,7 @@ def newest_open_files(client: FileStore, layout: Layout) -> list[OpenFile]:
 
 
 def files_of_any_format(
-    client: FileStore, layout: Layout, files: FileLayout, others: Sequence[FileLayout] = ()
+    client: FileReads, layout: Layout, files: FileLayout, others: Sequence[FileLayout] = ()
 ) -> tuple[list[StoredFile], list[str]]:
     """The files of a partition, also those from before the sink's format was changed, and the paths of files unknown.
 
@@ -83,6 +83,13 @@ def files_of_any_format(
             if not any(other and other.partition.topic != layout.partition.topic for other in told):
                 unknown.append(file.path)
     return sorted(of_partition), sorted(unknown)
+
+
+def files_of_topic(client: FileReads, layout: Layout, files: FileLayout) -> list[StoredFile]:
+    """The closed files of a topic, also those from before the sink's format was changed. Raises Retriable, Fatal."""
+    names = _names_of_any_format(files)
+    found = (_stored(file, layout.data, names) for file in client.walk(layout.data))
+    return sorted(file for file in found if file is not None and file.partition.topic == layout.partition.topic)
 
 
 def _names_of_any_format(layout: FileLayout) -> dict[str, FileNames]:

@@ -9,7 +9,7 @@ from events.schema import Check, InvalidRecord
 from sinks.files.contents import FileLayout
 from sinks.files.formats import EXTENSIONS, Format, JsonLines, as_line, make_format
 from sinks.files.layout import OPEN
-from sinks.files.store import FileStore, NotFound
+from sinks.files.store import FileReads, NotFound
 from sinks.files.stored import StoredFile
 from sinks.findings import Finding
 from sinks.records import Partition, Record
@@ -28,7 +28,7 @@ class Verifier:
     further records the files hold that Kafka has removed since. They are complete once `findings` has ended.
     """
 
-    client: FileStore
+    client: FileReads
     layout: FileLayout
     event: str
     check: Check

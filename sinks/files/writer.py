@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sinks.files.config import FilesTarget
+from sinks.files.config import GrowingFilesTarget
 from sinks.files.contents import FileLayout
+from sinks.files.identity import check_not_renamed, check_same_topic, left_out
 from sinks.files.layout import Layout, flat, unflat
 from sinks.files.ownership import Ownership
 from sinks.files.partitions import AppendPartition, FlushPartition
@@ -15,7 +16,6 @@ from sinks.files.store import FileStore
 from sinks.loop.writer import PartitionWriter
 from sinks.records import Partition
 from sinks.reporting.metrics import SinkMetrics, UnreadTimes
-from worker.errors import Fatal
 from worker.retry import attempt
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class FilesWriter:
     group = 32
 
     client: FileStore
-    target: FilesTarget
+    target: GrowingFilesTarget
     sink: str
     consumer_group: str
     files: FileLayout
@@ -80,13 +80,7 @@ class FilesWriter:
         is_agreed = await attempt("looking for the agreement with Kafka", lambda: self.client.exists(layout.agreed))
         if stored is not None and committed is not None and committed > stored and not ownership.generation:
             if is_agreed:
-                raise Fatal(
-                    f"{partition}: Kafka says that group {self.consumer_group} has stored everything below offset "
-                    f"{committed}, but what lies in {layout.data} ends at {stored}. Was the store put back to an "
-                    "earlier state, or do two deployments share the group? To store what Kafka still has from there "
-                    f"on: manage.py rewind --sink {self.sink} --partition {partition} --to {stored}; to leave it out: "
-                    f"the same with --to {committed} --skip"
-                )
+                raise left_out(layout, self.consumer_group, stored=stored, committed=committed)
             # Versions before this one left no record of dead letters and ends of transactions.
             await ownership.store({}, stored, committed - 1)
             stored = committed
@@ -109,23 +103,4 @@ class FilesWriter:
         return topic_id
 
     def _check_identity(self, layout: Layout, known: str) -> None:
-        topic_id = self.topic_id(layout.partition.topic)
-        if topic_id != known:
-            raise Fatal(
-                f"the topic {layout.partition.topic} was deleted and made again since {layout.data} was written "
-                f"(its id was {known}, now it is {topic_id}): its offsets begin anew, so its files would be taken for "
-                f"the old ones; give this sink another path, or move the old files and {layout.topic} away"
-            )
-
-
-def check_not_renamed(client: FileStore, layout: Layout) -> None:
-    """Raises Fatal when another sink has stored the topic here. Asked while nothing is noted of the topic yet."""
-    folder = f"{layout.data}/_sink"
-    topic = layout.partition.topic
-    for name in client.names(folder):
-        if name != layout.sink and client.exists(f"{folder}/{name}/{topic}"):
-            raise Fatal(
-                f"SINKS[{layout.sink!r}]: a sink named {name!r} has stored {topic} in {layout.data}, and all of "
-                f"it would be stored there again: name the entry {name!r}, give it another path, or move "
-                f"{folder}/{name}/{topic} and the files of the topic away"
-            )
+        check_same_topic(layout, known=known, now=self.topic_id(layout.partition.topic))

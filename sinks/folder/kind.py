@@ -8,7 +8,7 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
 from sinks.config import SinkConfig
-from sinks.file_kind import FileKind, layout_of
+from sinks.file_kind import RenamingKind, layout_of
 from sinks.files.store import FileStore
 from sinks.folder.browser import FolderBrowser
 from sinks.folder.config import FolderTarget
@@ -19,7 +19,7 @@ from sinks.kind import BrowsedFiles, Health, Server
 from sinks.reporting.metrics import SinkMetrics
 
 
-class FolderKind(FileKind):
+class FolderKind(RenamingKind):
     """Files in a folder."""
 
     name = "folder"

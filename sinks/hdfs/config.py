@@ -4,13 +4,13 @@ import msgspec
 
 from kafka_client.clusters import cluster_entry, settings_errors_in
 from kafka_client.structs import ready
-from sinks.files.config import FilesTarget
+from sinks.files.config import GrowingFilesTarget
 from sinks.hdfs.webhdfs import HdfsCluster
 from worker.urls import check_urls
 
 
 @ready
-class HdfsTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HdfsTarget(GrowingFilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The `target` of an HDFS sink."""
 
     cluster: str = "default"

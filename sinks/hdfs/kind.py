@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from kafka_client.clusters import settings_errors_in
 from sinks.config import SinkConfig
-from sinks.file_kind import FileKind, layout_of
+from sinks.file_kind import RenamingKind, layout_of
 from sinks.files.store import FileBrowser, FileStore
 from sinks.hdfs.browser import HdfsBrowser
 from sinks.hdfs.config import HdfsTarget, hdfs_cluster
@@ -21,7 +21,7 @@ from worker.errors import Retriable
 from worker.urls import without_password
 
 
-class HdfsKind(FileKind):
+class HdfsKind(RenamingKind):
     """Files in HDFS."""
 
     name = "hdfs"

@@ -1,7 +1,6 @@
 """What the commands on a sink share: the entry of SINKS that they work on."""
 
 import threading
-from contextlib import closing
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -9,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sinks.config import SinkConfig
 from sinks.file_kind import FileKind
-from sinks.files.store import FileStore, NotFound
+from sinks.files.store import NotFound
 from sinks.registry import kind_of, sinks
 from worker.commands import CheckedCommand
 from worker.retry import Backoff, Retry
@@ -47,18 +46,17 @@ class FilesCommand(CheckedCommand, SinkCommand):
     """Does something with the files of a sink."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Opens the sink's store, and closes it at the end."""
+        """For a sink that stores files."""
         sink = self.sink(options)
         kind = kind_of(sink)
         if not isinstance(kind, FileKind):
             raise CommandError(f"SINKS[{sink.name!r}] is of the kind {sink.kind}, which stores no files")
-        with closing(kind.store(sink, connections=1)) as store:
-            try:
-                self.work(sink, kind, store, options)
-            except NotFound as error:
-                raise CommandError(f"{error}: files were moved meanwhile; run it again") from error
+        try:
+            self.work(sink, kind, options)
+        except NotFound as error:
+            raise CommandError(f"{error}: files were moved meanwhile; run it again") from error
 
-    def work(self, sink: SinkConfig, kind: FileKind, store: FileStore, options: dict[str, Any]) -> None:
+    def work(self, sink: SinkConfig, kind: FileKind, options: dict[str, Any]) -> None:
         """What the command does. May raise NotFound, too."""
         raise NotImplementedError
 

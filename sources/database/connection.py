@@ -1,5 +1,6 @@
 """A connection to the database that a source reads, and what the database's errors mean."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -24,11 +25,13 @@ _ALIAS = "source"
 # PostgreSQL's SQLSTATE, or MariaDB's number of the error.
 _MISSING_TABLE = ("42P01", 1146)
 _MISSING_COLUMN = ("42703", 1054)
-_FORBIDDEN = ("42501", 1142, 1143, 1227, 1370)
-_REFUSED = ("28000", "28P01", "3D000", 1044, 1045, 1049, 1698)
+_FORBIDDEN = ("42501", 1044, 1142, 1143, 1227, 1370)
+_REFUSED = ("28000", "28P01", "3D000", 1045, 1049, 1698)
 
 # PostgreSQL's driver gives no SQLSTATE for a connection that is refused.
-_REFUSED_WORDS = ("password authentication failed", "no pg_hba.conf entry", "fe_sendauth")
+_REFUSED_WORDS = re.compile(
+    "password authentication failed|no pg_hba.conf entry|fe_sendauth|FATAL: +(role|database) .* does not exist"
+)
 
 
 class MissingColumn(Fatal):
@@ -116,6 +119,15 @@ class Database(ABC):
         """The transactions that are alive, without the own one; None when the server can't tell just now."""
 
     @abstractmethod
+    def begin_snapshot(self) -> None:
+        """All that is read until `end_snapshot` is of one moment."""
+
+    def end_snapshot(self) -> None:
+        """The next statement sees what is committed by then. A connection that was lost has no snapshot."""
+        if self.connection.connection is not None:
+            self.query("ROLLBACK")
+
+    @abstractmethod
     def now(self) -> datetime:
         """The server's time, with its time zone."""
 
@@ -157,14 +169,14 @@ class Database(ABC):
     def _meaning(self, error: Error) -> Exception:
         text = f"{self.name}: {shortened(' '.join(str(error).split()), _MAX_REASON)}"
         cause = error.__cause__
-        number = cause.args[0] if cause and cause.args and isinstance(cause.args[0], int) else None
-        code: Any = getattr(cause, "sqlstate", None) or number
+        is_numbered = cause is not None and cause.args and isinstance(cause.args[0], int)
+        code: Any = cause.args[0] if cause and is_numbered else getattr(cause, "sqlstate", None)
         self.close()
         if code in _MISSING_TABLE:
             return Retriable(text, reason="missing table")
         if code in _MISSING_COLUMN:
             return MissingColumn(text)
-        if code in _REFUSED or any(word in text for word in _REFUSED_WORDS):
+        if code in _REFUSED or _REFUSED_WORDS.search(text):
             return Fatal(text)
         if code in _FORBIDDEN:
             return Forbidden(text, reason="forbidden")

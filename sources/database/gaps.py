@@ -42,6 +42,10 @@ class Gaps:
             (low, high) for low, high in ((first, number - 1), (number + 1, last)) if low <= high
         ]
 
+    def up_to(self, number: int) -> list[Range]:
+        """The ranges, as far as they do not lie above a number."""
+        return [(first, min(last, number)) for first, last in self.ranges if first <= number]
+
     def forget(self, settled: int) -> None:
         """No row up to this number will appear any longer."""
         self.ranges = [(max(first, settled + 1), last) for first, last in self.ranges if last > settled]

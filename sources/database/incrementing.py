@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -61,22 +62,35 @@ class IncrementingRows:
         if self._gaps or self._horizon.settled is None:
             # Before the reads: what a transaction has committed that this look finds ended, they see.
             self._horizon.advance(lambda: self._seen)
-        more = self._read_gaps(records) or self._read_new(records)
+        # In one snapshot: a transaction may fill a gap, and a later one of the same writer add a new row. It must not
+        # come before the row in the gap.
+        with self._table.snapshot() if self._gaps else nullcontext():
+            more = self._read_gaps(records) or self._read_new(records)
         if (self._gaps.ranges, self._seen) == (gaps_before, seen_before):
             return None
         return Chunk(records, self._position(), more)
 
     def _read_gaps(self, records: list[Record]) -> bool:
         """Returns whether there is more in them."""
-        if not self._gaps:
+        settled = self._horizon.settled
+        is_full = len(self._gaps) >= self._max_gaps
+        # A row in the middle of a gap leaves two gaps, but for one that is settled.
+        ranges = self._gaps.up_to(LOWEST if settled is None else settled) if is_full else self._gaps.ranges
+        if not ranges:
             return False
-        page = self._table.within(self._gaps.ranges, self._batch)
+        page = self._table.within(ranges, self._batch)
         for row in page.rows:
-            self._gaps.remove(row.place)
             records.append(row.record)
-        if page.is_last and self._horizon.settled is not None:
-            self._gaps.forget(self._horizon.settled)
-        return not page.is_last
+            if settled is not None and row.place <= settled:
+                self._gaps.forget(row.place)
+                continue
+            self._gaps.remove(row.place)
+            if len(self._gaps) >= self._max_gaps:
+                return True
+        if page.is_last and settled is not None:
+            self._gaps.forget(settled)
+        # New rows must not come before those in gaps that were not read this time.
+        return not page.is_last or (is_full and len(self._gaps) < self._max_gaps)
 
     def _read_new(self, records: list[Record]) -> bool:
         """Returns whether there is more behind."""
@@ -97,7 +111,8 @@ class IncrementingRows:
             records.append(row.record)
             if len(self._gaps) >= self._max_gaps:
                 return True
-        return not page.is_last
+        # New rows must not come before those in gaps that were not read this time.
+        return not page.is_last or (is_full and len(self._gaps) < self._max_gaps)
 
     def _step_to(self, number: int) -> None:
         first = LOWEST if self._seen is None else self._seen + 1

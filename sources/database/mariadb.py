@@ -83,8 +83,12 @@ class Mariadb(Database):
                 time.sleep(_CACHED_SECONDS * (1 + number * random.random()))
             return None
         finally:
-            if self.connection.connection is not None:
-                self.query("ROLLBACK")
+            self.end_snapshot()
+
+    def begin_snapshot(self) -> None:
+        """The snapshot is taken at once."""
+        self.query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        self.query("START TRANSACTION WITH CONSISTENT SNAPSHOT")
 
     def now(self) -> datetime:
         """Of the statement's beginning, which is earlier than anything that is read afterwards."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from psycopg import DataError
 from psycopg.postgres import types
@@ -64,6 +65,8 @@ class _OddTimestamp(TimestampLoader):
 
 
 class _OddTimestamptz(TimestamptzLoader):
+    timezone = ZoneInfo("UTC")  # Django compares it with the connection's
+
     def load(self, data: Any) -> Any:
         return _or_text(super().load, data)
 
@@ -98,6 +101,10 @@ class Postgres(Database):
         running = {str(name) for [name] in self.query(_RUNNING).rows}
         prepared = {str(name) for [name] in self.query(_PREPARED).rows}
         return look_of(running, prepared)
+
+    def begin_snapshot(self) -> None:
+        """The first statement takes the snapshot."""
+        self.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
     def now(self) -> datetime:
         """Not the time at which the statement began."""

@@ -1,6 +1,7 @@
 """What the readers of the modes ask a table for. No Django here: tests have tables in memory."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from kafka_client.producer import Record
@@ -36,6 +37,9 @@ class Timed(NamedTuple):
 
 class NumberedTable(Protocol):
     """A table whose rows have growing numbers. All methods raise Retriable and Fatal."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """What is read within is of one moment."""
 
     def look(self) -> Look | None:
         """The transactions that are alive; None when the server can't tell just now."""

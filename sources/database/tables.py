@@ -1,6 +1,7 @@
 """A table, or a query, as the readers of the modes see it: rows in order, as records."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar
@@ -106,6 +107,15 @@ class TableRows:
     def look(self) -> Look | None:
         """The transactions that are alive."""
         return self._database.look() if self._can_look else Look(frozenset())
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """What is read within is of one moment."""
+        self._database.begin_snapshot()
+        try:
+            yield
+        finally:
+            self._database.end_snapshot()
 
     def highest(self) -> int | None:
         """The highest number."""

@@ -17,10 +17,6 @@ _MAGIC = b"\x1f\x8b\x08"
 _INPUT = 64 * 1024
 
 
-class Damaged(Exception):
-    """A compressed file can't be unpacked from here on."""
-
-
 class Content(Protocol):
     """Bytes that are read by their place."""
 
@@ -53,7 +49,8 @@ class Unpacked:
     """The bytes of an open gzip file, unpacked; it may consist of several members. It is read forward: going back
     begins at the beginning again.
 
-    is_whole: whether all members up to the end of the file have their ends, which is known once all was read.
+    is_whole: whether all members up to the end of the file have their ends; damage: why nothing behind a place can be
+    unpacked. Both are known once all was read.
     """
 
     def __init__(self, fd: int) -> None:
@@ -67,9 +64,10 @@ class Unpacked:
         self._window = b""
         self._window_at = 0
         self.is_whole = False
+        self.damage = ""
 
     def pread(self, size: int, offset: int) -> bytes:
-        """At most so many bytes from a place on. Raises Damaged."""
+        """At most so many bytes from a place on."""
         if offset < self._window_at:
             self._begin()
         while self._window_at + len(self._window) < offset + size:
@@ -84,14 +82,14 @@ class Unpacked:
         return self._window[begin : begin + size]
 
     def length(self) -> int:
-        """How many bytes can be unpacked: unpacks all of them. Raises Damaged."""
+        """How many bytes can be unpacked: unpacks all of them."""
         at = self._window_at
         while data := self.pread(_INPUT, at):
             at += len(data)
         return at
 
     def _unpack(self, size: int) -> bytes:
-        while True:
+        while not self.damage:
             if not self._input:
                 self._input = os.pread(self._fd, _INPUT, self._input_at)
                 self._input_at += len(self._input)
@@ -109,10 +107,12 @@ class Unpacked:
             try:
                 data = self._unpacker.decompress(self._input, size)
             except zlib.error as error:
-                raise Damaged(str(error)) from error
+                self.damage = str(error)
+                break
             self._input = self._unpacker.unused_data or self._unpacker.unconsumed_tail
             if data:
                 return data
+        return b""
 
 
 def is_packed(begin: bytes) -> bool | None:

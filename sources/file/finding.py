@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from kafka_client.log import repeating_logger
-from sources.file.content import HEAD_BYTES, Damaged, Plain, Unpacked, group_of, is_packed
+from sources.file.content import HEAD_BYTES, Plain, Unpacked, group_of, is_packed
 from sources.file.handles import FileId, Handles
 from sources.file.paths import matching
 
@@ -122,13 +122,8 @@ def _kind_of(fd: int) -> tuple[bool, int | None]:
     if not packed:
         return False, None if packed is None else group_of(begin)
     content = Unpacked(fd)
-    try:
-        begin = content.pread(HEAD_BYTES, 0)
-        if len(begin) < HEAD_BYTES:
-            content.pread(1, HEAD_BYTES)  # so that is_whole is known
-    except Damaged:
-        return True, group_of(begin)
-    return True, group_of(begin, is_all=content.is_whole)
+    begin = content.pread(HEAD_BYTES, 0)
+    return True, group_of(begin, is_all=content.is_whole or bool(content.damage))
 
 
 def _report(path: str, error: OSError) -> None:

@@ -12,7 +12,6 @@ from sources.file.content import HEAD_BYTES, TAIL_BYTES, Content, digest
 from sources.file.finding import Found
 from sources.file.handles import FileId
 
-
 _BLOCK = 64 * 1024
 
 Stamp = tuple[int, int]
@@ -36,6 +35,8 @@ class Place(msgspec.Struct, kw_only=True, omit_defaults=True):
     inode: int
     packed: bool = False
     offset: int
+    first: int = 0
+    """Where reading began: behind the lines that the file had when the source began at its end."""
     head_bytes: int = 0
     head: str = ""
     tail: str = ""
@@ -92,6 +93,11 @@ class Followed:
     def path(self) -> str:
         """Its name now."""
         return self.place.last_path or self.place.path
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was read of it."""
+        return bool(self.place.offset or self.place.whole_bytes)
 
     @property
     def is_lost(self) -> bool:
@@ -172,7 +178,7 @@ class Followed:
         return min(self.place.offset, TAIL_BYTES)
 
     def pread(self, content: Content, size: int) -> bytes:
-        """The bytes behind those that were read. Raises Replaced: one read gives the bytes and proves whose they are."""
+        """The bytes behind those that were read, with proof whose they are, by one read. Raises Replaced."""
         before = self.tail_bytes
         data = content.pread(before + size, self.place.offset - before)
         if data[:before] != self._tail:
@@ -205,6 +211,7 @@ class Followed:
             begin = max(end - _BLOCK, 0)
             if place := content.pread(end - begin, begin).rfind(b"\n") + 1:
                 self.goes_to(content, begin + place)
+                self.place.first = begin + place
                 return
             end = begin
 

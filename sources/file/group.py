@@ -1,17 +1,17 @@
 """The files of one group: which file is which, whatever rotation has done to them."""
 
 import logging
-import os
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 from kafka_client.log import repeating_logger
-from sources.file.content import Content, Damaged, Plain, Unpacked
+from sources.file.content import Content, Plain, Unpacked
 from sources.file.finding import Finder, Found, Look
 from sources.file.followed import Followed
-from sources.file.paths import is_packed_name, is_rotated
+from sources.file.paths import family_of, is_rotated
 
 logger = logging.getLogger(__name__)
 repeated = repeating_logger(__name__)
@@ -40,7 +40,9 @@ class Group:
         self._number = number
         self._starts_at_end = starts_at_end
         self._look: Look | None = None
-        self._copies: dict[tuple[Found, Followed], bool] = {}
+        self._samples: dict[Found, _Sample] = {}
+        self._kin: dict[str, list[Followed]] = defaultdict(list)  # by the family of their names
+        self._inodes: dict[int, list[Followed]] = defaultdict(list)
         self.files = [Followed.stored(place) for place in places]
         self.has_changed = False
         """Whether a place has changed otherwise than by reading."""
@@ -55,6 +57,10 @@ class Group:
             if not followed.is_lost:
                 self._locate(followed, look)
         here = {followed.id for followed in self.files if not followed.is_lost}
+        self._kin = defaultdict(list)
+        self._inodes = defaultdict(list)
+        for followed in self.files:
+            self._index(followed)
         vanished = [found for found in look.vanished.values() if found.group == self._number]
         for found in vanished + sorted(look.groups.get(self._number, ()), key=_originals_first):
             if found.id not in here:
@@ -65,11 +71,11 @@ class Group:
 
     def lose(self, followed: Followed, *, cut: bool = False) -> None:
         """The bytes of a file lie nowhere. cut: the file is there, with other bytes."""
-        if cut:
+        if cut and followed.is_begun:
             logger.info("%s was truncated or replaced; %d bytes of it were read", followed.path, followed.place.offset)
         self._handles.close(followed.id)
         followed.lose(cut=cut)
-        if not followed.place.offset:
+        if not followed.is_begun:
             self.files.remove(followed)
         self.look_again()
 
@@ -109,6 +115,8 @@ class Group:
             return False
         if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
             return True
+        if not followed.is_begun:
+            return False  # nothing tells it from another file that has got its number, so it is met anew
         try:
             with self._content(found.id, found.path, packed=found.packed) as content:
                 if followed.place.whole_bytes == found.size:
@@ -116,16 +124,14 @@ class Group:
                 return followed.recognise(content)
         except OSError:  # it is gone meanwhile, or it can't be read: the next look will tell
             return True
-        except Damaged:
-            return False
 
     def _meet(self, found: Found, look: Look) -> None:
         """A file that is not followed: one that was lost, a copy, or a new one. Raises OSError."""
-        for followed in self.files:
+        for followed in self._inodes[found.id.inode]:
             if self._is_back(followed, found, look):
                 self._settle(followed, found)
                 return
-        kin = [followed for followed in self.files if _are_kin(followed, found)]
+        kin = [followed for followed in self._kin[family_of(found.path)] if _are_kin(followed, found)]
         for followed in kin:
             if not followed.is_lost and not followed.place.packed:
                 with self._content(followed.id, followed.path, packed=False) as content:
@@ -146,7 +152,7 @@ class Group:
 
     def _is_back(self, followed: Followed, found: Found, look: Look) -> bool:
         """Whether a file that was gone is there again, perhaps on a device that has another number since a restart."""
-        if followed.place.inode != found.id.inode or followed.place.packed != found.packed or followed.place.cut:
+        if followed.place.packed != found.packed or followed.place.cut:
             return False
         if not followed.is_lost and (followed.id in look.files or followed.id in self._handles):
             return False
@@ -156,21 +162,13 @@ class Group:
     def _takes_over(self, followed: Followed, found: Found) -> bool:
         """Whether a file is the copy of a lost one, which is then read on there. Raises OSError."""
         with self._content(found.id, found.path, packed=found.packed) as content:
-            offset = followed.place.offset
-            try:
-                if followed.recognise(content):
-                    self._settle(followed, found)
-                    return True
-                if not followed.begins_like(content) or (size := content.length()) >= offset:
-                    return False
-                if isinstance(content, Unpacked) and not content.is_whole:
-                    return True  # it is being written
-            except Damaged:
-                if not followed.begins_like(content):
-                    return False
+            if followed.recognise(content):
                 self._settle(followed, found)
-                followed.end_whole(found.size)  # all of it that can be unpacked was read
                 return True
+            if not followed.begins_like(content) or (size := content.length()) >= followed.place.offset:
+                return False
+            if isinstance(content, Unpacked) and not (content.is_whole or content.damage):
+                return True  # it is being written
             # A copy that was made before the last lines were written has nothing that was not read.
             self._settle(followed, found)
             followed.goes_to(content, size)
@@ -180,21 +178,15 @@ class Group:
         """Whether a file has nothing that its original, which is still there, does not have. Raises OSError."""
         if followed.place.packed:
             return False
-        known = self._copies.get((found, followed))
-        if known is not None and not found.packed:
-            return known
-        with (
-            self._content(followed.id, followed.path, packed=False) as original,
-            self._content(found.id, found.path, packed=found.packed) as copy,
-        ):
-            try:
-                known = _is_copy(original, copy)
-            except Damaged:
-                known = False
-        if len(self._copies) >= MOST_FILES:
-            self._copies.clear()
-        self._copies[(found, followed)] = known
-        return known
+        sample = self._samples.get(found)
+        if sample is None:
+            with self._content(found.id, found.path, packed=found.packed) as content:
+                sample = _Sample.of(content)
+            if len(self._samples) >= MOST_FILES:
+                self._samples.clear()
+            self._samples[found] = sample
+        with self._content(followed.id, followed.path, packed=False) as original:
+            return sample.is_of(original)
 
     def _settle(self, followed: Followed, found: Found) -> None:
         if followed.id != found.id:
@@ -214,6 +206,11 @@ class Group:
                 with self._content(found.id, found.path, packed=False) as content:
                     followed.goes_to_end(content, found.size)
         self.files.append(followed)
+        self._index(followed)
+
+    def _index(self, followed: Followed) -> None:
+        self._kin[family_of(followed.path)].append(followed)
+        self._inodes[followed.place.inode].append(followed)
 
     @contextmanager
     def _content(self, file: Any, path: str, *, packed: bool) -> Iterator[Content]:
@@ -222,22 +219,36 @@ class Group:
 
 
 def _are_kin(followed: Followed, found: Found) -> bool:
-    """Whether a file may be a copy of another one, by its name."""
-    return is_rotated(followed.path, found.path) or (found.packed and is_packed_name(followed.path, found.path))
+    """Whether a file of the same family may be a copy of another one, by its name."""
+    return found.packed or is_rotated(followed.path, found.path)
 
 
-def _is_copy(original: Content, copy: Content) -> bool:
-    begin = copy.pread(_COMPARED, 0)
-    if original.pread(len(begin), 0) != begin:
-        return False
-    length = copy.length()
-    if isinstance(copy, Unpacked):
-        if not copy.is_whole:
-            return True  # it is being written
-        if original.length() != length:  # a file is compressed when nothing is written to it any more
+class _Sample(NamedTuple):
+    """What is compared of a copy with its original. is_whole: nothing will be added."""
+
+    begin: bytes
+    end: bytes
+    length: int
+    is_packed: bool
+    is_whole: bool
+
+    @classmethod
+    def of(cls, copy: Content) -> "_Sample":
+        begin, length = copy.pread(_COMPARED, 0), copy.length()
+        end = copy.pread(_COMPARED, max(length - _COMPARED, 0))
+        if isinstance(copy, Unpacked):
+            return cls(begin, end, length, is_packed=True, is_whole=copy.is_whole or bool(copy.damage))
+        return cls(begin, end, length, is_packed=False, is_whole=True)
+
+    def is_of(self, original: Content) -> bool:
+        """Whether the original, as it is now, begins with all bytes of the copy."""
+        if original.pread(len(self.begin), 0) != self.begin:
             return False
-    at = max(length - _COMPARED, 0)
-    return original.pread(length - at, at) == copy.pread(length - at, at)
+        if not self.is_whole:
+            return True  # it is being compressed
+        if self.is_packed and original.length() != self.length:
+            return False  # a file is compressed when nothing is written to it any more
+        return original.pread(len(self.end), self.length - len(self.end)) == self.end
 
 
 def _originals_first(found: Found) -> tuple[bool, int, str]:

@@ -11,6 +11,7 @@ from sources.file.content import GROUPS
 from sources.file.finding import Finder
 from sources.file.handles import Handles
 from sources.file.reader import GroupReader
+from sources.file.verify import FileVerification
 from sources.kind import Server, SourceKind, Verification
 from sources.reader import PartReader, Position
 
@@ -65,6 +66,10 @@ class FileKind(SourceKind):
     def servers(self, sources: Iterable[SourceConfig]) -> list[Server]:
         """None: files are read on the host of the source's process alone."""
         return []
+
+    def verification(self, source: SourceConfig, positions: Mapping[str, Position]) -> Verification:
+        """Compares the lines of the files that are there."""
+        return FileVerification(source, positions, self._finder(source))
 
     def _finder(self, source: SourceConfig) -> Finder:
         with self._lock:

@@ -4,6 +4,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 Report = Callable[[str, OSError], None]
 
@@ -49,8 +50,9 @@ def _entries(folder: str, report: Report) -> list[os.DirEntry[str]]:
         return []
 
 
-_ADDED = r"(?:[._-]\d[\d._:T-]*)"
-_PACKED = re.compile(r"\.gz$")
+_ADDED = re.compile(r"[._-]\d[\d._:T-]*")
+_ADDED_AT_END = re.compile(_ADDED.pattern + "$")
+_PACKED = ".gz"
 
 
 def is_rotated(live: str, other: str) -> bool:
@@ -59,19 +61,17 @@ def is_rotated(live: str, other: str) -> bool:
     Rotation adds a number or a date, at the end (app.log.1, app.log-20261130) or before the extension (app-1.log), and
     perhaps .gz. The folder may be another one.
     """
-    live, other = os.path.basename(live), _PACKED.sub("", os.path.basename(other))
+    live, other = os.path.basename(live), os.path.basename(other).removesuffix(_PACKED)
+    if other.startswith(live):
+        return _ADDED.fullmatch(other, len(live)) is not None
     stem, extension = os.path.splitext(live)
-    before_extension = re.escape(stem) + _ADDED + re.escape(extension)
-    return re.fullmatch(f"{re.escape(live)}{_ADDED}|{before_extension}", other) is not None
+    is_like = other.startswith(stem) and other.endswith(extension) and len(other) > len(live)
+    return is_like and _ADDED.fullmatch(other, len(stem), len(other) - len(extension)) is not None
 
 
-def is_packed_name(plain: str, packed: str) -> bool:
-    """Whether `packed` can be the name of the compressed file of `plain`, which may have been rotated meanwhile."""
-    plain, packed = os.path.basename(plain), _PACKED.sub("", os.path.basename(packed))
-    return packed in (plain, _live(plain)) or _live(packed) == _live(plain)
-
-
-def _live(name: str) -> str:
-    """A name without what rotation added."""
-    stem, extension = os.path.splitext(re.sub(f"{_ADDED}$", "", name))
-    return re.sub(f"{_ADDED}$", "", stem) + extension
+@lru_cache(maxsize=100_000)
+def family_of(path: str) -> str:
+    """The name of a file without what rotation and compression have added; is_rotated relates names of one family."""
+    name = _ADDED_AT_END.sub("", os.path.basename(path).removesuffix(_PACKED))
+    stem, extension = os.path.splitext(name)
+    return _ADDED_AT_END.sub("", stem) + extension

@@ -13,7 +13,7 @@ from kafka_client.producer import Record
 from sources.config import SourceConfig
 from sources.dead_letters import dead_letter
 from sources.file.config import FileTarget
-from sources.file.content import Content, Damaged, Plain, Unpacked, group_of
+from sources.file.content import Content, Plain, Unpacked, group_of
 from sources.file.finding import Finder
 from sources.file.followed import Followed, Replaced, Stamp
 from sources.file.group import Group
@@ -99,7 +99,7 @@ class GroupReader:
             return None
         more = batch.is_full or group.has_changed
         group.has_changed = False
-        return Chunk(batch.records, {"files": [followed.encoded() for followed in group.files]}, more)
+        return Chunk(batch.records, {"files": [file.encoded() for file in group.files if file.is_begun]}, more)
 
     def _read(self, followed: Followed, batch: _Batch) -> None:
         if followed.is_lost or self._has_nothing_new(followed):
@@ -120,7 +120,7 @@ class GroupReader:
         except Replaced:
             if self._unpacking is not None and self._unpacking[0] is followed:
                 self._stop_unpacking()
-            self._group.has_changed = self._group.has_changed or bool(followed.place.offset)
+            self._group.has_changed = self._group.has_changed or followed.is_begun
             self._group.lose(followed, cut=True)
         else:
             if followed.is_outside and self._is_finished(followed):
@@ -155,9 +155,9 @@ class GroupReader:
                 raise Replaced
             if self._take_all(followed, content, batch):
                 followed.stamp, followed.idle_since = stamp, self._clock()
-        if self._has_last_line(followed) and not batch.is_full:
-            if self._is_quiet(followed, self._target.last_line_seconds or 0):
-                self._take_last(followed, content, batch)
+        is_due = self._has_last_line(followed) and self._is_quiet(followed, self._target.last_line_seconds or 0)
+        if is_due and not batch.is_full:
+            self._take_last(followed, content, batch)
 
     def _read_packed(self, followed: Followed, fd: int, stamp: Stamp, batch: _Batch) -> None:
         if stamp in (followed.stamp, (followed.place.whole_bytes, stamp[1])):
@@ -169,17 +169,18 @@ class GroupReader:
             batch.is_full = True  # one after the other
             return
         content = self._unpacking[1]
-        try:
-            if not followed.is_recognised and not followed.recognise(content):
-                raise Replaced
-            if not self._take_all(followed, content, batch):
-                return
-            is_whole = content.is_whole
-            if is_whole and self._target.last_line_seconds is not None:
-                self._take_last(followed, content, batch)
-        except Damaged as error:
-            logger.error("%s can't be unpacked behind byte %d: %s", followed.path, followed.place.offset, error)
+        if not followed.is_recognised and not followed.recognise(content):
+            raise Replaced
+        if not self._take_all(followed, content, batch):
+            return
+        is_whole = content.is_whole
+        if content.damage:
+            logger.error(
+                "%s can't be unpacked behind byte %d: %s", followed.path, followed.place.offset, content.damage
+            )
             is_whole = True
+        if is_whole and self._target.last_line_seconds is not None:
+            self._take_last(followed, content, batch)
         followed.stamp, followed.idle_since = stamp, self._clock()
         self._stop_unpacking()
         if is_whole:

@@ -7,9 +7,11 @@ import pytest
 from django.core.management import call_command
 from django.test import override_settings
 
+from devstack.server import Server
 from devstack.stack import Stack
 from sinks import registry as sinks_registry
 from tests.sinks.file_bench import Bench, Told
+from tests.sinks.s3_bench import running_seaweedfs
 from tests.sinks.sink_processes import Nursery
 
 
@@ -42,3 +44,10 @@ def command(servers: Stack, capsys: Any) -> Callable[..., Told]:
         return Told(code, capsys.readouterr().out)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def seaweedfs() -> Iterator[Server]:
+    """A SeaweedFS; a test that stops it starts it again."""
+    with running_seaweedfs() as server:
+        yield server

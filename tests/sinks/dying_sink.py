@@ -90,6 +90,19 @@ def _place(path: str) -> tuple[str, list[str]]:
     return "", []
 
 
+def s3_step(operation: str, path: str) -> str:
+    """The step of docs/s3-sink.md that an operation on a store of objects is."""
+    areas = {"/log/": "record", "/checkpoints": "checkpoint", "/topic-id": "topic", "/.probe": "probe"}
+    area = next((name for part, name in areas.items() if part in path), "")
+    names = {
+        "put_new": {"record": "commit", "checkpoint": "note checkpoint", "topic": "note topic"},
+        "read": {"record": "walk", "topic": "read topic"},
+        "names": {"checkpoint": "look for checkpoint"},
+        "delete": {"record": "remove record", "checkpoint": "remove checkpoint"},
+    }
+    return area if area == "probe" else names.get(operation, {}).get(area, operation.replace("_", " "))
+
+
 def request_step(target: str) -> str:
     """The step of the Elasticsearch sink that a request is, by its path."""
     if "/_bulk" in target:
@@ -103,6 +116,7 @@ def _install(fault: dict[str, Any] | None) -> None:
 
     from sinks.folder.store import FolderStore
     from sinks.hdfs.store import HdfsStore
+    from sinks.s3.store import S3ObjectStore
 
     number = itertools.count()
     matching = itertools.count()
@@ -126,6 +140,13 @@ def _install(fault: dict[str, Any] | None) -> None:
 
     for store, name in itertools.product((HdfsStore, FolderStore), OPERATIONS):
         setattr(store, name, wrapped(getattr(store, name), functools.partial(file_place, name)))
+
+    def s3_place(name: str, what: Any, *_: Any) -> tuple[str, str]:
+        path = getattr(what, "path", what)
+        return s3_step(name, path), path
+
+    for name in ("put_new", "upload", "publish", "abandon", "exists", "copy", "delete", "read", "names", "walk"):
+        setattr(S3ObjectStore, name, wrapped(getattr(S3ObjectStore, name), functools.partial(s3_place, name)))
     Transport.perform_request = wrapped(  # type: ignore[method-assign]
         Transport.perform_request, lambda method, target, *_: (request_step(target), target)
     )
@@ -207,6 +228,8 @@ def _run(job: dict[str, Any]) -> None:
     settings.KAFKA = {"default": {"bootstrap.servers": job["kafka"]}}
     settings.HDFS = {"default": {"url": job["hdfs"], "user": "hdfs", "timeout_seconds": job["hdfs_timeout"]}}
     settings.ELASTICSEARCH_DSL = {"default": job["elasticsearch"]}
+    settings.S3 = {"default": job["s3"]}
+    os.environ.update(job["environment"])
     FilesWriter.group = job["files_per_commit"]
     ownership._OLD_RECORDS = job["old_records"]
     recovery._LEASE_SECONDS = 1.0
@@ -225,7 +248,8 @@ def main() -> None:
     import sinks.build
     import sinks.management.commands.compact
     import sinks.management.commands.rewind
-    import sinks.management.commands.run_sink  # noqa: F401 - so that forks have them
+    import sinks.management.commands.run_sink
+    import sinks.s3.store  # noqa: F401 - so that forks have them
 
     unread = b""
     while True:

@@ -100,11 +100,9 @@ class Bench:
     def start(self, store: Store, *, group: str | None = None, **changes: Any) -> SinkProcess:
         """A sink with one task, in a group of its own unless told otherwise."""
         options = {"flush_records": 5, "flush_seconds": 0.3, "retry_seconds": 0.3, **changes.pop("options", {})}
-        process = {
-            key: changes.pop(key)
-            for key in ("command", "fault", "files_per_commit", "old_records", "hdfs", "hdfs_timeout")
-            if key in changes
-        }
+        of_process = ("command", "fault", "files_per_commit", "old_records", "hdfs", "hdfs_timeout")
+        of_process += ("s3", "environment")
+        process = {key: changes.pop(key) for key in of_process if key in changes}
         entry = {
             "kind": self.kind,
             "topics": [self.topic],

@@ -129,8 +129,7 @@ class Schedule:
 
     def __init__(self, seed: int, live: Live) -> None:
         self.rng = random.Random(seed)
-        self.hdfs = self.hdfs_type()
-        self.hdfs.make_folders("/data")
+        self.hdfs = self.new_store()
         self.hdfs.before, self.hdfs.after = self._before, self._after
         self.hdfs.during, self.hdfs.interrupted = self._during, self._interrupted
         self.kafka = Kafka()
@@ -140,6 +139,12 @@ class Schedule:
         self._main = threading.Semaphore(0)
         self._failures: list[BaseException] = []
         self._calm = False
+
+    def new_store(self) -> Any:
+        """Where the owners store, with nothing in it."""
+        store = self.hdfs_type()
+        store.make_folders("/data")
+        return store
 
     def run(self) -> None:
         """Raises AssertionError when a record is lost or repeated, and whatever a process dies of by itself."""
@@ -176,11 +181,15 @@ class Schedule:
         self.check()
         while self.hdfs.late:
             self._do_late()
-        assert Truth(self.hdfs).seen == Counter(range(RECORDS))
+        assert self.seen() == Counter(range(RECORDS))
 
     def check(self) -> None:
         """What is true at every moment."""
         check(self.hdfs)
+
+    def seen(self) -> Counter[int]:
+        """How often readers see each offset."""
+        return Truth(self.hdfs).seen
 
     def finish(self) -> None:
         """What is done when nobody else lives."""

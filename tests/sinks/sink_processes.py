@@ -140,12 +140,15 @@ class Nursery:
         kafka: str | None = None,
         hdfs: str | None = None,
         elasticsearch: str | dict[str, Any] | None = None,
+        s3: dict[str, Any] | None = None,
+        environment: dict[str, str] | None = None,
         hdfs_timeout: float = 20.0,
         elasticsearch_timeout: float = 20.0,
     ) -> SinkProcess:
         """Starts a sink, or another command, for an entry of SINKS.
 
-        fault: see dying_sink; elasticsearch: an address, or an entry of settings.ELASTICSEARCH_DSL.
+        fault: see dying_sink; elasticsearch: an address, or an entry of settings.ELASTICSEARCH_DSL; s3: an entry of
+        settings.S3; environment: further variables.
         """
         cluster = elasticsearch or self._elasticsearch
         if isinstance(cluster, str):
@@ -161,6 +164,8 @@ class Nursery:
             "kafka": kafka or self._kafka,
             "hdfs": hdfs or self._hdfs,
             "elasticsearch": cluster,
+            "s3": s3 or {},
+            "environment": environment or {},
             "hdfs_timeout": hdfs_timeout,
             "log": str(log),
         }

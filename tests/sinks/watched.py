@@ -9,6 +9,7 @@ from worker.errors import Retriable
 READING = {"read", "walk", "checksum", "exists", "names", "lengths", "length"}
 OPERATIONS = {
     *("create", "append", "truncate", "copy", "rename", "replace", "concat", "make_folders", "delete"),
+    *("put_new", "upload", "publish", "abandon"),
     *READING,
 }
 

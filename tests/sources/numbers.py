@@ -43,7 +43,8 @@ class NumbersReader:
 
     def read(self) -> Chunk | None:
         """The next numbers, where there are any."""
-        time.sleep(self._target.pause)
+        if self._target.pause:
+            time.sleep(self._target.pause)
         end = min(self._next + self._target.chunk, self._target.count)
         if end <= self._next:
             return None

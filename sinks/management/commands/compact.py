@@ -8,8 +8,6 @@ from django.core.management.base import CommandError, CommandParser
 
 from sinks.config import SinkConfig
 from sinks.file_kind import FileKind, layout_of
-from sinks.files.compaction import Compaction
-from sinks.files.store import FileStore
 from sinks.management.base import FilesCommand, patient
 from worker.commands import whole
 
@@ -34,7 +32,7 @@ class Command(FilesCommand):
         text = "the size of merged files; a file of half of it is left alone (default: 134217728)"
         parser.add_argument("--target-bytes", type=whole(1), default=128 * 1024 * 1024, help=text)
 
-    def work(self, sink: SinkConfig, kind: FileKind, store: FileStore, options: dict[str, Any]) -> None:
+    def work(self, sink: SinkConfig, kind: FileKind, options: dict[str, Any]) -> None:
         """Merges, and tells each merged file."""
         if not options["older_than"] >= 0:
             raise CommandError(f"--older-than is {options['older_than']:g}; it must be at least 0")
@@ -43,13 +41,13 @@ class Command(FilesCommand):
         if folders and files.folders.is_flat:
             raise CommandError(f"{sink.name} has no folders; --older-than chooses the files")
         target, retry = options["target_bytes"], patient(sink)
-        compaction = Compaction(store, path=sink.target.path, sink=sink.name, files=files, target=target, retry=retry)
         before = time.time() - (0 if folders else options["older_than"] * 3600)
         lines = 0
-        for topic in sink.topics:
-            for line in compaction.run(topic, folders=folders or [""], before=before):
-                self.stdout.write(line)
-                lines += 1
+        with kind.compacting(sink, target=target, retry=retry) as compaction:
+            for topic in sink.topics:
+                for line in compaction.run(topic, folders=folders or [""], before=before):
+                    self.stdout.write(line)
+                    lines += 1
         if not lines:
             age = "" if folders else f" that have not changed for {options['older_than']:g} hours"
             self.stdout.write(f"{sink.name}: no neighbouring small files{age}; nothing to merge")

@@ -8,9 +8,7 @@ from kafka_client.clusters import kafka_cluster
 from sinks.config import SinkConfig
 from sinks.file_kind import FileKind, layout_of
 from sinks.files.contents import FileLayout
-from sinks.files.layout import Layout
-from sinks.files.rewind import Plan, Rewind
-from sinks.files.store import FileStore
+from sinks.files.rewind import Plan
 from sinks.log_reader import LogReader
 from sinks.management.base import FilesCommand, patient
 from sinks.records import Partition
@@ -36,25 +34,25 @@ class Command(FilesCommand):
         parser.add_argument("--skip", action="store_true", help="go forward, leaving records out")
         parser.add_argument("--yes", action="store_true", help="do it")
 
-    def work(self, sink: SinkConfig, kind: FileKind, store: FileStore, options: dict[str, Any]) -> None:
+    def work(self, sink: SinkConfig, kind: FileKind, options: dict[str, Any]) -> None:
         """Tells what it would do, and does it with --yes."""
         reader = LogReader(kafka_cluster(sink.kafka), group=sink.group)
         partition = _partition(reader, sink, options["partition"])
         first, end = reader.bounds(partition)
-        layout = Layout(sink.target.path, sink.name, partition)
-        rewind = Rewind(store, layout, layout_of(sink), _layouts_of_others(sink, kind))
-        plan = rewind.plan(options["to"])
-        for line in [*_told(partition, options["to"], plan), *_lost(sink, partition, plan)]:
-            self.stdout.write(line)
-        reader.close()
-        if not first <= plan.to <= end:
-            raise CommandError(f"{plan.to} can't be read: Kafka has offsets {first} to {end} (excluded) of {partition}")
-        if plan.to > (plan.now or 0) and not options["skip"]:
-            raise CommandError("to leave records out is what --skip is for; nothing was changed")
-        if not options["yes"]:
-            self.stdout.write("Nothing was changed; --yes does it.")
-            return
-        replaced = rewind.carry_out(plan, patient(sink), skip=options["skip"])
+        with kind.rewinding(sink, partition, _layouts_of_others(sink, kind)) as rewind:
+            plan = rewind.plan(options["to"])
+            for line in [*_told(partition, options["to"], plan), *_lost(sink, partition, plan)]:
+                self.stdout.write(line)
+            reader.close()
+            if not first <= plan.to <= end:
+                bounds = f"Kafka has offsets {first} to {end} (excluded) of {partition}"
+                raise CommandError(f"{plan.to} can't be read: {bounds}")
+            if plan.to > (plan.now or 0) and not options["skip"]:
+                raise CommandError("to leave records out is what --skip is for; nothing was changed")
+            if not options["yes"]:
+                self.stdout.write("Nothing was changed; --yes does it.")
+                return
+            replaced = rewind.carry_out(plan, patient(sink), skip=options["skip"])
         self.stdout.write(f"{partition}: goes on at offset {plan.to}; files that were replaced lie in {replaced}")
         self.stdout.write("A sink that is running notices with its next file, or is restarted to begin there at once.")
 

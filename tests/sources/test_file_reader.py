@@ -1,0 +1,489 @@
+"""What a file source makes of files, one way of writing or rotating at a time."""
+
+import gzip
+import json
+import os
+import random
+import shutil
+import tracemalloc
+from pathlib import Path
+
+import pytest
+
+from tests.sources.files import FileSource
+from worker.errors import Fatal
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "app.log"
+
+
+def append(path: Path, text: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(text)
+
+
+def test_a_line_is_a_record_when_its_end_is_there(log: Path) -> None:
+    source = FileSource(log)
+    append(log, b"one\ntw")
+    source.drain()
+    assert source.lines == [b"one"]
+    append(log, b"o\n")
+    source.drain()
+    assert source.lines == [b"one", b"two"]
+
+
+def test_a_file_that_comes_later_is_read_from_its_beginning(log: Path) -> None:
+    source = FileSource(log)
+    source.drain()
+    append(log, b"one\n")
+    source.drain()
+    assert source.lines == [b"one"]
+
+
+def test_empty_lines_are_records_without_bytes(log: Path) -> None:
+    append(log, b"one\n\n\ntwo\n")
+    source = FileSource(log)
+    source.drain()
+    assert source.lines == [b"one", b"", b"", b"two"]
+
+
+def test_a_return_before_the_end_belongs_to_the_end(log: Path) -> None:
+    append(log, b"one\r\ntwo\rthree\r\n\r\n")
+    source = FileSource(log)
+    source.drain()
+    assert source.lines == [b"one", b"two\rthree", b""]
+
+
+def test_from_the_end_gives_the_lines_that_come_later(log: Path, tmp_path: Path) -> None:
+    append(log, b"old\nhalf of ")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"older\n"))
+    source = FileSource(tmp_path / "app.log*", start="end")
+    source.drain()
+    source.kill()
+    append(log, b"a line\nnew\n")
+    append(tmp_path / "app.log.2", b"a later file\n")
+    source.settle()
+    assert sorted(source.lines) == [b"a later file", b"half of a line", b"new"]
+
+
+def test_a_source_from_the_end_that_is_killed_gives_what_came_while_it_was_down(tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*", start="end")
+    source.drain()
+    source.kill()
+    append(tmp_path / "app.log", b"one\n")
+    source.drain()
+    assert source.lines == [b"one"]
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_file_that_is_renamed_to_a_name_outside_the_patterns_is_read_to_its_end(log: Path, is_killed: bool) -> None:
+    source = FileSource(log)
+    append(log, b"one\n")
+    source.drain()
+    append(log, b"two\n")
+    log.rename(log.with_name("old"))
+    if is_killed:
+        source.kill()
+    append(log, b"another file\n")
+    source.drain()
+    append(log.with_name("old"), b"three\n")
+    source.settle()
+    assert sorted(source.lines) == [b"another file", b"one", b"three", b"two"]
+    assert len(source.handles) <= 1, "the file with the other name is closed once it is quiet"
+
+
+def test_a_deleted_file_is_read_to_its_end(log: Path) -> None:
+    source = FileSource(log)
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"one\n")
+        source.drain()
+        writer.write(b"two\n")
+        log.unlink()
+        source.drain()
+        writer.write(b"three\nfour")
+        source.drain()
+        assert source.lines == [b"one", b"two", b"three"]
+        source.settle()
+    assert source.lines == [b"one", b"two", b"three", b"four"]
+    assert len(source.handles) == 0
+
+
+def test_a_file_that_is_deleted_before_its_reader_came_to_it_is_read(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "*")
+    append(log, b"one\n")
+    source.finder.look()
+    log.unlink()
+    source.drain()
+    assert source.lines == [b"one"]
+
+
+def test_a_deleted_file_is_read_on_after_a_failed_transaction(log: Path) -> None:
+    source = FileSource(log)
+    append(log, b"one\ntwo\n")
+    for number in source.readers:
+        source.read(number, aborts=True)
+    log.unlink()
+    source.drain()
+    assert source.lines == [b"one", b"two"]
+
+
+def test_a_file_that_another_one_replaces_is_read_to_its_end_and_so_is_the_other_one(log: Path) -> None:
+    source = FileSource(log)
+    append(log, b"one\n")
+    source.drain()
+    append(log, b"two\n")
+    new = log.with_name("new")
+    new.write_bytes(b"one of the new file\n")
+    new.replace(log)
+    source.drain()
+    assert sorted(source.lines) == [b"one", b"one of the new file", b"two"]
+
+
+def test_a_truncated_file_begins_anew(log: Path) -> None:
+    source = FileSource(log)
+    append(log, b"one\ntwo\n")
+    source.drain()
+    log.write_bytes(b"new\n")
+    source.drain()
+    log.write_bytes(b"newer, and longer than what was there before\n")
+    source.drain()
+    assert source.lines == [b"one", b"two", b"new", b"newer, and longer than what was there before"]
+
+
+def test_a_truncated_file_with_the_same_first_line_begins_anew_also_when_it_is_longer(log: Path) -> None:
+    source = FileSource(log)
+    append(log, b"header\none\n")
+    source.drain()
+    log.write_bytes(b"header\ntwo\nthree\n")
+    source.drain()
+    assert source.lines == [b"header", b"one", b"header", b"two", b"three"]
+
+
+@pytest.mark.parametrize("name", ["app.log.1", "app.log-20261130", "app-20261130.log", "old/app.log.1"])
+def test_what_was_not_read_before_a_truncation_is_read_from_the_copy(log: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "old").mkdir()
+    source = FileSource(tmp_path / "**" / "app*")
+    append(log, b"one\n")
+    source.drain()
+    append(log, b"two\n")
+    shutil.copyfile(log, tmp_path / name)
+    log.write_bytes(b"new\n")
+    source.drain()
+    assert source.lines == [b"one", b"two", b"new"] or source.lines == [b"one", b"new", b"two"]
+
+
+def test_a_copy_that_lacks_the_last_lines_that_were_read_gives_nothing(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"one\n")
+    shutil.copyfile(log, tmp_path / "app.log.1")
+    append(log, b"two\n")
+    (tmp_path / "app.log.1").rename(tmp_path / "hidden")
+    source.drain()
+    (tmp_path / "hidden").rename(tmp_path / "app.log.1")
+    log.write_bytes(b"new\n")
+    source.settle()
+    assert source.lines == [b"one", b"two", b"new"]
+
+
+def test_a_copy_of_a_file_that_goes_on_gives_nothing(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"one\n")
+    source.drain()
+    shutil.copyfile(log, tmp_path / "app.log.1")
+    append(log, b"two\n")
+    source.settle()
+    assert source.lines == [b"one", b"two"]
+
+
+def test_different_files_with_the_same_bytes_are_all_read(tmp_path: Path) -> None:
+    for number in range(20):
+        append(tmp_path / f"file-{number}.txt", b"the same\n")
+    source = FileSource(tmp_path / "*.txt")
+    source.drain()
+    assert source.lines == [b"the same"] * 20
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("read", [b"", b"one\n", b"one\ntwo\n", b"one\ntwo\nthree\n"])
+def test_what_was_not_read_before_a_file_was_compressed_is_read_after_it(
+    log: Path, tmp_path: Path, read: bytes, is_killed: bool
+) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    if read:
+        append(log, read)
+        source.drain()
+    if is_killed:
+        source.kill()
+    log.write_bytes(b"one\ntwo\nthree\n")
+    log.rename(tmp_path / "app.log.1")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress((tmp_path / "app.log.1").read_bytes()))
+    (tmp_path / "app.log.1").unlink()
+    append(log, b"new\n")
+    (tmp_path / "app.log.1.gz").rename(tmp_path / "app.log.2.gz")
+    source.settle()
+    source.kill()
+    source.settle()
+    assert sorted(source.lines) == [b"new", b"one", b"three", b"two"]
+
+
+def test_a_compressed_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
+    (tmp_path / "old.gz").write_bytes(gzip.compress(b"one\ntw") + gzip.compress(b"o\n" + b"x" * 100_000 + b"\nlast"))
+    source = FileSource(tmp_path / "*.gz")
+    source.drain()
+    assert source.lines == [b"one", b"two", b"x" * 100_000, b"last"]
+
+
+def test_a_damaged_compressed_file_gives_what_can_be_unpacked_and_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = [b"line %d" % number for number in range(100_000)]
+    data = gzip.compress(b"\n".join(lines))
+    chance = random.Random(1)
+    (tmp_path / "old.gz").write_bytes(data[: len(data) // 2] + chance.randbytes(len(data) // 2))
+    source = FileSource(tmp_path / "*")
+    source.settle()
+    count = len(source.lines)
+    assert count > 10_000 and source.lines[: count - 100] == lines[: count - 100]
+    source.kill()
+    source.settle()
+    assert len(source.lines) == count
+    assert caplog.text.count("can't be unpacked") == 1
+
+
+def test_a_file_with_two_names_is_read_once(log: Path, tmp_path: Path) -> None:
+    append(log, b"one\n")
+    os.link(log, tmp_path / "second")
+    os.symlink(log, tmp_path / "third")
+    source = FileSource(tmp_path / "*", tmp_path / "app.log")
+    source.drain()
+    assert source.lines == [b"one"]
+
+
+def test_a_last_line_without_end_counts_once_its_file_was_renamed_and_is_quiet(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"one\nlast")
+    source.settle()
+    assert source.lines == [b"one"], "the writer may be at it still"
+    log.rename(tmp_path / "app.log.1")
+    source.settle()
+    assert source.lines == [b"one", b"last"]
+    source.kill()
+    append(tmp_path / "app.log.1", b"\nmore\n")
+    source.settle()
+    assert source.lines == [b"one", b"last", b"more"]
+
+
+def test_a_last_line_without_end_waits_for_it_where_the_setting_says_so(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*", last_line_seconds=None)
+    append(log, b"one\nlast")
+    source.drain()
+    log.rename(tmp_path / "app.log.1")
+    source.settle()
+    assert source.lines == [b"one"]
+    append(tmp_path / "app.log.1", b" line\n")
+    source.drain()
+    assert source.lines == [b"one", b"last line"]
+
+
+def test_lines_of_10_mb_are_records_where_the_setting_allows_them(log: Path) -> None:
+    long = b"x" * 10_000_000
+    append(log, b"one\n" + long + b"\ntwo\n")
+    source = FileSource(log, max_line_bytes=10_000_000)
+    source.drain()
+    assert source.lines == [b"one", long, b"two"]
+
+
+@pytest.mark.parametrize("extra", [b"", b"\r"])
+def test_a_line_that_is_just_not_too_long_is_a_record(log: Path, extra: bytes) -> None:
+    append(log, b"x" * 5000 + extra + b"\n")
+    source = FileSource(log, max_line_bytes=5000)
+    source.drain()
+    assert source.lines == [b"x" * 5000]
+
+
+@pytest.mark.parametrize("length", [11, 12, 13, 5000, 500_000])
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_a_line_that_is_too_long_becomes_one_dead_letter(log: Path, length: int, pieces: int) -> None:
+    source = FileSource(log, max_line_bytes=10, dead_letter_topic="dead")
+    text = b"one\n" + b"x" * length + b"\n\ntwo\n"
+    for piece in range(pieces):
+        append(log, text[piece * len(text) // pieces : (piece + 1) * len(text) // pieces])
+        source.drain()
+        source.kill()
+    assert [record.value for record in source.committed if record.topic == "lines"] == [b"one", b"", b"two"]
+    (letter,) = [record for record in source.committed if record.topic == "dead"]
+    assert letter.value == b"x" * 10
+    assert json.loads(dict(letter.headers or ())["dlq.position"] or b"") == {"path": str(log), "offset": 4}
+
+
+def test_without_a_dead_letter_topic_a_line_that_is_too_long_stops_the_source(log: Path) -> None:
+    append(log, b"one\n" + b"x" * 20 + b"\n")
+    source = FileSource(log, max_line_bytes=10)
+    with pytest.raises(Fatal, match=r"app.log: the line at byte 4 has more than 10 bytes; raise target.max_line_bytes"):
+        source.drain()
+    assert source.lines == [b"one"]
+
+
+def test_a_line_without_end_needs_bounded_memory(log: Path) -> None:
+    with log.open("wb") as file:
+        for _ in range(100):
+            file.write(b"x" * 1_000_000)
+    source = FileSource(log, dead_letter_topic="dead")
+    tracemalloc.start()
+    source.drain()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+    assert len(source.committed) == 1
+
+
+def test_lines_that_are_not_of_the_encoding_keep_their_bytes(log: Path) -> None:
+    append(log, "시험\n".encode() + b"\xff\xfe\xc3\n")
+    source = FileSource(log)
+    source.drain()
+    assert source.lines == ["시험".encode(), b"\xff\xfe\xc3"]
+
+
+def test_another_encoding_becomes_utf_8(log: Path) -> None:
+    append(log, "시험\n".encode("cp949") + b"\xff\xff\n")
+    source = FileSource(log, encoding="cp949")
+    source.drain()
+    assert source.lines == ["시험".encode(), b"\xff\xff"]
+
+
+def test_json_has_the_line_its_file_its_place_and_the_bytes_that_are_no_text(log: Path) -> None:
+    append(log, b'"one"\r\n\xff\n')
+    source = FileSource(log, format="json", key="name")
+    source.drain()
+    assert [json.loads(line) for line in source.lines] == [
+        {"line": '"one"', "path": str(log), "offset": 0},
+        {"line": "�", "bytes": "/w==", "path": str(log), "offset": 7},
+    ]
+    assert {record.key for record in source.committed} == {b"app.log"}
+
+
+def test_headers_and_key_tell_the_file_also_after_it_was_renamed(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*", headers=True, key="path")
+    append(log, b"one\n")
+    source.drain()
+    log.rename(tmp_path / "app.log.1")
+    append(tmp_path / "app.log.1", b"two\n")
+    source.drain()
+    path = str(log).encode()
+    assert [(record.key, record.headers) for record in source.committed] == [
+        (path, [("file.path", path), ("file.offset", b"0")]),
+        (path, [("file.path", path), ("file.offset", b"4")]),
+    ]
+
+
+def test_a_read_gives_at_most_a_batch(log: Path) -> None:
+    append(log, b"".join(b"%d\n" % number for number in range(100)) + b"x" * 3000 + b"\n")
+    source = FileSource(log, options={"batch_records": 7, "batch_bytes": 1024})
+    sizes = []
+    for number in source.readers:
+        before = len(source.lines)
+        while source.read(number) or len(source.lines) > before:
+            sizes.append(len(source.lines) - before)
+            before = len(source.lines)
+    assert max(sizes) == 7 and len(source.lines) == 101
+
+
+def test_a_thousand_files_are_read_with_few_handles(tmp_path: Path) -> None:
+    for number in range(1000):
+        append(tmp_path / f"{number}.log", b"header\n%d\n" % number)
+    source = FileSource(tmp_path / "*.log", open_files=10)
+    source.drain()
+    source.kill()
+    for number in range(0, 1000, 3):
+        append(tmp_path / f"{number}.log", b"more of %d\n" % number)
+    source.drain()
+    assert len(source.handles) <= 10
+    assert source.counts[b"header"] == 1000
+    assert len(set(source.lines)) == 1 + 1000 + 334
+    assert len(source.lines) == 2000 + 334
+
+
+def test_files_that_are_gone_for_long_are_forgotten(log: Path) -> None:
+    source = FileSource(log, forget_days=1e-9)
+    append(log, b"one\n")
+    source.drain()
+    log.unlink()
+    source.settle()
+    source.settle()
+    assert [position for position in source.positions.values() if b"app.log" in position] == []
+
+
+def test_a_file_that_is_away_for_a_time_goes_on_where_it_was(log: Path, tmp_path: Path) -> None:
+    source = FileSource(log)
+    append(log, b"one\n")
+    source.drain()
+    (tmp_path / "away").mkdir()
+    log.rename(tmp_path / "away" / "app.log")
+    source.kill()
+    source.settle()
+    (tmp_path / "away" / "app.log").rename(log)
+    append(log, b"two\n")
+    source.settle()
+    assert source.lines == [b"one", b"two"]
+
+
+def test_what_is_no_file_and_what_can_not_be_read_does_not_keep_others_waiting(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    os.symlink(tmp_path, tmp_path / "folder" / "loop")
+    os.symlink(tmp_path / "folder" / "loop", tmp_path / "folder" / "second_loop")
+    os.symlink("itself", tmp_path / "itself")
+    os.symlink("nothing", tmp_path / "dangling")
+    append(tmp_path / "secret", b"secret\n")
+    append(tmp_path / "folder" / "file", b"one\n")
+    real_open = os.open
+
+    def refusing(path, *args, **kwargs):
+        if str(path).endswith("secret"):
+            raise PermissionError(13, "Permission denied")
+        return real_open(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", refusing)  # who runs the tests may be root, whom the system lets read all files
+    source = FileSource(tmp_path / "**", tmp_path / "*" / "*", tmp_path / "nothing*" / "*")
+    source.drain()
+    assert source.lines == [b"one"]
+    assert "secret can't be read: Permission denied" in caplog.text
+    monkeypatch.undo()
+    source.drain()
+    assert source.lines == [b"one", b"secret"]
+
+
+def test_a_fifo_that_takes_the_place_of_a_file_is_not_waited_for(log: Path) -> None:
+    source = FileSource(log)
+    append(log, b"one\n")
+    source.finder.look()
+    log.unlink()
+    os.mkfifo(log)
+    source.kill()
+    source.settle()
+    assert source.lines == []
+
+
+def test_a_position_of_another_kind_stops_the_source(log: Path) -> None:
+    source = FileSource(log)
+    with pytest.raises(Fatal, match="position of files-00 can't be understood"):
+        source.readers[0].open({"offset": 1})
+
+
+def test_a_file_on_a_device_that_has_another_number_after_a_restart_is_not_read_again(log: Path) -> None:
+    source = FileSource(log)
+    append(log, b"one\n")
+    source.drain()
+    for number, position in source.positions.items():
+        place = json.loads(position)
+        for file in place["files"]:
+            file["device"] += 1
+        source.positions[number] = json.dumps(place).encode()
+    source.kill()
+    append(log, b"two\n")
+    source.drain()
+    assert source.lines == [b"one", b"two"]
