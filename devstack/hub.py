@@ -1,4 +1,4 @@
-"""The systems of a data hub (docs/data-hub.md): a shop's PostgreSQL and a till's MariaDB, each with its table of sales."""
+"""The systems of a data hub (docs/data-hub.md): a shop's PostgreSQL and a till's MariaDB, each with its sales."""
 
 import random
 from collections.abc import Callable
@@ -9,7 +9,11 @@ from typing import Any, NamedTuple
 import psycopg
 import pymysql
 
+from devstack.config import StackConfig
 from devstack.ports import HOST
+
+SHOP_PORT, TILL_PORT = 5432, 3306
+"""Where the systems are when the settings say nothing else: the usual ports of PostgreSQL and MariaDB."""
 
 USER, PASSWORD = "connectuser", "connectpass"
 
@@ -45,8 +49,13 @@ def till(port: int) -> Place:
     return Place("pos", "pos_uriage", "bigint AUTO_INCREMENT PRIMARY KEY", "datetime(6)", connect)
 
 
-def prepare_shop(place: Place) -> None:
-    """Makes the database, the table and the user of the connector, where they are missing."""
+def prepare(config: StackConfig) -> None:
+    """Makes the databases, the tables and the connectors' users of both places, where they are missing."""
+    _prepare_shop(shop(config.postgres_port or SHOP_PORT))
+    _prepare_till(till(config.mariadb_port or TILL_PORT))
+
+
+def _prepare_shop(place: Place) -> None:
     with closing(place.connect("")) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", (place.database,))
         if cursor.fetchone() is None:
@@ -58,8 +67,7 @@ def prepare_shop(place: Place) -> None:
     _make_table(place, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {USER}")
 
 
-def prepare_till(place: Place) -> None:
-    """The same in MariaDB."""
+def _prepare_till(place: Place) -> None:
     with closing(place.connect("")) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE DATABASE IF NOT EXISTS {place.database}")
         cursor.execute(f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'")
@@ -72,7 +80,9 @@ def sell(place: Place, number: int) -> None:
     rows = []
     for _ in range(number):
         item, price = random.choice(list(_ITEMS.items()))
-        rows.append((datetime.now(UTC).replace(tzinfo=None), f"{random.getrandbits(32):08x}", item, random.randint(1, 5), price))
+        rows.append(
+            (datetime.now(UTC).replace(tzinfo=None), f"{random.getrandbits(32):08x}", item, random.randint(1, 5), price)
+        )
     with closing(place.connect(place.database)) as connection, connection.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.executemany(f"INSERT INTO {place.table} ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s)", rows)
@@ -82,7 +92,7 @@ def sell(place: Place, number: int) -> None:
 def _make_table(place: Place, grant: str) -> None:
     with closing(place.connect(place.database)) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f"CREATE TABLE IF NOT EXISTS {place.table} (seq {place.seq}, sales_time {place.time} NOT NULL,"
-            " sales_id varchar(20) NOT NULL, item_id varchar(20) NOT NULL, amount int NOT NULL, unit_price int NOT NULL)"
+            f"CREATE TABLE IF NOT EXISTS {place.table} (seq {place.seq}, sales_time {place.time} NOT NULL, sales_id"
+            " varchar(20) NOT NULL, item_id varchar(20) NOT NULL, amount int NOT NULL, unit_price int NOT NULL)"
         )
         cursor.execute(grant)
