@@ -16,8 +16,8 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C stops it
-	@exec $(BIN)/python manage.py devstack run
+run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C stops it; HUB=1 adds databases, S3 and connectors
+	@exec $(if $(HUB),env DEVSTACK_HUB=1) $(BIN)/python manage.py devstack run
 
 test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)

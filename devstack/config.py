@@ -18,7 +18,7 @@ class StackConfig:
     `data`. Heaps are JVM sizes such as "512m". `fast_close` sets the DataNodes' own HDFS client to ask again
     after 5 ms instead of 400 ms when a file's last block is not reported yet. After `lease_seconds` the NameNode
     closes a file whose writer is gone. Elasticsearch answers 413 to requests larger than `elasticsearch_max_content`.
-    There is a PostgreSQL only where `postgres_port` is given, and a SeaweedFS only where `s3_port` is.
+    PostgreSQL, MariaDB and SeaweedFS are there only where `postgres_port`, `mariadb_port` and `s3_port` are given.
     """
 
     home: Path
@@ -28,6 +28,7 @@ class StackConfig:
     webhdfs_port: int = 9870
     elasticsearch_port: int = 9200
     postgres_port: int | None = None
+    mariadb_port: int | None = None
     s3_port: int | None = None
     brokers: int = 1
     datanodes: int = 1

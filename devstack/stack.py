@@ -11,6 +11,7 @@ from devstack.fetch import Report, fetch
 from devstack.hdfs import hdfs_servers
 from devstack.kafka import kafka_servers
 from devstack.locks import locked
+from devstack.mariadb import fetch_mariadb, mariadb_server
 from devstack.postgres import fetch_postgres, postgres_server
 from devstack.seaweedfs import fetch_seaweedfs, seaweedfs_server
 from devstack.server import Server, ServerStatus
@@ -19,7 +20,7 @@ READY_SECONDS = 180.0
 
 
 class Stack:
-    """Kafka, HDFS and Elasticsearch of one StackConfig, and PostgreSQL and SeaweedFS where it has them.
+    """Kafka, HDFS and Elasticsearch of one StackConfig, and PostgreSQL, MariaDB and SeaweedFS where it has them.
 
     Nothing is held in memory but the configuration: another process with the same configuration sees and
     controls the same servers.
@@ -30,14 +31,21 @@ class Stack:
         self.kafka: list[Server] = kafka_servers(config)
         self.namenode, self.datanodes = hdfs_servers(config)
         self.elasticsearch: Server = elasticsearch_server(config)
-        port = config.postgres_port
-        self.databases: list[Server] = [] if port is None else [postgres_server(config, port)]
-        self.s3: list[Server] = [] if config.s3_port is None else [seaweedfs_server(config, config.s3_port)]
+        self._further: list[Server] = []
+        self._fetches = [fetch]
+        for port, make_server, fetch_server in (
+            (config.postgres_port, postgres_server, fetch_postgres),
+            (config.mariadb_port, mariadb_server, fetch_mariadb),
+            (config.s3_port, seaweedfs_server, fetch_seaweedfs),
+        ):
+            if port is not None:
+                self._further.append(make_server(config, port))
+                self._fetches.append(fetch_server)
 
     @property
     def servers(self) -> list[Server]:
         """All of them, in the order of `status`."""
-        return [*self.kafka, self.namenode, *self.datanodes, self.elasticsearch, *self.databases, *self.s3]
+        return [*self.kafka, self.namenode, *self.datanodes, self.elasticsearch, *self._further]
 
     @property
     def bootstrap_servers(self) -> str:
@@ -60,11 +68,8 @@ class Stack:
         Raises DevstackError; then the servers that this call started are stopped again.
         """
         servers = self.servers if servers is None else servers
-        fetch(self.config.home, report)
-        if self.databases:
-            fetch_postgres(self.config.home, report)
-        if self.s3:
-            fetch_seaweedfs(self.config.home, report)
+        for fetch_servers in self._fetches:
+            fetch_servers(self.config.home, report)
         with self._alone(report):
             down = [server for server in servers if not server.is_running()]
             for server in down:
@@ -78,9 +83,9 @@ class Stack:
                 raise
 
     def down(self, report: Report = print) -> None:
-        """Stop what runs: Elasticsearch, DataNodes, NameNode, SeaweedFS, Kafka, PostgreSQL. The data stays."""
+        """Stop what runs: Elasticsearch, DataNodes, NameNode, Kafka, the further ones. The data stays."""
         with self._alone(report):
-            for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.s3, self.kafka, self.databases):
+            for group in ([self.elasticsearch], self.datanodes, [self.namenode], self.kafka, self._further):
                 running = [server for server in group if server.is_running()]
                 if running:
                     report("stopping " + ", ".join(server.title for server in running))

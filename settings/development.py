@@ -21,7 +21,12 @@ ALLOWED_HOSTS = ALLOWED_HOSTS or ["localhost", "127.0.0.1", "[::1]"]
 
 INSTALLED_APPS = [*INSTALLED_APPS, "devstack"]
 
+# The data hub of docs/data-hub.md: further servers, on their usual ports, and a worker that runs connectors.
+_hub = env.bool("DEVSTACK_HUB", False)
+_site_postgres = env.int("DEVSTACK_POSTGRES_PORT", None)
+
 DEVSTACK = {
+    "hub": _hub,
     "home": BASE_DIR / ".devstack",
     "web_port": env.int("DEVSTACK_WEB_PORT", 8000),
     "hdfs_metrics_port": env.int("DEVSTACK_HDFS_METRICS_PORT", 8001),
@@ -29,20 +34,18 @@ DEVSTACK = {
     "kafka_port": env.int("DEVSTACK_KAFKA_PORT", 9092),
     "webhdfs_port": env.int("DEVSTACK_WEBHDFS_PORT", 9870),
     "elasticsearch_port": env.int("DEVSTACK_ELASTICSEARCH_PORT", 9200),
-    # Only where it is given: PostgreSQL in place of SQLite.
-    "postgres_port": env.int("DEVSTACK_POSTGRES_PORT", None),
-    # Only where it is given: SeaweedFS, for sinks of the kind s3.
-    "s3_port": env.int("DEVSTACK_S3_PORT", None),
+    # These servers are there only where a port is given.
+    "postgres_port": _site_postgres or (env.int("DEVSTACK_SHOP_PORT", 5432) if _hub else None),
+    "mariadb_port": env.int("DEVSTACK_MARIADB_PORT", 3306 if _hub else None),
+    "s3_port": env.int("DEVSTACK_S3_PORT", 8333 if _hub else None),
     "elasticsearch_heap": env.str("DEVSTACK_ELASTICSEARCH_HEAP", "1g"),
 }
 
 if env.int("ES_SINK_REPLICAS", None) is None and "elasticsearch" in SINKS:
     SINKS["elasticsearch"]["target"]["replicas"] = 0  # devstack's Elasticsearch is one node
 
-if DEVSTACK["postgres_port"] is not None:
-    DATABASES["default"] = env.database(
-        "DATABASE_URL", f"postgres://devstack@127.0.0.1:{DEVSTACK['postgres_port']}/postgres"
-    )
+if _site_postgres is not None:  # in place of SQLite
+    DATABASES["default"] = env.database("DATABASE_URL", f"postgres://devstack@127.0.0.1:{_site_postgres}/postgres")
 
 # On a developer's machine curl needs no user, and connectors may use files of /tmp.
 CONNECTORS = {"open": True, "folders": ["/tmp"], **CONNECTORS}

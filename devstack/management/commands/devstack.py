@@ -4,6 +4,7 @@ import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from devstack import hub
 from devstack.child import ChildSpec
 from devstack.config import PROJECT, StackConfig
 from devstack.errors import DevstackError
@@ -22,7 +24,7 @@ from devstack.stack import Stack
 
 ADMIN = "admin"
 
-SITE_PORTS = ("web_port", "hdfs_metrics_port", "es_metrics_port")
+SITE_KEYS = ("web_port", "hdfs_metrics_port", "es_metrics_port", "hub")
 """Keys of `settings.DEVSTACK` that concern what runs beside the servers."""
 
 
@@ -59,7 +61,7 @@ class Command(BaseCommand):
                     if not all(status.is_ready for status in statuses):
                         sys.exit(1)
                 case "run":
-                    sys.exit(Runner(stack, site_plan(stack, *(ours[name] for name in SITE_PORTS))).run())
+                    sys.exit(Runner(stack, site_plan(stack, *(ours[name] for name in SITE_KEYS))).run())
         except DevstackError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -74,7 +76,7 @@ def config_from(options: Mapping[str, Any], *, brokers: int | None, datanodes: i
     """The configuration that `settings.DEVSTACK` and the command line describe."""
     home = Path(options["home"])
     known_brokers, known_datanodes = StackConfig.sizes_of(home / "data")
-    values = {key: value for key, value in options.items() if key not in ("home", *SITE_PORTS)}
+    values = {key: value for key, value in options.items() if key not in ("home", *SITE_KEYS)}
     return StackConfig.in_home(
         home,
         brokers=known_brokers if brokers is None else brokers,
@@ -83,8 +85,8 @@ def config_from(options: Mapping[str, Any], *, brokers: int | None, datanodes: i
     )
 
 
-def site_plan(stack: Stack, web_port: int, hdfs_metrics_port: int, es_metrics_port: int) -> Plan:
-    """The children of `devstack run`."""
+def site_plan(stack: Stack, web_port: int, hdfs_metrics_port: int, es_metrics_port: int, has_hub: bool) -> Plan:
+    """The children of `devstack run`. has_hub: with the data hub of docs/data-hub.md."""
     config = stack.config
     threads = min(8, 2 * (os.cpu_count() or 1) + 1)  # more makes granian warn
     web = (
@@ -101,12 +103,14 @@ def site_plan(stack: Stack, web_port: int, hdfs_metrics_port: int, es_metrics_po
             ChildSpec("migrate", _manage("migrate", "--no-input", "--verbosity", "0")),
             ("admin user", ensure_admin),
             ChildSpec("setup", _manage("setup_pipeline")),
+            *([("shop and till", partial(hub.prepare, config))] if has_hub else []),
         ],
         services=[
             [ChildSpec("web", (sys.executable, *web.split()), stop_seconds=30.0, answers=web_answers)],
             [
                 ChildSpec("hdfs-sink", _manage("run_hdfs_sink", "--metrics-port", str(hdfs_metrics_port))),
                 ChildSpec("es-sink", _manage("run_es_sink", "--metrics-port", str(es_metrics_port))),
+                *([ChildSpec("connectors", _manage("run_connectors"))] if has_hub else []),
             ],
         ],
         ports=[
@@ -122,13 +126,20 @@ def site_plan(stack: Stack, web_port: int, hdfs_metrics_port: int, es_metrics_po
   Kafka           {stack.bootstrap_servers}
   HDFS sink       http://localhost:{hdfs_metrics_port}/status
   ES sink         http://localhost:{es_metrics_port}/status
-  Data            {config.data}
+{_hub_lines(config, web_port) if has_hub else ""}  Data            {config.data}
   Logs            {config.logs}
 
   Ctrl-C stops everything.
 """,
         cwd=PROJECT,
     )
+
+
+def _hub_lines(config: StackConfig, web_port: int) -> str:
+    return f"""  Connectors      http://localhost:{web_port}/connect/
+  Shop, till      PostgreSQL localhost:{config.postgres_port}, MariaDB localhost:{config.mariadb_port}
+  S3              http://localhost:{config.s3_port}
+"""
 
 
 def ensure_admin() -> None:
