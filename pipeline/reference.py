@@ -16,6 +16,7 @@ from pipeline.conf import ConsoleSettings
 from sinks.config import SinkConfig, SinkOptions
 from sinks.hdfs.webhdfs import HdfsCluster
 from sinks.registry import KINDS
+from sinks.s3.config import S3Store
 from sources.config import SourceConfig, SourceOptions
 from sources.registry import KINDS as SOURCE_KINDS
 
@@ -25,6 +26,7 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ('EVENTS["bad_events"]', BadEventsSettings),
     ('EVENTS["kinds"][name]', KindSettings),
     ("HDFS[cluster]", HdfsCluster),
+    ("S3[store]", S3Store),
     ("SINKS[name]", SinkConfig),
     ('SINKS[name]["options"]', SinkOptions),
     *((f'SINKS[name]["target"] of kind {kind.name}', kind.target) for kind in KINDS.values()),

@@ -60,8 +60,7 @@ class FileKind(Kind):
         self, sink: SinkConfig, partition: Partition, to: int, others: Sequence[SinkConfig]
     ) -> Iterator[FilesRewinding]:
         """Files from the offset on are moved out of sight, and their records stored again."""
-        in_folder = [other for other in others if other.target.path == sink.target.path]
-        layouts = [layout_of(other) for other in in_folder if self.places(other) & self.places(sink)]
+        layouts = self.layouts_beside(sink, others)
         is_compacted = TopicAdmin(kafka_cluster(sink.kafka)).is_compacted
         with self.moving(sink, partition, layouts) as rewind:
             try:
@@ -83,6 +82,11 @@ class FileKind(Kind):
         """The one after the last record that is committed in the store."""
         with self.moving(sink, partition, ()) as rewind:
             return rewind.plan(0).now
+
+    def layouts_beside(self, sink: SinkConfig, others: Sequence[SinkConfig]) -> list[FileLayout]:
+        """What the files of other sinks in its folder look like."""
+        in_folder = [other for other in others if other.target.path == sink.target.path]
+        return [layout_of(other) for other in in_folder if self.places(other) & self.places(sink)]
 
     def rewind_command(self, sink: SinkConfig, partition: str, to: str) -> str:
         """Files are put aside by a command."""

@@ -26,12 +26,12 @@ from sinks.files.merges import Merge, Merges, under_way
 from sinks.files.ownership import Ownership
 from sinks.files.rewind import Rewind
 from sinks.files.rewind_marks import RewindMarks, mark_offset, new_mark
+from sinks.files.rewinding import _told
 from sinks.files.store import NotAllowed, NotFound
 from sinks.files.stored import settled_files
 from sinks.files.writer import FilesWriter
 from sinks.hdfs.config import HdfsTarget
 from sinks.hdfs.kind import HdfsKind
-from sinks.management.commands.rewind import _layouts_of_others, _told
 from sinks.records import Batch, Columns, Partition
 from sinks.reporting.metrics import SinkMetrics
 from tests.sinks.memory_hdfs import MemoryHdfs
@@ -407,7 +407,7 @@ def test_files_of_another_sink_in_the_folder_are_not_unknown_unless_they_tell_of
         sink, other = sinks_registry.sinks().values()
         assert isinstance(sink.target, HdfsTarget)
         assert isinstance(other.target, HdfsTarget)
-        others = _layouts_of_others(sink, HdfsKind())
+        others = HdfsKind().layouts_beside(sink, [other])
     hdfs = stored(MemoryHdfs())
     names = other.target.layout("json").names
     for topic in ("pages", "topic"):

@@ -174,6 +174,12 @@ class OnS3(Schedule):
         return offsets(visible(self.hdfs))
 
 
+class Restless(OnS3):
+    """As above; the owners take turns often."""
+
+    restlessness = 0.3
+
+
 class Rewound(OnS3):
     """As above; a request to rewind that arrives late counts, and what it takes away is stored by the next owner."""
 
@@ -286,17 +292,20 @@ def test_random_schedules_with_rewinds_lose_nothing_and_repeat_nothing(seeds: ra
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "compactions"),
     [
-        with_chain(WithoutSecondLook),
-        with_chain(WithoutLookAfterCommit),
-        with_chain(WithoutCondition),
-        PublishedWhenSeen,
+        (with_chain(WithoutSecondLook), 0.0),
+        (with_chain(WithoutLookAfterCommit), 0.0),
+        (with_chain(WithoutCondition), 0.0),
+        (PublishedWhenSeen, 0.5),
     ],
     ids=["no second look", "no look after the commit", "no condition", "published when seen"],
 )
-def test_the_model_finds_a_protocol_with_a_step_left_out(broken: type[Ownership]) -> None:
-    assert finds(range(3000), partial(consume, ownership_type=broken), OnS3)
+def test_the_model_finds_a_protocol_with_a_step_left_out(
+    broken: type[Ownership], compactions: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ownership_module, "_CHECKPOINT_EVERY", 1)
+    assert finds(range(3000), partial(consume, ownership_type=broken, compactions=compactions), Restless)
 
 
 def test_the_model_finds_names_of_files_that_are_given_again_after_a_rewind() -> None:
