@@ -285,8 +285,17 @@ def test_a_positions_topic_that_would_lose_positions_is_refused(
 ) -> None:
     positions = Positions("n", f"p-{uuid.uuid4().hex[:8]}", PARTITIONS)
     make_topics(kafka, positions.topic, partitions=partitions, config=config)
-    with pytest.raises(Fatal, match=why):
-        check_positions_topic({"bootstrap.servers": kafka.bootstrap_servers}, positions)
+
+    def refusal() -> str:
+        try:
+            check_positions_topic({"bootstrap.servers": kafka.bootstrap_servers}, positions)
+        except Retriable:  # the broker denies for a moment that it knows a topic which was made just now
+            return ""
+        except Fatal as error:
+            return str(error)
+        raise AssertionError("it was not refused")
+
+    assert why in wait_until(refusal, what="the broker to know the topic")
 
 
 def test_without_its_positions_topic_a_source_waits_and_says_what_makes_it(kafka: Stack) -> None:
