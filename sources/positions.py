@@ -18,6 +18,9 @@ from sources.reader import Position
 from worker.errors import Fatal
 from worker.log_reader import MessageReader
 
+_OPEN_SECONDS = 5.0
+"""Transactions of other sources that hide positions end within this time, unless their owners have died."""
+
 OWNER = "owner"
 """The header of a position's record that says which take-over wrote it."""
 
@@ -79,7 +82,7 @@ class Positions:
         """
         first, end = reader.ends(self.topic, number)
         found: dict[str, Position] = {}
-        for message in reader.messages(self.topic, number, first, end):
+        for message in reader.messages(self.topic, number, first, end, wait_seconds=_OPEN_SECONDS):
             part = self.part(message.key())
             if part is None:
                 continue

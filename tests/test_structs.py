@@ -8,7 +8,7 @@ from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
 DECODED = re.compile(r"msgspec\.(?:(?:json|msgpack)\.decode|convert)\([^\n]*?(?:type=|, )(\w+)\)")
-STRUCT = re.compile(r"^(@ready\n)?(?:@\w+.*\n)*class (\w+)\((?:msgspec\.)?(?:Struct|FilesTarget)\b", re.MULTILINE)
+STRUCT = re.compile(r"^(@ready\n)?(?:@\w+.*\n)*class (\w+)\((?:msgspec\.)?(?:Struct|\w*FilesTarget)\b", re.MULTILINE)
 
 
 def sources() -> Iterator[str]:

@@ -56,16 +56,19 @@ class MessageReader:
             (tp,) = self._consumer.committed([TopicPartition(topic, number)], timeout=_STALLED_SECONDS)
         return int(tp.offset) if tp.offset >= 0 else None
 
-    def messages(self, topic: str, number: int, first: int, end: int) -> Iterator[Message]:
+    def messages(
+        self, topic: str, number: int, first: int, end: int, *, wait_seconds: float = 0.0
+    ) -> Iterator[Message]:
         """The messages of a partition from offset `first` up to `end` (excluded), in order.
 
-        Raises Retriable when Kafka stalls, and when an open transaction hides some of them.
+        Raises Retriable when Kafka stalls, and when an open transaction hides some of them for `wait_seconds`.
         """
         what = f"{topic}-{number}"
         self._reading = reading = object()
         self._consumer.assign([TopicPartition(topic, number, first)])
-        answered_at = time.monotonic()
+        answered_at = begun_at = time.monotonic()
         position = first
+        open_at: int | None = None
         try:
             while position < end:
                 messages = self._consumer.consume(_BATCH, timeout=_WAIT_SECONDS)
@@ -73,14 +76,17 @@ class MessageReader:
                     error = message.error()
                     if error is not None:
                         if error.code() == KafkaError._PARTITION_EOF:
-                            if message.offset() < end:
-                                raise _retriable(what, f"a transaction is still open at offset {message.offset()}")
-                            return  # what is missing up to `end` are gaps of the log
+                            if message.offset() >= end:
+                                return  # what is missing up to `end` are gaps of the log
+                            open_at = message.offset()  # told once for each offset
+                            continue
                         raise _retriable(what, error.str())
                     position = message.offset() + 1
                     if position > end:
                         return
                     yield message
+                if open_at is not None and open_at >= position and time.monotonic() - begun_at >= wait_seconds:
+                    raise _retriable(what, f"a transaction is still open at offset {open_at}")
                 if messages:
                     # Only now: whoever reads the records may have worked on them for long.
                     answered_at = time.monotonic()

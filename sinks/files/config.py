@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from events.schema import ANY_TEXT
+from kafka_client.structs import ready
 from sinks.files.contents import FileLayout
 from sinks.files.formats import make_format
 from sinks.files.naming import FileNames, Folders
@@ -47,6 +48,7 @@ class FilesTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return FileLayout(folders, FileNames(self.file_name, format_.extension), format_)
 
 
+@ready
 class GrowingFilesTarget(FilesTarget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the targets have of sinks in whose store files can grow."""
 

@@ -2,11 +2,13 @@
 
 import msgspec
 
+from kafka_client.structs import ready
 from sources.database.plain import Plain, from_plain, to_plain
 from sources.database.rows import Key, KeyedTable
 from sources.reader import Chunk, Position
 
 
+@ready
 class KeyPosition(msgspec.Struct, forbid_unknown_fields=True):
     """after: the key of the last row that this pass has read; None: the next pass begins."""
 

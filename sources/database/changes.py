@@ -13,6 +13,7 @@ import msgspec
 
 from kafka_client.log import repeating_logger
 from kafka_client.producer import Record
+from kafka_client.structs import ready
 from sources.database.horizon import Horizon
 from sources.database.plain import Plain, from_plain, to_plain
 from sources.database.rows import Key, Page, Row, Timed, TimedTable
@@ -32,6 +33,7 @@ class SentRow(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     digest: str
 
 
+@ready
 class TimePosition(msgspec.Struct, forbid_unknown_fields=True):
     """time, key: rows up to here are passed for good; sent: versions of rows behind it that were sent already."""
 

@@ -9,6 +9,7 @@ import msgspec
 
 from kafka_client.log import repeating_logger
 from kafka_client.producer import Record
+from kafka_client.structs import ready
 from sources.database.gaps import LOWEST, Gaps
 from sources.database.horizon import Horizon
 from sources.database.rows import NumberedTable
@@ -17,6 +18,7 @@ from sources.reader import Chunk, Position
 logger = repeating_logger(__name__)
 
 
+@ready
 class NumberPosition(msgspec.Struct, forbid_unknown_fields=True):
     """seen: the highest number that was read; gaps: those below it whose rows may still appear."""
 

@@ -1,6 +1,7 @@
 """What a reader asks MariaDB besides rows, and MariaDB's own types."""
 
 import random
+import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -35,10 +36,7 @@ _GRACE_SECONDS = 5
 _LOOKS = 6
 _CACHED_SECONDS = 0.11
 
-_JSON_COLUMNS = """
-SELECT CONSTRAINT_NAME FROM information_schema.CHECK_CONSTRAINTS
-WHERE CONSTRAINT_SCHEMA = DATABASE() AND TABLE_NAME = %s AND CHECK_CLAUSE LIKE 'json_valid(%%'
-"""
+_JSON_COLUMN = re.compile(r"json_valid\(`((?:[^`]|``)+)`\)")
 
 _DEFAULT = """
 SELECT COLUMN_DEFAULT FROM information_schema.COLUMNS
@@ -104,9 +102,9 @@ class Mariadb(Database):
         return ""
 
     def converters(self, columns: Sequence[Column], table: str | None) -> Sequence[Converter | None]:
-        """A column of type JSON is a LONGTEXT with a constraint."""
-        found = self.query(_JSON_COLUMNS, (table,)).rows if table else ()
-        are_json = {str(name) for [name] in found}
+        """A column of type JSON is a LONGTEXT with a constraint. Who may read the table may see how it was made."""
+        rows = self.query(f"SHOW CREATE TABLE {self.quoted(table)}").rows if table else ()
+        are_json = {name for row in rows for name in _JSON_COLUMN.findall(str(row[1]))}
         return [raw if column[0] in are_json else _converter(column) for column in columns]
 
     def time_has_zone(self, column: Column) -> bool | None:

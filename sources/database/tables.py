@@ -71,7 +71,8 @@ class TableRows:
             return [self._target.incrementing_column]
         if self._target.key:
             return self._target.key
-        found = [c["columns"] for c in self._constraints.values() if c["primary_key"]]
+        # MariaDB tells who may only read the table which index is PRIMARY, but not that it is the primary key.
+        found = [c["columns"] for name, c in self._constraints.items() if c["primary_key"] or name == "PRIMARY"]
         return found[0] if found else ()
 
     def check(self) -> None:
@@ -94,7 +95,9 @@ class TableRows:
     def warnings(self) -> Iterable[str]:
         """What an operator should know of the table. Raises Retriable and Fatal."""
         target = self._target
-        if "incrementing" in target.mode and not target.query and not target.gap_seconds:
+        if target.mode == "bulk":
+            return
+        if target.mode == "incrementing" and not target.query and not target.gap_seconds:
             why = self._database.drawn_outside(self._part, target.incrementing_column)
             if why:
                 yield f"{self.name}: {target.incrementing_column}: {why}. Set target.gap_seconds, or rows are missed"

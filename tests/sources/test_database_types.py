@@ -252,10 +252,13 @@ def test_a_user_of_mariadb_needs_process_or_the_gap_time(
     on_mariadb: TestDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     make_goods(on_mariadb)
+    on_mariadb.run("ALTER TABLE goods ADD COLUMN more json DEFAULT '[1]'")
     target = INCREMENTING | {"database": make_reader(on_mariadb)}
     with reading(on_mariadb.source(**target)) as goods, pytest.raises(Fatal, match="grant it PROCESS"):
         goods.read()
-    on_mariadb.run("INSERT INTO goods VALUES (5, 'a')")
+    on_mariadb.run("INSERT INTO goods (seq, name) VALUES (5, 'a')")
+    with reading(on_mariadb.source(**target | {"mode": "bulk"})) as goods:
+        assert goods.read() == [{"seq": 5, "name": "a", "more": [1]}]
     with reading(on_mariadb.source(**target, gap_seconds=1)) as goods, caplog.at_level(logging.WARNING):
         goods.read()
         assert goods.position["gaps"]

@@ -1,12 +1,15 @@
 """Sources as processes on a real Kafka: killed, stopped, woken, rewound. Each record is committed once and in order."""
 
 import signal
+import threading
 import uuid
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from io import StringIO
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -203,6 +206,42 @@ def test_an_open_transaction_of_another_source_hides_no_position(numbers: Any, k
     other.commit_transaction(30)
     source.check()
     assert first.stop() == 0
+
+
+def test_sources_that_always_have_a_transaction_open_keep_no_other_from_starting(numbers: Any, kafka: Stack) -> None:
+    source = numbers(count=50, parts=("a",))
+    enough, is_open = threading.Event(), threading.Event()
+
+    def keep_one_open() -> None:
+        others = [
+            Producer({"bootstrap.servers": kafka.bootstrap_servers, "transactional.id": f"{source.topic}-{number}"})
+            for number in range(2)
+        ]
+        for other in others:
+            other.init_transactions(30)
+        turns = cycle(others)
+        begun = None
+        while not enough.wait(0.1):
+            other = next(turns)
+            other.begin_transaction()
+            for number in range(PARTITIONS):
+                other.produce(source.positions, b"{}", key=b"other/x", partition=number)
+            assert other.flush(30) == 0
+            is_open.set()
+            if begun is not None:
+                begun.commit_transaction(30)
+            begun = other
+
+    with ThreadPoolExecutor(1) as pool:
+        keeping = pool.submit(keep_one_open)
+        try:
+            assert is_open.wait(30)
+            process = source.run()
+            process.wait_for("owns it", seconds=20)
+        finally:
+            enough.set()
+        keeping.result()
+    assert "a transaction is still open" not in process.text
 
 
 def test_a_topic_that_takes_less_at_once_stops_the_source_which_says_what_to_set(numbers: Any, kafka: Stack) -> None:
