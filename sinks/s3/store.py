@@ -1,7 +1,8 @@
 """A bucket as a store of objects, by the API of S3.
 
 An upload is a multipart upload that is not completed: nobody sees it, its bytes are in the store, and completing it
-makes the object without sending or copying a byte. Completing one that is completed already is refused (NoSuchUpload).
+makes the object without sending or copying a byte. Completing one that is completed already makes nothing: most servers
+refuse it (NoSuchUpload), Amazon answers as if it had just been done.
 """
 
 from collections.abc import Iterator
