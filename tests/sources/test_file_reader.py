@@ -7,9 +7,12 @@ import random
 import shutil
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from sources.file.kind import FileKind
 from tests.sources.files import FileSource
 from worker.errors import Fatal
 
@@ -520,10 +523,25 @@ def test_files_that_are_gone_make_room_for_others(tmp_path: Path, monkeypatch: p
     assert source.counts[b"header"] == len(source.lines) / 2 == 5
 
 
-def test_a_position_of_another_kind_stops_the_source(log: Path) -> None:
+@pytest.mark.parametrize("position", [{"offset": 1}, {"files": [{}]}, {"files": 1}])
+def test_a_position_of_another_kind_stops_the_source_and_can_not_be_given(log: Path, position: dict[str, Any]) -> None:
     source = FileSource(log)
     with pytest.raises(Fatal, match="position of files-00 can't be understood"):
-        source.readers[0].open({"offset": 1})
+        source.readers[0].open(position)
+    with pytest.raises(ValueError, match=r"files|missing required field"):
+        FileKind().position(source.config, "files-00", json.dumps(position))
+
+
+def test_the_files_of_settings_that_were_changed_are_closed(log: Path) -> None:
+    append(log, b"one\n")
+    source, kind = FileSource(log), FileKind()
+    reader = kind.reader(source.config, "files-00")
+    reader.open(None)
+    reader.read()
+    handles = kind._finder(source.config).handles
+    assert len(handles) == 1
+    kind.reader(msgspec.structs.replace(source.config, poll_seconds=5.0), "files-00")
+    assert len(handles) == 0
 
 
 def test_a_file_on_a_device_that_has_another_number_after_a_restart_is_not_read_again(log: Path) -> None:
