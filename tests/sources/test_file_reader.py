@@ -165,6 +165,25 @@ def test_a_truncated_file_with_the_same_first_line_begins_anew_also_when_it_is_l
     assert source.lines == [b"header", b"one", b"header", b"two", b"three"]
 
 
+def test_bytes_of_before_and_after_a_truncation_are_never_one_line(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pread = os.pread
+    append(log, b"one\ntwo\nthr")
+    source = FileSource(log)
+    source.finder.look()
+
+    def truncated_behind_it(fd: int, size: int, offset: int) -> bytes:
+        data = pread(fd, size, offset)
+        if data.endswith(b"thr"):
+            log.write_bytes(b"one\nsome other lines\nthat are longer\n")
+        return data
+
+    monkeypatch.setattr("os.pread", truncated_behind_it)
+    source.drain()
+    monkeypatch.undo()
+    source.settle()
+    assert source.lines == [b"one", b"two", b"one", b"some other lines", b"that are longer"]
+
+
 @pytest.mark.parametrize("name", ["app.log.1", "app.log-20261130", "app-20261130.log", "old/app.log.1"])
 def test_what_was_not_read_before_a_truncation_is_read_from_the_copy(log: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "old").mkdir()
