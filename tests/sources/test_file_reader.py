@@ -97,6 +97,26 @@ def test_a_file_that_is_renamed_to_a_name_outside_the_patterns_is_read_to_its_en
     assert len(source.handles) <= 1, "the file with the other name is closed once it is quiet"
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_file_behind_a_link_is_read_to_its_end_also_when_the_link_leads_to_another_file(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    (tmp_path / "links").mkdir()
+    link, first, second = tmp_path / "links" / "app.log", tmp_path / "0.log", tmp_path / "1.log"
+    source = FileSource(link)
+    append(first, b"one\n")
+    link.symlink_to(first)
+    source.drain()
+    append(first, b"two\n")
+    append(second, b"another file\n")
+    link.unlink()
+    link.symlink_to(second)
+    if is_killed:
+        source.kill()
+    source.drain()
+    assert sorted(source.lines) == [b"another file", b"one", b"two"]
+
+
 def test_a_deleted_file_is_read_to_its_end(log: Path) -> None:
     source = FileSource(log)
     with log.open("ab", buffering=0) as writer:
