@@ -81,7 +81,7 @@ class HttpReader:
         except (ValueError, RecursionError) as error:  # also what is no UTF-8, or is nested very deep
             raise Retriable(f"{self._name}: the answer is no JSON: {error}", reason="invalid") from error
         self._asked_at = now
-        moment = int(now * 1000)
+        moment = int(self._clock() * 1000)
         value = msgspec.json.encode(Answer(self._source, self._host, moment, msgspec.Raw(body)))
         record = Record(self._target.topic, value, key=self._name.encode(), timestamp=moment)
         return Chunk([record], {"time": moment}, more=False)

@@ -82,6 +82,13 @@ def test_an_answer_becomes_a_record_with_source_host_and_time(server: Server) ->
     assert server.asked[0][0] == "GET /read?a=b"
 
 
+def test_the_time_of_a_record_is_that_of_the_answer(server: Server) -> None:
+    now = iter([1_800_000_000.0, 1_800_000_007.0])
+    chunk = reader(server, lambda: next(now)).read()
+    assert chunk is not None
+    assert (chunk.records[0].timestamp, chunk.position) == (1_800_000_007_000, {"time": 1_800_000_007_000})
+
+
 def test_it_asks_every_poll_seconds_also_over_a_restart(server: Server) -> None:
     now = 1_800_000_000.0
     first = reader(server, lambda: now)
