@@ -178,7 +178,7 @@ def test_a_client_of_kafka_connect_works_with_ours(connect: Connect, topic: str,
     assert client.list_connectors() == []
 
 
-def test_a_worker_that_is_told_to_stop_stores_what_it_has_and_hands_its_work_over(
+def test_a_worker_that_is_told_to_stop_hands_its_work_over_and_each_record_is_stored_once(
     kafka: Stack, connect: Connect, topic: str, site: Site
 ) -> None:
     path = site.folder / topic
@@ -193,6 +193,8 @@ def test_a_worker_that_is_told_to_stop_stores_what_it_has_and_hands_its_work_ove
     assert worker.stop() == 0
     connect.wait_for("handed", "RUNNING", ["RUNNING"], seconds=20)
     assert connect.status("handed")["tasks"][0]["worker_id"].rpartition(":")[2] != pid
+    connect.ask("PUT", "/connectors/handed/config", folder_sink(topic, path))  # what the first one had not read, soon
+    wait_until(lambda: len(stored(path)) >= 300, what="300 records")
     connect.ask("PUT", "/connectors/handed/stop")
     connect.wait_for("handed", "STOPPED", [], seconds=SOON)
     wait_until(lambda: sum(one["offset"]["kafka_offset"] for one in connect.get(offsets)["offsets"]) == 300, what="all")
