@@ -145,9 +145,9 @@ class Finder:
         return Found(file, path, status.st_size, status.st_mtime_ns, packed, group)
 
     def search(self, file: FileId, path: str) -> str | None:
-        """The path of a file that had another name in the same folder."""
+        """The path of a file that had another name in the same folder; of a link, in the folder that it leads to."""
         try:
-            with os.scandir(os.path.dirname(path)) as entries:
+            with os.scandir(os.path.dirname(os.path.realpath(path))) as entries:
                 for entry in entries:
                     if entry.inode() == file.inode and entry.stat(follow_symlinks=False).st_dev == file.device:
                         return entry.path

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -32,12 +32,10 @@ class Group:
     A *lost* file is one whose bytes lie nowhere that is known: it was deleted, or truncated. Its place is kept for some
     time, for its copy may be found later. docs/sources-file.md explains how files are recognised.
 
-    places: of the files that are followed already; starts_at_end: new files that are found first count as read.
+    files: those that are followed already; starts_at_end: new files that are found first count as read.
     """
 
-    def __init__(
-        self, finder: Finder, number: int, places: Sequence[Mapping[str, Any]], *, starts_at_end: bool = False
-    ) -> None:
+    def __init__(self, finder: Finder, number: int, files: Sequence[Followed], *, starts_at_end: bool = False) -> None:
         self._finder = finder
         self._handles = finder.handles
         self._number = number
@@ -46,7 +44,7 @@ class Group:
         self._samples: dict[Found, _Sample] = {}
         self._kin: dict[str, list[Followed]] = defaultdict(list)  # by the family of their names
         self._inodes: dict[int, list[Followed]] = defaultdict(list)
-        self.files = [Followed.stored(place) for place in places]
+        self.files = list(files)
         self.has_changed = False
         """Whether a place has changed otherwise than by reading."""
 

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from kafka_client.log import repeating_logger
 from kafka_client.producer import Record
 from sources.config import SourceConfig
@@ -15,7 +13,7 @@ from sources.dead_letters import dead_letter
 from sources.file.config import FileTarget
 from sources.file.content import Content, Plain, Unpacked, group_of
 from sources.file.finding import Finder
-from sources.file.followed import Followed, Replaced, Stamp
+from sources.file.followed import Followed, Replaced, Stamp, followed_in
 from sources.file.group import Group
 from sources.file.lines import Lines, printable
 from sources.reader import Chunk, Position
@@ -71,10 +69,10 @@ class GroupReader:
         """Goes to a position. Raises Fatal for one that this kind can't have written."""
         starts_at_end = position is None and self._target.start == "end"
         try:
-            places = [] if position is None else position["files"]
-            self._group = Group(self._finder, self._number, places, starts_at_end=starts_at_end)
-        except (KeyError, TypeError, msgspec.ValidationError) as error:
+            files = [] if position is None else followed_in(position)
+        except ValueError as error:
             raise Fatal(f"the position of {self._part} can't be understood: {error}") from error
+        self._group = Group(self._finder, self._number, files, starts_at_end=starts_at_end)
 
     def close(self) -> None:
         """Closes the compressed file that is being read. Other files stay open for the next reader of this process."""
