@@ -76,22 +76,26 @@ def checked(config: Mapping[str, str | None]) -> Checked:
     """
     given = {name: text for name, text in config.items() if text is not None}
     plugin = plugin_of(given)
-    missing = {name: ["Null value can not be supplied as the configuration value."] for name in config.keys() - given}
+    nulls = {name: ["Null value can not be supplied as the configuration value."] for name in config.keys() - given}
     ignored = _ignored(plugin, given)
     try:
         texts = with_secrets(given)
     except SecretError as error:
         first = next(name for name, text in given.items() if has_references(text))
-        errors = _values(plugin, given)[1]
-        return Checked(plugin, given, {**missing, **errors, first: [str(error)]}, ignored)
+        errors = _together(nulls, {first: [str(error)]}, _values(plugin, given)[1])
+        return Checked(plugin, given, errors, ignored)
     found, errors = _looked_at(plugin, texts)
     if errors and texts != given:
         # An error may quote what a reference stands for. The errors of the settings as they were given do not.
         known = _looked_at(plugin, given)[1]
         errors = {name: known.get(name, [_hidden(name)]) for name in errors}
-    if missing or errors:
-        return Checked(plugin, given, {**missing, **errors}, ignored)
-    return Checked(plugin, given, {}, ignored, found)
+    errors = _together(nulls, errors)
+    return Checked(plugin, given, errors, ignored, None if errors else found)
+
+
+def _together(*errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    names = dict.fromkeys(name for some in errors for name in some)
+    return {name: [text for some in errors for text in some.get(name, ())] for name in names}
 
 
 def _hidden(name: str) -> str:
