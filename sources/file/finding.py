@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kafka_client.log import repeating_logger
 from sources.file.content import HEAD_BYTES, Plain, Unpacked, group_of, is_packed
 from sources.file.handles import FileId, Handles
-from sources.file.paths import matching
+from sources.file.paths import matching, printable
 
 logger = logging.getLogger(__name__)
 repeated = repeating_logger(__name__)
@@ -167,4 +167,4 @@ def _kind_of(fd: int) -> tuple[bool, int | None]:
 
 
 def _report(path: str, error: OSError) -> None:
-    repeated.error("%s can't be read: %s", path, os.strerror(error.errno or 0))
+    repeated.error("%s can't be read: %s", printable(path), os.strerror(error.errno or 0))

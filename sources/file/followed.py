@@ -12,6 +12,7 @@ from kafka_client.structs import ready
 from sources.file.content import HEAD_BYTES, TAIL_BYTES, Content, digest
 from sources.file.finding import Found
 from sources.file.handles import FileId
+from sources.file.paths import printable
 from sources.reader import Position
 
 _BLOCK = 64 * 1024
@@ -100,6 +101,11 @@ class Followed:
     def path(self) -> str:
         """Its name now."""
         return self.place.last_path or self.place.path
+
+    @property
+    def shown(self) -> str:
+        """Its path, for people and logs."""
+        return printable(self.path)
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from kafka_client.log import repeating_logger
 from sources.file.content import Content, Plain, Unpacked
 from sources.file.finding import Finder, Found, Look
 from sources.file.followed import Followed
-from sources.file.paths import family_of, is_rotated
+from sources.file.paths import family_of, is_rotated, printable
 
 logger = logging.getLogger(__name__)
 repeated = repeating_logger(__name__)
@@ -73,7 +73,11 @@ class Group:
     def lose(self, followed: Followed, *, cut: bool = False) -> None:
         """The bytes of a file lie nowhere. cut: the file is there, with other bytes."""
         if cut and followed.is_begun:
-            logger.info("%s was truncated or replaced; %d bytes of it were read", followed.path, followed.place.offset)
+            logger.info(
+                "%s was truncated or replaced; %d bytes of it were read",
+                followed.shown,
+                followed.place.offset,
+            )
         if cut:  # the reader of another group may need the file, for its new bytes
             self._handles.keep(followed.id, is_last=False)
         else:
@@ -152,7 +156,7 @@ class Group:
             self._follow(found, is_outside=found.id in look.vanished)
             return
         text = "%d files that begin alike are followed, and no more can be: %s is not read"
-        repeated.error(text, len(self.files), found.path)
+        repeated.error(text, len(self.files), printable(found.path))
 
     def _has_room(self) -> bool:
         """Whether one more file can be followed; a file that was lost long ago makes room."""

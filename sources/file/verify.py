@@ -61,9 +61,9 @@ class FileVerification:
                 shown = (record.value or b"")[:_SHOWN_BYTES]
                 if missing[digest] > 0:
                     missing[digest] -= 1
-                    yield f"{followed.path}: the line at byte {offset} is not in Kafka: {shown!r}"
+                    yield f"{followed.shown}: the line at byte {offset} is not in Kafka: {shown!r}"
                 elif count := repeated.pop(digest, 0):
-                    yield f"{followed.path}: the line at byte {offset} is in Kafka {count} times too often: {shown!r}"
+                    yield f"{followed.shown}: the line at byte {offset} is in Kafka {count} times too often: {shown!r}"
 
     @property
     def counted(self) -> str:

@@ -63,6 +63,10 @@ class HttpKind(SourceKind):
         """A server for each URL, asked as the source does."""
         return [Server(part, partial(self._ask, source, part)) for source in sources for part in _parts(source.target)]
 
+    def urls(self, source: SourceConfig) -> Iterable[str]:
+        """All of them."""
+        return list(source.target.urls)
+
     def described(self, source: SourceConfig) -> str:
         """The URLs without users and passwords."""
         return ", ".join(_parts(source.target))

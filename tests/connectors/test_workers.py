@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from kafka_connect import KafkaConnect
+from prometheus_client.parser import text_string_to_metric_families
 
+from devstack.server import http_get
 from devstack.stack import Stack
 from tests.connectors.site import Connect, Site
 from tests.support import make_topics, produce, wait_until
@@ -118,6 +120,24 @@ def test_a_connector_that_fails_says_why_and_the_others_go_on(
     answer = connect.ask("POST", "/connectors/bad/restart?includeTasks=true&onlyFailed=true")
     assert (answer.status, answer.json["tasks"][0]["state"]) == (202, "RESTARTING")
     connect.wait_for("bad", "RUNNING", ["RUNNING"], seconds=SOON)
+
+
+def test_workers_serve_the_metrics_of_their_tasks(kafka: Stack, connect: Connect, topic: str, site: Site) -> None:
+    connect.create("counted", folder_sink(topic, site.folder / topic, **{"tasks.max": 3}))
+    connect.wait_for("counted", "RUNNING", ["RUNNING"] * 3)
+    for partition in range(3):
+        produce(kafka, topic, records(range(10)), partition=partition)
+
+    def total(name: str, **labels: str) -> float:
+        answers = [http_get(port, "/metrics") or (0, b"") for port in site.metrics_ports]
+        families = [family for _, text in answers for family in text_string_to_metric_families(text.decode())]
+        samples = [one for family in families for one in family.samples if labels.items() <= one.labels.items()]
+        return sum(one.value for one in samples if one.name == name)
+
+    wait_until(lambda: total("sink_records_total", sink="counted") == 30, what="30 counted records")
+    assert total("connector_tasks", connector="counted", state="RUNNING") == 3
+    assert total("connector_worker_slots") == 60
+    assert [http_get(port, "/healthz") for port in site.metrics_ports] == [(200, b'{\n  "healthy": true\n}\n')] * 3
 
 
 def test_fifty_connectors_are_balanced_on_three_workers(kafka: Stack, connect: Connect, topic: str, site: Site) -> None:

@@ -534,7 +534,7 @@ def test_a_fifo_that_takes_the_place_of_a_file_is_not_waited_for(log: Path) -> N
     assert source.lines == []
 
 
-def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path) -> None:
+def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.log")
     append(Path(name), b"one\n" + b"x" * 11 + b"\n")
     source = FileSource(tmp_path / "*.log", format="json", headers=True, max_line_bytes=10, dead_letter_topic="dead")
@@ -545,6 +545,7 @@ def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path) -> N
     lines = [json.loads(record.value or b"") for record in source.committed if record.topic == "lines"]
     assert [line["line"] for line in lines] == ["one", "two"]
     assert len(source.committed) == 3
+    assert "\ufffd.log: the line at byte 4" in caplog.text.encode().decode()  # what is logged can be written anywhere
 
 
 def test_files_that_are_gone_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
