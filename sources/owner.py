@@ -194,18 +194,17 @@ class Owner:
             part = due.popleft()
             # Parts that were due together are due together again: their records share a transaction.
             chunk = part.read(begun, work.source.poll_seconds)
-            if chunk is None:
-                continue
-            totals = totals_of(chunk.records)
-            found.append(Read(part, chunk, totals))
-            count += len(chunk.records)
-            size += sum(of_topic for _, of_topic in totals.values())
-            if count >= options.transaction_records or size >= options.transaction_bytes:
+            if chunk is not None:
+                totals = totals_of(chunk.records)
+                found.append(Read(part, chunk, totals))
+                count += len(chunk.records)
+                size += sum(of_topic for _, of_topic in totals.values())
+                if chunk.more:
+                    due.append(part)
+            # Also after a part that had nothing: many parts that fail slowly would keep the task from its group.
+            is_late = work.clock() - begun >= options.transaction_seconds
+            if is_late or count >= options.transaction_records or size >= options.transaction_bytes:
                 break
-            if work.clock() - begun >= options.transaction_seconds:
-                break
-            if chunk.more:
-                due.append(part)
         return found
 
     def _produce(self, read: list[Read]) -> None:
@@ -218,7 +217,14 @@ class Owner:
         # Only the last position of each part counts.
         positions = {part.name: chunk.position for part, chunk, _ in read}
         records = [self._work.positions.record(name, position, self._writer) for name, position in positions.items()]
-        self._transactions.produce(records, partition=self.number)
+        try:
+            self._transactions.produce(records, partition=self.number)
+        except TooLarge as error:
+            raise Fatal(
+                f"{self._name}: the position of {self._work.positions.part(error.record.key)} has "
+                f"{size_of(error.record)} bytes, too many for Kafka's client ({error}): raise message.max.bytes in the "
+                "source's `producer` and max.message.bytes of the positions topic, or have the source keep less in it"
+            ) from error
 
     def _add(self, part: Part, records: Sequence[Record], position: Position | None) -> None:
         assert self._transactions is not None
