@@ -196,8 +196,8 @@ def test_an_index_that_is_unique_for_some_rows_alone_makes_no_key(on_postgres: T
 
 
 def test_a_key_that_no_position_can_hold_stops_the_source_and_is_named(on_postgres: TestDatabase) -> None:
-    on_postgres.run("CREATE TABLE goods (host inet PRIMARY KEY)", "INSERT INTO goods VALUES ('10.0.0.1'), ('10.0.0.2')")
-    refused(on_postgres, "table goods: a IPv4Address can't be part of a key", mode="bulk", options={"batch_records": 1})
+    on_postgres.run("CREATE TABLE goods (path text[] PRIMARY KEY)", "INSERT INTO goods VALUES ('{a}'), ('{b}')")
+    refused(on_postgres, "table goods: a list can't be part of a key", mode="bulk", options={"batch_records": 1})
 
 
 def test_an_enum_of_mariadb_that_is_sorted_otherwise_than_compared_is_read_as_a_text(on_mariadb: TestDatabase) -> None:
