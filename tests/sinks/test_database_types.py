@@ -324,7 +324,8 @@ def test_a_whole_record_in_a_column_of_json_is_the_object_that_it_is(alias: str)
     table = table_of(alias, "json", sources={"number": "kafka.offset", "amount": "kafka.value"})
     assert store(table.owner(), batch(0, 1, lambda _: 1.10)) == []
     [(found,)] = table.rows("amount")
-    assert (json.loads(found) if isinstance(found, str) else found) == {"color": "color 0", "amount": 1.10}
+    is_text = connections[alias].vendor == "mysql"
+    assert (json.loads(found) if is_text else found) == {"color": "color 0", "amount": 1.10}
 
 
 def test_a_number_that_no_database_holds_makes_a_letter_of_its_record_alone(alias: str) -> None:
