@@ -159,6 +159,30 @@ def test_a_record_that_is_too_large_stops_the_source_and_is_named() -> None:
     assert ground.kafka.log == []
 
 
+def test_a_position_that_is_too_large_stops_the_source_and_says_what_to_do() -> None:
+    reader = Scripted(chunk("x", position={"next": "y" * 500}))
+    ground = Ground(source(numbers()), ScriptedKind(a=reader), most=100)
+    with pytest.raises(Fatal, match=r"the position of a has \d+ bytes, too many .*: raise message.max.bytes"):
+        ground.step(ground.owner())
+    assert ground.kafka.log == []
+
+
+def test_many_parts_that_fail_slowly_do_not_keep_the_task_from_its_group() -> None:
+    class Hanging(Scripted):
+        def open(self, position: Position | None) -> None:
+            ground.now += 5.0
+            raise Retriable("no answer")
+
+    names = "abcdefgh"
+    ground = Ground(source(numbers()), ScriptedKind(**{name: Hanging() for name in names}))
+    owner = ground.owner(names)
+    began = ground.now
+    ground.step(owner)
+    assert ground.now - began == 5.0
+    ground.step(owner, len(names) - 1)
+    assert {part.state for part in ground.status.parts()} == {"backing off"}
+
+
 def test_with_a_dead_letter_topic_a_record_that_is_too_large_goes_there_and_the_others_to_theirs() -> None:
     reader = Scripted(chunk("x", "y" * 70_000, "z", position={"next": 3}))
     ground = Ground(source(numbers(), dead_letter_topic="dlq"), ScriptedKind(a=reader), most=65_536)
