@@ -16,7 +16,7 @@ from devstack.server import Server
 
 ALIAS = "rows"
 NO_TLS = "?ssl_disabled=true"
-"""Of an address of MariaDB. With TLS its driver reads the system's certificates for each connection: 40 ms of a core."""
+"""Of an address of MariaDB. With TLS the driver reads the system's certificates for each connection: 40 ms of CPU."""
 
 
 @contextmanager

@@ -159,14 +159,6 @@ def test_a_record_that_is_too_large_stops_the_source_and_is_named() -> None:
     assert ground.kafka.log == []
 
 
-def test_a_position_that_is_too_large_stops_the_source_and_says_what_to_do() -> None:
-    reader = Scripted(chunk("x", position={"next": "y" * 500}))
-    ground = Ground(source(numbers()), ScriptedKind(a=reader), most=100)
-    with pytest.raises(Fatal, match=r"the position of a has \d+ bytes, too many .*: raise message.max.bytes"):
-        ground.step(ground.owner())
-    assert ground.kafka.log == []
-
-
 def test_many_parts_that_fail_slowly_do_not_keep_the_task_from_its_group() -> None:
     class Hanging(Scripted):
         def open(self, position: Position | None) -> None:
