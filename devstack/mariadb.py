@@ -92,7 +92,9 @@ def mariadb_server(config: StackConfig, port: int) -> Server:
 
 def _answers(port: int) -> bool:
     try:
-        pymysql.connect(host=HOST, port=port, user=USER, database=DATABASE, connect_timeout=2, read_timeout=2).close()
+        pymysql.connect(
+            host=HOST, port=port, user=USER, database=DATABASE, connect_timeout=2, read_timeout=2, ssl_disabled=True
+        ).close()
     except pymysql.MySQLError:
         return False
     return True

@@ -43,6 +43,8 @@ def postgres_server(config: StackConfig, port: int) -> Server:
             *_as_nobody(),
             *(str(programs / "postgres"), "-D", str(data)),
             *("-c", f"port={port}", "-c", f"listen_addresses={HOST}", "-c", sockets),
+            # What is committed outlives the server, but not a power cut.
+            *("-c", "fsync=off"),
         ],
         marker=str(data),
         folder=folder,

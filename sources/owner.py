@@ -20,7 +20,7 @@ from sources.dead_letters import dead_letter
 from sources.kind import SourceKind
 from sources.part import Part
 from sources.positions import Positions
-from sources.reader import Chunk, Position
+from sources.reader import Chunk, Position, in_words
 from sources.states import TaskStatus
 from sources.transactions import TooLarge, Transactions
 from worker.errors import Fatal, Fenced, Pending, Retriable
@@ -107,9 +107,9 @@ class Owner:
     def step(self, stop: threading.Event) -> None:
         """Does what is due: takes the partition over, or commits what the parts have. Raises Fatal.
 
-        stop: when it is set, nothing more is read.
+        stop: when it is set, nothing is begun any more; only a commit that was begun is asked for again.
         """
-        if self.due_at > self._work.clock():
+        if self.due_at > self._work.clock() or (stop.is_set() and not self._uncommitted):
             return
         try:
             if self.watch_from is None:
@@ -130,6 +130,11 @@ class Owner:
             self._work.status.metrics.fenced()
             self._drop()
             self._due_at = self._work.clock() + FENCED_SECONDS
+        except TooLarge as error:
+            raise Fatal(
+                f"{self._name}: a position or a dead letter is too large for Kafka's client ({error}): raise "
+                "message.max.bytes in the source's `producer`"
+            ) from error
 
     def see(self, offset: int, key: bytes | None, writer: str) -> None:
         """A committed record of the partition. writer: the take-over that wrote it, empty for none."""
@@ -193,19 +198,27 @@ class Owner:
         while due and not stop.is_set():
             part = due.popleft()
             # Parts that were due together are due together again: their records share a transaction.
-            chunk = part.read(begun, work.source.poll_seconds)
-            if chunk is None:
-                continue
-            totals = totals_of(chunk.records)
-            found.append(Read(part, chunk, totals))
-            count += len(chunk.records)
-            size += sum(of_topic for _, of_topic in totals.values())
+            try:
+                chunk = part.read(begun, work.source.poll_seconds)
+            except Fatal:
+                if not found:
+                    raise
+                # What lies before the fault is committed first. Then the part is read again, and fails again.
+                part.close()
+                break
+            if chunk is not None:
+                totals = totals_of(chunk.records)
+                found.append(Read(part, chunk, totals))
+                count += len(chunk.records)
+                size += sum(of_topic for _, of_topic in totals.values())
+                if chunk.more:
+                    due.append(part)
             if count >= options.transaction_records or size >= options.transaction_bytes:
                 break
+            # Also where nothing was found: while servers do not answer, the group must be served between the reads, or
+            # Kafka takes this task for dead.
             if work.clock() - begun >= options.transaction_seconds:
                 break
-            if chunk.more:
-                due.append(part)
         return found
 
     def _produce(self, read: list[Read]) -> None:
@@ -234,7 +247,7 @@ class Owner:
     def _add_too_large(self, part: Part, record: Record, position: Position | None, why: str) -> None:
         assert self._transactions is not None
         source, size = self._work.source, size_of(record)
-        where = f"{part.name}: a record of {size} bytes for {record.topic}, read before position {position}"
+        where = f"{part.name}: a record of {size} bytes for {record.topic}, read before position {in_words(position)}"
         if not source.dead_letter_topic:
             raise Fatal(
                 f"{where}, is too large for Kafka's client ({why}): raise message.max.bytes in the source's `producer` "

@@ -80,10 +80,16 @@ class Columns:
     def cells(self, connection: Connection, partition: Partition, records: Sequence[Record]) -> list[Column]:
         """The columns of some records, whose values are JSON objects or missing. Raises ValueError, RecursionError."""
         fields = [self._decode(record.value) if record.value else {} for record in records]
-        return [
-            _adapted(dialect_of(connection), self.types[name], _found(source, fields, partition, records))
-            for name, source in self.sources.items()
-        ]
+        dialect, columns = dialect_of(connection), []
+        for name, source in self.sources.items():
+            type_ = self.types[name]
+            if source == KEY and name in self.key:
+                found = _exact_keys(records)
+            else:
+                found = _found(source, fields, partition, records)
+            is_json_already = source == VALUE and type_.holds is Holds.JSON
+            columns.append(found if is_json_already else _adapted(dialect, type_, found))
+        return columns
 
     def put(self, connection: Connection, partition: Partition, records: Sequence[Record]) -> dict[int, str]:
         """Puts records into the table, within a transaction. Returns offset -> reason of those that are refused.
@@ -96,7 +102,7 @@ class Columns:
         try:
             columns = self.cells(connection, partition, records)
         except (ValueError, RecursionError):
-            records = list(self._readable(records, refused))
+            records = list(self._usable(connection, partition, records, refused))
             columns = self.cells(connection, partition, records)
         unfit = self._unfit(connection, records, columns)
         if unfit:
@@ -110,13 +116,16 @@ class Columns:
             self._put(connection, rows, begin, end, records, refused)
         return refused
 
-    def _readable(self, records: Sequence[Record], refused: dict[int, str]) -> Iterator[Record]:
-        """The records that can be decoded; it was checked that they are JSON, but not, say, how great numbers are."""
+    def _usable(
+        self, connection: Connection, partition: Partition, records: Sequence[Record], refused: dict[int, str]
+    ) -> Iterator[Record]:
+        """The records whose columns can be made. They are JSON, but nobody has checked, say, how great numbers are."""
         for record in records:
             try:
-                self._decode(record.value or b"{}")
+                self.cells(connection, partition, [record])
             except (ValueError, RecursionError) as error:
-                refused[record.offset] = f"unreadable: {explained(record.value or b'', error)}"
+                reason = explained(record.value, error) if record.value else str(error)
+                refused[record.offset] = f"unreadable: {reason}"
             else:
                 yield record
 
@@ -186,9 +195,8 @@ class Columns:
         same = f"({' AND '.join(f'{quote(name)} = %s' for name in self.key)})"
         keys = list(zip(*(columns[place] for place, name in enumerate(self.sources) if name in self.key), strict=True))
         conditions = " OR ".join([same] * len(keys))
-        change(
-            connection, f"DELETE FROM {quote(self.table)} WHERE {conditions}", [value for key in keys for value in key]
-        )
+        values = [dialect_of(connection).compared(value) for key in keys for value in key]
+        change(connection, f"DELETE FROM {quote(self.table)} WHERE {conditions}", values)
 
 
 def find_columns(
@@ -216,14 +224,19 @@ def _adapted(dialect: Dialect, type_: Type, values: Column) -> Column:
         case Holds.JSON:
             return [value if value is None else to_json(value) for value in values]
         case Holds.DATE:  # as it is written, whatever its zone
-            return [value[:10] if _is_zoned(value) else value for value in values]
+            return [value[:10] if _is_zoned(value) else _no_structure(value) for value in values]
         case Holds.TIME:
             return [_time(dialect, value) for value in values]
         case Holds.ZONED_TIME:
             return [value if _is_zoned(value) else _time(dialect, value) for value in values]
         case Holds.ARRAY:
             return values
-    return [to_json(value) if isinstance(value, dict | list) else value for value in values]
+    return list(map(_no_structure, values))
+
+
+def _no_structure(value: Any) -> Any:
+    """Objects and arrays as JSON: no statement has a way to write them."""
+    return to_json(value) if isinstance(value, dict | list) else value
 
 
 def _is_zoned(value: Any) -> bool:
@@ -234,7 +247,7 @@ def _is_zoned(value: Any) -> bool:
 def _time(dialect: Dialect, value: Any) -> Any:
     moment = value if isinstance(value, datetime) else moment_of(value)
     if moment is None:
-        return value
+        return _no_structure(value)
     in_utc = moment.astimezone(UTC)
     return str(in_utc if dialect.reads_zones else in_utc.replace(tzinfo=None))
 
@@ -255,10 +268,7 @@ def _found(source: str, fields: Sequence[dict[str, Any]], partition: Partition, 
         case _ if source == OFFSET:
             return [record.offset for record in records]
         case _ if source == TIMESTAMP:
-            return [
-                None if record.timestamp < 0 else _EPOCH + timedelta(milliseconds=record.timestamp)
-                for record in records
-            ]
+            return [_moment(record.timestamp) for record in records]
         case _ if source == KEY:
             return [None if record.key is None else record.key.decode(errors="replace") for record in records]
         case _ if source == VALUE:
@@ -269,6 +279,24 @@ def _found(source: str, fields: Sequence[dict[str, Any]], partition: Partition, 
     if "." in source:
         return [_within(one, source) for one in fields]
     return [one.get(source) for one in fields]
+
+
+def _moment(milliseconds: int) -> datetime | None:
+    """The time of a record; producers may have written it in another unit."""
+    if milliseconds < 0:
+        return None
+    try:
+        return _EPOCH + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        raise ValueError(f"the record's time, {milliseconds} milliseconds since 1970, is after the year 9999") from None
+
+
+def _exact_keys(records: Sequence[Record]) -> Column:
+    """The records' keys, where they tell which row is which: two that are not UTF-8 could become the same text."""
+    try:
+        return [None if record.key is None else record.key.decode() for record in records]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"the record's key is not UTF-8, so it does not say which row to replace ({error})") from None
 
 
 def _within(fields: dict[str, Any], path: str) -> Any:

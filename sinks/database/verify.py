@@ -52,14 +52,19 @@ class RowComparison:
 
     def findings(self, records: Iterable[Record]) -> Iterator[Finding]:
         """What is wrong; records: Kafka's of the range, in order. Raises Retriable and Fatal."""
-        rest = iter(records)
+        rest, first = iter(records), None
         while chunk := list(islice(rest, _CHUNK)):
+            begin = chunk[0].offset if first is None else first
+            # Nobody who reads the findings slowly may keep a transaction open, which the database would end.
             with transaction(self.alias) as connection:
-                yield from self._compare(connection, chunk)
+                found = list(self._compare(connection, begin, chunk))
+            yield from found
+            first = chunk[-1].offset + 1
 
-    def _compare(self, connection: Connection, records: Sequence[Record]) -> Iterator[Finding]:
+    def _compare(self, connection: Connection, first: int, records: Sequence[Record]) -> Iterator[Finding]:
+        """first: the offset after the records that were compared before; Kafka may have none there."""
         found: dict[int, list[Any]] = {}
-        for offset, *row in self._rows(connection, records[0].offset, records[-1].offset):
+        for offset, *row in self._rows(connection, first, records[-1].offset):
             found.setdefault(offset, []).append(row)
         for record in records:
             rows = found.pop(record.offset, [])

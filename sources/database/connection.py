@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple
 
@@ -136,6 +136,14 @@ class Database(ABC):
     @abstractmethod
     def drawn_outside(self, table: str, column: str) -> str:
         """Why numbers of a column may be drawn outside the transaction that inserts them; empty when they are not."""
+
+    def partial_indexes(self, table: str) -> Collection[str]:
+        """The indexes of a table that do not hold all of its rows, so that a unique one says nothing of the others."""
+        return ()
+
+    def has_own_order(self, column: Any) -> bool:
+        """Whether a column is sorted otherwise than it is compared. column: as the introspection describes it."""
+        return False
 
     @abstractmethod
     def converters(self, columns: Sequence[Column], table: str | None) -> Sequence[Converter | None]:

@@ -101,6 +101,10 @@ class Mariadb(Database):
             return "it is drawn from a sequence, and MariaDB does not tell that a transaction has drawn from one"
         return ""
 
+    def has_own_order(self, column: Any) -> bool:
+        """An ENUM is sorted by the places of its values, and compared with a text as a text."""
+        return column.data_type in ("enum", "set")
+
     def converters(self, columns: Sequence[Column], table: str | None) -> Sequence[Converter | None]:
         """A column of type JSON is a LONGTEXT with a constraint. Who may read the table may see how it was made."""
         rows = self.query(f"SHOW CREATE TABLE {self.quoted(table)}").rows if table else ()

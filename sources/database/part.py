@@ -60,7 +60,10 @@ class TablePart:
 
     def read(self) -> Chunk | None:
         """The next rows."""
-        return self._reader.read()
+        try:
+            return self._reader.read()
+        except ValueError as error:
+            raise Fatal(f"{self._rows.name}: {error}") from error
 
     def close(self) -> None:
         """Closes the connection."""

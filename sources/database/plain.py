@@ -2,7 +2,7 @@
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
@@ -13,6 +13,7 @@ Plain = None | bool | int | float | str | list[str]
 _FROM: dict[str, Callable[[str], Any]] = {
     "datetime": datetime.fromisoformat,
     "date": date.fromisoformat,
+    "time": time.fromisoformat,
     "decimal": Decimal,
     "uuid": UUID,
     "bytes": b64decode,
@@ -23,8 +24,8 @@ def to_plain(value: Any) -> Plain:
     """Raises ValueError for a type that can't be told from its text."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, datetime | date):
-        return ["datetime" if isinstance(value, datetime) else "date", value.isoformat()]
+    if isinstance(value, datetime | date | time):
+        return [type(value).__name__, value.isoformat()]
     if isinstance(value, Decimal | UUID):
         return [type(value).__name__.lower(), str(value)]
     if isinstance(value, bytes | bytearray | memoryview):

@@ -1,17 +1,17 @@
 """What a reader asks PostgreSQL besides rows, and PostgreSQL's own types."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from datetime import datetime
 from typing import Any
 
 from psycopg import DataError
 from psycopg.postgres import types
-from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader, TimetzLoader
 from psycopg.types.string import TextLoader
 
 from sources.database.connection import Column, Database
 from sources.database.horizon import Look
-from sources.database.values import Converter, finite, raw, within
+from sources.database.values import Converter, finite, finite_decimal, raw, within
 
 # Each transaction holds a lock on its own virtual id from before its first statement until its rows can be seen. All
 # users may see these locks. Those of other databases do not matter, nor does autovacuum, which inserts nothing.
@@ -40,6 +40,11 @@ SELECT s.seqcache, s.seqincrement, s.seqcycle FROM pg_catalog.pg_sequence s WHER
   WHERE p.refclassid = 'pg_class'::regclass AND d.adrelid = %s::regclass AND a.attname = %s)
 """
 
+_PARTIAL = """
+SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+WHERE i.indrelid = %s::regclass AND (i.indpred IS NOT NULL OR NOT i.indisvalid)
+"""
+
 _TEXTS = ("json", "interval", "money", "int4range", "int8range", "numrange", "daterange", "tsrange", "tstzrange")
 _MULTIRANGES = tuple(name.replace("range", "multirange") for name in _TEXTS if name.endswith("range"))
 
@@ -53,6 +58,7 @@ def _array_oids(*names: str) -> frozenset[int]:
 
 
 _FLOATS, _FLOAT_ARRAYS = _oids("float4", "float8"), _array_oids("float4", "float8")
+_DECIMALS, _DECIMAL_ARRAYS = _oids("numeric"), _array_oids("numeric")
 _JSON, _JSON_ARRAYS = _oids("json", "jsonb"), _array_oids("json", "jsonb")
 _WHOLE = _oids("int2", "int4", "int8")
 _WITH_ZONE, _WITHOUT_ZONE = _oids("timestamptz"), _oids("timestamp")
@@ -73,7 +79,23 @@ class _OddDate(DateLoader):
         return _or_text(super().load, data)
 
 
-_ODD = {"timestamp": _OddTimestamp, "timestamptz": _OddTimestamptz, "date": _OddDate}
+class _OddTime(TimeLoader):
+    def load(self, data: Any) -> Any:
+        return _or_text(super().load, data)
+
+
+class _OddTimetz(TimetzLoader):
+    def load(self, data: Any) -> Any:
+        return _or_text(super().load, data)
+
+
+_ODD = {
+    "timestamp": _OddTimestamp,
+    "timestamptz": _OddTimestamptz,
+    "date": _OddDate,
+    "time": _OddTime,
+    "timetz": _OddTimetz,
+}
 
 
 def _or_text(load: Converter, data: Any) -> Any:
@@ -119,6 +141,10 @@ class Postgres(Database):
                 return "its sequence does not only grow"
         return ""
 
+    def partial_indexes(self, table: str) -> Collection[str]:
+        """Also those that are not valid: CREATE UNIQUE INDEX CONCURRENTLY leaves one when it finds two equal rows."""
+        return {str(name) for [name] in self.query(_PARTIAL, (self.quoted(table),)).rows}
+
     def converters(self, columns: Sequence[Column], table: str | None) -> Sequence[Converter | None]:
         """The driver gives most values as Python's."""
         return [_converter(column[1]) for column in columns]
@@ -156,7 +182,7 @@ class Postgres(Database):
         return cursor
 
     def _can_read_odd_values(self) -> bool:
-        """`infinity` is no time in Python. To read it as a text makes all times slower, so it begins when needed."""
+        """`infinity` and 24:00 are no times in Python. Texts make all times slower, so that begins when needed."""
         adapters = self._cursor.adapters
         if adapters.get_loader(types["date"].oid, 0) is _OddDate:
             return False
@@ -173,10 +199,14 @@ def look_of(running: Set[str], prepared: Set[str]) -> Look:
 def _converter(oid: int) -> Converter | None:
     if oid in _FLOATS:
         return finite
+    if oid in _DECIMALS:
+        return finite_decimal
     if oid in _JSON:
         return raw
     if oid in _FLOAT_ARRAYS:
         return within(finite)
+    if oid in _DECIMAL_ARRAYS:
+        return within(finite_decimal)
     if oid in _JSON_ARRAYS:
         return within(raw)
     return None

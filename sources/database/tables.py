@@ -271,14 +271,23 @@ class TableRows:
 
     def _check_constraints(self) -> None:
         target = self._target
-        nullable = {
-            found.name for found in self._database.introspect("get_table_description", self._part) if found.null_ok
-        }
-        for name in (target.incrementing_column, target.timestamp_column):
-            if name and name in nullable:
-                raise Fatal(f"{self.name}: {name} may be NULL, and such rows would never be read. {_OR_QUERY}")
-        unique = [set(found["columns"]) for found in self._constraints.values() if found["unique"]]
         key = [target.incrementing_column] if "incrementing" in target.mode else self.key
+        described = {found.name: found for found in self._database.introspect("get_table_description", self._part)}
+        for name in dict.fromkeys((target.incrementing_column, target.timestamp_column, *key)):
+            if name and described[name].null_ok:
+                raise Fatal(f"{self.name}: {name} may be NULL, and such rows would never be read. {_OR_QUERY}")
+        for name in key:
+            if self._database.has_own_order(described[name]):
+                raise Fatal(
+                    f"{self.name}: {name} is an ENUM or SET, whose order is not that of its texts, so rows would be "
+                    f"missed. Read it as a text by target.query (SELECT …, CAST({name} AS CHAR) AS {name} FROM …)"
+                )
+        partial = self._database.partial_indexes(self._part)
+        unique = [
+            set(found["columns"])
+            for name, found in self._constraints.items()
+            if found["unique"] and name not in partial
+        ]
         if not any(found <= set(key) for found in unique if found):
             raise Fatal(f"{self.name}: {', '.join(key)} is not unique, so rows could be missed. {_OR_QUERY}")
 

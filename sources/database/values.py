@@ -1,6 +1,7 @@
 """Rows as JSON, and values as keys of records. No Django here."""
 
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from math import isfinite
 from typing import Any
 
@@ -50,6 +51,11 @@ class RowEncoder:
 def finite(value: float) -> float | str:
     """JSON has no number for NaN and infinity."""
     return value if isfinite(value) else str(value)
+
+
+def finite_decimal(value: Decimal) -> Decimal | str:
+    """The same for decimals, which may be larger than any floating-point number."""
+    return value if value.is_finite() else str(value)
 
 
 def raw(text: str | bytes) -> msgspec.Raw:

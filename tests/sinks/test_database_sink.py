@@ -193,26 +193,3 @@ def test_a_rewind_beside_a_running_sink_lets_each_record_be_stored_again_once(be
     bench.wait_stored()
     assert sink.stop() == 0
     bench.check()
-
-
-@pytest.mark.parametrize("server", ["mariadb"], indirect=True)
-@pytest.mark.parametrize(
-    ("target", "text"),
-    [
-        ({"database": "none"}, "target.database is 'none'"),
-        ({"table": "x; DROP TABLE y"}, "table"),
-        ({"columns": {"a": "no_field"}}, "no_field is no field of select-color"),
-        ({"columns": {"a": "kafka.color"}}, "kafka.color is none of kafka.topic"),
-        ({"key": ["b"]}, "key names b, which is no column of the sink"),
-        ({"tombstones": "delete"}, "tombstones 'delete' needs a key"),
-        (
-            {"tombstones": "delete", "key": ["color"], "columns": {"color": "colorName"}},
-            "color of the key must hold kafka.key",
-        ),
-        ({"table": "sink_offsets"}, "the table of the sinks' offsets"),
-    ],
-)
-def test_a_mistake_in_the_target_is_told_before_anything_runs(bench: Bench, target: dict[str, Any], text: str) -> None:
-    with override_settings(SINKS={"under-test": bench.entry(**target)}):
-        registry.sinks.cache_clear()
-        assert [text in str(error) for error in check_sinks()] == [True]

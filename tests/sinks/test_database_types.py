@@ -98,6 +98,8 @@ def test_a_value_is_stored_with_all_that_it_says(alias: str, kind: str, value: A
         ("smallint", [70000, 7], [0], [7]),
         ("smallint", [1.5, "1.5", "x", 2**70, {"a": 1}, 7], [0, 1, 2, 3, 4], [7]),
         ("date", ["2026-02-31", "2026-02-28"], [0], [date(2026, 2, 28)]),
+        ("date", [{"a": 1}, [1], "2026-02-28"], [0, 1], [date(2026, 2, 28)]),
+        ("timestamp", [{"a": 1}, [], "2026-02-28T10:00:00Z"], [0, 1], [datetime(2026, 2, 28, 10)]),  # noqa: DTZ001
         ("decimal(4, 2)", [100, 99], [0], [Decimal(99)]),
         ("double precision", ["x", 0.5], [0], [0.5]),
     ],
@@ -121,6 +123,7 @@ def test_a_value_that_does_not_fit_is_refused_and_never_cut_or_rounded(
         ("varchar(9) CHARACTER SET latin1", ["é", "하나"], [1], ["é"]),
         ("int NULL CHECK (amount < 5), MODIFY color text", [4, 5], [1], [4]),
         ("int UNIQUE", [4, 4], [1], [4]),
+        ("varchar(9) NULL CHECK (amount <> 'x'), MODIFY color text", ["abc", "x"], [1], ["abc"]),
     ],
 )
 def test_mariadb_takes_what_its_types_hold(
@@ -306,6 +309,23 @@ def test_a_field_of_a_key_that_is_json_says_which_row_is_deleted(alias: str) -> 
     table = deleting(alias, "kafka.key.id")
     store(table.owner(), keyed_records(0, ('{"id": "x"}', 1), ('{"id": "y"}', 2), ('{"id": "x"}', None)))
     assert dict(table.rows("color, amount")) == {"y": 2}
+
+
+def test_a_key_that_is_no_value_of_its_column_makes_a_letter_of_its_record_alone(postgres_alias: str) -> None:
+    table = deleting(postgres_alias, "kafka.key.id")
+    with transaction(postgres_alias) as connection:
+        change(connection, f"ALTER TABLE {table.name} ALTER color TYPE integer USING NULL")
+    records = keyed_records(0, ('{"id": 1}', 1), ('{"id": 2}', 2), ('{"id": true}', None), ('{"id": 1}', None))
+    assert [letter.record.offset for letter in store(table.owner(), records)] == [2]
+    assert dict(table.rows("color, amount")) == {2: 2}
+
+
+def test_a_whole_record_in_a_column_of_json_is_the_object_that_it_is(alias: str) -> None:
+    table = table_of(alias, "json", sources={"number": "kafka.offset", "amount": "kafka.value"})
+    assert store(table.owner(), batch(0, 1, lambda _: 1.10)) == []
+    [(found,)] = table.rows("amount")
+    is_text = connections[alias].vendor == "mysql"
+    assert (json.loads(found) if is_text else found) == {"color": "color 0", "amount": 1.10}
 
 
 def test_a_number_that_no_database_holds_makes_a_letter_of_its_record_alone(alias: str) -> None:

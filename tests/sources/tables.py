@@ -12,6 +12,7 @@ from devstack.server import Server
 from sources.config import SourceConfig
 from sources.reader import PartReader, Position
 from sources.registry import KINDS, source_of
+from tests.databases import NO_TLS
 
 
 class TestDatabase:
@@ -38,6 +39,7 @@ class TestDatabase:
             database="devstack",
             autocommit=True,
             init_command="SET time_zone='+00:00'",
+            ssl_disabled=True,
             **options,
         )
 
@@ -51,8 +53,8 @@ class TestDatabase:
 
     def url(self, user: str = "devstack", name: str = "", port: int = 0) -> str:
         """Its address with a user."""
-        scheme, default = ("postgres", "postgres") if self.is_postgres else ("mysql", "devstack")
-        return f"{scheme}://{user}@127.0.0.1:{port or self.port}/{name or default}"
+        scheme, default, options = ("postgres", "postgres", "") if self.is_postgres else ("mysql", "devstack", NO_TLS)
+        return f"{scheme}://{user}@127.0.0.1:{port or self.port}/{name or default}{options}"
 
     def source(self, *, options: Any = None, **target: Any) -> SourceConfig:
         """A source of it, as SOURCES describes it."""

@@ -71,6 +71,8 @@ def test_values_of_postgresql(on_postgres: TestDatabase) -> None:
             "date": ("'2026-11-20'", "2026-11-20"),
             "date ": ("'infinity'", "infinity"),
             "time": ("'10:15:30.5'", "10:15:30.500000"),
+            "time ": ("'24:00'", "24:00:00"),
+            "timetz": ("'24:00+09'", "24:00:00+09"),
             "timestamp": ("'2026-11-20 10:15:30.123456'", "2026-11-20T10:15:30.123456"),
             "timestamp ": ("'-infinity'", "-infinity"),
             "timestamptz": ("'2026-11-20 10:15:30+09'", "2026-11-20T01:15:30Z"),
@@ -126,6 +128,15 @@ def test_decimals_are_numbers_where_the_setting_says_so(database: TestDatabase) 
     values_of(database, {"decimal(10,2)": ("1.50", 1.5)}, decimals="number")
 
 
+def test_decimals_that_are_no_numbers_of_json_are_texts_among_numbers(on_postgres: TestDatabase) -> None:
+    kinds = {
+        "numeric": ("'NaN'", "NaN"),
+        "numeric ": ("'-Infinity'", "-Infinity"),
+        "numeric[]": ("ARRAY['NaN', 1.5, NULL]::numeric[]", ["NaN", 1.5, None]),
+    }
+    values_of(on_postgres, kinds, decimals="number")
+
+
 def test_a_key_of_several_columns_is_an_array(database: TestDatabase) -> None:
     database.run(
         "CREATE TABLE goods (shop varchar(9), day date, note text, PRIMARY KEY (shop, day))",
@@ -145,6 +156,7 @@ def test_a_key_of_several_columns_is_an_array(database: TestDatabase) -> None:
         ("decimal(20,5)", ["1.00001", "12345678901234.00001", "12345678901234.00002"]),
         ("varchar(20)", ["'Korea'", "'korea 2'", "'x%y'"]),
         ("date", ["'2026-11-20'", "'2026-11-21'", "'2026-11-22'"]),
+        ("time(6)", ["'10:00:00'", "'10:00:00.000001'", "'23:59:59'"]),
         ("timestamp(6)", ["'2026-11-20 10:00:00.000001'", "'2026-11-20 10:00:00.000002'", "'2026-11-21 10:00:00'"]),
         ("uuid", [f"'0190a5b0-0000-7000-8000-00000000000{number}'" for number in (1, 2, 3)]),
         ("BINARY", ["'00'", "'00ff'", "'ff'"]),
@@ -161,6 +173,43 @@ def test_keys_of_any_type_go_through_positions(database: TestDatabase, kind: str
         while goods.read_chunk():
             goods.close()
     assert [row["n"] for row in goods.sent] == [0, 1, 2]
+
+
+def refused(database: TestDatabase, why: str, **target: Any) -> None:
+    source = database.source(**{"tables": ["goods"], **target})
+    with reading(source) as goods, pytest.raises(Fatal, match=why):
+        goods.read()
+
+
+@pytest.mark.parametrize("mode", ["bulk", "timestamp"])
+def test_a_key_that_may_be_null_is_refused_for_nothing_comes_behind_null(database: TestDatabase, mode: str) -> None:
+    database.run(f"CREATE TABLE goods (code varchar(9) UNIQUE, changed {database.time} NOT NULL)")
+    column = {"timestamp_column": "changed"} if mode == "timestamp" else {}
+    refused(database, "code may be NULL", mode=mode, key=["code"], **column)
+
+
+def test_an_index_that_is_unique_for_some_rows_alone_makes_no_key(on_postgres: TestDatabase) -> None:
+    on_postgres.run(
+        "CREATE TABLE goods (seq bigint NOT NULL, gone boolean)", "CREATE UNIQUE INDEX ON goods (seq) WHERE NOT gone"
+    )
+    refused(on_postgres, "seq is not unique", **INCREMENTING)
+
+
+def test_a_key_that_no_position_can_hold_stops_the_source_and_is_named(on_postgres: TestDatabase) -> None:
+    on_postgres.run("CREATE TABLE goods (path text[] PRIMARY KEY)", "INSERT INTO goods VALUES ('{a}'), ('{b}')")
+    refused(on_postgres, "table goods: a list can't be part of a key", mode="bulk", options={"batch_records": 1})
+
+
+def test_an_enum_of_mariadb_that_is_sorted_otherwise_than_compared_is_read_as_a_text(on_mariadb: TestDatabase) -> None:
+    on_mariadb.run(
+        "CREATE TABLE goods (size ENUM('small', 'medium', 'large') PRIMARY KEY)",
+        "INSERT INTO goods VALUES ('small'), ('medium'), ('large')",
+    )
+    refused(on_mariadb, "size is an ENUM or SET", mode="bulk")
+    query = "SELECT CAST(size AS CHAR) AS size FROM goods"
+    source = on_mariadb.source(mode="bulk", query=query, key=["size"], topic="t", options={"batch_records": 1})
+    with reading(source, "query") as goods:
+        assert [row["size"] for row in goods.read()] == ["large", "medium", "small"]
 
 
 # --- rights, and what the server can't tell

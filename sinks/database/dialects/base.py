@@ -103,6 +103,10 @@ class Dialect(ABC):
         """A value, not None, as `same` compares it."""
         return str(value)
 
+    def compared(self, value: Any) -> Any:
+        """A value, not None, as a parameter that a column of any type is compared with."""
+        return value
+
     @contextmanager
     def making(self, connection: Connection, table: str) -> Iterator[None]:
         """Holds other processes up that make the same table. Raises DatabaseError."""

@@ -27,6 +27,12 @@ _HOLDS = {
     "json": Holds.JSON,
 }
 _BOOLEAN = "tinyint(1)"
+# Its JSON is a text with this check. (Django's introspection takes a column with any check of its own for JSON.)
+_JSON_COLUMNS = """
+SELECT constraint_name FROM information_schema.check_constraints
+WHERE constraint_schema = DATABASE() AND table_name = %s
+  AND check_clause = CONCAT('json_valid(`', constraint_name, '`)')
+"""
 _CAST_AS = {"timestamp": "datetime"}
 _CASTABLE = ("date", "time", "decimal", "float", "double", "char", "uuid", "inet")
 """Beginnings of the types whose values it writes otherwise than they came, and into which it can cast."""
@@ -68,10 +74,10 @@ class MariaDB(Dialect):
                 name: Type(_HOLDS.get(short, Holds.OTHER), whole.removesuffix(" unsigned"))
                 for name, short, whole in cursor.fetchall()
             }
-            described = connection.introspection.get_table_description(cursor, table) if found else ()
-        # MariaDB's JSON is a text with a check.
-        json = {column.name: Type(Holds.JSON, "json") for column in described if column.has_json_constraint}
-        return {**found, **json}
+            if connection.mysql_is_mariadb:
+                cursor.execute(_JSON_COLUMNS, [table])
+                found |= {name: Type(Holds.JSON, "json") for (name,) in cursor.fetchall()}
+        return found
 
     def unusable(self, connection: Connection, table: str, filled: Sequence[str], key: Sequence[str]) -> str:
         with connection.cursor() as cursor:

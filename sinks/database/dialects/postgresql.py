@@ -116,6 +116,9 @@ class PostgreSQL(Dialect):
     def text(self, value: Any) -> str:
         return str(value) if isinstance(value, str) else _text(value)
 
+    def compared(self, value: Any) -> Any:
+        return self.text(value)  # which it reads as the column's type; it compares no number with a uuid
+
     @contextmanager
     def making(self, connection: Connection, table: str) -> Iterator[None]:
         with connection.cursor() as cursor:  # of two that make it at once, the second one would fail
