@@ -424,6 +424,7 @@ def test_a_commit_looks_only_at_checkpoints_beyond_its_place() -> None:
             return super().names(path, after=after)
 
     owner = stored(Listing(), (0, 4))
+    hasty_retry().run(owner.check_point())
     asked.clear()
     hasty_retry().run(owner.store(file(5, 9), 5, 9))
     assert asked == [str(Place(0, 5))]
