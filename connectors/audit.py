@@ -4,7 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 
+from events.shortening import shortened
+
 logger = logging.getLogger(__name__)
+
+_MOST = 1_000
+"""Characters of a line of the log."""
 
 Audit = Callable[[str, str, str], AbstractContextManager[object]]
 """Given the user's name, what is changed and how, gives what the change happens within."""
@@ -21,7 +26,7 @@ def register_audit(audit: Audit) -> None:
 @contextmanager
 def changing(user: str, connector: str, what: str) -> Iterator[None]:
     """Around a change; it is logged in any case."""
-    logger.info("%s: %s, by %s", connector, what, user)
+    logger.info("%s: %s, by %s", connector, shortened(what, _MOST), user)
     with ExitStack() as around:
         for audit in audits:
             around.enter_context(audit(user, f"connector {connector}", what))

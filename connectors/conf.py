@@ -39,9 +39,17 @@ class ConnectorsSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """A worker that has not written its report for this many seconds counts as gone: its tasks are UNASSIGNED."""
     stop_seconds: Annotated[float, Meta(ge=0, le=300)] = 40.0
     """A worker that is told to stop waits at most this many seconds for its tasks to store what they have read."""
+    metrics_port: Annotated[int, Meta(ge=1, le=65535)] | None = None
+    """The port on which a worker serves metrics and status, 1 to 65535; none by default. Workers on one host need one
+    each: `run_connectors --metrics-port`."""
+    metrics_host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
+    """The address of that port; 0.0.0.0 lets other machines reach it."""
     folders: tuple[Annotated[str, Meta(pattern="^/")], ...] = ()
     """Folders of the workers' hosts below which connectors may read and write files; none by default, since whoever may
     make connectors could read every file of the host."""
+    http_hosts: tuple[Annotated[str, Meta(pattern=r"^[a-z0-9._:-]+$")], ...] = ()
+    """Hosts that connectors may ask by HTTP, each alone (all its ports) or as host:port; none by default, since a host
+    may trust whoever reaches it from the workers, as the metadata service of a cloud does."""
     own_database: bool = False
     """Whether connectors may use the entry `default` of DATABASES: it has the users of this site, and whoever may make
     connectors could read and write them."""

@@ -24,7 +24,8 @@ class PartReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A task on a worker. id, generation, restarts: those of the tables that it has begun with; trace: why it failed;
-    reason: what it waits for, such as a server that is away; topics: those that it moves records of.
+    reason: what it waits for, such as a server that is away; healthy: False when it has failed or waits for longer than
+    a moment; topics: those that it moves records of.
     """
 
     id: int
@@ -36,6 +37,7 @@ class TaskStatus(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     trace: str = ""
     reason: str = ""
+    healthy: bool = True
     records: int = 0
     topics: list[str] = []
     parts: list[PartReport] = []
@@ -50,3 +52,12 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     started: datetime
     slots: list[int]
     tasks: list[TaskStatus]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all its tasks work."""
+        return all(task.healthy for task in self.tasks)
+
+    def unhealthy(self) -> dict[str, list[Any]]:
+        """The tasks that do not work."""
+        return {"tasks": [task for task in self.tasks if not task.healthy]}

@@ -1,7 +1,6 @@
 """Replaces `${env:NAME}` and `${file:/path:key}` in the settings of a connector, as Kafka Connect's providers do."""
 
 import os
-import posixpath
 import re
 from collections.abc import Mapping
 
@@ -17,6 +16,11 @@ class SecretError(ValueError):
 def has_references(text: str) -> bool:
     """Whether there is something to replace."""
     return _REFERENCE.search(text) is not None
+
+
+def is_reference(text: str) -> bool:
+    """Whether the whole text is replaced, so that it holds no secret itself."""
+    return has_references(text) and not _REFERENCE.sub("", text).strip()
 
 
 def with_secrets(config: Mapping[str, str]) -> dict[str, str]:
@@ -40,10 +44,11 @@ def _replaced(match: re.Match[str]) -> str:
 
 def _property(reference: str, path: str, key: str) -> str:
     folder = connectors_settings().secrets_folder
-    if not folder or not os.path.realpath(path).startswith(f"{os.path.realpath(folder).rstrip('/')}/"):
+    real = os.path.realpath(path)
+    if not folder or not real.startswith(f"{os.path.realpath(folder).rstrip('/')}/"):
         raise SecretError(f"{reference}: the file must lie below {folder or 'a CONNECTORS[secrets_folder]'}")
     try:
-        with open(posixpath.normpath(path), encoding="utf-8") as lines:
+        with open(real, encoding="utf-8") as lines:
             for line in lines:
                 name, sign, value = line.partition("=")
                 if sign and name.strip() == key and not line.lstrip().startswith(("#", "!")):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F
+from django.utils import timezone
 
 from connectors.audit import changing
 from connectors.conf import connectors_settings
@@ -62,13 +63,16 @@ def patch(user: str, name: str, changes: Config) -> tuple[Connector, Checked]:
 
 
 def _change(user: str, connector: Connector, config: Config) -> tuple[Connector, Checked]:
+    """Of two changes at the same moment one is refused: it may have been made of settings that are no more."""
     found = _usable(connector.name, config)
     if found.plugin.type != connector.type:
         raise RestError(400, f"Connector {connector.name} is a {connector.type} and can't become a {found.plugin.type}")
     with changing(user, connector.name, f"change, {_told(found)}"), transaction.atomic():
-        Connector.objects.filter(pk=connector.pk).update(config=dict(found.given), generation=F("generation") + 1)
+        generation = connector.generation + 1
+        seen = Connector.objects.filter(pk=connector.pk, generation=connector.generation)
+        if not seen.update(config=dict(found.given), generation=generation, changed_at=timezone.now()):
+            raise RestError(409, f"Connector {connector.name} was changed or deleted at the same moment: try again")
         connector.refresh_from_db()
-        connector.save()  # the time of the change
         _place_tasks(connector, found)
     return connector, found
 
@@ -96,7 +100,9 @@ def restart_tasks(user: str, name: str, numbers: list[int]) -> None:
 
 
 def reset_topics(user: str, name: str) -> None:
-    """Forgets which topics the connector has used."""
+    """Forgets which topics the connector has used. As in Kafka Connect, one that is not there has none to forget."""
+    if not Connector.objects.filter(name=name).exists():
+        return
     with changing(user, name, "reset the topics that it has used"):
         Connector.objects.filter(name=name).update(topics=[])
 

@@ -8,10 +8,11 @@ import msgspec
 
 from connectors.conf import connectors_settings
 from connectors.models import Connector, TargetState, Worker
+from connectors.plugins.plugin import Plugin
 from connectors.plugins.registry import find_plugin
-from connectors.plugins.setting import MASK, SECRET
+from connectors.plugins.setting import MASK, without_passwords, without_secrets
 from connectors.reports import TaskStatus, WorkerReport
-from connectors.secrets import has_references
+from connectors.secrets import is_reference
 from worker.clock import database_now
 
 VERSION = "4.3.1"
@@ -62,15 +63,17 @@ def shown_config(connector: Connector, *, with_secrets: bool) -> dict[str, str]:
     config: dict[str, str] = connector.config
     if with_secrets:
         return config
-    return {name: MASK if _is_secret(config, name) else text for name, text in config.items()}
-
-
-def _is_secret(config: dict[str, str], name: str) -> bool:
-    """A setting that is a password, or that no class knows and whose name looks like one's."""
     plugin = find_plugin(config["connector.class"])
+    return {name: _shown(plugin, name, text) for name, text in config.items()}
+
+
+def _shown(plugin: Plugin | None, name: str, text: str) -> str:
     setting = plugin.settings.get(name) if plugin is not None else None
-    secret = setting.type == "PASSWORD" if setting is not None else SECRET.search(name) is not None
-    return secret and not has_references(config[name])
+    if is_reference(text):
+        return text
+    if setting is None:
+        return without_secrets(name, text)
+    return MASK if setting.type == "PASSWORD" else without_passwords(text)
 
 
 def running_tasks(connector: Connector) -> list[Any]:

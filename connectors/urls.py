@@ -6,8 +6,10 @@ from connectors import views
 
 app_name = "connectors"
 
-_NAME = r"^connectors/(?P<name>[^/]+)"
-_PLUGIN = r"^connector-plugins/(?P<plugin>[^/]+)"
+# No database has a NUL, and no connector so many tasks that their numbers had ten digits.
+_NAME = r"^connectors/(?P<name>[^/\0]+)"
+_TASK = rf"{_NAME}/tasks/(?P<task>[0-9]{{1,9}})"
+_PLUGIN = r"^connector-plugins/(?P<plugin>[^/\0]+)"
 
 urlpatterns = [
     re_path(r"^$", views.RootView.as_view(), name="root"),
@@ -21,8 +23,8 @@ urlpatterns = [
     re_path(rf"{_NAME}/resume/?$", views.ResumeView.as_view()),
     re_path(rf"{_NAME}/stop/?$", views.StopView.as_view()),
     re_path(rf"{_NAME}/tasks/?$", views.TasksView.as_view()),
-    re_path(rf"{_NAME}/tasks/(?P<task>\d+)/status/?$", views.TaskStatusView.as_view()),
-    re_path(rf"{_NAME}/tasks/(?P<task>\d+)/restart/?$", views.TaskRestartView.as_view()),
+    re_path(rf"{_TASK}/status/?$", views.TaskStatusView.as_view()),
+    re_path(rf"{_TASK}/restart/?$", views.TaskRestartView.as_view()),
     re_path(rf"{_NAME}/offsets/?$", views.OffsetsView.as_view()),
     re_path(rf"{_NAME}/topics/?$", views.TopicsView.as_view()),
     re_path(rf"{_NAME}/topics/reset/?$", views.TopicsResetView.as_view()),

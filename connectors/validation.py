@@ -1,18 +1,17 @@
 """Checks the settings of a connector, and makes them the configuration of a sink or source."""
 
-import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DEFAULT_DB_ALIAS
 
 from connectors.conf import connectors_settings
 from connectors.plugins.common import CONVERTER, entry_of_sink, entry_of_source, options_of_all
 from connectors.plugins.plugin import Plugin
 from connectors.plugins.registry import PLUGINS, find_plugin
-from connectors.plugins.setting import Setting, SettingError
+from connectors.plugins.setting import Setting, SettingError, without_secrets
+from connectors.reach import check_databases, check_paths, check_urls
 from connectors.secrets import SecretError, has_references, with_secrets
 from sinks import registry as sinks_registry
 from sinks.config import SinkConfig
@@ -58,7 +57,7 @@ def plugin_of(config: Mapping[str, str]) -> Plugin:
     """The class that the settings name. Raises NoPlugin with Kafka Connect's words."""
     name = config.get("connector.class")
     if not name:
-        shown = ", ".join(f"{key}={_shown(key, text)}" for key, text in config.items())
+        shown = ", ".join(f"{key}={without_secrets(key, text)}" for key, text in config.items())
         raise NoPlugin(f"Connector config {{{shown}}} contains no connector type")
     plugin = find_plugin(name.strip())
     if plugin is None:
@@ -77,54 +76,80 @@ def checked(config: Mapping[str, str | None]) -> Checked:
     """
     given = {name: text for name, text in config.items() if text is not None}
     plugin = plugin_of(given)
-    errors: dict[str, list[str]] = {}
-    for name in config.keys() - given.keys():
-        errors.setdefault(name, []).append("Null value can not be supplied as the configuration value.")
+    nulls = {name: ["Null value can not be supplied as the configuration value."] for name in config.keys() - given}
+    ignored = _ignored(plugin, given)
     try:
         texts = with_secrets(given)
     except SecretError as error:
-        texts = dict(given)
-        wrong = [name for name, text in given.items() if has_references(text)]
-        errors.setdefault(wrong[0], []).append(str(error))
-    settings = plugin.settings
+        first = next(name for name, text in given.items() if has_references(text))
+        errors = _together(nulls, {first: [str(error)]}, _values(plugin, given)[1])
+        return Checked(plugin, given, errors, ignored)
+    found, errors = _looked_at(plugin, texts)
+    if errors and texts != given:
+        # An error may quote what a reference stands for. The errors of the settings as they were given do not.
+        known = _looked_at(plugin, given)[1]
+        errors = {name: known.get(name, [_hidden(name)]) for name in errors}
+    errors = _together(nulls, errors)
+    return Checked(plugin, given, errors, ignored, None if errors else found)
+
+
+def _together(*errors: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    names = dict.fromkeys(name for some in errors for name in some)
+    return {name: [text for some in errors for text in some.get(name, ())] for name in names}
+
+
+def _hidden(name: str) -> str:
+    return f"Invalid value for configuration {name}: what a reference to a secret stands for can't be used"
+
+
+def _ignored(plugin: Plugin, given: Mapping[str, str]) -> dict[str, str]:
+    """Why each setting that has no effect has none, in the order of the settings."""
+    found = {}
+    for name in given:
+        setting = plugin.settings.get(name) or pattern_of(plugin, name)
+        if setting is None:
+            found[name] = _OF_CONVERTERS if CONVERTER.fullmatch(name) else UNKNOWN
+        elif setting.ignored:
+            found[name] = setting.ignored
+    return found
+
+
+def _values(plugin: Plugin, texts: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The values of the settings by name, and the errors of those that have none."""
     values: dict[str, Any] = {}
-    for setting in [setting for setting in settings.values() if not setting.name.endswith("*")]:
-        _read(setting, texts.get(setting.name), values, errors)
-    ignored = {}
-    for name in given.keys() - settings.keys():
-        pattern = pattern_of(plugin, name)
-        if pattern is None:
-            ignored[name] = _OF_CONVERTERS if CONVERTER.fullmatch(name) else UNKNOWN
-        else:
-            _read(pattern.named(name), texts[name], values, errors)
-            if pattern.ignored:
-                ignored[name] = pattern.ignored
-    ignored |= {name: settings[name].ignored for name in given if name in settings and settings[name].ignored}
-    ignored = {name: ignored[name] for name in given if name in ignored}  # in the order of the settings
-    found = None
-    if not errors:
-        try:
-            found = _config(plugin, values)
-        except SettingError as error:
-            errors[error.name] = [str(error)]
-        except (ValueError, ImproperlyConfigured) as error:
-            errors["connector.class"] = [str(error)]
-    return Checked(plugin, given, errors, ignored, found)
+    errors: dict[str, list[str]] = {}
+    settings = plugin.settings
+    known = [setting for setting in settings.values() if not setting.name.endswith("*")]
+    patterns = {name: pattern_of(plugin, name) for name in texts if name not in settings}
+    by_pattern = [pattern.named(name) for name, pattern in patterns.items() if pattern is not None]
+    for setting in (*known, *by_pattern):
+        if not setting.ignored:
+            try:
+                values[setting.name] = setting.read(texts.get(setting.name))
+            except SettingError as error:
+                errors.setdefault(error.name, []).append(str(error))
+    return values, errors
+
+
+def _looked_at(
+    plugin: Plugin, texts: Mapping[str, str]
+) -> tuple[SinkConfig | SourceConfig | None, dict[str, list[str]]]:
+    """The sink or source that the settings describe, or why they describe none."""
+    values, errors = _values(plugin, texts)
+    if errors:
+        return None, errors
+    try:
+        return _config(plugin, values), {}
+    except SettingError as error:
+        return None, {error.name: [str(error)]}
+    except (ValueError, ImproperlyConfigured) as error:
+        return None, {"connector.class": [str(error)]}
 
 
 def pattern_of(plugin: Plugin, name: str) -> Setting | None:
     """The setting whose name stands for all that begin as this name does."""
     patterns = [setting for setting in plugin.settings.values() if setting.name.endswith("*")]
     return next((setting for setting in patterns if name.startswith(setting.name[:-1])), None)
-
-
-def _read(setting: Setting, text: str | None, values: dict[str, Any], errors: dict[str, list[str]]) -> None:
-    if setting.ignored:
-        return
-    try:
-        values[setting.name] = setting.read(text)
-    except SettingError as error:
-        errors.setdefault(error.name, []).append(str(error))
 
 
 def _config(plugin: Plugin, values: Mapping[str, Any]) -> SinkConfig | SourceConfig:
@@ -138,29 +163,12 @@ def _config(plugin: Plugin, values: Mapping[str, Any]) -> SinkConfig | SourceCon
         entry["options"] = {"buffer_bytes": _BUFFER_BYTES, **options}
         sink = sink_of(name, entry)
         kind = sinks_registry.kind_of(sink)
-        _check_paths(kind.host_paths(sink))
-        _check_databases(kind.databases(sink))
+        check_paths(kind.host_paths(sink))
+        check_databases(kind.databases(sink))
         return sink
     source = source_of(name, entry)
     source_kind = sources_registry.kind_of(source)
-    _check_paths(source_kind.host_paths(source))
-    _check_databases(source_kind.databases(source))
+    check_paths(source_kind.host_paths(source))
+    check_databases(source_kind.databases(source))
+    check_urls(source_kind.urls(source))
     return source
-
-
-def _check_databases(aliases: Iterable[str]) -> None:
-    if DEFAULT_DB_ALIAS in aliases and not connectors_settings().own_database:
-        raise ValueError("the database `default` has the users of this site; connectors may not use it (CONNECTORS)")
-
-
-def _check_paths(paths: Iterable[str]) -> None:
-    allowed = connectors_settings().folders
-    for path in map(posixpath.normpath, paths):
-        if not any(path == folder or path.startswith(f"{folder.rstrip('/')}/") for folder in allowed):
-            where = f"below {', '.join(allowed)} alone" if allowed else "nowhere"
-            raise ValueError(f"{path}: connectors may use files and folders of workers {where} (CONNECTORS folders)")
-
-
-def _shown(name: str, text: str) -> str:
-    secret = any(word in name for word in ("password", "secret", "key", "token"))
-    return "********" if secret else text

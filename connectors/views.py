@@ -16,6 +16,7 @@ from django.utils import translation
 from rest_framework import exceptions
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication, TokenAuthentication
 from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -36,6 +37,12 @@ logger = repeating_logger(__name__)
 IGNORED_HEADER = "X-Ignored-Settings"
 """Names the settings of a connector that have no effect; `…/config/validate` says why."""
 
+MOST_BYTES = 1024 * 1024
+"""Of a body."""
+
+_MOST_IGNORED = 4_000
+"""Characters of the header with the ignored settings: clients take a few thousand of all headers."""
+
 _STATES = {state.value for state in TargetState}
 
 
@@ -45,6 +52,20 @@ class _AlwaysJson(DefaultContentNegotiation):
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> Any:
         """The first renderer, always."""
         return renderers[0], renderers[0].media_type
+
+
+class _BoundedJson(JSONParser):
+    """JSON of at most MOST_BYTES."""
+
+    def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
+        """The JSON. Raises RestError."""
+        body = stream.read(MOST_BYTES + 1)
+        if len(body) > MOST_BYTES:
+            raise RestError(413, f"the body must not have more than {MOST_BYTES} bytes")
+        try:
+            return msgspec.json.decode(body)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise RestError(400, f"the body is no JSON: {error}") from None
 
 
 class ConnectView(APIView):
@@ -57,6 +78,7 @@ class ConnectView(APIView):
     # The first one says how to sign in: programs get a 401 and not a 403.
     authentication_classes = (BasicAuthentication, TokenAuthentication, SessionAuthentication)
     permission_classes = (MayUse,)
+    parser_classes = (_BoundedJson,)
     content_negotiation_class = _AlwaysJson
     needs: ClassVar[Mapping[str, str]] = {}
 
@@ -90,7 +112,7 @@ class HealthView(ConnectView):
     """Whether the API answers, and whether there are workers."""
 
     def get(self, request: Request) -> Response:
-        """500 while no worker runs: nothing that is asked for takes effect."""
+        """503 while no worker runs: nothing that is asked for takes effect."""
         if status.workers():
             text = "Worker has completed startup and is ready to handle requests."
             return Response({"status": "healthy", "message": text})
@@ -124,12 +146,12 @@ class ConnectorsView(ConnectView):
         name, config = body.get("name", ""), body.get("config")
         if not isinstance(config, dict):
             raise RestError(400, "config must be an object with the connector's settings")
-        state = body.get("initial_state") or TargetState.RUNNING.value
+        state = str(body.get("initial_state") or TargetState.RUNNING.value).upper()
         if state not in _STATES:
             raise RestError(400, f"initial_state must be one of {', '.join(sorted(_STATES))}")
         if not isinstance(name, str):
             raise RestError(400, "name must be a text")
-        connector, found = services.create(user_name(request), name, _texts(config), state=str(state))
+        connector, found = services.create(user_name(request), name, _texts(config), state=state)
         return _made(request, connector, found, 201)
 
 
@@ -406,7 +428,10 @@ def _ignored(connector: Connector) -> dict[str, str]:
 
 
 def _ignored_header(ignored: Mapping[str, str]) -> dict[str, str]:
-    return {IGNORED_HEADER: ", ".join(ignored).encode("ascii", "replace").decode()} if ignored else {}
+    if not ignored:
+        return {}
+    text = ", ".join(ignored).encode("ascii", "replace").decode()
+    return {IGNORED_HEADER: text if len(text) <= _MOST_IGNORED else f"{text[:_MOST_IGNORED]}..."}
 
 
 def _object(body: Any, known: set[str] | None = None) -> dict[str, Any]:
@@ -420,6 +445,10 @@ def _object(body: Any, known: set[str] | None = None) -> dict[str, Any]:
 def _texts(config: dict[str, Any]) -> dict[str, str | None]:
     """Settings are texts; numbers and truth values become texts, as in Kafka Connect."""
     for name, value in config.items():
+        if not name.isprintable():
+            raise RestError(400, f"the name of a setting must have no control characters, as {name!r} has")
+        if isinstance(value, str) and "\0" in value:
+            raise RestError(400, f"the setting {name} must not have the character NUL, which no database stores")
         if isinstance(value, (dict, list)):
             raise RestError(400, f"the setting {name} must be a text, a number, true or false")
     return {

@@ -48,7 +48,7 @@ if _site_postgres is not None:  # in place of SQLite
     DATABASES["default"] = env.database("DATABASE_URL", f"postgres://devstack@127.0.0.1:{_site_postgres}/postgres")
 
 # On a developer's machine curl needs no user, and connectors may use files of /tmp.
-CONNECTORS = {"open": True, "folders": ["/tmp"], **CONNECTORS}
+CONNECTORS = {"open": True, "folders": ["/tmp"], "http_hosts": ["localhost", "127.0.0.1"], **CONNECTORS}
 
 if DEVSTACK["s3_port"] is not None and not S3["default"]:
     S3["default"] = {

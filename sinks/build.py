@@ -24,6 +24,7 @@ from sinks.registry import kind_of
 from sinks.reporting.metrics import SinkMetrics, StateCollector
 from sinks.reporting.states import SinkStatus
 from sinks.topic_ids import TopicAdmin
+from worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -44,10 +45,14 @@ class Sink:
     control: Control
 
 
-def build_sink(sink: SinkConfig, *, numbers: Sequence[int] | None = None) -> Sink:
-    """Makes the parts of a sink. numbers: of the tasks to make, all by default. Raises ImproperlyConfigured."""
+def build_sink(sink: SinkConfig, *, numbers: Sequence[int] | None = None, shared: Metrics | None = None) -> Sink:
+    """Makes the parts of a sink. Raises ImproperlyConfigured.
+
+    numbers: of the tasks to make, all by default; shared: the metrics of a process that runs other sinks, too, and
+    tells the states of all itself.
+    """
     cluster = kafka_cluster(sink.kafka)
-    metrics = SinkMetrics(sink.name)
+    metrics = SinkMetrics(sink.name, shared)
     writer = build_writer(sink, cluster, metrics)
     # Storing waits for dead letters anyway, so its producer never refuses for Kafka being away.
     producer = EventProducer({**cluster, **PRODUCER_OPTIONS}, away_seconds=float("inf"), reports=True)
@@ -74,7 +79,8 @@ def build_sink(sink: SinkConfig, *, numbers: Sequence[int] | None = None) -> Sin
         )
         tasks.append(task)
     status = SinkStatus(sink.name, [task.status for task in tasks], lambda: budget.used)
-    metrics.registry.register(StateCollector(status.report))
+    if shared is None:
+        metrics.registry.register(StateCollector(status.report))
     return Sink(tasks, writer, producer, metrics, status, control)
 
 

@@ -38,7 +38,8 @@ def sinks() -> dict[str, SinkConfig]:
     for name, entry in settings.SINKS.items():
         where = f"SINKS[{name!r}]"
         if not isinstance(entry, dict):
-            raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind, topics and target")
+            # The error does not show the text, which may hold a password.
+            raise ImproperlyConfigured(f"{where} must be an object with kind, topics and target")
         with settings_errors_in(where):
             found[name] = sink_of(name, entry)
     return found
@@ -50,7 +51,7 @@ def sink_of(name: str, entry: Mapping[str, Any]) -> SinkConfig:
         raise ValueError(f"kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
     kind = KINDS[entry["kind"]]
     if not isinstance(entry.get("target"), dict):
-        raise ValueError(f"target is {entry.get('target')!r}; it must say where the sink stores")
+        raise ValueError("target must be an object that says where the sink stores")
     options = entry.get("options", {})
     if isinstance(options, dict):
         options = {**kind.options, **options}

@@ -22,6 +22,7 @@ from sources.task import CONSUMER_DEFAULTS, CONSUMER_REQUIRED, SourceTask
 from sources.topics import check_positions_topic
 from sources.transactions import PRODUCER_DEFAULTS, PRODUCER_REQUIRED, Transactions
 from worker.log_reader import MessageReader
+from worker.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -37,18 +38,22 @@ class Source:
     status: SourceStatus
 
 
-def build_source(source: SourceConfig, *, numbers: Sequence[int] | None = None) -> Source:
+def build_source(
+    source: SourceConfig, *, numbers: Sequence[int] | None = None, shared: Metrics | None = None
+) -> Source:
     """Makes the parts of a source; connects to nothing. Raises ImproperlyConfigured.
 
-    numbers: of the tasks, where they are not all made here.
+    numbers: of the tasks, where they are not all made here; shared: the metrics of a process that runs other sources,
+    too, and tells the states of all itself.
     """
     cluster = kafka_cluster(source.kafka)
-    metrics = SourceMetrics(source.name)
+    metrics = SourceMetrics(source.name, shared)
     positions = source_positions(source)
     chosen = range(source.tasks) if numbers is None else numbers
     tasks = [_task(source, cluster, positions, metrics, number) for number in chosen]
     status = SourceStatus(source.name, [task.status for task in tasks])
-    metrics.registry.register(StateCollector(status.report))
+    if shared is None:
+        metrics.registry.register(StateCollector(status.report))
     return Source(tasks, metrics, status)
 
 

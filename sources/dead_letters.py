@@ -2,12 +2,16 @@
 
 import json
 
+from events.shortening import shortened
 from kafka_client.producer import Record
 from sources.config import SourceConfig
 from sources.reader import Position
 
 KEPT_BYTES = 64 * 1024
 """Of a value that is longer, a dead letter keeps so many bytes from the beginning."""
+
+_POSITION_LENGTH = 4096
+"""The position of many files may have a megabyte, and would make the dead letter too large itself."""
 
 
 def dead_letter(
@@ -30,7 +34,7 @@ def dead_letter(
         ("dlq.reason", reason.encode()),
         ("dlq.source", source.name.encode()),
         ("dlq.part", part.encode()),
-        ("dlq.position", json.dumps(position).encode()),
+        ("dlq.position", shortened(json.dumps(position), _POSITION_LENGTH).encode()),
         ("dlq.topic", topic.encode()),
         ("dlq.size", b"%d" % (len(value or b"") if size is None else size)),
     ]

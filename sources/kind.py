@@ -108,6 +108,10 @@ class SourceKind(ABC):
         """The files and folders of this host that the source reads. Who may make connectors may not choose any."""
         return ()
 
+    def urls(self, source: SourceConfig) -> Iterable[str]:
+        """The addresses that it asks by HTTP. Who may make connectors may not choose any."""
+        return ()
+
     def described(self, source: SourceConfig) -> str:
         """What the source reads, for the log and the console, without passwords."""
         return self.title

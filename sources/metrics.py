@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from sources.reports import SourceReport
+from worker.metrics import Metrics
 from worker.reports import State
-
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the moments at which counters began would double what is scraped
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
@@ -20,13 +19,14 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 class SourceMetrics:
     """Counts what a source does; nothing is called for each record.
 
-    source: its name, the label `source` of every metric; registry: what is scraped.
+    source: its name, the label `source` of every metric; metrics: those of the process, where it runs other sources,
+    too.
     """
 
-    def __init__(self, source: str = "") -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, source: str = "", metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
+        self.registry = self._metrics.registry
         self._source = source
-        ProcessCollector(registry=self.registry)
         self._records = self._counter("source_records_total", "Records that were committed to Kafka.", "topic")
         text = "Bytes of the keys and values of these records."
         self._bytes = self._counter("source_record_bytes_total", text, "topic")
@@ -73,10 +73,10 @@ class SourceMetrics:
         self._read_seconds.labels(self._source).observe(time.perf_counter() - begin)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, ("source", *labels), registry=self.registry)
+        return self._metrics.counter(name, text, ("source", *labels))
 
     def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(name, text, ("source",), buckets=_SECONDS, registry=self.registry)
+        return self._metrics.histogram(name, text, ("source",), _SECONDS)
 
 
 class StateCollector(Collector):
@@ -87,15 +87,21 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The gauges at the moment of a scrape."""
-        report = self._report()
-        parts = GaugeMetricFamily("source_parts", "Parts in each state.", labels=("source", "state"))
+        return state_metrics([self._report()])
+
+
+def state_metrics(reports: Iterable[SourceReport]) -> Iterable[Metric]:
+    """The gauges of sources. Tasks of one source may have reports of their own."""
+    by_source: dict[str, list[SourceReport]] = {}
+    for report in reports:
+        by_source.setdefault(report.source, []).append(report)
+    parts = GaugeMetricFamily("source_parts", "Parts in each state.", labels=("source", "state"))
+    healthy = GaugeMetricFamily("source_healthy", "What /healthz answers: 1 for 200, 0 for 503.", labels=("source",))
+    text = "Partitions of the positions topic that the process owns."
+    owned = GaugeMetricFamily("source_partitions", text, labels=("source",))
+    for source, those in by_source.items():
         for state in get_args(State):
-            parts.add_metric((report.source, state), report.states.get(state, 0))
-        healthy = GaugeMetricFamily(
-            "source_healthy", "What /healthz answers: 1 for 200, 0 for 503.", labels=("source",)
-        )
-        healthy.add_metric((report.source,), report.healthy)
-        text = "Partitions of the positions topic that the process owns."
-        owned = GaugeMetricFamily("source_partitions", text, labels=("source",))
-        owned.add_metric((report.source,), len(report.partitions))
-        return parts, healthy, owned
+            parts.add_metric((source, state), sum(report.states.get(state, 0) for report in those))
+        healthy.add_metric((source,), all(report.healthy for report in those))
+        owned.add_metric((source,), sum(len(report.partitions) for report in those))
+    return parts, healthy, owned

@@ -20,7 +20,7 @@ from sources.dead_letters import dead_letter
 from sources.kind import SourceKind
 from sources.part import Part
 from sources.positions import Positions
-from sources.reader import Chunk, Position
+from sources.reader import Chunk, Position, in_words
 from sources.states import TaskStatus
 from sources.transactions import TooLarge, Transactions
 from worker.errors import Fatal, Fenced, Pending, Retriable
@@ -107,9 +107,9 @@ class Owner:
     def step(self, stop: threading.Event) -> None:
         """Does what is due: takes the partition over, or commits what the parts have. Raises Fatal.
 
-        stop: when it is set, nothing more is read.
+        stop: when it is set, nothing is begun any more; only a commit that was begun is asked for again.
         """
-        if self.due_at > self._work.clock():
+        if self.due_at > self._work.clock() or (stop.is_set() and not self._uncommitted):
             return
         try:
             if self.watch_from is None:
@@ -130,6 +130,11 @@ class Owner:
             self._work.status.metrics.fenced()
             self._drop()
             self._due_at = self._work.clock() + FENCED_SECONDS
+        except TooLarge as error:
+            raise Fatal(
+                f"{self._name}: a position or a dead letter is too large for Kafka's client ({error}): raise "
+                "message.max.bytes in the source's `producer`"
+            ) from error
 
     def see(self, offset: int, key: bytes | None, writer: str) -> None:
         """A committed record of the partition. writer: the take-over that wrote it, empty for none."""
@@ -193,7 +198,14 @@ class Owner:
         while due and not stop.is_set():
             part = due.popleft()
             # Parts that were due together are due together again: their records share a transaction.
-            chunk = part.read(begun, work.source.poll_seconds)
+            try:
+                chunk = part.read(begun, work.source.poll_seconds)
+            except Fatal:
+                if not found:
+                    raise
+                # What lies before the fault is committed first. Then the part is read again, and fails again.
+                part.close()
+                break
             if chunk is not None:
                 totals = totals_of(chunk.records)
                 found.append(Read(part, chunk, totals))
@@ -201,9 +213,11 @@ class Owner:
                 size += sum(of_topic for _, of_topic in totals.values())
                 if chunk.more:
                     due.append(part)
-            # Also after a part that had nothing: many parts that fail slowly would keep the task from its group.
-            is_late = work.clock() - begun >= options.transaction_seconds
-            if is_late or count >= options.transaction_records or size >= options.transaction_bytes:
+            if count >= options.transaction_records or size >= options.transaction_bytes:
+                break
+            # Also where nothing was found: while servers do not answer, the group must be served between the reads, or
+            # Kafka takes this task for dead.
+            if work.clock() - begun >= options.transaction_seconds:
                 break
         return found
 
@@ -217,14 +231,7 @@ class Owner:
         # Only the last position of each part counts.
         positions = {part.name: chunk.position for part, chunk, _ in read}
         records = [self._work.positions.record(name, position, self._writer) for name, position in positions.items()]
-        try:
-            self._transactions.produce(records, partition=self.number)
-        except TooLarge as error:
-            raise Fatal(
-                f"{self._name}: the position of {self._work.positions.part(error.record.key)} has "
-                f"{size_of(error.record)} bytes, too many for Kafka's client ({error}): raise message.max.bytes in the "
-                "source's `producer` and max.message.bytes of the positions topic, or have the source keep less in it"
-            ) from error
+        self._transactions.produce(records, partition=self.number)
 
     def _add(self, part: Part, records: Sequence[Record], position: Position | None) -> None:
         assert self._transactions is not None
@@ -240,7 +247,7 @@ class Owner:
     def _add_too_large(self, part: Part, record: Record, position: Position | None, why: str) -> None:
         assert self._transactions is not None
         source, size = self._work.source, size_of(record)
-        where = f"{part.name}: a record of {size} bytes for {record.topic}, read before position {position}"
+        where = f"{part.name}: a record of {size} bytes for {record.topic}, read before position {in_words(position)}"
         if not source.dead_letter_topic:
             raise Fatal(
                 f"{where}, is too large for Kafka's client ({why}): raise message.max.bytes in the source's `producer` "

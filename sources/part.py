@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from sources.metrics import SourceMetrics
-from sources.reader import Chunk, PartReader, Position
+from sources.reader import Chunk, PartReader, Position, in_words
 from sources.states import PartStatus
 from worker.errors import Fatal, Retriable
 from worker.retry import Backoff
@@ -55,7 +55,7 @@ class Part:
             self._fail(error, now)
             return None
         except Fatal as error:
-            raise Fatal(f"{self.name} at {self.position}: {error}") from error
+            raise Fatal(f"{self.name} at {in_words(self.position)}: {error}") from error
         if self._delays is not None:
             self._delays = None
             self.status.running(self.position)

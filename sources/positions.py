@@ -5,9 +5,8 @@ a host. The key decides the partition. Who owns the partition reads the part, an
 position in transactions of the partition's transactional id.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -116,8 +115,3 @@ def positions_of(source: SourceConfig, *, local: bool) -> Positions:
     """Where a source keeps its positions. local: whether they belong to this host."""
     owner = f"{source.name}@{source.host_name}" if local else source.name
     return Positions(owner, source.positions_topic, source.positions_partitions)
-
-
-def reader_options(cluster: Mapping[str, Any]) -> dict[str, Any]:
-    """The librdkafka options of what reads positions of a cluster."""
-    return {**cluster, "isolation.level": "read_committed"}

@@ -3,10 +3,18 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
+from events.shortening import shortened
 from kafka_client.producer import Record
 
 Position = dict[str, Any]
 """What a kind needs to go on reading a part: a JSON object. It is stored in one transaction with the records."""
+
+_IN_A_LINE = 500
+
+
+def in_words(position: Position | None) -> str:
+    """A position for a line of the log; the position of many files may have a megabyte."""
+    return shortened(str(position), _IN_A_LINE)
 
 
 class Chunk(NamedTuple):

@@ -33,7 +33,8 @@ def sources() -> dict[str, SourceConfig]:
     for name, entry in settings.SOURCES.items():
         where = f"SOURCES[{name!r}]"
         if not isinstance(entry, dict):
-            raise ImproperlyConfigured(f"{where} is {entry!r}; it must be an object with kind and target")
+            # The error does not show the text, which may hold a password.
+            raise ImproperlyConfigured(f"{where} must be an object with kind and target")
         with settings_errors_in(where):
             found[name] = source_of(name, entry)
     return found
@@ -45,7 +46,7 @@ def source_of(name: str, entry: Mapping[str, Any]) -> SourceConfig:
         raise ValueError(f"kind is {entry.get('kind')!r}; it must be one of {', '.join(KINDS)}")
     kind = KINDS[entry["kind"]]
     if not isinstance(entry.get("target"), dict):
-        raise ValueError(f"target is {entry.get('target')!r}; it must say what the source reads")
+        raise ValueError("target must be an object that says what the source reads")
     options = entry.get("options", {})
     if isinstance(options, dict):
         options = {**kind.defaults.get("options", {}), **options}

@@ -11,13 +11,24 @@ from worker.reports import State, TaskReport
 MOST_PARTS = 200
 """A report shows so many parts; those that do not work come first."""
 
+_POSITION_BYTES = 1000
+"""A position that is longer is shown in short: a report is written to the database every few seconds."""
+
+
+def in_short(position: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A position for people. In one that is long, lists and texts are told by their lengths."""
+    if position is None or len(msgspec.json.encode(position)) <= _POSITION_BYTES:
+        return position
+    long = (list, dict, str)
+    return {key: f"{len(value)} items" if isinstance(value, long) else value for key, value in position.items()}
+
 
 class PartReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a task knows of one of its parts.
 
     partition: of the positions topic; healthy: False when the part has backed off for UNHEALTHY_SECONDS; reason,
-    tries: why it backs off and how many times it failed. position: the last one committed, None before the first.
-    records, last_write: how many the task has committed since it owns the part, and when it last did.
+    tries: why it backs off and how many times it failed. position: the last one committed, in short, None before the
+    first. records, last_write: how many the task has committed since it owns the part, and when it last did.
     """
 
     part: str

@@ -61,10 +61,10 @@ def write_positions(source: SourceConfig, positions: Mapping[str, Position | Non
     for number, own in by_partition.items():
         transactions = make_transactions(config, _pass_over, place.transactional_id(number))
         try:
-            _answered(transactions.take_over)
+            answered(transactions.take_over)
             transactions.begin()
             transactions.produce([place.record(*item, WRITER) for item in own.items()], partition=number)
-            _answered(transactions.commit)
+            answered(transactions.commit)
         finally:
             transactions.close()
 
@@ -73,7 +73,7 @@ def _pass_over(_: KafkaError) -> None:
     """The outcome of the call tells."""
 
 
-def _answered(action: Callable[[], None]) -> None:
+def answered(action: Callable[[], None]) -> None:
     """Calls a method of Transactions until Kafka has answered."""
     deadline = time.monotonic() + _ANSWER_SECONDS
     while True:

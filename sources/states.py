@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sources.metrics import SourceMetrics
 from sources.reader import Position
-from sources.reports import MOST_PARTS, PartReport, SourceReport
+from sources.reports import MOST_PARTS, PartReport, SourceReport, in_short
 from worker.errors import Retriable
 from worker.states import TaskState, WorstState
 
@@ -51,7 +51,7 @@ class PartStatus(WorstState):
             partition=self._partition,
             task=self._task.name,
             **self.state(),
-            position=self._position,
+            position=in_short(self._position),
             records=self._records,
             last_write=self._last_write,
         )

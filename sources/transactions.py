@@ -37,7 +37,12 @@ _CLOSE_SECONDS = 1.0
 _FULL_SECONDS = 30.0
 _ROOM_SECONDS = 0.1
 _SIZE = {KafkaError.MSG_SIZE_TOO_LARGE}
-_FENCED = {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+_FENCED = {
+    KafkaError._FENCED,
+    KafkaError.PRODUCER_FENCED,
+    KafkaError.INVALID_PRODUCER_EPOCH,
+    KafkaError._FATAL,  # produce() says no more than this of a producer that was fenced within the transaction
+}
 
 
 class TooLarge(Exception):

@@ -91,5 +91,5 @@ def test_every_command_of_the_page_does_what_the_page_says(running: tuple[dict[s
             timeout=90,
         )
         assert done.returncode == 0, (commands, done.stdout, done.stderr)
-        assert done.stdout.endswith(expected), (commands, done.stdout)
+        assert done.stdout.rstrip().endswith(expected.rstrip()), (commands, done.stdout)
     assert len(STEPS) == DOCUMENT.count("```sh\n")

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from connectors.conf import ConnectorsSettings
+from connectors.running.metrics import StateCollector as ConnectorCollector
+from connectors.running.worker import ConnectWorker
 from events.metrics import metrics_text
 from pipeline.reference import settings_reference
 from sinks.reporting.metrics import SinkMetrics, StateCollector
@@ -51,6 +54,14 @@ def test_every_metric_of_sources_is_documented_and_every_documented_one_is_there
         if family.name.startswith("source_")
     }
     documented = set(re.findall(r"^\| `(source_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE))
+    assert documented == names
+
+
+def test_every_metric_of_connectors_is_documented_and_every_documented_one_is_there() -> None:
+    worker = ConnectWorker(ConnectorsSettings(), frozenset)
+    names = {family.name for family in ConnectorCollector(worker).collect() if family.name.startswith("connector_")}
+    text = (PROJECT / "docs/operations.md").read_text()
+    documented = set(re.findall(r"^\| `(connector_\w+)` \|", text, re.MULTILINE))
     assert documented == names
 
 

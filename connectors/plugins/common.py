@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from connectors.plugins.setting import Setting, SettingError, by_name
+from connectors.reach import check_client_option
 
 _COMMON, _ERRORS = "Common", "Error Handling"
 
@@ -113,6 +114,12 @@ COMMON_SINK = by_name(
         group=_ERRORS,
         ignored="dead letters always say where they come from",
     ),
+    Setting(
+        name="consumer.override.auto.offset.reset",
+        default="earliest",
+        values=("earliest",),
+        doc="A sink begins at the beginning.",
+    ),
     Setting(name="consumer.override.*", doc="An option of librdkafka's consumer; group.id is the group's name."),
 )
 
@@ -145,7 +152,9 @@ def entry_of_sink(values: Mapping[str, Any]) -> dict[str, Any]:
     if not values["topics"]:
         raise SettingError("topics", "Must configure one of topics or topics.regex")
     consumer = _with_prefix(values, "consumer.override.")
+    del consumer["auto.offset.reset"]  # the only value is what the sink does anyway
     group = consumer.pop("group.id", f"connect-{values['name']}")
+    _check_tuning(consumer=consumer)
     entry: dict[str, Any] = {"topics": list(dict.fromkeys(values["topics"])), "group": group, "consumer": consumer}
     if letters := values["errors.deadletterqueue.topic.name"]:
         entry["dead_letter_topic"] = letters
@@ -153,8 +162,9 @@ def entry_of_sink(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def entry_of_source(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What the settings of all sources say."""
+    """What the settings of all sources say. Raises SettingError."""
     producer, consumer = (_with_prefix(values, f"{client}.override.") for client in ("producer", "consumer"))
+    _check_tuning(producer=producer, consumer=consumer)
     entry: dict[str, Any] = {"producer": producer, "consumer": consumer, "options": {}}
     if (interval := values["transaction.boundary.interval.ms"]) is not None:
         entry["options"]["transaction_seconds"] = interval / 1000
@@ -167,6 +177,15 @@ def options_of_all(values: Mapping[str, Any]) -> dict[str, Any]:
     """The options that sinks and sources share."""
     delay = values["errors.retry.delay.max.ms"]
     return {} if delay is None else {"retry_seconds": delay / 1000}
+
+
+def _check_tuning(**clients: Mapping[str, Any]) -> None:
+    for client, options in clients.items():
+        for option in options:
+            try:
+                check_client_option(option)
+            except ValueError as error:
+                raise SettingError(f"{client}.override.{option}", str(error)) from error
 
 
 def _with_prefix(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:

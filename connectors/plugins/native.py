@@ -57,16 +57,20 @@ def _fields(struct: type[msgspec.Struct]) -> _Fields:
 
 
 def _setting(name: str, field: msgspec.structs.FieldInfo) -> Setting:
-    secret = any(word in name for word in ("password", "secret"))
     needed = field.required
     return Setting(
         name=name,
-        type="PASSWORD" if secret else "STRING",
+        type="PASSWORD" if _is_secret(name, field) else "STRING",
         required=needed,
         importance="HIGH" if needed else "LOW",
         group=name.partition(".")[0] if "." in name else "Connector",
         doc="See docs/settings.md.",
     )
+
+
+def _is_secret(name: str, field: msgspec.structs.FieldInfo) -> bool:
+    """The headers of requests may have a token."""
+    return "password" in name or (name == "target.headers" and field.type is not bool)
 
 
 def _typed(name: str, text: str, field: msgspec.structs.FieldInfo) -> Any:

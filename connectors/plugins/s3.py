@@ -8,7 +8,7 @@ from connectors.plugins.files import FILE_SETTINGS, options_of, target_of
 from connectors.plugins.plugin import Plugin, Values
 from connectors.plugins.setting import Setting, SettingError
 
-_OWN_UPLOADS = "an object is written by one request, so that it is there wholly or not at all"
+_OWN_UPLOADS = "the sink chooses the parts; an upload is completed in one step, so a file is there wholly or not at all"
 _OF_STORE = "the store of settings.S3 says it"
 _AGAIN = "what fails is tried again for as long as it takes"
 

@@ -10,10 +10,29 @@ Type = Literal["STRING", "INT", "LONG", "BOOLEAN", "LIST", "CLASS", "PASSWORD"]
 MASK = "********"
 """Stands for a secret that the reader may not see."""
 
-SECRET = re.compile(r"password|secret|token|credential|jaas|\.key$|access\.key", re.IGNORECASE)
+_SECRET = r"password|passwd|pwd|secret|token|credential|jaas|access\.?key"
+_NAME = re.compile(rf"{_SECRET}|api\.?key|\.key$|\.key\.pem$|headers$", re.IGNORECASE)
 """Matches the names of settings that hold secrets, for those that no class knows."""
 
+_IN_URL = re.compile(
+    # https://user:PASSWORD@host and ?password=PASSWORD
+    rf"(?P<user>://[^/?#\s\"@:]*:)[^/?#\s\"]*(?=@)|(?P<query>[?&;][^=&;#\s\"]*(?:{_SECRET}|key)[^=&;#\s\"]*=)[^&;#\s\"]*",
+    re.IGNORECASE,
+)
+_MASKED = re.compile(r"(^|[:=])\*{8}($|[@&;\"])")
+"""Matches what `without_secrets` has left of a secret."""
+
 _BOUNDS = {"INT": 2**31, "LONG": 2**63}
+
+
+def without_secrets(name: str, text: str) -> str:
+    """The text of a setting for those who may not see secrets: no password, and none within a URL."""
+    return MASK if _NAME.search(name) else without_passwords(text)
+
+
+def without_passwords(text: str) -> str:
+    """A text whose URLs show no passwords."""
+    return _IN_URL.sub(lambda found: f"{found['user'] or found['query']}{MASK}", text)
 
 
 class SettingError(ValueError):
@@ -72,7 +91,7 @@ class Setting:
 
     def _check_mask(self, text: str) -> None:
         """What stood in an answer for a secret that the reader may not see is sent back."""
-        if self.type == "PASSWORD" and text == MASK:
+        if _MASKED.search(text):
             raise self._error(text, "it stands for a secret that was not shown; give the secret")
 
     def _typed(self, text: str) -> Any:

@@ -43,6 +43,11 @@ class Assignment:
         """Those of this worker now."""
         return self._slots
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still takes part; it does until `leave`, unless an error that nobody has foreseen ends it."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Joins the group."""
         self._thread.start()
@@ -68,7 +73,9 @@ class Assignment:
         consumer = Consumer(config, logger=client_logger("connectors.librdkafka"))
         consumer.subscribe([self._settings.topic], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
         while not self._leaving.is_set():
-            consumer.poll(_POLL_SECONDS)
+            message = consumer.poll(_POLL_SECONDS)
+            if message is not None and (error := message.error()) is not None:
+                outage.note(error)  # for example that the group or the topic is forbidden
         consumer.close()
 
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:

@@ -15,10 +15,13 @@ from events.conf import events_settings
 from sinks.build import Sink, build_sink
 from sinks.config import SinkConfig
 from sinks.registry import kind_of
+from sinks.reporting.reports import SinkReport
 from sources.build import Source, build_source
 from sources.config import SourceConfig
 from sources.registry import kind_of as source_kind_of
+from sources.reports import SourceReport
 from worker.errors import Fatal, Retriable
+from worker.metrics import Metrics
 from worker.process import LEAVING_SECONDS
 from worker.retry import Backoff
 
@@ -26,10 +29,14 @@ logger = logging.getLogger(__name__)
 
 
 class Unit(ABC):
-    """A task that was begun. It ends by itself when it fails, and is then told of as FAILED until it is restarted."""
+    """A task that was begun. It ends by itself when it fails, and is then told of as FAILED until it is restarted.
 
-    def __init__(self, wanted: Wanted) -> None:
+    metrics: those of the process, which it shares with all other tasks.
+    """
+
+    def __init__(self, wanted: Wanted, metrics: Metrics | None = None) -> None:
         self.wanted = wanted
+        self.metrics = metrics
         self.name = f"{wanted.connector}/{wanted.number}"
         self.stop = threading.Event()
         self._paused = wanted.paused
@@ -55,6 +62,10 @@ class Unit(ABC):
         self.stop.set()
 
     @abstractmethod
+    def report(self) -> SinkReport | SourceReport | None:
+        """Of the sink or source; None before it was made."""
+
+    @abstractmethod
     def progress(self) -> dict[str, Any]:
         """The fields `records`, `topics`, `parts` and `reason` of its status."""
 
@@ -72,6 +83,10 @@ class Unit(ABC):
         """The task at this moment. paused: as the operator wants it."""
         state: State = "FAILED" if self._trace else "PAUSED" if paused else "RUNNING"
         told: dict[str, Any] = {"reason": self._waits_for, **self.progress()}
+        report = self.report()
+        healthy = not (self._trace or self._waits_for) and (report is None or report.healthy)
+        if self.stop.is_set():
+            told["reason"] = "it stores what it has read, and ends"
         return TaskStatus(
             id=self.wanted.id,
             connector=self.wanted.connector,
@@ -81,6 +96,7 @@ class Unit(ABC):
             state=state,
             since=self._since,
             trace=self._trace,
+            healthy=healthy,
             **told,
         )
 
@@ -126,8 +142,8 @@ class Unit(ABC):
 class SinkUnit(Unit):
     """A member of the group of a sink."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        super().__init__(wanted)
+    def __init__(self, wanted: Wanted, metrics: Metrics | None = None) -> None:
+        super().__init__(wanted, metrics)
         self._sink: Sink | None = None
 
     def prepare(self, config: SinkConfig) -> None:
@@ -140,7 +156,7 @@ class SinkUnit(Unit):
 
     def work(self, config: SinkConfig) -> None:
         """The sink's own loop with this task; the other tasks of the connector are in other units."""
-        sink = self._sink = build_sink(config, numbers=[self.wanted.number])
+        sink = self._sink = build_sink(config, numbers=[self.wanted.number], shared=self.metrics)
         self.set_paused(self._paused)
         try:
             sink.tasks[0].run(self.stop)
@@ -154,11 +170,15 @@ class SinkUnit(Unit):
         if self._sink is not None:
             self._sink.control.want_paused((), everything=paused)
 
+    def report(self) -> SinkReport | None:
+        """Of the sink with this task."""
+        return None if self._sink is None else self._sink.status.report()
+
     def progress(self) -> dict[str, Any]:
         """Of the partitions that Kafka has given to the task."""
-        if self._sink is None:
+        report = self.report()
+        if report is None:
             return {}
-        report = self._sink.status.report()
         parts = [
             PartReport(
                 partition={"kafka_topic": part.topic, "kafka_partition": part.partition},
@@ -180,8 +200,8 @@ class SinkUnit(Unit):
 class SourceUnit(Unit):
     """A member of the group of a source. A task that is paused has left it, since it has nothing to keep there."""
 
-    def __init__(self, wanted: Wanted) -> None:
-        super().__init__(wanted)
+    def __init__(self, wanted: Wanted, metrics: Metrics | None = None) -> None:
+        super().__init__(wanted, metrics)
         self._source: Source | None = None
         self._topics: list[str] = []
         self._stop_reading = threading.Event()
@@ -207,10 +227,11 @@ class SourceUnit(Unit):
         while not self.stop.is_set():
             self._changed.clear()
             if self._paused:
-                self._changed.wait()
+                if not self.stop.is_set():  # `end` may have come before the clearing
+                    self._changed.wait()
                 continue
             self._stop_reading.clear()
-            source = self._source = build_source(config, numbers=[self.wanted.number])
+            source = self._source = build_source(config, numbers=[self.wanted.number], shared=self.metrics)
             if not (self._paused or self.stop.is_set()):
                 source.tasks[0].run(self._stop_reading)
 
@@ -227,11 +248,15 @@ class SourceUnit(Unit):
         self._stop_reading.set()
         self._changed.set()
 
+    def report(self) -> SourceReport | None:
+        """Of the source with this task."""
+        return None if self._source is None else self._source.status.report()
+
     def progress(self) -> dict[str, Any]:
         """Of the parts that the task reads."""
-        if self._source is None:
+        report = self.report()
+        if report is None:
             return {}
-        report = self._source.status.report()
         waits = [one.reason for one in report.tasks if one.state == "backing off"]
         waits += [one.reason for one in report.parts if one.state == "backing off"]
         return {
@@ -242,9 +267,9 @@ class SourceUnit(Unit):
         }
 
 
-def make_unit(wanted: Wanted) -> Unit:
+def make_unit(wanted: Wanted, metrics: Metrics | None = None) -> Unit:
     """The unit of a task."""
-    return SinkUnit(wanted) if wanted.type == "sink" else SourceUnit(wanted)
+    return SinkUnit(wanted, metrics) if wanted.type == "sink" else SourceUnit(wanted, metrics)
 
 
 def _trace(error: BaseException) -> str:

@@ -22,6 +22,8 @@ from connectors.models import Connector, Worker
 from connectors.reports import TaskStatus, WorkerReport
 from connectors.running.units import Unit, make_unit
 from connectors.running.wanted import Wanted, read_tables
+from sinks.reporting.reports import SinkReport
+from sources.reports import SourceReport
 from worker.clock import database_now
 from worker.heartbeat import Heartbeat
 
@@ -88,10 +90,17 @@ class ConnectWorker:
         """Whether no task is left."""
         return not any(unit.is_alive for unit in self._leaving)
 
+    def reports(self) -> list[SinkReport | SourceReport]:
+        """What the sinks and sources of the tasks say of themselves."""
+        with self._lock:
+            units = [*self._units.values(), *(unit for unit in self._leaving if unit.is_alive)]
+            return [report for unit in units if (report := unit.report()) is not None]
+
     def report(self) -> WorkerReport:
-        """The worker at this moment."""
+        """The worker at this moment, with the tasks that have not ended yet: their offsets may still move."""
         with self._lock:
             tasks = [unit.status(key in self._paused) for key, unit in sorted(self._units.items())]
+            tasks += [unit.status(paused=False) for unit in self._leaving if unit.is_alive]
         return WorkerReport(
             worker_id=self.worker_id,
             version=settings.VERSION,

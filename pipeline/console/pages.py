@@ -55,6 +55,7 @@ class Page:
 PAGES = (
     Page("admin:events_selectcolorevent_changelist", _("Statistics")),
     Page("console:sinks", _("Sinks")),
+    Page("console:sources", _("Sources")),
     Page("console:connectors", _("Connectors"), CONNECTORS),
     Page("console:topics", _("Topics")),
     Page("console:groups", _("Consumer groups")),

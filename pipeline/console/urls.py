@@ -18,6 +18,7 @@ from pipeline.console.groups import views as groups
 from pipeline.console.panels import panel_view
 from pipeline.console.practice import views as practice
 from pipeline.console.sinks import views as sinks
+from pipeline.console.sources import views as sources
 from pipeline.console.topics import views as topics
 
 app_name = "console"
@@ -41,6 +42,11 @@ urlpatterns = [
     path("sinks/<str:name>/partitions/", console_view(panel_view(sinks.partitions_panel)), name="sink_partitions"),
     path("sinks/<str:name>/lag/<str:topic>/<int:partition>/", console_view(sinks.lag), name="sink_lag"),
     path("sinks/<str:name>/control/", console_view(sinks.control, permission=CONTROL), name="sink_control"),
+    path("sources/", console_view(sources.index), name="sources"),
+    path("sources/overview/", console_view(panel_view(sources.overview_panel)), name="sources_overview"),
+    path("sources/<str:name>/", console_view(sources.source), name="source"),
+    path("sources/<str:name>/state/", console_view(panel_view(sources.state_panel)), name="source_state"),
+    path("sources/<str:name>/parts/", console_view(panel_view(sources.parts_panel)), name="source_parts"),
     path("connectors/", console_view(connectors.index, permission=VIEW_CONNECTORS), name="connectors"),
     path(f"{_CONNECT}", _connectors(panel_view(connectors.LIST)), name="connectors_list"),
     path(f"{_CONNECT}new/", console_view(connectors.edit, permission=ADD_CONNECTORS), name="connector_new"),

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client import Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,11 +16,10 @@ from events.shortening import shortened
 from kafka_client.log import REPEAT_SECONDS
 from sinks.records import REJECTIONS, Partition
 from sinks.reporting.reports import SinkReport
+from worker.metrics import Metrics
 from worker.reports import State
 
 logger = logging.getLogger(__name__)
-
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the moments at which counters began would double what is scraped
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _EXAMPLE = 100
@@ -42,13 +41,13 @@ class PartitionCounter:
 class SinkMetrics:
     """Counts what a sink does; nothing is called for each record.
 
-    sink: its name, the label `sink` of every metric; registry: what is scraped.
+    sink: its name, the label `sink` of every metric; metrics: those of the process, where it runs other sinks, too.
     """
 
-    def __init__(self, sink: str = "") -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, sink: str = "", metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
+        self.registry = self._metrics.registry
         self.sink = sink
-        ProcessCollector(registry=self.registry)
         text = "Records that are done: stored, or delivered as dead letters."
         self.records = self._counter("sink_records_total", text)
         self.bytes = self._counter("sink_record_bytes_total", "Bytes of the values of these records.")
@@ -62,12 +61,12 @@ class SinkMetrics:
         self.published = self._counter("sink_files_total", "Files that were published.")
         self.indexed = self._counter("sink_documents_total", "Documents that Elasticsearch has stored.")
         text = "Bytes sent into the store of files, repeats included."
-        self._uploaded = Counter("sink_uploaded_bytes_total", text, ("sink",), registry=self.registry)
+        self._uploaded = self._metrics.counter("sink_uploaded_bytes_total", text, ("sink",))
         text = "Storing a group of batches, with their dead letters and all repeats."
         self._flush_seconds = self._histogram("sink_flush_seconds", text)
         self._upload_seconds = self._histogram("sink_upload_seconds", "Writing one file into the store.")
         self._bulk_seconds = self._histogram("sink_bulk_seconds", "One bulk request that Elasticsearch answered.")
-        self._in_flight = Gauge("sink_in_flight", "Groups of batches being stored.", ("sink",), registry=self.registry)
+        self._in_flight = self._metrics.gauge("sink_in_flight", "Groups of batches being stored.", ("sink",))
 
     def add_partition(self, partition: Partition) -> None:
         """Shows a partition's counters at 0 from its beginning, so that a first increase is seen as one."""
@@ -103,10 +102,10 @@ class SinkMetrics:
 
     def _counter(self, name: str, text: str, *labels: str) -> PartitionCounter:
         every_label = ("sink", "topic", "partition", *labels)
-        return PartitionCounter(self.sink, Counter(name, text, every_label, registry=self.registry))
+        return PartitionCounter(self.sink, self._metrics.counter(name, text, every_label))
 
     def _histogram(self, name: str, text: str) -> Histogram:
-        return Histogram(name, text, ("sink",), buckets=_SECONDS, registry=self.registry)
+        return self._metrics.histogram(name, text, ("sink",), _SECONDS)
 
 
 class UnreadTimes:
@@ -146,20 +145,30 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The gauges at the moment of a scrape."""
-        report = self._report()
-        of_sink, of_partition = ("sink",), ("sink", "topic", "partition")
-        text = "1 for the state that a partition is in."
-        states = GaugeMetricFamily("sink_partition_state", text, labels=(*of_partition, "state"))
-        text = "Offsets from what is stored to the end in Kafka; there may be fewer records."
-        lags = GaugeMetricFamily("sink_lag_records", text, labels=of_partition)
+        return state_metrics([self._report()])
+
+
+def state_metrics(reports: Iterable[SinkReport]) -> Iterable[Metric]:
+    """The gauges of sinks. Tasks of one sink may have reports of their own."""
+    of_sink, of_partition = ("sink",), ("sink", "topic", "partition")
+    text = "1 for the state that a partition is in."
+    states = GaugeMetricFamily("sink_partition_state", text, labels=(*of_partition, "state"))
+    text = "Offsets from what is stored to the end in Kafka; there may be fewer records."
+    lags = GaugeMetricFamily("sink_lag_records", text, labels=of_partition)
+    is_healthy: dict[str, bool] = {}
+    bytes_held: dict[str, int] = {}
+    for report in reports:
         for partition in report.partitions:
             labels = (report.sink, partition.topic, str(partition.partition))
             for state in get_args(State):
                 states.add_metric((*labels, state), partition.state == state)
             if partition.lag is not None:
                 lags.add_metric(labels, partition.lag)
-        healthy = GaugeMetricFamily("sink_healthy", "What /healthz answers: 1 for 200, 0 for 503.", labels=of_sink)
-        healthy.add_metric((report.sink,), report.healthy)
-        buffered = GaugeMetricFamily("sink_buffered_bytes", "Bytes that were read and not stored yet.", labels=of_sink)
-        buffered.add_metric((report.sink,), report.buffered_bytes)
-        return states, lags, healthy, buffered
+        is_healthy[report.sink] = is_healthy.get(report.sink, True) and report.healthy
+        bytes_held[report.sink] = bytes_held.get(report.sink, 0) + report.buffered_bytes
+    healthy = GaugeMetricFamily("sink_healthy", "What /healthz answers: 1 for 200, 0 for 503.", labels=of_sink)
+    buffered = GaugeMetricFamily("sink_buffered_bytes", "Bytes that were read and not stored yet.", labels=of_sink)
+    for sink, is_well in is_healthy.items():
+        healthy.add_metric((sink,), is_well)
+        buffered.add_metric((sink,), bytes_held[sink])
+    return states, lags, healthy, buffered

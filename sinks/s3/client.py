@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_MISSING = {"NoSuchKey", "NoSuchUpload", "404"}
+_MISSING = {"NoSuchKey", "404"}
 
 _FATAL = {
     *("AccessDenied", "AllAccessDisabled", "AccountProblem", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403"),
@@ -38,6 +38,10 @@ ONE_BY_ONE = TransferConfig(use_threads=False)
 
 class Refused(Exception):
     """The condition of a request does not hold (412)."""
+
+
+class UploadGone(Retriable):
+    """The server knows no such upload: it was completed, thrown away or forgotten. Another upload may be begun."""
 
 
 def connect(store: S3Store, *, connections: int) -> "S3Client":
@@ -100,6 +104,8 @@ def _meaning(error: ClientError) -> Exception:
         return Refused(text)
     if code in _MISSING:
         return NotFound(text)
+    if code == "NoSuchUpload":
+        return UploadGone(text, reason=code)
     if code == "NoSuchBucket":
         return Retriable(f"{text}: make the bucket, or look at target.bucket", reason=code)
     if code in _FATAL:

@@ -6,11 +6,13 @@ FileNames). Between the two steps the records are out of readers' sight. Only fi
 partition's own chain are merged: nobody can publish one of these again.
 """
 
+import logging
 import posixpath
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 
 import msgspec
 
@@ -26,12 +28,15 @@ from sinks.s3.ownership import partition_chain, partition_folder
 from worker.errors import Fatal, Fenced
 from worker.retry import Retry, attempt
 
+logger = logging.getLogger(__name__)
+
 
 @ready
 class Merge(msgspec.Struct, frozen=True, tag=True):
-    """The files `originals` become the one of the upload."""
+    """The files `originals`, with records from the offset `first` on, become the one of the upload."""
 
     id: str
+    first: int
     originals: tuple[str, ...]
     upload: Upload
 
@@ -68,13 +73,17 @@ class Merges:
         self.chain: Chain[Merge | Hold] = Chain(store, f"{partition_folder(layout)}/merges", _DECODER.decode)
         self._end = BEGINNING
 
-    async def take_over(self) -> bool:
-        """Finishes what others have begun; returns whether files may be merged: a rewind may hold them."""
+    async def take_over(self, *, lost_from: float = inf) -> bool:
+        """Finishes what others have begun; returns whether files may be merged: a rewind may hold them.
+
+        lost_from: the first of the offsets that an operator is about to have stored again, or left out; merged files
+        with them need not be there any more.
+        """
         walk = await self.chain.walk()
         self._end = walk.end
         for place, entry in walk.entries:
             if isinstance(entry, Merge):
-                await self._finish(place, entry)
+                await self._finish(place, entry, lost_from=lost_from)
         generation = (await self.checkpoint()).generation
         entries = ((place, entry) for place, entry in walk.entries if isinstance(entry, Hold))
         held = [place for place, hold in entries if hold.generation >= generation]
@@ -85,10 +94,10 @@ class Merges:
         """The place of the partition's own chain below which files are published, and those of operators."""
         return await attempt("reading the newest checkpoint", self._records.newest_checkpoint)
 
-    async def replace(self, originals: tuple[str, ...], path: str, content: bytes) -> None:
-        """Puts a file in the place of others of its folder."""
+    async def replace(self, originals: tuple[str, ...], first: int, path: str, content: bytes) -> None:
+        """Puts a file in the place of others of its folder. first: its first offset."""
         upload = await attempt(f"uploading {path}", lambda: self._store.upload(path, content))
-        merge = Merge(uuid.uuid4().hex, originals, upload)
+        merge = Merge(uuid.uuid4().hex, first, originals, upload)
         try:
             await self.chain.put(self._end, merge)
         except Fenced:
@@ -114,19 +123,24 @@ class Merges:
             await self.chain.check_point(end)
         await self.chain.clean(end)
 
-    async def _finish(self, place: Place, merge: Merge) -> None:
+    async def _finish(self, place: Place, merge: Merge, *, lost_from: float = inf) -> None:
         for path in merge.originals:
             await attempt(f"deleting {path}", partial(self._store.delete, path))
-        await attempt(f"publishing {merge.upload.path}", lambda: self._publish(place, merge.upload))
+        is_replaced = merge.first >= lost_from
+        await attempt(f"publishing {merge.upload.path}", lambda: self._publish(place, merge, is_replaced))
 
-    def _publish(self, place: Place, upload: Upload) -> None:
-        if self._store.publish(upload) or self._store.exists(upload.path):
+    def _publish(self, place: Place, merge: Merge, is_replaced: bool) -> None:
+        path = merge.upload.path
+        if self._store.publish(merge.upload) or self._store.exists(path):
             return
-        if self.chain.newest_checkpoint() > place:
-            raise Fenced(f"{self._layout.partition}: another compaction has finished {upload.path}")
+        if is_replaced:
+            logger.warning("%s is left out: neither it nor its upload is there", path)
+            return
+        if self.chain.is_done(place):
+            raise Fenced(f"{self._layout.partition}: another compaction has finished {path}")
         raise Fatal(
-            f"{upload.path} took the place of other files, but neither it nor its upload is there: was the upload "
-            "removed as an old one? To store its records again, rewind the sink (docs/s3-sink.md)"
+            f"{path} took the place of other files, but neither it nor its upload is there: was the upload removed as "
+            f"an old one? To store its records again, rewind the sink to offset {merge.first} (docs/s3-sink.md)"
         )
 
 
@@ -180,5 +194,6 @@ class S3Compaction:
             merged = merged_content(files, group, partial(read_whole, self.store, self.retry))
         except ValueError as error:
             return f"{path}: left as it is: {error}"
-        self.retry.run(merges.replace(tuple(file.path for file in group), path, merged.content))
+        originals = tuple(file.path for file in group)
+        self.retry.run(merges.replace(originals, group[0].first, path, merged.content))
         return f"{path}: {merged.told}"

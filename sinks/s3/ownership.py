@@ -9,6 +9,7 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
 
 import msgspec
 
@@ -17,7 +18,7 @@ from sinks.files.contents import FileLayout
 from sinks.files.layout import Layout
 from sinks.files.store import Content, NotFound
 from sinks.files.stored import StoredFile, files_of_any_format
-from sinks.s3.chain import BEGINNING, Chain, Place
+from sinks.s3.chain import BEGINNING, Chain, Place, Walk
 from sinks.s3.objects import ObjectStore, Upload
 from worker.errors import Fatal, Fenced
 from worker.retry import attempt
@@ -90,14 +91,25 @@ class Ownership:
 
     async def take_over(self) -> int | None:
         """Finishes what others have committed; returns the offset after it, None when nothing was ever stored."""
-        walk = await self.chain.walk()
-        for place, record in walk.entries:
-            await self._publish_all(place, record)
-        self.end = walk.end
+        walk = await self.publish()
         if walk.entries:
             await self.chain.check_point(self.end)
         await self.chain.clean(self.end)
         return None if self.end == BEGINNING else self.end.number
+
+    async def publish(self, *, lost_from: float = inf) -> Walk[Record]:
+        """Publishes what others have committed, and does no more.
+
+        lost_from: the first of the offsets that an operator is about to have stored again, or left out; their uploads
+        need not be there any more.
+        """
+        walk = await self.chain.walk()
+        rewind = _newest_rewind(walk)
+        for place, record in walk.entries:
+            # Who put the rewind has seen to all records before it.
+            await self._publish_all(place, record, lost_from=0 if place < rewind else lost_from)
+        self.end = walk.end
+        return walk
 
     async def store(self, files: Mapping[str, Callable[[], Content]], first_offset: int, last_offset: int) -> None:
         """Commits files, all or none; when it returns they are at their places.
@@ -131,7 +143,7 @@ class Ownership:
             await self.chain.clean(self.end)
             self._unchecked = 0
 
-    async def _publish_all(self, place: Place, record: Record) -> None:
+    async def _publish_all(self, place: Place, record: Record, *, lost_from: float = inf) -> None:
         """When it returns nothing of the record is left to do, whoever asks for it again."""
         if isinstance(record, Rewind):
             files = await attempt(
@@ -141,7 +153,19 @@ class Ownership:
                 await attempt(f"moving {file.path}", partial(self._put_aside, file, record))
             return
         for upload in record.uploads:
-            await attempt(f"publishing {upload.path}", partial(self._publish, place, upload))
+            if await attempt(f"publishing {upload.path}", partial(self._publish, upload)):
+                continue
+            if record.first >= lost_from:
+                logger.warning("%s is left out: neither it nor its upload is there", upload.path)
+                continue
+            # Others may have published it, and merged it or put it aside, while this owner slept.
+            walk = await self.chain.walk()
+            if max(walk.checkpoint, _newest_rewind(walk)) > place:
+                raise Fenced(f"{self._layout.partition}: another owner has published {place}")
+            raise Fatal(
+                f"{upload.path} is committed, but neither it nor its upload is there: was the upload removed as old? "
+                f"To store its records again, rewind the sink to offset {record.first} (docs/s3-sink.md)"
+            )
 
     def _replaced(self, files: list[StoredFile], place: Place, rewind: Rewind) -> list[StoredFile]:
         """The files that a rewind takes away: those of later generations were stored after it."""
@@ -159,16 +183,9 @@ class Ownership:
     def _upload(self, path: str, content: Callable[[], Content]) -> Upload:
         return self._store.upload(path, content())
 
-    def _publish(self, place: Place, upload: Upload) -> None:
-        if self._store.publish(upload) or self._store.exists(upload.path):
-            return
-        # Others may have published, checked and merged it while this owner slept.
-        if self.chain.newest_checkpoint() > place:
-            raise Fenced(f"{self._layout.partition}: another owner has published {place}")
-        raise Fatal(
-            f"{upload.path} is committed, but neither it nor its upload is there: was the upload removed as old? "
-            "To store its records again, rewind the sink (docs/s3-sink.md)"
-        )
+    def _publish(self, upload: Upload) -> bool:
+        """False when neither the file nor its upload is there."""
+        return self._store.publish(upload) or self._store.exists(upload.path)
 
     def _put_aside(self, file: StoredFile, rewind: Rewind) -> None:
         target = aside_folder(self._layout, rewind) + file.path.removeprefix(self._layout.data)
@@ -177,3 +194,8 @@ class Ownership:
         except NotFound:
             return  # an earlier try or another owner has moved it
         self._store.delete(file.path)
+
+
+def _newest_rewind(walk: Walk[Record]) -> Place:
+    """The place of the last rewind that was walked; the beginning when there is none."""
+    return max((place for place, record in walk.entries if isinstance(record, Rewind)), default=BEGINNING)

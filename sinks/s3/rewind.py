@@ -53,12 +53,13 @@ class S3Rewind:
 
     def _move(self, plan: Plan, generation: int, retry: Retry, *, skip: bool) -> str:
         merges = Merges(self.store, self.layout)
-        retry.run(merges.take_over())
+        lost_from = 0 if skip else plan.to
+        retry.run(merges.take_over(lost_from=lost_from))
         retry.run(merges.hold(generation))
         # From here on no file is merged. What the sink stores meanwhile begins behind all that is published now.
         owner = Ownership(self.store, self.layout, self.files)
-        retry.run(owner.take_over())
-        end = owner.end
+        # Without a checkpoint: should this command die before its entry is there, lost uploads must still be noticed.
+        end = retry.run(owner.publish(lost_from=lost_from)).end
         files = retry("listing files", partial(files_of_any_format, self.store, self.layout, self.files))[0]
         rewind = Rewind(uuid.uuid4().hex, plan.to)
         while True:

@@ -1,7 +1,8 @@
 """A bucket as a store of objects, by the API of S3.
 
 An upload is a multipart upload that is not completed: nobody sees it, its bytes are in the store, and completing it
-makes the object without sending or copying a byte. Completing one that is completed already is refused (NoSuchUpload).
+makes the object without sending or copying a byte. Completing one that is completed already makes nothing: most servers
+refuse it (NoSuchUpload), Amazon answers as if it had just been done.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinks.files.store import Content, ListedFile, NotFound
 from sinks.reporting.metrics import SinkMetrics
-from sinks.s3.client import ONE_BY_ONE, Refused, all_translated, connect, translated
+from sinks.s3.client import ONE_BY_ONE, Refused, UploadGone, all_translated, connect, translated
 from sinks.s3.config import S3Store, S3Target
 from sinks.s3.objects import PART_BYTES, ObjectStore, Upload
 
@@ -68,12 +69,12 @@ class S3ObjectStore(ObjectStore):
         parts: Any = [{"PartNumber": number, "ETag": part} for number, part in enumerate(upload.parts, 1)]
         try:
             complete(**self._at(upload.path), UploadId=upload.id, MultipartUpload={"Parts": parts})
-        except NotFound:
+        except UploadGone:
             return False
         return True
 
     def abandon(self, upload: Upload) -> None:
-        with suppress(NotFound):
+        with suppress(UploadGone):
             translated(self._client.abort_multipart_upload)(**self._at(upload.path), UploadId=upload.id)
 
     def exists(self, path: str) -> bool:

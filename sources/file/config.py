@@ -10,6 +10,9 @@ from msgspec import Meta
 from kafka_client.names import Topic
 from kafka_client.structs import ready
 
+_NOT_OF_FILES = ("utf-7", "raw-unicode-escape", "idna")
+"""Python has these, too. The byte 0A may be within a character, or characters come out that no record can have."""
+
 Path = Annotated[str, Meta(min_length=1)]
 
 
@@ -55,8 +58,8 @@ class FileTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             if not os.path.isabs(path) or path.endswith("/") or "\0" in path or ".." in path.split("/"):
                 raise ValueError(f"target.paths: {path!r} must be the absolute path of files, without ..")
         try:
-            codecs.lookup(self.encoding)
-            is_usable = "\r\n".encode(self.encoding).endswith(b"\r\n") and self.encoding.lower() != "utf-7"
+            is_usable = "\r\n".encode(self.encoding).endswith(b"\r\n")
+            is_usable = is_usable and codecs.lookup(self.encoding).name not in _NOT_OF_FILES
         except (LookupError, UnicodeError):
             raise ValueError(f"target.encoding: {self.encoding!r} is no encoding of text") from None
         if not is_usable:

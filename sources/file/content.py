@@ -35,7 +35,10 @@ class Plain:
 
     def pread(self, size: int, offset: int) -> bytes:
         """At most so many bytes from a place on."""
-        data = os.pread(self._fd, size, offset)
+        # Not beyond the end that the file has now: behind it there may be other bytes a moment later, when the file was
+        # truncated and written anew, and they must not be taken for the continuation.
+        size = min(size, self.length() - offset)
+        data = b""
         while len(data) < size and (more := os.pread(self._fd, size - len(data), offset + len(data))):
             data += more
         return data

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kafka_client.log import repeating_logger
 from sources.file.content import HEAD_BYTES, Plain, Unpacked, group_of, is_packed
 from sources.file.handles import FileId, Handles
-from sources.file.paths import matching
+from sources.file.paths import matching, printable
 
 logger = logging.getLogger(__name__)
 repeated = repeating_logger(__name__)
@@ -145,9 +145,9 @@ class Finder:
         return Found(file, path, status.st_size, status.st_mtime_ns, packed, group)
 
     def search(self, file: FileId, path: str) -> str | None:
-        """The path of a file that had another name in the same folder."""
+        """The path of a file that had another name in the same folder; of a link, in the folder that it leads to."""
         try:
-            with os.scandir(os.path.dirname(path)) as entries:
+            with os.scandir(os.path.dirname(os.path.realpath(path))) as entries:
                 for entry in entries:
                     if entry.inode() == file.inode and entry.stat(follow_symlinks=False).st_dev == file.device:
                         return entry.path
@@ -167,4 +167,4 @@ def _kind_of(fd: int) -> tuple[bool, int | None]:
 
 
 def _report(path: str, error: OSError) -> None:
-    repeated.error("%s can't be read: %s", path, os.strerror(error.errno or 0))
+    repeated.error("%s can't be read: %s", printable(path), os.strerror(error.errno or 0))

@@ -12,6 +12,8 @@ from kafka_client.structs import ready
 from sources.file.content import HEAD_BYTES, TAIL_BYTES, Content, digest
 from sources.file.finding import Found
 from sources.file.handles import FileId
+from sources.file.paths import printable
+from sources.reader import Position
 
 _BLOCK = 64 * 1024
 
@@ -99,6 +101,11 @@ class Followed:
     def path(self) -> str:
         """Its name now."""
         return self.place.last_path or self.place.path
+
+    @property
+    def shown(self) -> str:
+        """Its path, for people and logs."""
+        return printable(self.path)
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -234,6 +241,14 @@ class Followed:
             paths = {"path": _escaped(self.place.path), "last_path": _escaped(self.place.last_path)}
             self._encoded = msgspec.to_builtins(msgspec.structs.replace(self.place, **paths))
         return self._encoded
+
+
+def followed_in(position: Position) -> list[Followed]:
+    """The files that a position tells of. Raises ValueError for what is no position of this kind."""
+    places = position.get("files")
+    if not isinstance(places, list) or len(position) != 1:
+        raise ValueError('it must be like {"files": [...]}')
+    return [Followed.stored(place) for place in places]
 
 
 _AS_BYTES = "bytes:"

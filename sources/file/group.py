@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from kafka_client.log import repeating_logger
 from sources.file.content import Content, Plain, Unpacked
 from sources.file.finding import Finder, Found, Look
 from sources.file.followed import Followed
-from sources.file.paths import family_of, is_rotated
+from sources.file.paths import family_of, is_rotated, printable
 
 logger = logging.getLogger(__name__)
 repeated = repeating_logger(__name__)
@@ -32,12 +32,10 @@ class Group:
     A *lost* file is one whose bytes lie nowhere that is known: it was deleted, or truncated. Its place is kept for some
     time, for its copy may be found later. docs/sources-file.md explains how files are recognised.
 
-    places: of the files that are followed already; starts_at_end: new files that are found first count as read.
+    files: those that are followed already; starts_at_end: new files that are found first count as read.
     """
 
-    def __init__(
-        self, finder: Finder, number: int, places: Sequence[Mapping[str, Any]], *, starts_at_end: bool = False
-    ) -> None:
+    def __init__(self, finder: Finder, number: int, files: Sequence[Followed], *, starts_at_end: bool = False) -> None:
         self._finder = finder
         self._handles = finder.handles
         self._number = number
@@ -46,7 +44,7 @@ class Group:
         self._samples: dict[Found, _Sample] = {}
         self._kin: dict[str, list[Followed]] = defaultdict(list)  # by the family of their names
         self._inodes: dict[int, list[Followed]] = defaultdict(list)
-        self.files = [Followed.stored(place) for place in places]
+        self.files = list(files)
         self.has_changed = False
         """Whether a place has changed otherwise than by reading."""
 
@@ -75,7 +73,11 @@ class Group:
     def lose(self, followed: Followed, *, cut: bool = False) -> None:
         """The bytes of a file lie nowhere. cut: the file is there, with other bytes."""
         if cut and followed.is_begun:
-            logger.info("%s was truncated or replaced; %d bytes of it were read", followed.path, followed.place.offset)
+            logger.info(
+                "%s was truncated or replaced; %d bytes of it were read",
+                followed.shown,
+                followed.place.offset,
+            )
         if cut:  # the reader of another group may need the file, for its new bytes
             self._handles.keep(followed.id, is_last=False)
         else:
@@ -154,7 +156,7 @@ class Group:
             self._follow(found, is_outside=found.id in look.vanished)
             return
         text = "%d files that begin alike are followed, and no more can be: %s is not read"
-        repeated.error(text, len(self.files), found.path)
+        repeated.error(text, len(self.files), printable(found.path))
 
     def _has_room(self) -> bool:
         """Whether one more file can be followed; a file that was lost long ago makes room."""

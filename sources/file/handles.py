@@ -78,6 +78,12 @@ class Handles:
         with self._lock:
             self._close(file)
 
+    def close_all(self) -> None:
+        """Closes all files, each once nobody uses it."""
+        with self._lock:
+            for file in list(self._handles):
+                self._close(file)
+
     def close_idle(self) -> None:
         """Closes the files that were not used for long."""
         with self._lock:

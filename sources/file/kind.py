@@ -9,6 +9,7 @@ from sources.config import SourceConfig
 from sources.file.config import FileTarget
 from sources.file.content import GROUPS
 from sources.file.finding import Finder
+from sources.file.followed import followed_in
 from sources.file.handles import Handles
 from sources.file.reader import GroupReader
 from sources.file.verify import FileVerification
@@ -67,6 +68,12 @@ class FileKind(SourceKind):
         """None: files are read on the host of the source's process alone."""
         return []
 
+    def position(self, source: SourceConfig, part: str, text: str) -> Position:
+        """The files of a group, each with how far it was read, as `rewind_source` shows them."""
+        found = super().position(source, part, text)
+        followed_in(found)
+        return found
+
     def verification(self, source: SourceConfig, positions: Mapping[str, Position]) -> Verification:
         """Compares the lines of the files that are there."""
         return FileVerification(source, positions, self._finder(source))
@@ -75,6 +82,8 @@ class FileKind(SourceKind):
         with self._lock:
             known = self._finders.get(source.name)
             if known is None or known[0] != source:
+                if known is not None:  # a connector that was changed: nobody reads by the old settings any more
+                    known[1].handles.close_all()
                 target: FileTarget = source.target
                 finder = Finder(
                     target.paths,

@@ -8,6 +8,7 @@ import msgspec
 
 from kafka_client.producer import Headers, Record
 from sources.file.config import FileTarget
+from sources.file.paths import printable
 
 _encode = msgspec.json.Encoder().encode
 
@@ -60,11 +61,6 @@ class Lines:
             made["line"] = line.decode(self._encoding, errors="replace")
             made["bytes"] = b64encode(line).decode()
         return _encode(made)
-
-
-def printable(path: str) -> str:
-    """A path as a text of UTF-8; what is none of it is replaced."""
-    return path.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _without_return(line: bytes) -> bytes:

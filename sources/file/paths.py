@@ -11,6 +11,11 @@ Report = Callable[[str, OSError], None]
 _MAGIC = re.compile(r"[*?\[]")
 
 
+def printable(path: str) -> str:
+    """A path as a text of UTF-8; what is none of it is replaced."""
+    return path.encode(errors="surrogateescape").decode(errors="replace")
+
+
 def matching(pattern: str, report: Report) -> Iterator[str]:
     """The paths that match an absolute pattern, as `glob` has it; they need not be files.
 

@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from kafka_client.log import repeating_logger
 from kafka_client.producer import Record
 from sources.config import SourceConfig
@@ -15,9 +13,10 @@ from sources.dead_letters import dead_letter
 from sources.file.config import FileTarget
 from sources.file.content import Content, Plain, Unpacked, group_of
 from sources.file.finding import Finder
-from sources.file.followed import Followed, Replaced, Stamp
+from sources.file.followed import Followed, Replaced, Stamp, followed_in
 from sources.file.group import Group
-from sources.file.lines import Lines, printable
+from sources.file.lines import Lines
+from sources.file.paths import printable
 from sources.reader import Chunk, Position
 from worker.errors import Fatal
 
@@ -71,10 +70,10 @@ class GroupReader:
         """Goes to a position. Raises Fatal for one that this kind can't have written."""
         starts_at_end = position is None and self._target.start == "end"
         try:
-            places = [] if position is None else position["files"]
-            self._group = Group(self._finder, self._number, places, starts_at_end=starts_at_end)
-        except (KeyError, TypeError, msgspec.ValidationError) as error:
+            files = [] if position is None else followed_in(position)
+        except ValueError as error:
             raise Fatal(f"the position of {self._part} can't be understood: {error}") from error
+        self._group = Group(self._finder, self._number, files, starts_at_end=starts_at_end)
 
     def close(self) -> None:
         """Closes the compressed file that is being read. Other files stay open for the next reader of this process."""
@@ -116,7 +115,7 @@ class GroupReader:
             followed.is_outside = followed.is_searched = False
             self._group.look_again()
         except OSError as error:
-            repeated.error("%s can't be read: %s", followed.path, os.strerror(error.errno or 0))
+            repeated.error("%s can't be read: %s", followed.shown, os.strerror(error.errno or 0))
         except Replaced:
             if self._unpacking is not None and self._unpacking[0] is followed:
                 self._stop_unpacking()
@@ -124,7 +123,7 @@ class GroupReader:
             self._group.lose(followed, cut=True)
         else:
             if followed.is_outside and followed.stamp == stamp and self._is_finished(followed):
-                logger.info("%s is read to its end, and closed", followed.path)
+                logger.info("%s is read to its end, and closed", followed.shown)
                 self._group.lose(followed)
 
     def _has_nothing_new(self, followed: Followed) -> bool:
@@ -177,7 +176,10 @@ class GroupReader:
         is_whole = content.is_whole
         if content.damage:
             logger.error(
-                "%s can't be unpacked behind byte %d: %s", followed.path, followed.place.offset, content.damage
+                "%s can't be unpacked behind byte %d: %s",
+                followed.shown,
+                followed.place.offset,
+                content.damage,
             )
             is_whole = True
         if is_whole and self._target.last_line_seconds is not None:
@@ -248,9 +250,7 @@ class GroupReader:
     def _begin_long(self, followed: Followed, begin: bytes, batch: _Batch) -> bool:
         """Passes the beginning of a line that is too long, which becomes a dead letter."""
         offset = followed.place.offset
-        reason = (
-            f"{printable(followed.path)}: the line at byte {offset} has more than {self._target.max_line_bytes} bytes"
-        )
+        reason = f"{followed.shown}: the line at byte {offset} has more than {self._target.max_line_bytes} bytes"
         if not self._source.dead_letter_topic:
             if batch.records:  # the lines before it come first
                 batch.is_full = True
@@ -277,7 +277,7 @@ class GroupReader:
             end = block.find(b"\n") + 1
             if end:
                 length = place.offset + end - 1 - (place.long_line or 0)
-                logger.error("%s: the line at byte %s has %d bytes", followed.path, place.long_line, length)
+                logger.error("%s: the line at byte %s has %d bytes", followed.shown, place.long_line, length)
                 place.long_line = None
             end = end or len(block)
         followed.advance(block[:end])

@@ -10,7 +10,7 @@ from sources.config import SourceConfig
 from sources.file.config import FileTarget
 from sources.file.content import Content, Plain, Unpacked
 from sources.file.finding import Finder
-from sources.file.followed import Followed
+from sources.file.followed import Followed, followed_in
 from sources.file.lines import Lines
 from sources.reader import Position
 
@@ -30,7 +30,7 @@ class FileVerification:
         self._limit = target.max_line_bytes
         self._lines = Lines(target)
         self._finder = finder
-        self._files = [Followed.stored(place) for position in positions.values() for place in position["files"]]
+        self._files = [followed for position in positions.values() for followed in followed_in(position)]
         self._in_kafka: Counter[bytes] = Counter()
         self._compared = 0
         self._too_long = 0
@@ -61,9 +61,9 @@ class FileVerification:
                 shown = (record.value or b"")[:_SHOWN_BYTES]
                 if missing[digest] > 0:
                     missing[digest] -= 1
-                    yield f"{followed.path}: the line at byte {offset} is not in Kafka: {shown!r}"
+                    yield f"{followed.shown}: the line at byte {offset} is not in Kafka: {shown!r}"
                 elif count := repeated.pop(digest, 0):
-                    yield f"{followed.path}: the line at byte {offset} is in Kafka {count} times too often: {shown!r}"
+                    yield f"{followed.shown}: the line at byte {offset} is in Kafka {count} times too often: {shown!r}"
 
     @property
     def counted(self) -> str:

@@ -1,5 +1,6 @@
 """The kind of source that polls JSON documents, such as the metrics of a server."""
 
+import re
 from collections.abc import Iterable
 from contextlib import closing
 from functools import partial
@@ -9,9 +10,12 @@ import msgspec
 
 from sources.config import SourceConfig
 from sources.http.config import HttpTarget
-from sources.http.reader import HttpReader
+from sources.http.reader import HttpReader, answered_at
 from sources.kind import Health, Server, SourceKind
+from sources.reader import Position
 from worker.urls import check_urls
+
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 class HttpKind(SourceKind):
@@ -29,7 +33,8 @@ class HttpKind(SourceKind):
         if len(_parts(target)) != len(target.urls):
             raise ValueError("target.urls has a URL twice, user and password apart")
         for number, (name, value) in enumerate(target.headers.items(), 1):
-            if not name.isascii() or not value.isprintable() or not value.isascii() or ":" in name or not name.strip():
+            is_text = value.isascii() and value.isprintable() and value == value.strip()
+            if not is_text or not _HEADER.fullmatch(name):
                 raise ValueError(f"target.headers: header {number} of {len(target.headers)} can't be sent by HTTP")
 
     def warnings(self, source: SourceConfig) -> Iterable[str]:
@@ -58,9 +63,19 @@ class HttpKind(SourceKind):
         """A server for each URL, asked as the source does."""
         return [Server(part, partial(self._ask, source, part)) for source in sources for part in _parts(source.target)]
 
+    def urls(self, source: SourceConfig) -> Iterable[str]:
+        """All of them."""
+        return list(source.target.urls)
+
     def described(self, source: SourceConfig) -> str:
         """The URLs without users and passwords."""
         return ", ".join(_parts(source.target))
+
+    def position(self, source: SourceConfig, part: str, text: str) -> Position:
+        """The time of the last answer, for example {"time": 1795144523123}: the URL is asked `poll_seconds` later."""
+        found = super().position(source, part, text)
+        answered_at(found)
+        return found
 
     def _ask(self, source: SourceConfig, part: str, seconds: float) -> Health:
         target = msgspec.structs.replace(source.target, timeout_seconds=seconds)
@@ -72,7 +87,7 @@ class HttpKind(SourceKind):
 
 
 def _parts(target: HttpTarget) -> dict[str, str]:
-    """The URLs by the names of their parts: without user, password and what may be a token."""
+    """The URLs by the names of their parts: without user and password."""
     found = {}
     for url in target.urls:
         parts = urlsplit(url)

@@ -7,11 +7,12 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 import requests
+from urllib3.exceptions import HTTPError
 
 from kafka_client.producer import Record
 from sources.http.config import HttpTarget
 from sources.reader import Chunk, Position
-from worker.errors import Retriable
+from worker.errors import Fatal, Retriable
 
 _CHUNK_BYTES = 64 * 1024
 
@@ -56,8 +57,11 @@ class HttpReader:
         self._session: requests.Session | None = None
 
     def open(self, position: Position | None) -> None:
-        """Asks for nothing yet."""
-        self._asked_at = position["time"] / 1000 if position else 0.0
+        """Asks for nothing yet. Raises Fatal for a position that this kind can't have written."""
+        try:
+            self._asked_at = 0.0 if position is None else answered_at(position)
+        except ValueError as error:
+            raise Fatal(f"the position of {self._name} can't be understood: {error}") from error
         self._session = requests.Session()
         self._session.trust_env = False  # no credentials of ~/.netrc
         self._session.auth = self._credentials
@@ -74,10 +78,10 @@ class HttpReader:
         body = self._ask()
         try:
             msgspec.json.decode(body)
-        except ValueError as error:  # also what is no UTF-8
+        except (ValueError, RecursionError) as error:  # also what is no UTF-8, or is nested very deep
             raise Retriable(f"{self._name}: the answer is no JSON: {error}", reason="invalid") from error
         self._asked_at = now
-        moment = int(now * 1000)
+        moment = int(self._clock() * 1000)
         value = msgspec.json.encode(Answer(self._source, self._host, moment, msgspec.Raw(body)))
         record = Record(self._target.topic, value, key=self._name.encode(), timestamp=moment)
         return Chunk([record], {"time": moment}, more=False)
@@ -99,7 +103,7 @@ class HttpReader:
                 answer = self._session.post(self._url, json=target.post, **how)
             with answer:
                 return self._body(answer, deadline)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             # The error may have the whole URL, which can hold a token.
             raise Retriable(f"{self._name}: {type(error).__name__}", reason="unreachable") from error
 
@@ -110,8 +114,9 @@ class HttpReader:
             raise Retriable(f"{self._name}: HTTP {answer.status_code}{more}", reason=str(answer.status_code))
         if "Content-Encoding" in answer.headers:
             raise Retriable(f"{self._name}: the answer is compressed, which was not asked for", reason="invalid")
-        body = b""
-        for chunk in answer.iter_content(_CHUNK_BYTES):
+        body = bytearray()
+        # read1 gives what has come by now: with read, a server that sends a byte now and then would hold this thread.
+        while chunk := answer.raw.read1(_CHUNK_BYTES, decode_content=False):
             body += chunk
             if len(body) > self._target.max_bytes:
                 text = f"{self._name}: the answer has more than max_bytes ({self._target.max_bytes})"
@@ -119,4 +124,12 @@ class HttpReader:
             if time.monotonic() > deadline:
                 text = f"{self._name}: no whole answer within {self._target.timeout_seconds:g} s"
                 raise Retriable(text, reason="unreachable")
-        return body
+        return bytes(body)
+
+
+def answered_at(position: Position) -> float:
+    """The time of the last answer, seconds since 1970. Raises ValueError for what is no position of this kind."""
+    moment = position.get("time")
+    if not isinstance(moment, int) or set(position) != {"time"}:
+        raise ValueError('it must be like {"time": 1795144523123}, milliseconds since 1970')
+    return moment / 1000

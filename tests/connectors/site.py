@@ -93,6 +93,7 @@ class Site:
             **(env or {}),
         }
         self.workers: list[Process] = []
+        self.metrics_ports: list[int] = []
         self._web: Process | None = None
         self.port = choose_free(set())
         self.connect = Connect(f"http://{HOST}:{self.port}/connect")
@@ -116,9 +117,11 @@ class Site:
                 process.kill()
 
     def start_worker(self) -> Process:
-        """Another worker."""
-        worker = Process(manage("run_connectors"), self._env)
+        """Another worker, with the next of `metrics_ports`."""
+        port = choose_free({self.port, *self.metrics_ports})
+        worker = Process(manage("run_connectors", "--metrics-port", str(port)), self._env)
         self.workers.append(worker)
+        self.metrics_ports.append(port)
         return worker
 
     def wait_shared(self, count: int) -> None:

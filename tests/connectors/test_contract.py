@@ -10,6 +10,7 @@ import pytest
 
 from devstack.fetch import fetch_connect
 from devstack.kafka_connect import connect_server
+from devstack.server import Server
 from devstack.stack import Stack
 from tests.connectors.site import Answer, Connect, Site
 from tests.support import make_topics, produce, read_topic, wait_until
@@ -39,22 +40,28 @@ class Side:
         return sorted(line for one in files if one.is_file() for line in one.read_text().splitlines())
 
 
-@pytest.fixture(scope="module", params=["ours", "kafka-connect"])
-def side(request: Any, kafka: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    """Each of the two, started."""
-    folder = tmp_path_factory.mktemp("side")
-    if request.param == "ours":
-        with Site(kafka, folder) as site:
-            site.start_worker()
-            site.wait_shared(1)
-            yield Side("ours", site.connect, folder)
-        return
+@pytest.fixture(scope="module")
+def theirs(kafka: Stack) -> Iterator[Server]:
+    """A real worker. It is started before ours, and comes up while the tests run on ours."""
     fetch_connect(kafka.config.home)
     server = connect_server(kafka.config, kafka.bootstrap_servers)
     server.start()
-    server.wait_ready(120)
-    yield Side("kafka-connect", Connect(server.address), folder)
+    yield server
     server.kill()
+
+
+@pytest.fixture(scope="module", params=["ours", "kafka-connect"])
+def side(request: Any, kafka: Stack, theirs: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+    """Each of the two, ready."""
+    folder = tmp_path_factory.mktemp("side")
+    if request.param == "kafka-connect":
+        theirs.wait_ready(120)
+        yield Side("kafka-connect", Connect(theirs.address), folder)
+        return
+    with Site(kafka, folder) as site:
+        site.start_worker()
+        site.wait_shared(1)
+        yield Side("ours", site.connect, folder)
 
 
 @pytest.fixture
@@ -129,6 +136,8 @@ def test_info_status_and_tasks_have_one_shape(side: Side, connect: Connect, topi
     assert [task["id"] for task in tasks] == ids
     task_class = {"task.class": "org.apache.kafka.connect.file.FileStreamSinkTask"}
     assert tasks[0]["config"] == {**named, **task_class}
+    # A task of ours tells by its trace what it waits for, such as a topic that was just made.
+    wait_until(lambda: all("trace" not in task for task in connect.status("one")["tasks"]), what="tasks that do not wait")
     status = connect.status("one")
     assert status.keys() == {"name", "connector", "tasks", "type"}
     assert status["connector"].keys() == {"state", "worker_id", "version"}

@@ -20,6 +20,7 @@ from connectors.conf import connectors_settings
 from connectors.models import Connector, ConnectorTask, Worker
 from connectors.reports import TaskStatus, WorkerReport
 from connectors.validation import checked
+from connectors.views import MOST_BYTES
 from pipeline.budget import PLACES
 from tests.connectors.conftest import user_with
 from worker.clock import database_now
@@ -112,6 +113,78 @@ def test_bodies_that_are_none_are_refused(client: APIClient, body: str) -> None:
     answer = client.post("/connect/connectors", body, content_type="application/json")
     assert answer.status_code == 400
     assert answer.json()["error_code"] == 400
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"[" * 100_000, "no JSON"),
+        (b'{"name": "x", "config": {"a": "\\ud800"}}', "no JSON"),
+        (b'{"name": "x", "config": {"a": NaN}}', "no JSON"),
+        (b'{"name": "x", "config": {"a": 1' + b"0" * 5_000 + b"}}", "no JSON"),
+        (b'{"name": "x", "config": {"a": "\\u0000"}}', "NUL"),
+        (b'{"name": "x", "config": {"a\\nb": "1"}}', "control characters"),
+    ],
+)
+def test_what_no_database_or_header_takes_is_refused(client: APIClient, body: bytes, text: str) -> None:
+    for answer in (
+        client.post("/connect/connectors", body, content_type="application/json"),
+        client.put("/connect/connectors/x/config", body, content_type="application/json"),
+    ):
+        assert answer.status_code == 400
+    assert text in client.post("/connect/connectors", body, content_type="application/json").json()["message"]
+
+
+def test_a_body_beyond_the_bound_is_refused(client: APIClient) -> None:
+    body = b'{"name": "' + b"x" * MOST_BYTES + b'"}'
+    answer = client.post("/connect/connectors", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["error_code"]) == (413, 413)
+
+
+def test_many_settings_without_effect_make_no_endless_header(client: APIClient) -> None:
+    answer = create(client, **{f"unknown.{number}": "1" for number in range(2_000)})
+    assert answer.status_code == 201
+    assert len(answer.headers["X-Ignored-Settings"]) < 5_000
+
+
+@pytest.mark.parametrize("path", ["connectors/a%00b", "connectors/one/tasks/" + "9" * 5_000 + "/status"])
+def test_odd_addresses_are_not_found(client: APIClient, path: str) -> None:
+    create(client)
+    assert client.get(f"/connect/{path}").status_code == 404
+
+
+def test_the_initial_state_may_be_written_in_small_letters(client: APIClient) -> None:
+    body = {"name": "one", "config": FOLDER, "initial_state": "stopped"}
+    assert client.post("/connect/connectors", body).status_code == 201
+    assert Connector.objects.get().target_state == "STOPPED"
+
+
+@pytest.mark.parametrize("what", ["changed", "deleted"])
+def test_of_two_changes_at_the_same_moment_one_is_a_conflict(client: APIClient, what: str) -> None:
+    create(client)
+
+    @contextmanager
+    def meanwhile(*_: str) -> Iterator[None]:
+        if what == "deleted":
+            Connector.objects.all().delete()
+        else:
+            Connector.objects.update(generation=2, config={**FOLDER, "name": "one", "event": "select-color"})
+        yield
+
+    register_audit(meanwhile)
+    try:
+        answer = client.patch("/connect/connectors/one/config", {"tasks.max": "1"})
+    finally:
+        audits.remove(meanwhile)
+    assert answer.status_code == 409
+    assert [one.config["event"] for one in Connector.objects.all()] == ([] if what == "deleted" else ["select-color"])
+
+
+def test_topics_of_what_is_not_there_are_not_reset_and_not_logged(
+    client: APIClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert client.put("/connect/connectors/none%0Aone/topics/reset").status_code == 202
+    assert caplog.text == ""
 
 
 def test_settings_without_effect_are_named_and_kept(client: APIClient) -> None:
@@ -270,6 +343,48 @@ def test_secrets_are_shown_to_those_who_may_set_them(
         shown = viewer.get(f"/connect/connectors/one{path}").content.decode()
         assert "hidden" not in shown
         assert "hidden" in client.get(f"/connect/connectors/one{path}").content.decode()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {
+            "connector.class": "JdbcSource",
+            "connection.url": "jdbc:postgresql://db/shop?user=a&password=hidden",
+            "mode": "bulk",
+            "topic.prefix": "a_",
+        },
+        {
+            "connector.class": "sources.http",
+            "target.urls": '["http://user:hidden@localhost/"]',
+            "target.headers": '{"Authorization": "hidden"}',
+            "target.topic": "t",
+        },
+    ],
+)
+def test_secrets_in_urls_and_headers_are_not_shown_to_readers(
+    client: APIClient, client_of: Callable[[User | None], APIClient], settings: Any, config: dict[str, str]
+) -> None:
+    settings.CONNECTORS = {"http_hosts": ["localhost"]}
+    connectors_settings.cache_clear()
+    assert client.post("/connect/connectors", {"name": "one", "config": config}).status_code == 201
+    viewer = client_of(user_with("viewer", "view_connector"))
+    for path in ("/one/config", "/one", "/one/tasks", "?expand=info"):
+        assert "hidden" not in viewer.get(f"/connect/connectors{path}").content.decode()
+
+
+def test_who_may_only_read_does_not_learn_by_validate_what_references_stand_for(
+    client_of: Callable[[User | None], APIClient], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.CONNECTORS = {"folders": ["/tmp"], "secrets_prefix": "HUB_"}
+    connectors_settings.cache_clear()
+    monkeypatch.setenv("HUB_PASSWORD", "hunter2")
+    viewer = client_of(user_with("viewer", "view_connector"))
+    for name in ("tasks.max", "target.path", "event", "transforms", "options.flush_records"):
+        config = {**FOLDER, "name": "x", name: "${env:HUB_PASSWORD}"}
+        answer = viewer.put("/connect/connector-plugins/sinks.folder/config/validate", config)
+        assert answer.json()["error_count"] == 1
+        assert "hunter2" not in answer.content.decode()
 
 
 def test_tasks_are_spread_over_the_slots(client: APIClient) -> None:

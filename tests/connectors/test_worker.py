@@ -1,20 +1,30 @@
 """What a worker begins and ends, by the tables and its slots: without Kafka and threads."""
 
+import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 
 from connectors.conf import ConnectorsSettings
+from connectors.management.commands import run_connectors
 from connectors.models import Worker
 from connectors.running import worker as worker_module
-from connectors.running.units import Unit
+from connectors.running.assignment import Assignment
+from connectors.running.metrics import StateCollector
+from connectors.running.units import SourceUnit, Unit
 from connectors.running.wanted import Wanted
 from connectors.running.worker import ConnectWorker, WorkerHeartbeat
 from connectors.status import workers
+from sinks.records import Partition
+from sinks.reporting.metrics import SinkMetrics
+from sinks.reporting.reports import SinkReport
+from sources.metrics import SourceMetrics
+from sources.reports import SourceReport
 from worker.clock import database_now
+from worker.metrics import Metrics
 
 
 class FakeUnit(Unit):
@@ -30,6 +40,7 @@ class FakeUnit(Unit):
         self.told.append("start")
 
     def end(self) -> None:
+        super().end()
         self.told.append("end")
 
     def set_paused(self, paused: bool) -> None:
@@ -41,6 +52,9 @@ class FakeUnit(Unit):
 
     def work(self, config: Any) -> None: ...
     def prepare(self, config: Any) -> None: ...
+    def report(self) -> SinkReport | SourceReport | None:
+        return None
+
     def progress(self) -> dict[str, Any]:
         return {}
 
@@ -115,6 +129,89 @@ def test_a_worker_that_stops_ends_all_and_waits_for_them(bench: Bench) -> None:
     assert not bench.worker.has_ended
     bench.units[0].alive = False
     assert bench.worker.has_ended
+
+
+def test_a_task_that_stores_what_it_has_read_is_told_of_until_it_has_ended(bench: Bench) -> None:
+    bench.want(ONE)
+    bench.want()
+    (task,) = bench.worker.report().tasks
+    assert (task.connector, task.reason) == ("one", "it stores what it has read, and ends")
+    bench.units[0].alive = False
+    assert bench.worker.report().tasks == []
+
+
+def test_a_paused_source_that_is_told_to_end_while_it_looks_ends() -> None:
+    unit = SourceUnit(replace(ONE, type="source", paused=True))
+
+    class EndsMeanwhile(threading.Event):
+        def clear(self) -> None:
+            unit.end()
+            super().clear()
+
+    unit._changed = EndsMeanwhile()
+    thread = threading.Thread(target=unit.work, args=[None], daemon=True)
+    thread.start()
+    thread.join(5)
+    assert not thread.is_alive()
+
+
+def sink_report(healthy: bool, buffered: int) -> SinkReport:
+    return SinkReport(
+        sink="one",
+        healthy=healthy,
+        since=datetime.now(UTC),
+        buffered_bytes=buffered,
+        records=0,
+        tasks=[],
+        partitions=[],
+    )
+
+
+def source_report(healthy: bool, running: int) -> SourceReport:
+    return SourceReport(
+        source="two", healthy=healthy, since=datetime.now(UTC), records=0, tasks=[], partitions=[running],
+        states={"running": running}, parts=[],
+    )  # fmt: skip
+
+
+def test_the_tasks_of_a_connector_have_one_series_of_each_metric(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = [replace(ONE, id=2, connector="two", slot=1), replace(ONE, id=3, connector="two", number=1, slot=1)]
+    bench.want(ONE, replace(ONE, id=4, number=1, slot=1), *two)
+    reports = [sink_report(True, 10), sink_report(False, 5), source_report(True, 3), source_report(True, 4)]
+    for unit, report in zip(bench.units, reports, strict=True):
+        monkeypatch.setattr(unit, "report", lambda report=report: report)
+    metrics = Metrics()
+    for _ in range(2):  # each task counts, and they share the counters
+        SinkMetrics("one", metrics).records(Partition("t", 0), 2)
+        SourceMetrics("two", metrics).committed(0.1)
+    metrics.registry.register(StateCollector(bench.worker))
+    value = metrics.registry.get_sample_value
+    assert value("sink_records_total", {"sink": "one", "topic": "t", "partition": "0"}) == 4
+    assert value("source_transactions_total", {"source": "two"}) == 2
+    assert (value("sink_healthy", {"sink": "one"}), value("sink_buffered_bytes", {"sink": "one"})) == (0, 15)
+    assert (value("source_healthy", {"source": "two"}), value("source_partitions", {"source": "two"})) == (1, 2)
+    assert value("source_parts", {"source": "two", "state": "running"}) == 7
+    assert value("connector_tasks", {"connector": "one", "state": "RUNNING"}) == 2
+    assert value("connector_tasks", {"connector": "one", "state": "FAILED"}) == 0
+    assert value("connector_worker_slots") == 2
+    samples = [
+        (one.name, *sorted(one.labels.items())) for family in metrics.registry.collect() for one in family.samples
+    ]
+    assert len(samples) == len(set(samples))
+
+
+def test_a_worker_that_lost_its_member_of_the_group_by_an_error_ends_with_1(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class NoHeartbeat:
+        def __init__(self, *_: object) -> None: ...
+        def start(self, *, wait_seconds: float) -> None: ...
+        def stop(self, *, wait_seconds: float) -> None: ...
+
+    monkeypatch.setattr(run_connectors, "WorkerHeartbeat", NoHeartbeat)
+    assignment = Assignment(ConnectorsSettings(), client="test")
+    assignment._thread = threading.Thread(target=lambda: None)
+    assert run_connectors.run(bench.worker, assignment, ConnectorsSettings(), threading.Event()) == 1
 
 
 @pytest.mark.django_db

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from kafka_connect import KafkaConnect
+from prometheus_client.parser import text_string_to_metric_families
 
+from devstack.server import http_get
 from devstack.stack import Stack
 from tests.connectors.site import Connect, Site
 from tests.support import make_topics, produce, wait_until
@@ -120,6 +122,24 @@ def test_a_connector_that_fails_says_why_and_the_others_go_on(
     connect.wait_for("bad", "RUNNING", ["RUNNING"], seconds=SOON)
 
 
+def test_workers_serve_the_metrics_of_their_tasks(kafka: Stack, connect: Connect, topic: str, site: Site) -> None:
+    connect.create("counted", folder_sink(topic, site.folder / topic, **{"tasks.max": 3}))
+    connect.wait_for("counted", "RUNNING", ["RUNNING"] * 3)
+    for partition in range(3):
+        produce(kafka, topic, records(range(10)), partition=partition)
+
+    def total(name: str, **labels: str) -> float:
+        answers = [http_get(port, "/metrics") or (0, b"") for port in site.metrics_ports]
+        families = [family for _, text in answers for family in text_string_to_metric_families(text.decode())]
+        samples = [one for family in families for one in family.samples if labels.items() <= one.labels.items()]
+        return sum(one.value for one in samples if one.name == name)
+
+    wait_until(lambda: total("sink_records_total", sink="counted") == 30, what="30 counted records")
+    assert total("connector_tasks", connector="counted", state="RUNNING") == 3
+    assert total("connector_worker_slots") == 60
+    assert [http_get(port, "/healthz") for port in site.metrics_ports] == [(200, b'{\n  "healthy": true\n}\n')] * 3
+
+
 def test_fifty_connectors_are_balanced_on_three_workers(kafka: Stack, connect: Connect, topic: str, site: Site) -> None:
     for number in range(50):
         config = folder_sink(topic, site.folder / f"{topic}-{number}")
@@ -178,7 +198,7 @@ def test_a_client_of_kafka_connect_works_with_ours(connect: Connect, topic: str,
     assert client.list_connectors() == []
 
 
-def test_a_worker_that_is_told_to_stop_stores_what_it_has_and_hands_its_work_over(
+def test_a_worker_that_is_told_to_stop_hands_its_work_over_and_each_record_is_stored_once(
     kafka: Stack, connect: Connect, topic: str, site: Site
 ) -> None:
     path = site.folder / topic
@@ -193,6 +213,8 @@ def test_a_worker_that_is_told_to_stop_stores_what_it_has_and_hands_its_work_ove
     assert worker.stop() == 0
     connect.wait_for("handed", "RUNNING", ["RUNNING"], seconds=20)
     assert connect.status("handed")["tasks"][0]["worker_id"].rpartition(":")[2] != pid
+    connect.ask("PUT", "/connectors/handed/config", folder_sink(topic, path))  # what the first one had not read, soon
+    wait_until(lambda: len(stored(path)) >= 300, what="300 records")
     connect.ask("PUT", "/connectors/handed/stop")
     connect.wait_for("handed", "STOPPED", [], seconds=SOON)
     wait_until(lambda: sum(one["offset"]["kafka_offset"] for one in connect.get(offsets)["offsets"]) == 300, what="all")

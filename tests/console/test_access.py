@@ -41,7 +41,7 @@ PAGES = [
 PAGES += ["/admin/console/topics/default/select-color/", "/admin/console/topics/default/select-color/0/0/"]
 PAGES += [f"/admin/console/groups/default/group/{path}?name=sink-hdfs" for path in ("", "reset/")]
 PAGES += [f"/admin/console/sinks/{path}" for path in ("", "hdfs/", "hdfs/lag/select-color/0/")]
-PAGES += ["/admin/console/sinks/hdfs/control/?action=pause"]
+PAGES += ["/admin/console/sinks/hdfs/control/?action=pause", "/admin/console/sources/"]
 PAGES += [f"/admin/console/connectors/{path}" for path in ("", "here/new/", "here/connector/select/")]
 PAGES += ["/admin/console/connectors/here/connector/select/action/?action=stop"]
 PAGES += ["/admin/console/files/hdfs/", "/admin/console/files/hdfs/file/?path=x", "/admin/console/dead-letters/hdfs/"]

@@ -148,8 +148,14 @@ class _Other(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         status = {"name": "theirs", "connector": {"state": "RUNNING", "worker_id": "w"}, "tasks": [], "type": "sink"}
         answers = {
-            "/connectors?expand=status&expand=info": {"theirs": {"status": status, "info": {"config": {}}}},
-            "/connectors/theirs/config": {"connection.password": "hidden", "topics": "t"},
+            "/connectors?expand=status&expand=info": {
+                "theirs": {"status": status, "info": {"config": {}}},
+                "sales/2": {"status": status, "info": {"config": {}}},
+            },
+            "/connectors/theirs/config": {
+                "connection.password": "hidden",
+                "connection.url": "jdbc:x://h/d?password=hidden",
+            },
             "/connectors/theirs/status": status,
         }
         self._answer(200 if self.path in answers else 404, answers.get(self.path, {"message": "not found"}))
@@ -185,6 +191,7 @@ def test_another_kafka_connect_is_shown_and_steered_and_that_is_logged(of: Calla
     entry = AuditEntry.objects.get(kind="connect")
     assert (entry.subject, entry.what, entry.outcome) == ("connect cluster old", "PUT /connectors/theirs/pause", "202")
     reader = of("view")
+    assert "sales/2" in reader.get(f"{BASE}old/").json()["html"]  # a name that no page of ours can have
     assert "hidden" not in reader.get(f"{BASE}old/connector/theirs/state/").json()["html"]
 
 

@@ -180,6 +180,26 @@ class Restless(OnS3):
     restlessness = 0.3
 
 
+class AnsweringAgain(MemoryS3):
+    """Completing an upload once more is answered as a success and makes nothing, as Amazon does it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.published: set[str] = set()
+
+    def publish(self, upload: Upload) -> bool:
+        if super().publish(upload):
+            self.published.add(upload.id)
+        return upload.id in self.published
+
+
+class OnAnsweringAgain(OnS3):
+    """As above, on such a store."""
+
+    def new_store(self) -> MemoryS3:
+        return AnsweringAgain()
+
+
 class Rewound(OnS3):
     """As above; a request to rewind that arrives late counts, and what it takes away is stored by the next owner."""
 
@@ -216,11 +236,11 @@ class WithoutLookAfterCommit(Chain[Record]):
     """Counts a record in a place that was cleaned."""
 
     async def put(self, place: Place, entry: Record) -> None:
-        newest, self.newest_checkpoint = self.newest_checkpoint, lambda after=BEGINNING: BEGINNING  # type: ignore
+        self.is_done = lambda place: False  # type: ignore[method-assign]
         try:
             await super().put(place, entry)
         finally:
-            self.newest_checkpoint = newest  # type: ignore[method-assign]
+            del self.is_done
 
 
 class WithoutCondition(Chain[Record]):
@@ -243,9 +263,8 @@ def with_chain(chain_type: type[Chain[Record]]) -> type[Ownership]:
 class PublishedWhenSeen(Ownership):
     """Takes a file that is there for one that nobody can publish again."""
 
-    def _publish(self, place: Place, upload: Upload) -> None:
-        if not self._store.exists(upload.path):
-            super()._publish(place, upload)
+    def _publish(self, upload: Upload) -> bool:
+        return self._store.exists(upload.path) or super()._publish(upload)
 
 
 @pytest.mark.parametrize("lost_answer", [False, True])
@@ -289,6 +308,126 @@ def test_random_schedules_lose_nothing_and_repeat_nothing(seeds: range) -> None:
 @pytest.mark.parametrize("seeds", blocks_of_seeds(300, size=60))
 def test_random_schedules_with_rewinds_lose_nothing_and_repeat_nothing(seeds: range) -> None:
     survive(seeds, partial(consume, rewinds=0.1), Rewound)
+
+
+def test_random_schedules_are_right_where_a_completion_is_answered_again() -> None:
+    survive(range(100), consume, OnAnsweringAgain)
+
+
+# Uploads that the bucket has removed as old ones
+
+
+def file(first: int, last: int) -> dict[str, Callable[[], Content]]:
+    """A file of the sink with a record in each line."""
+    content = b"".join(b"%d;\n" % offset for offset in range(first, last + 1))
+    return {FILES.names.make(LAYOUT.partition, first, last): partial(bytes, content)}
+
+
+def stored(s3: MemoryS3, *ranges: tuple[int, int]) -> Ownership:
+    """An owner that has stored these files."""
+    owner = Ownership(s3, LAYOUT, FILES)
+    hasty_retry().run(owner.take_over())
+    for first, last in ranges:
+        hasty_retry().run(owner.store(file(first, last), first, last))
+    return owner
+
+
+def die_before(s3: MemoryS3, operation: str, act: Callable[[], object]) -> None:
+    """Does something in a process that dies before an operation; the bucket then removes what was not published."""
+
+    def die(name: str) -> None:
+        if name == operation:
+            raise Killed
+
+    s3.before = die
+    with pytest.raises(Killed):
+        act()
+    s3.before = lambda name: None
+    s3.uploads.clear()
+
+
+def lost_upload() -> MemoryS3:
+    """A store in which offsets 0 to 4 are stored; 5 to 9 are committed and lost."""
+    s3 = MemoryS3()
+    owner = stored(s3, (0, 4))
+    die_before(s3, "publish", lambda: hasty_retry().run(owner.store(file(5, 9), 5, 9)))
+    return s3
+
+
+def test_a_committed_upload_that_is_gone_stops_the_sink() -> None:
+    with pytest.raises(Fatal, match="rewind the sink to offset 5 "):
+        stored(lost_upload())
+
+
+def test_a_rewind_has_the_records_of_a_lost_upload_stored_again() -> None:
+    s3 = lost_upload()
+    rewind = S3Rewind(s3, LAYOUT, FILES)
+    rewind.carry_out(rewind.plan(5), hasty_retry())
+    stored(s3, (5, 9))
+    assert offsets(visible(s3)) == Counter(range(10))
+
+
+def test_a_rewind_that_dies_does_not_hide_a_lost_upload() -> None:
+    s3 = lost_upload()
+    rewind = S3Rewind(s3, LAYOUT, FILES)
+    plan = rewind.plan(5)
+    die_before(s3, "walk", lambda: rewind.carry_out(plan, hasty_retry()))
+    with pytest.raises(Fatal, match="rewind the sink to offset 5 "):
+        stored(s3)
+
+
+def test_a_rewind_behind_a_lost_upload_needs_leave_to_skip_its_records() -> None:
+    s3 = lost_upload()
+    rewind = S3Rewind(s3, LAYOUT, FILES)
+    with pytest.raises(Fatal, match="rewind the sink to offset 5 "):
+        rewind.carry_out(rewind.plan(10), hasty_retry())
+    rewind.carry_out(rewind.plan(10), hasty_retry(), skip=True)
+    assert stored(s3).end.number == 10
+
+
+def test_a_rewind_has_the_records_of_a_lost_merge_stored_again() -> None:
+    s3 = MemoryS3()
+    hasty_retry().run(stored(s3, (0, 4), (5, 9)).check_point())
+    die_before(s3, "publish", lambda: compact(s3))
+    with pytest.raises(Fatal, match="rewind the sink to offset 0 "):
+        compact(s3)
+    rewind = S3Rewind(s3, LAYOUT, FILES)
+    rewind.carry_out(rewind.plan(0), hasty_retry())
+    stored(s3, (0, 9))
+    assert offsets(visible(s3)) == Counter(range(10))
+
+
+def test_a_sink_that_sleeps_before_it_publishes_while_its_file_is_put_aside_is_fenced() -> None:
+    s3 = MemoryS3()
+    owner = stored(s3)
+    rewind = S3Rewind(s3, LAYOUT, FILES)
+
+    def rewound(name: str) -> None:
+        if name == "publish":
+            s3.before = lambda name: None
+            # It dies when the file is put aside, before there is a checkpoint.
+            die_before(s3, "delete", lambda: rewind.carry_out(rewind.plan(0), hasty_retry()))
+            s3.delete(f"/data/{next(iter(file(0, 4)))}")
+
+    s3.before = rewound
+    with pytest.raises(Fenced):
+        hasty_retry().run(owner.store(file(0, 4), 0, 4))
+    assert stored(s3).end == Place(1, 0)
+
+
+def test_a_commit_looks_only_at_checkpoints_beyond_its_place() -> None:
+    asked: list[str] = []
+
+    class Listing(MemoryS3):
+        def names(self, path: str, *, after: str = "") -> list[str]:
+            asked.append(after)
+            return super().names(path, after=after)
+
+    owner = stored(Listing(), (0, 4))
+    hasty_retry().run(owner.check_point())
+    asked.clear()
+    hasty_retry().run(owner.store(file(5, 9), 5, 9))
+    assert asked == [str(Place(0, 5))]
 
 
 @pytest.mark.parametrize(

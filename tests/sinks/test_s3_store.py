@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from botocore.stub import Stubber
 
 from devstack.seaweedfs import ACCESS_KEY, SECRET_KEY
 from sinks.files.store import Chunks, NotFound
@@ -150,6 +151,16 @@ def test_a_store_that_ignores_the_condition_is_refused_by_name() -> None:
 def test_a_bucket_that_is_not_there_is_waited_for() -> None:
     with pytest.raises(Retriable, match="the server: there is no such bucket"):
         check_server(WithoutBucket(), "the server", "/data")
+
+
+def test_an_upload_that_the_server_forgets_midway_is_begun_again() -> None:
+    store = S3ObjectStore(settings_of("http://127.0.0.1:1"), S3Target(bucket=BUCKET, path="/any"), connections=1)
+    with Stubber(store._client) as server:
+        server.add_response("create_multipart_upload", {"UploadId": "1"})
+        server.add_client_error("upload_part", "NoSuchUpload", http_status_code=404)
+        server.add_client_error("abort_multipart_upload", "NoSuchUpload", http_status_code=404)
+        with pytest.raises(Retriable, match="NoSuchUpload"):
+            store.upload("/any/a", b"1")
 
 
 @pytest.mark.integration

@@ -25,9 +25,10 @@ def target(**values: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ("http", r"SOURCES\['s'\] is 'http'; it must be an object with kind and target"),
+        ("http", r"SOURCES\['s'\] must be an object with kind and target"),
         (entry(kind="ftp"), r"SOURCES\['s'\]: kind is 'ftp'; it must be one of .*http"),
-        (entry(target=None), "target is None; it must say what the source reads"),
+        (entry(target="http://kim:geheim@x"), "target must be an object that says what the source reads"),
+        (entry(target=None), "target must be an object that says what the source reads"),
         (entry(tasks=0), r"`int` >= 1 - at `\$\.tasks`"),
         (entry(other=1), "unknown field `other`"),
         (entry(options={"batch_records": 0}), r"at `\$\.options\.batch_records`"),
@@ -39,12 +40,20 @@ def target(**values: Any) -> dict[str, Any]:
         (target(topic="a b"), r"at `\$\.target\.topic`"),
         (target(urls=["ftp://x"]), r"target\.urls: 1 of 1 must be like https://"),
         (target(urls=["http://u:p@x/a", "http://x/a"]), "has a URL twice"),
-        (target(headers={"X": "a\nb"}), "header 1 of 1 can't be sent"),
+        *(
+            (target(headers=headers), "header 1 of 1 can't be sent")
+            for headers in ({"X": "a\nb"}, {"X": " a"}, {"X\n": "a"}, {"X Y": "a"}, {"": "a"})
+        ),
+        *(
+            ({"kind": "file", "target": {"paths": ["/x"], "topic": "t", "encoding": encoding}}, "target.encoding")
+            for encoding in ("utf-16", "u7", "raw_unicode_escape", "nothing")
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_place(wrong: Any, why: str) -> None:
-    with override_settings(SOURCES={"s": wrong}), pytest.raises(ImproperlyConfigured, match=why):
+    with override_settings(SOURCES={"s": wrong}), pytest.raises(ImproperlyConfigured, match=why) as told:
         registry.sources()
+    assert "geheim" not in str(told.value)
 
 
 @pytest.mark.parametrize(

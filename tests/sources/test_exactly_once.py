@@ -18,15 +18,19 @@ from django.core.management import call_command
 from django.test import override_settings
 
 from devstack.stack import Stack
+from kafka_client.producer import Record
 from pipeline.setup import POSITIONS_CONFIG
 from sources import registry as sources_registry
+from sources.build import make_transactions
 from sources.positions import Positions
+from sources.rewind import answered
 from sources.topics import check_positions_topic
+from sources.transactions import PRODUCER_DEFAULTS, PRODUCER_REQUIRED
 from tests.sources.dying_source import STEPS
 from tests.sources.numbers import NumbersKind
 from tests.sources.processes import Nursery, SourceProcess
 from tests.support import kafka_alone, kafka_killed, make_topics, set_topic, wait_until
-from worker.errors import Fatal, Retriable
+from worker.errors import Fatal, Fenced, Retriable
 from worker.log_reader import MessageReader
 
 pytestmark = pytest.mark.integration
@@ -151,9 +155,32 @@ def test_a_zombie_that_wakes_adds_nothing(numbers: Any) -> None:
     heir.wait_for("owns it")
     zombie.signal(signal.SIGCONT)
     source.check()
+    zombie.wait_for("This instance has been fenced by a newer instance")
     assert heir.stop() == 0
     assert zombie.stop() == 0
-    assert "This instance has been fenced by a newer instance" in zombie.text
+    source.check()
+
+
+@pytest.mark.parametrize("step", ["produce", "commit"])
+def test_an_owner_that_is_fenced_within_a_transaction_is_told_so_at_each_step(kafka: Stack, step: str) -> None:
+    name = f"t-{uuid.uuid4().hex[:8]}"
+    make_topics(kafka, name, partitions=1)
+    config = {**PRODUCER_DEFAULTS, **PRODUCER_REQUIRED, "bootstrap.servers": kafka.bootstrap_servers}
+    old, new = (make_transactions(config, lambda _: None, name) for _ in range(2))
+    try:
+        answered(old.take_over)
+        old.begin()
+        old.produce([Record(name, b"1")])
+        answered(new.take_over)
+        steps: dict[str, Any] = {
+            "produce": partial(wait_until, lambda: old.produce([Record(name, b"2")]), what="Kafka's answer"),
+            "commit": partial(answered, old.commit),
+        }
+        with pytest.raises(Fenced):
+            steps[step]()
+    finally:
+        old.close()
+        new.close()
 
 
 def test_two_processes_share_the_parts_and_one_goes_on_alone_when_the_other_is_killed(numbers: Any) -> None:

@@ -7,9 +7,12 @@ import random
 import shutil
 import tracemalloc
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
+from sources.file.kind import FileKind
 from tests.sources.files import FileSource
 from worker.errors import Fatal
 
@@ -94,6 +97,26 @@ def test_a_file_that_is_renamed_to_a_name_outside_the_patterns_is_read_to_its_en
     assert len(source.handles) <= 1, "the file with the other name is closed once it is quiet"
 
 
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_file_behind_a_link_is_read_to_its_end_also_when_the_link_leads_to_another_file(
+    tmp_path: Path, is_killed: bool
+) -> None:
+    (tmp_path / "links").mkdir()
+    link, first, second = tmp_path / "links" / "app.log", tmp_path / "0.log", tmp_path / "1.log"
+    source = FileSource(link)
+    append(first, b"one\n")
+    link.symlink_to(first)
+    source.drain()
+    append(first, b"two\n")
+    append(second, b"another file\n")
+    link.unlink()
+    link.symlink_to(second)
+    if is_killed:
+        source.kill()
+    source.drain()
+    assert sorted(source.lines) == [b"another file", b"one", b"two"]
+
+
 def test_a_deleted_file_is_read_to_its_end(log: Path) -> None:
     source = FileSource(log)
     with log.open("ab", buffering=0) as writer:
@@ -160,6 +183,25 @@ def test_a_truncated_file_with_the_same_first_line_begins_anew_also_when_it_is_l
     log.write_bytes(b"header\ntwo\nthree\n")
     source.drain()
     assert source.lines == [b"header", b"one", b"header", b"two", b"three"]
+
+
+def test_bytes_of_before_and_after_a_truncation_are_never_one_line(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pread = os.pread
+    append(log, b"one\ntwo\nthr")
+    source = FileSource(log)
+    source.finder.look()
+
+    def truncated_behind_it(fd: int, size: int, offset: int) -> bytes:
+        data = pread(fd, size, offset)
+        if data.endswith(b"thr"):
+            log.write_bytes(b"one\nsome other lines\nthat are longer\n")
+        return data
+
+    monkeypatch.setattr("os.pread", truncated_behind_it)
+    source.drain()
+    monkeypatch.undo()
+    source.settle()
+    assert source.lines == [b"one", b"two", b"one", b"some other lines", b"that are longer"]
 
 
 @pytest.mark.parametrize("name", ["app.log.1", "app.log-20261130", "app-20261130.log", "old/app.log.1"])
@@ -492,7 +534,7 @@ def test_a_fifo_that_takes_the_place_of_a_file_is_not_waited_for(log: Path) -> N
     assert source.lines == []
 
 
-def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path) -> None:
+def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.log")
     append(Path(name), b"one\n" + b"x" * 11 + b"\n")
     source = FileSource(tmp_path / "*.log", format="json", headers=True, max_line_bytes=10, dead_letter_topic="dead")
@@ -503,6 +545,7 @@ def test_a_name_that_is_no_utf_8_is_followed_like_any_other(tmp_path: Path) -> N
     lines = [json.loads(record.value or b"") for record in source.committed if record.topic == "lines"]
     assert [line["line"] for line in lines] == ["one", "two"]
     assert len(source.committed) == 3
+    assert "\ufffd.log: the line at byte 4" in caplog.text.encode().decode()  # what is logged can be written anywhere
 
 
 def test_files_that_are_gone_make_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -520,10 +563,25 @@ def test_files_that_are_gone_make_room_for_others(tmp_path: Path, monkeypatch: p
     assert source.counts[b"header"] == len(source.lines) / 2 == 5
 
 
-def test_a_position_of_another_kind_stops_the_source(log: Path) -> None:
+@pytest.mark.parametrize("position", [{"offset": 1}, {"files": [{}]}, {"files": 1}])
+def test_a_position_of_another_kind_stops_the_source_and_can_not_be_given(log: Path, position: dict[str, Any]) -> None:
     source = FileSource(log)
     with pytest.raises(Fatal, match="position of files-00 can't be understood"):
-        source.readers[0].open({"offset": 1})
+        source.readers[0].open(position)
+    with pytest.raises(ValueError, match=r"files|missing required field"):
+        FileKind().position(source.config, "files-00", json.dumps(position))
+
+
+def test_the_files_of_settings_that_were_changed_are_closed(log: Path) -> None:
+    append(log, b"one\n")
+    source, kind = FileSource(log), FileKind()
+    reader = kind.reader(source.config, "files-00")
+    reader.open(None)
+    reader.read()
+    handles = kind._finder(source.config).handles
+    assert len(handles) == 1
+    kind.reader(msgspec.structs.replace(source.config, poll_seconds=5.0), "files-00")
+    assert len(handles) == 0
 
 
 def test_a_file_on_a_device_that_has_another_number_after_a_restart_is_not_read_again(log: Path) -> None:

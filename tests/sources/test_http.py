@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from sources.http.config import HttpTarget
+from sources.http.kind import HttpKind
 from sources.http.reader import HttpReader
-from worker.errors import Retriable
+from worker.errors import Fatal, Retriable
 
 
 class Server:
@@ -81,6 +82,13 @@ def test_an_answer_becomes_a_record_with_source_host_and_time(server: Server) ->
     assert server.asked[0][0] == "GET /read?a=b"
 
 
+def test_the_time_of_a_record_is_that_of_the_answer(server: Server) -> None:
+    now = iter([1_800_000_000.0, 1_800_000_007.0])
+    chunk = reader(server, lambda: next(now)).read()
+    assert chunk is not None
+    assert (chunk.records[0].timestamp, chunk.position) == (1_800_000_007_000, {"time": 1_800_000_007_000})
+
+
 def test_it_asks_every_poll_seconds_also_over_a_restart(server: Server) -> None:
     now = 1_800_000_000.0
     first = reader(server, lambda: now)
@@ -113,6 +121,7 @@ def test_credentials_and_headers_are_sent_and_a_document_can_be_posted(server: S
         (lambda handler: send(handler, b"<html>"), "invalid", "the answer is no JSON"),
         (lambda handler: send(handler, b'"\xff"'), "invalid", "the answer is no JSON"),
         (lambda handler: send(handler, b'{"a": 1} {"b": 2}'), "invalid", "the answer is no JSON"),
+        (lambda handler: send(handler, b"[" * 1900), "invalid", "the answer is no JSON"),
         (lambda handler: send(handler, b"[" + b"1," * 2000 + b"1]"), "too large", r"more than max_bytes \(2000\)"),
         (lambda handler: send(handler, b"{}", Content_Encoding="gzip"), "invalid", "compressed"),
         (lambda handler: send(handler, b"{}", Content_Length="9"), "unreachable", "part: "),
@@ -131,18 +140,33 @@ def test_what_is_no_answer_is_tried_again(
     assert asking.read() is not None
 
 
-def test_a_server_that_drips_is_given_up(server: Server) -> None:
+@pytest.mark.parametrize("piece", [b" " * 70_000, b" "])
+def test_a_server_that_drips_is_given_up(server: Server, piece: bytes) -> None:
     enough = threading.Event()
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
         send(handler, b"[")
         while not enough.wait(0.05):
-            handler.wfile.write(b" " * 70_000)
+            handler.wfile.write(piece)
 
     server.answer = drip
+    held = threading.Timer(5, enough.set)
+    held.start()
     with pytest.raises(Retriable, match=r"no whole answer within 0\.3 s"):
         reader(server, timeout_seconds=0.3, max_bytes=100_000_000).read()
+    assert not enough.is_set(), "the reader was held for as long as the server dripped"
+    held.cancel()
     enough.set()
+
+
+@pytest.mark.parametrize("position", [{}, {"time": "now"}, {"time": 1, "more": 2}, {"next": 3}])
+def test_a_position_of_another_kind_stops_the_source_and_can_not_be_given(
+    server: Server, position: dict[str, Any]
+) -> None:
+    with pytest.raises(Fatal, match="the position of part can't be understood"):
+        reader(server).open(position)
+    with pytest.raises(ValueError, match=r'must be like \{"time"'):
+        HttpKind().position(None, "part", json.dumps(position))  # type: ignore[arg-type]
 
 
 def test_a_server_that_is_not_there_is_told_without_the_url(server: Server) -> None:

@@ -159,14 +159,6 @@ def test_a_record_that_is_too_large_stops_the_source_and_is_named() -> None:
     assert ground.kafka.log == []
 
 
-def test_a_position_that_is_too_large_stops_the_source_and_says_what_to_do() -> None:
-    reader = Scripted(chunk("x", position={"next": "y" * 500}))
-    ground = Ground(source(numbers()), ScriptedKind(a=reader), most=100)
-    with pytest.raises(Fatal, match=r"the position of a has \d+ bytes, too many .*: raise message.max.bytes"):
-        ground.step(ground.owner())
-    assert ground.kafka.log == []
-
-
 def test_many_parts_that_fail_slowly_do_not_keep_the_task_from_its_group() -> None:
     class Hanging(Scripted):
         def open(self, position: Position | None) -> None:
@@ -199,6 +191,65 @@ def test_with_a_dead_letter_topic_a_record_that_is_too_large_goes_there_and_the_
         "dlq.size": "70000",
     }
     assert letter.value == b"y" * 65_536
+
+
+def test_what_was_read_before_a_part_can_not_go_on_is_committed_first() -> None:
+    bad = Scripted(
+        chunk("x", position={"next": 1}, more=True), Fatal("a line is too long"), Fatal("a line is too long")
+    )
+    ground = Ground(source(numbers()), ScriptedKind(a=bad, b=Scripted(chunk("1", position={"next": 1}))))
+    owner = ground.owner("ab")
+    with pytest.raises(Fatal, match=r"a at \{'next': 1\}: a line is too long"):
+        ground.step(owner, 5)
+    assert sorted(ground.kafka.values("t")) == ["1", "x"]
+    assert bad.opened == [None, {"next": 1}]
+
+
+def test_parts_that_take_long_and_give_nothing_do_not_keep_the_others_from_being_committed() -> None:
+    class Hanging(Scripted):
+        def read(self) -> Chunk | None:
+            ground.now += 10
+            raise Retriable("no answer")
+
+    hanging = {f"h{number}": Hanging() for number in range(50)}
+    ground = Ground(source(numbers()), ScriptedKind(a=Scripted(chunk("x", position={"next": 1})), **hanging))
+    owner = ground.owner(["a", *hanging])
+    begun = ground.now
+    ground.step(owner)
+    assert (ground.kafka.values("t"), ground.now - begun) == (["x"], 10)
+    ground.step(owner, len(hanging) - 1)
+    assert all(reader.opened for reader in hanging.values())
+
+
+@pytest.mark.parametrize(
+    ("dead_letter_topic", "value", "position"),
+    [("dlq", "y" * 200, {"next": 1}), ("", "y", {"files": "z" * 200})],
+)
+def test_a_dead_letter_or_a_position_that_is_too_large_stops_the_source_which_says_what_to_set(
+    dead_letter_topic: str, value: str, position: Position
+) -> None:
+    reader = Scripted(chunk(value, position=position))
+    ground = Ground(source(numbers(), dead_letter_topic=dead_letter_topic), ScriptedKind(a=reader), most=100)
+    with pytest.raises(Fatal, match=r"too large for Kafka's client .*: raise message\.max\.bytes"):
+        ground.step(ground.owner())
+    assert ground.kafka.log == []
+
+
+def test_a_position_of_a_megabyte_is_cut_in_dead_letters_and_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    reader = Scripted(chunk("y" * 2_000_000, position={"files": ["z" * 100] * 10_000}))
+    ground = Ground(source(numbers(), dead_letter_topic="dlq"), ScriptedKind(a=reader), most=1_500_000)
+    ground.step(ground.owner())
+    (letter,) = [record for record in ground.kafka.log if record.topic == "dlq"]
+    assert max(len(value or b"") for _, value in letter.headers or ()) < 5000
+    assert max(map(len, caplog.messages)) < 1000
+
+
+def test_a_source_that_stops_takes_no_partition_over() -> None:
+    ground = Ground(source(numbers()))
+    owner, stop = ground.owner(), threading.Event()
+    stop.set()
+    owner.step(stop)
+    assert owner.watch_from is None
 
 
 def test_a_fenced_owner_waits_and_goes_on_where_the_other_one_was() -> None:

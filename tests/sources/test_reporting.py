@@ -81,6 +81,11 @@ def test_a_report_of_many_parts_is_bounded_and_counts_all(told: Told) -> None:
     assert (len(report.parts), report.states["running"], report.parts[0].part) == (MOST_PARTS, 2 * MOST_PARTS, "a")
 
 
+def test_a_position_of_a_megabyte_is_reported_in_short(told: Told) -> None:
+    told.parts[0].running({"files": [{"path": "/var/log/a"}] * 3000, "seen": 5})
+    assert told.parts[0].report().position == {"files": "3000 items", "seen": 5}
+
+
 def test_what_is_committed_is_counted() -> None:
     ground = Ground(source(NumbersTarget(topic="t", count=30, chunk=10)))
     ground.step(ground.owner())

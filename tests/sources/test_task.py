@@ -105,6 +105,27 @@ def test_an_idle_task_waits_until_a_part_is_due() -> None:
     assert 0 < tasks.consumer.waits[-1] <= 0.1
 
 
+def test_the_group_is_served_between_owners_that_take_long_and_all_of_them_have_their_turns() -> None:
+    class Slow:
+        watch_from = None
+
+        def __init__(self, number: int) -> None:
+            self.number = number
+            self.due_at = 0.0
+
+        def step(self, _: threading.Event) -> None:
+            stepped.append(self.number)
+            tasks.ground.now += 60
+            self.due_at = tasks.ground.now
+
+    tasks, stepped = Tasks(), list[int]()
+    tasks.task._owners = {number: Slow(number) for number in range(3)}  # type: ignore[misc]
+    tasks.task._list_at = float("inf")
+    tasks.turn(6)
+    assert stepped == [0, 1, 2, 0, 1, 2]
+    assert len(tasks.consumer.waits) == 6
+
+
 def test_parts_that_can_not_be_listed_are_asked_for_again_while_known_ones_go_on() -> None:
     class Away(NumbersKind):
         is_away = False

@@ -91,7 +91,7 @@ class Client:
             answer = json.loads(content) if content else None
         except ValueError:
             raise ServerError(self.cluster.server, f"{status}, and no JSON") from None
-        if status >= 400:
+        if status >= 300:
             raise Refused(status, str(answer.get("message", "")) if isinstance(answer, dict) else str(status))
         return answer
 
@@ -130,6 +130,7 @@ class Client:
                     headers={"Content-Type": "application/json"},
                     auth=(cluster.user, cluster.password) if cluster.user else None,
                     timeout=console_settings().store_timeout_seconds,
+                    allow_redirects=False,
                 )
             except requests.RequestException as error:
                 raise ServerAway(cluster.server, f"it does not answer: {type(error).__name__}") from error

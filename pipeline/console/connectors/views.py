@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from connectors.access import ADD, CHANGE, DELETE, VIEW
-from connectors.plugins.setting import MASK, SECRET
+from connectors.plugins.setting import without_secrets
 from pipeline.console.connectors.client import Client, Refused, connect_clusters, path_of
 from pipeline.console.pages import NotThere, page_response
 from pipeline.console.panels import Panel, section
@@ -201,7 +201,7 @@ def read_state(request: HttpRequest, cluster: str, name: str) -> dict[str, Any]:
     client = Client(request, cluster)
     config = _answer(client, path_of(name, "config"))
     if not request.user.has_perm(CHANGE):  # another Kafka Connect shows secrets to everybody
-        config = {key: MASK if SECRET.search(key) else value for key, value in config.items()}
+        config = {key: without_secrets(key, value) for key, value in config.items()}
     return {"status": _answer(client, path_of(name, "status")), "config": sorted(config.items())}
 
 
