@@ -137,7 +137,7 @@ def test_info_status_and_tasks_have_one_shape(side: Side, connect: Connect, topi
     task_class = {"task.class": "org.apache.kafka.connect.file.FileStreamSinkTask"}
     assert tasks[0]["config"] == {**named, **task_class}
     # A task of ours tells by its trace what it waits for, such as a topic that was just made.
-    wait_until(lambda: all("trace" not in task for task in connect.status("one")["tasks"]), what="tasks that do not wait")
+    wait_until(lambda: all("trace" not in task for task in connect.status("one")["tasks"]), what="both to go on")
     status = connect.status("one")
     assert status.keys() == {"name", "connector", "tasks", "type"}
     assert status["connector"].keys() == {"state", "worker_id", "version"}
