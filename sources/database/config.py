@@ -2,6 +2,7 @@
 
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import dj_database_url
@@ -122,10 +123,7 @@ class DatabaseTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def entry(self) -> dict[str, Any]:
         """The database as an entry of DATABASES. Raises ValueError, without the URL."""
         if "://" in self.database:
-            try:
-                found: dict[str, Any] = dict(dj_database_url.parse(self.database))
-            except ValueError:
-                raise ValueError("target.database is no URL such as postgres://user:password@host/name") from None
+            found = _entry_of(self.database)
         elif self.database in settings.DATABASES:
             found = dict(settings.DATABASES[self.database])
         else:
@@ -147,3 +145,19 @@ class DatabaseTarget(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     def __repr__(self) -> str:
         """Without a password."""
         return f"{type(self).__name__}(mode={self.mode!r})"
+
+
+def _entry_of(url: str) -> dict[str, Any]:
+    """A URL as an entry of DATABASES. Raises ValueError, without the URL."""
+    try:
+        found: dict[str, Any] = dict(dj_database_url.parse(url))
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValueError("target.database is no URL such as postgres://user:password@host/name") from None
+    # postgres://user:1#2@host/name would be the host "user" with the port 1, which logs may show.
+    if parts.fragment or (parts.netloc and "@" in parts.path + parts.query and not found["USER"]):
+        raise ValueError(
+            "target.database: in user, password and name, characters such as # / ? : @ [ ] % are percent-encoded, for "
+            "example # as %23 and / as %2F"
+        )
+    return found

@@ -142,7 +142,7 @@ def test_records_are_rows_that_verify_and_bad_ones_are_letters_with_the_database
 
 def test_sinks_that_are_killed_and_one_that_wakes_up_late_store_each_record_once(bench: Bench) -> None:
     bench.produce(3_000)
-    for _ in range(3):
+    for _ in range(2):
         sink = bench.start()
         before = bench.count()
         wait_until(lambda: bench.count() > before, what="further rows")  # noqa: B023

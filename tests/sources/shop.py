@@ -2,7 +2,6 @@
 
 import random
 import threading
-import time
 from typing import Any
 
 from tests.sources.tables import TestDatabase, run
@@ -27,7 +26,7 @@ class Shop:
             thread.start()
 
     def close(self) -> None:
-        """Waits until all transactions have ended."""
+        """Waits until all transactions have ended. Those that are open do what they have left without a pause."""
         self._closing.set()
         for thread in self._threads:
             thread.join(60)
@@ -48,17 +47,17 @@ class Shop:
     def _transaction(self, connection: Any, writer: int, chance: random.Random) -> None:
         if chance.random() < 0.4:
             self._insert(connection, writer)
-            time.sleep(chance.choice(PAUSES[:5]))
+            self._closing.wait(chance.choice(PAUSES[:5]))
             return
         run(connection, "BEGIN")
         for _ in range(chance.choice((1, 1, 2, 5))):
             if self._draws and chance.random() < 0.5:
                 [[number]] = run(connection, self._draws)
-                time.sleep(chance.choice(PAUSES))
+                self._closing.wait(chance.choice(PAUSES))
                 run(connection, f"INSERT INTO {self._table} (seq, writer) VALUES ({number}, {writer})")
             else:
                 self._insert(connection, writer)
-                time.sleep(chance.choice(PAUSES))
+                self._closing.wait(chance.choice(PAUSES))
         run(connection, chance.choice(("COMMIT", "COMMIT", "ROLLBACK")))
 
     def _insert(self, connection: Any, writer: int) -> None:

@@ -45,6 +45,13 @@ def target(**values: Any) -> dict[str, Any]:
             for headers in ({"X": "a\nb"}, {"X": " a"}, {"X\n": "a"}, {"X Y": "a"}, {"": "a"})
         ),
         *(
+            (
+                {"kind": "database", "target": {"database": url, "mode": "bulk", "tables": ["x"], "topic": "t"}},
+                "target.database: in user, password and name, characters such as # .* are percent-encoded",
+            )
+            for url in ("postgres://kim:1#geheim@x/y", "mysql://kim:1/geheim@x/y", "mysql://kim:1?geheim@x/y")
+        ),
+        *(
             ({"kind": "file", "target": {"paths": ["/x"], "topic": "t", "encoding": encoding}}, "target.encoding")
             for encoding in ("utf-16", "u7", "raw_unicode_escape", "nothing")
         ),

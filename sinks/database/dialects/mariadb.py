@@ -50,7 +50,7 @@ class MariaDB(Dialect):
     # between /*M! and */.
     begin = (
         "SET SESSION sql_mode = 'TRADITIONAL', time_zone = '+00:00', lock_wait_timeout = 5, "
-        "innodb_lock_wait_timeout = 5 /*M!100300 , idle_transaction_timeout = 20 */"
+        "innodb_lock_wait_timeout = 5 /*M!100300 , idle_transaction_timeout = 10 */"
     )
     longest_key = 255
     # Its usual collations take texts for the same that differ in case, in accents, or in spaces at the end.

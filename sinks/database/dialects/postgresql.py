@@ -51,7 +51,7 @@ class PostgreSQL(Dialect):
     # who waits for that row asks again. Constraints that are deferred until the COMMIT would not tell which row they
     # refuse.
     begin = (
-        "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '20s'; "
+        "SET LOCAL lock_timeout = '5s'; SET LOCAL idle_in_transaction_session_timeout = '10s'; "
         "SET CONSTRAINTS ALL IMMEDIATE"
     )
 
