@@ -41,6 +41,15 @@ def make_topics(stack: Stack, *names: str, partitions: int = 3, config: dict[str
     for future in admin.create_topics(topics).values():
         future.result(timeout=30)
 
+    def known() -> bool:
+        found = admin.list_topics(timeout=30).topics
+        made = [found[name].partitions.values() for name in names if name in found and found[name].error is None]
+        return len(made) == len(names) and all(
+            len(those) == partitions and all(one.leader >= 0 for one in those) for those in made
+        )
+
+    wait_until(known, what=f"the topics {', '.join(names)}")
+
 
 @contextmanager
 def three_brokers(folder: Path) -> Iterator[Stack]:

@@ -3,7 +3,9 @@
 import json
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -72,18 +74,35 @@ class Connect:
         )
 
 
-class Site:
-    """The project on a database of its own: a web server, and workers that tests start and kill.
+@cache
+def _migrated() -> bytes:
+    """A database with all tables and no rows, made once for all sites."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "site.sqlite3"
+        env = {"DJANGO_SETTINGS_MODULE": "settings.test", "TEST_DATABASE_URL": f"sqlite:///{path}"}
+        done = subprocess.run(
+            manage("migrate", "-v", "0"), cwd=PROJECT, env={**os.environ, **env}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return path.read_bytes()
 
-    env: further variables; connectors: entries of CONNECTORS.
+
+class Site:
+    """The project on a database of its own: a web server, and workers that tests kill.
+
+    workers: how many, which share all slots when the site is entered; env: further variables; connectors: entries of
+    CONNECTORS.
     """
 
-    def __init__(self, stack: Stack, folder: Path, *, env: dict[str, str] | None = None, **connectors: Any) -> None:
+    def __init__(
+        self, stack: Stack, folder: Path, *, workers: int = 1, env: dict[str, str] | None = None, **connectors: Any
+    ) -> None:
         self.folder = folder
+        self._database = folder / "site.sqlite3"
         self._env = {
             "DJANGO_SETTINGS_MODULE": "settings.test",
             "TEST_KAFKA_BOOTSTRAP_SERVERS": stack.bootstrap_servers,
-            "TEST_DATABASE_URL": f"sqlite:///{folder / 'site.sqlite3'}",
+            "TEST_DATABASE_URL": f"sqlite:///{self._database}",
             "CONNECTORS": json.dumps(
                 {"open": True, "folders": ["/tmp", str(folder)], "poll_seconds": 0.5, **connectors}
             ),
@@ -92,6 +111,7 @@ class Site:
             "LOG_LEVEL": "INFO",
             **(env or {}),
         }
+        self._count = workers
         self.workers: list[Process] = []
         self.metrics_ports: list[int] = []
         self._web: Process | None = None
@@ -99,16 +119,14 @@ class Site:
         self.connect = Connect(f"http://{HOST}:{self.port}/connect")
 
     def __enter__(self) -> "Site":
-        done = subprocess.run(
-            [*manage("migrate", "-v", "0")],
-            cwd=PROJECT,
-            env={**os.environ, **self._env},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
+        self._database.write_bytes(_migrated())
         self._web = Process(manage("runserver", "--noreload", f"{HOST}:{self.port}"), self._env)
-        wait_until(lambda: http_get(self.port, "/connect/connectors"), what="the web server")
+        for _ in range(self._count):
+            port = choose_free({self.port, *self.metrics_ports})
+            self.metrics_ports.append(port)
+            self.workers.append(Process(manage("run_connectors", "--metrics-port", str(port)), self._env))
+        wait_until(lambda: http_get(self.port, "/connect/connectors"), seconds=60, what="the web server")
+        wait_until(self._is_shared, seconds=60, what="workers: " + "\n".join(one.text for one in self.workers))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -116,26 +134,10 @@ class Site:
             if process is not None and process.is_running():
                 process.kill()
 
-    def start_worker(self) -> Process:
-        """Another worker, with the next of `metrics_ports`."""
-        port = choose_free({self.port, *self.metrics_ports})
-        worker = Process(manage("run_connectors", "--metrics-port", str(port)), self._env)
-        self.workers.append(worker)
-        self.metrics_ports.append(port)
-        return worker
-
-    def wait_shared(self, count: int) -> None:
-        """Waits until so many workers have all slots, each some."""
-
-        def shared() -> bool:
-            found = [worker for worker in self.workers if worker.is_running() and "of 60 slots" in worker.text]
-            return len(found) == count and sum(_slots(worker) for worker in found) == 60
-
-        wait_until(shared, seconds=60, what=f"{count} workers: " + "\n".join(w.text for w in self.workers))
-
-    def worker_ids(self) -> set[str]:
-        """The ids of the running workers end with their pids."""
-        return {str(worker.pid) for worker in self.workers if worker.is_running()}
+    def _is_shared(self) -> bool:
+        """Whether the workers have all slots, each some."""
+        found = [worker for worker in self.workers if "of 60 slots" in worker.text]
+        return len(found) == self._count and sum(_slots(worker) for worker in found) == 60
 
 
 def _slots(worker: Process) -> int:

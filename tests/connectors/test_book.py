@@ -38,8 +38,6 @@ def site(kafka: Stack, store: Server, tmp_path: Path) -> Iterator[Site]:
     entry = {"endpoint_url": store.address, "region": "ap-northeast-2", "path_style": True, "create_bucket": True}
     entry |= {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
     with Site(kafka, tmp_path, env={"S3": json.dumps({"default": entry})}) as site:
-        site.start_worker()
-        site.wait_shared(1)
         yield site
 
 

@@ -59,8 +59,6 @@ def side(request: Any, kafka: Stack, theirs: Server, tmp_path_factory: pytest.Te
         yield Side("kafka-connect", Connect(theirs.address), folder)
         return
     with Site(kafka, folder) as site:
-        site.start_worker()
-        site.wait_shared(1)
         yield Side("ours", site.connect, folder)
 
 

@@ -116,10 +116,11 @@ def test_a_url_of_a_server_can_be_read(url: str) -> None:
     ],
 )
 def test_the_users_of_the_site_can_not_be_read_under_another_name(
-    settings: Any, allow: Any, entry: dict[str, str]
+    settings: Any, monkeypatch: pytest.MonkeyPatch, allow: Any, entry: dict[str, str]
 ) -> None:
     site = {"ENGINE": "django.db.backends.postgresql", "HOST": "db.site", "PORT": "", "NAME": "site"}
-    settings.DATABASES = {"default": site, "replica": {**site, "PORT": 5432}}
+    monkeypatch.setitem(settings.DATABASES, "default", site)
+    monkeypatch.setitem(settings.DATABASES, "replica", {**site, "PORT": 5432})
     (text,) = look(TABLES, **entry).errors["connector.class"]
     assert "the users of this site" in text
     allow(own_database=True)

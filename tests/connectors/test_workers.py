@@ -25,10 +25,7 @@ SOON = 8.0
 @pytest.fixture(scope="module")
 def site(kafka: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Three workers."""
-    with Site(kafka, tmp_path_factory.mktemp("site"), session_seconds=3) as site:
-        for _ in range(3):
-            site.start_worker()
-        site.wait_shared(3)
+    with Site(kafka, tmp_path_factory.mktemp("site"), workers=3, session_seconds=3) as site:
         yield site
 
 
