@@ -13,9 +13,9 @@ from django.test import override_settings
 from bench.records import make_topic
 from bench.report import Figure, Report
 from devstack.stack import Stack
-from pipeline.setup import POSITIONS_CONFIG
 from sources import registry
 from sources.build import build_source
+from sources.positions import POSITIONS_CONFIG
 from sources.transactions import PRODUCER_DEFAULTS, PRODUCER_REQUIRED
 from tests.databases import running_mariadb
 from tests.on_postgres import running_postgres

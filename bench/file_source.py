@@ -16,7 +16,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from bench.records import event, make_topic
 from bench.report import Figure, Report
 from devstack.stack import Stack
-from pipeline.setup import POSITIONS_CONFIG
+from sources.positions import POSITIONS_CONFIG
 from sources.transactions import PRODUCER_DEFAULTS, PRODUCER_REQUIRED
 
 _TURNS = 3

@@ -17,11 +17,11 @@ from bench.records import event, make_topic
 from bench.report import Figure, Report
 from devstack.stack import Stack
 from kafka_client.producer import Record
-from pipeline.setup import POSITIONS_CONFIG
 from sources import registry
 from sources.build import build_source
 from sources.config import SourceConfig
 from sources.kind import Server, SourceKind
+from sources.positions import POSITIONS_CONFIG
 from sources.reader import Chunk, Position
 from sources.transactions import PRODUCER_DEFAULTS, PRODUCER_REQUIRED
 

@@ -11,8 +11,9 @@ from events.conf import RECORD_OVERHEAD, EventsSettings, events_settings, kinds,
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import client_logger
 from sinks.registry import kind_of, sinks
+from sources.positions import POSITIONS_CONFIG
 from sources.registry import kind_of as source_kind_of
-from sources.registry import sources
+from sources.registry import sources, topics_of
 from worker.errors import Fatal, Retriable
 
 KAFKA_SECONDS = 30.0
@@ -35,8 +36,7 @@ def set_up(*, add_partitions: bool = False) -> Iterator[str]:
         topics.setdefault(sink.kafka, set()).update(sink.topics, sink.dead_letter_topics)
     positions: dict[str, dict[str, int]] = {}
     for source in sources().values():
-        own_topics = {*source_kind_of(source).topics(source), source.dead_letter_topic} - {""}
-        topics.setdefault(source.kafka, set()).update(own_topics)
+        topics.setdefault(source.kafka, set()).update(topics_of(source))
         positions.setdefault(source.kafka, {})[source.positions_topic] = source.positions_partitions
     for cluster, of_cluster in positions.items():
         yield from _make_positions_topics(cluster, of_cluster, events.topic_replication)
@@ -77,17 +77,6 @@ def _make_topics(
             brokers = kafka_cluster(cluster)["bootstrap.servers"]
             raise SetupError(f"Kafka ({cluster}, {brokers}): topic {name}: {error.args[0].str()}") from error
         yield f"Kafka topic {name}: {outcome}"
-
-
-POSITIONS_CONFIG = {
-    "cleanup.policy": "compact",
-    # Whoever takes a partition over reads it from its beginning: small segments are compacted soon, and what a
-    # transaction leaves there is removed after ten minutes.
-    "segment.bytes": str(8 * 1024 * 1024),
-    "min.cleanable.dirty.ratio": "0.1",
-    "delete.retention.ms": "600000",
-}
-"""The settings of topics that keep the positions of sources."""
 
 
 def _make_positions_topics(cluster: str, topics: Mapping[str, int], replication: int) -> Iterator[str]:

@@ -20,6 +20,16 @@ from worker.log_reader import MessageReader
 _OPEN_SECONDS = 5.0
 """Transactions of other sources that hide positions end within this time, unless their owners have died."""
 
+POSITIONS_CONFIG = {
+    "cleanup.policy": "compact",
+    # Whoever takes a partition over reads it from its beginning: small segments are compacted soon, and what a
+    # transaction leaves there is removed after ten minutes.
+    "segment.bytes": str(8 * 1024 * 1024),
+    "min.cleanable.dirty.ratio": "0.1",
+    "delete.retention.ms": "600000",
+}
+"""The settings of topics that keep the positions of sources."""
+
 OWNER = "owner"
 """The header of a position's record that says which take-over wrote it."""
 

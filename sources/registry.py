@@ -26,6 +26,11 @@ def kind_of(source: SourceConfig) -> SourceKind:
     return KINDS[source.kind]
 
 
+def topics_of(source: SourceConfig) -> list[str]:
+    """The topics that are known beforehand: of its records, and of its dead letters where there is one."""
+    return [*kind_of(source).topics(source), *filter(None, [source.dead_letter_topic])]
+
+
 @cache
 def sources() -> dict[str, SourceConfig]:
     """The sources of `settings.SOURCES` by name. Raises ImproperlyConfigured naming the entry and key that is wrong."""

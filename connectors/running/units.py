@@ -18,7 +18,9 @@ from sinks.registry import kind_of
 from sinks.reporting.reports import SinkReport
 from sources.build import Source, build_source
 from sources.config import SourceConfig
+from sources.positions import POSITIONS_CONFIG
 from sources.registry import kind_of as source_kind_of
+from sources.registry import topics_of
 from sources.reports import SourceReport
 from worker.errors import Fatal, Retriable
 from worker.metrics import Metrics
@@ -212,13 +214,10 @@ class SourceUnit(Unit):
         events = events_settings()
         kind = source_kind_of(config)
         self._topics = kind.topics(config)
-        topics = dict.fromkeys(self._topics, events.topic_partitions)
-        if config.dead_letter_topic:
-            topics[config.dead_letter_topic] = events.topic_partitions
+        topics = dict.fromkeys(topics_of(config), events.topic_partitions)
         make_topics(config.kafka, topics, replication=events.topic_replication, config={})
         positions = {config.positions_topic: config.positions_partitions}
-        compacted = {"cleanup.policy": "compact"}
-        make_topics(config.kafka, positions, replication=events.topic_replication, config=compacted)
+        make_topics(config.kafka, positions, replication=events.topic_replication, config=POSITIONS_CONFIG)
         for line in kind.prepare(config):
             logger.info("%s: %s", self.name, line)
 

@@ -9,10 +9,12 @@ import dj_database_url
 import psycopg
 import pymysql
 import pytest
+from confluent_kafka.admin import AdminClient, ConfigResource
 
 from devstack.seaweedfs import ACCESS_KEY, SECRET_KEY
 from devstack.server import Server
 from devstack.stack import Stack
+from sources.positions import POSITIONS_CONFIG
 from tests.connectors.book import BOOK
 from tests.connectors.site import Site
 from tests.sinks.s3_bench import running_seaweedfs
@@ -93,3 +95,9 @@ def test_the_exercises_run_as_they_stand_but_for_addresses(
     wait_until(lambda: failures() or len(stored()) >= 6, seconds=60, what="the sales in S3")
     assert failures() == []
     assert stored() == sales
+    # As setup_pipeline makes it: an owner reads the topic of positions from its beginning.
+    resource = ConfigResource(ConfigResource.Type.TOPIC, "source-positions")
+    admin = AdminClient({"bootstrap.servers": kafka.bootstrap_servers})
+    [answer] = admin.describe_configs([resource]).values()
+    made = answer.result(30)
+    assert {name: made[name].value for name in POSITIONS_CONFIG} == POSITIONS_CONFIG

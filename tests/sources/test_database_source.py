@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devstack.stack import Stack
-from pipeline.setup import POSITIONS_CONFIG
+from sources.positions import POSITIONS_CONFIG
 from tests.sources.shop import Shop
 from tests.sources.tables import TestDatabase
 from tests.support import Process, kafka_alone, make_topics, manage, stack_env, wait_until

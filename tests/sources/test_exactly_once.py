@@ -19,10 +19,9 @@ from django.test import override_settings
 
 from devstack.stack import Stack
 from kafka_client.producer import Record
-from pipeline.setup import POSITIONS_CONFIG
 from sources import registry as sources_registry
 from sources.build import make_transactions
-from sources.positions import Positions
+from sources.positions import POSITIONS_CONFIG, Positions
 from sources.rewind import answered
 from sources.topics import check_positions_topic
 from sources.transactions import PRODUCER_DEFAULTS, PRODUCER_REQUIRED

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from devstack.stack import Stack
-from pipeline.setup import POSITIONS_CONFIG
+from sources.positions import POSITIONS_CONFIG
 from tests.sources.rotation import Writer
 from tests.support import Process, kafka_alone, make_topics, stack_env, wait_until
 from worker.errors import Retriable
