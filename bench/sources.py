@@ -20,10 +20,11 @@ from kafka_client.producer import Record
 from sources import registry
 from sources.build import build_source
 from sources.config import SourceConfig
-from sources.kind import Server, SourceKind
+from sources.kind import SourceKind
 from sources.positions import POSITIONS_CONFIG
 from sources.reader import Chunk, Position
 from sources.transactions import PRODUCER_DEFAULTS, PRODUCER_REQUIRED
+from worker.servers import Server
 
 _TURNS = 3
 _SECONDS = 120

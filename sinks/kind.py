@@ -20,27 +20,10 @@ from sinks.loop.writer import Writer
 from sinks.records import Partition, Record
 from sinks.reporting.metrics import SinkMetrics
 from worker.retry import Retry
+from worker.servers import Server
 
 TopicId = Callable[[str], str]
 """Gives Kafka's own id of a topic. A topic that is deleted and made again gets another id. Raises Retriable."""
-
-
-class Health(NamedTuple):
-    """What a server says of itself. detail: its state for people, in their language."""
-
-    version: str | None
-    detail: str
-
-
-class Server(NamedTuple):
-    """A server that sinks of a kind store in.
-
-    name: for people, with its address; ask: given a time-out in seconds, asks it. Raises Retriable when it is away, and
-    Fatal.
-    """
-
-    name: str
-    ask: Callable[[float], Health]
 
 
 class Comparison(Protocol):

@@ -5,32 +5,15 @@ docs/adding-a-source.md shows how to add one.
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, ClassVar, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
 from kafka_client.producer import Record
 from sources.config import SourceConfig
 from sources.reader import PartReader, Position
-
-
-class Health(NamedTuple):
-    """What a server says of itself. detail: its state for people, in their language."""
-
-    version: str | None
-    detail: str
-
-
-class Server(NamedTuple):
-    """A server that sources of a kind read.
-
-    name: for people, with its address; ask: given a time-out in seconds, asks it. Raises Retriable when it is away, and
-    Fatal.
-    """
-
-    name: str
-    ask: Callable[[float], Health]
+from worker.servers import Server
 
 
 class Verification(Protocol):

@@ -22,7 +22,7 @@ from sinks.database.rows import find_columns
 from sinks.database.verify import RowComparison
 from sinks.database.writer import DatabaseWriter
 from sinks.dead_letters.log import letter_log
-from sinks.kind import Comparison, Health, Kind, Server, TopicId, Verification
+from sinks.kind import Comparison, Kind, TopicId, Verification
 from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
@@ -30,6 +30,7 @@ from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
 from worker.errors import Fatal
+from worker.servers import Health, Server
 
 _WRONG_TABLE = "the table is most likely not made for these records. Compare its columns with those of the sink."
 

@@ -19,13 +19,14 @@ from sinks.elasticsearch.outcomes import translated
 from sinks.elasticsearch.setup import prepare
 from sinks.elasticsearch.verify import Verifier
 from sinks.elasticsearch.writer import ElasticsearchWriter
-from sinks.kind import Comparison, Documents, Health, Kind, Server, TopicId, Verification
+from sinks.kind import Comparison, Documents, Kind, TopicId, Verification
 from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
 from sinks.refusals import FirstRefusals
 from sinks.reporting.metrics import SinkMetrics
 from sinks.topic_ids import TopicAdmin
+from worker.servers import Health, Server
 from worker.urls import without_password
 
 _WRONG_INDEX = (

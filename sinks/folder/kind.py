@@ -15,8 +15,9 @@ from sinks.folder.config import FolderTarget
 from sinks.folder.patience import SharedCall
 from sinks.folder.root import Root
 from sinks.folder.store import FolderStore
-from sinks.kind import BrowsedFiles, Health, Server
+from sinks.kind import BrowsedFiles
 from sinks.reporting.metrics import SinkMetrics
+from worker.servers import Health, Server
 
 
 class FolderKind(RenamingKind):

@@ -15,9 +15,10 @@ from sinks.hdfs.browser import HdfsBrowser
 from sinks.hdfs.config import HdfsTarget, hdfs_cluster
 from sinks.hdfs.store import HdfsStore
 from sinks.hdfs.webhdfs import HdfsCluster, translated, web_client
-from sinks.kind import BrowsedFiles, Health, Server
+from sinks.kind import BrowsedFiles
 from sinks.reporting.metrics import SinkMetrics
 from worker.errors import Retriable
+from worker.servers import Health, Server
 from worker.urls import without_password
 
 

@@ -15,7 +15,7 @@ from sinks.files.layout import Layout
 from sinks.files.store import FileBrowser
 from sinks.files.stored import files_of_topic
 from sinks.files.verify import Verifier
-from sinks.kind import BrowsedFiles, Comparison, Health, Server, TopicId, Verification
+from sinks.kind import BrowsedFiles, Comparison, TopicId, Verification
 from sinks.log_reader import LogReader
 from sinks.loop.writer import Writer
 from sinks.records import Partition
@@ -28,6 +28,7 @@ from sinks.s3.writer import S3Writer, check_server
 from sinks.topic_ids import TopicAdmin
 from worker.errors import Fatal, Retriable
 from worker.retry import Retry
+from worker.servers import Health, Server
 
 if TYPE_CHECKING:
     from sinks.s3.store import S3ObjectStore

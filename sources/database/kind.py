@@ -13,9 +13,10 @@ from sources.database.config import DatabaseTarget
 from sources.database.connection import database_of, name_of
 from sources.database.part import TablePart, check_position
 from sources.database.verify import DatabaseVerification
-from sources.kind import Health, Server, SourceKind, Verification
+from sources.kind import SourceKind, Verification
 from sources.reader import PartReader, Position
 from worker.errors import Fatal
+from worker.servers import Health, Server
 
 logger = logging.getLogger(__name__)
 

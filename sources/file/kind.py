@@ -13,8 +13,9 @@ from sources.file.followed import followed_in
 from sources.file.handles import Handles
 from sources.file.reader import GroupReader
 from sources.file.verify import FileVerification
-from sources.kind import Server, SourceKind, Verification
+from sources.kind import SourceKind, Verification
 from sources.reader import PartReader, Position
+from worker.servers import Server
 
 _PATTERN = re.compile(r"[*?\[]")
 

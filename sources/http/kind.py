@@ -11,8 +11,9 @@ import msgspec
 from sources.config import SourceConfig
 from sources.http.config import HttpTarget
 from sources.http.reader import HttpReader, answered_at
-from sources.kind import Health, Server, SourceKind
+from sources.kind import SourceKind
 from sources.reader import Position
+from worker.servers import Health, Server
 from worker.urls import check_urls
 
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")

@@ -16,7 +16,6 @@ from devstack.stack import Stack
 from sinks import registry as sinks_registry
 from sinks.checks import check_sinks
 from sinks.folder.store import FolderStore
-from sinks.kind import Health
 from sinks.registry import KINDS
 from tests.sinks.counting import Store
 from tests.sinks.file_bench import Bench, Told, entry_of
@@ -24,6 +23,7 @@ from tests.sinks.monitor import Monitor
 from tests.stores import FolderFiles
 from tests.support import Process, committed_offsets, event, produce, wait_until
 from worker.errors import Retriable
+from worker.servers import Health
 
 RunSink = Callable[..., Process]
 

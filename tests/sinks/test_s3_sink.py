@@ -16,13 +16,13 @@ from devstack.stack import Stack
 from sinks import registry as sinks_registry
 from sinks.checks import check_sinks
 from sinks.files.store import FileStatus
-from sinks.kind import Health
 from sinks.registry import KINDS
 from sinks.s3.config import S3Store, s3_store
 from tests.sinks.file_bench import Told
 from tests.sinks.s3_bench import BUCKET, CREDENTIALS, entry_of_store
 from tests.stores import S3Files, visible
 from tests.support import Process, event, produce, wait_until
+from worker.servers import Health
 
 RunSink = Callable[..., Process]
 

@@ -14,8 +14,9 @@ import msgspec
 from kafka_client.producer import Record
 from kafka_client.structs import ready
 from sources.config import SourceConfig
-from sources.kind import Server, SourceKind
+from sources.kind import SourceKind
 from sources.reader import Chunk, Position
+from worker.servers import Server
 
 
 @ready

@@ -14,9 +14,10 @@ from pipeline.console.statistics.choice import URL
 from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import guard
 from pipeline.kafka_reads import read_brokers, server_name
-from sinks.kind import Kind, Server
+from sinks.kind import Kind
 from sinks.registry import KINDS, sinks
 from worker.errors import Fatal, Retriable
+from worker.servers import Server
 
 
 def read_kafka(_query: Mapping[str, str]) -> dict[str, Any]:
