@@ -2,24 +2,17 @@
 
 from django.db import models
 
+from worker.process_row import ProcessRow
+
 ALL_PARTITIONS = -1
 
 
-class SinkProcess(models.Model):
+class SinkProcess(ProcessRow):
     """The last heartbeat of a process of a sink. report: a SinkReport as JSON; stopped: it said goodbye."""
 
     sink = models.CharField(max_length=100)
-    host = models.CharField(max_length=255)
-    pid = models.IntegerField()
-    started = models.DateTimeField()
-    version = models.CharField(max_length=50)
-    heard_at = models.DateTimeField()
-    stopped = models.BooleanField(default=False)
-    records_per_second = models.FloatField(default=0)
-    report = models.TextField()
 
-    class Meta:
-        default_permissions = ()
+    class Meta(ProcessRow.Meta):
         constraints = [models.UniqueConstraint(fields=["sink", "host", "pid"], name="sinks_one_row_per_process")]
 
     def __str__(self) -> str:

@@ -7,18 +7,14 @@ import logging
 import socket
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db import Error as DatabaseError
 from django.db import connection
 
 logger = logging.getLogger(__name__)
-
-_RATE_BEATS = 4
 
 
 class Heartbeat(ABC):
@@ -91,25 +87,3 @@ class Heartbeat(ABC):
         is_known = of_part is type(error) or cause in self._failures.values()
         self._failures[what] = cause
         return not is_known
-
-
-class Rate:
-    """How many records a second a process has done between its latest beats."""
-
-    def __init__(self) -> None:
-        self._counts: deque[tuple[datetime, int]] = deque(maxlen=_RATE_BEATS)
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing was counted yet."""
-        return not self._counts
-
-    def note(self, now: datetime, records: int) -> None:
-        """So many records were done by now, since the process began."""
-        self._counts.append((now, records))
-
-    def per_second(self) -> float:
-        """The rate; 0 until there were two beats."""
-        (begin, before), (end, after) = self._counts[0], self._counts[-1]
-        seconds = (end - begin).total_seconds()
-        return (after - before) / seconds if seconds > 0 else 0.0

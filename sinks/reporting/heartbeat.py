@@ -1,13 +1,11 @@
 """What a sink's process tells the project's database, and what it asks there that operators want."""
 
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
 import msgspec
-from django.conf import settings
 
 from kafka_client.structs import ready
 from sinks.control import Control, Restart
@@ -15,16 +13,13 @@ from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRe
 from sinks.records import Partition
 from sinks.reporting.reports import SinkReport
 from worker.clock import database_now
-from worker.heartbeat import Heartbeat, Rate
+from worker.process_row import ProcessHeartbeat
 
 LAG_EVERY = timedelta(seconds=15)
 """Between two samples of the lag."""
 
 LAG_KEPT = timedelta(hours=1)
 """How long samples of the lag are kept."""
-
-FORGOTTEN_AFTER = timedelta(hours=1)
-"""A process that has sent no heartbeat for this long is forgotten when another process of its sink reports."""
 
 RESTARTS_KEPT = timedelta(days=30)
 """How long restarts that were done are kept."""
@@ -37,12 +32,15 @@ class _Earlier(msgspec.Struct):
     last_write: datetime | None = None
 
 
-class SinkHeartbeat(Heartbeat):
+class SinkHeartbeat(ProcessHeartbeat):
     """The thread that reports for a process of a sink.
 
     status: tells what the process is doing; control: is told what operators want; every_seconds: between two beats;
     now: the wall clock, aware.
     """
+
+    rows = SinkProcess
+    column = "sink"
 
     def __init__(
         self,
@@ -53,12 +51,9 @@ class SinkHeartbeat(Heartbeat):
         every_seconds: float,
         now: Callable[[], datetime] = database_now,
     ) -> None:
-        super().__init__(sink, every_seconds)
-        self.sink = sink
+        super().__init__(sink, every_seconds=every_seconds, now=now)
         self.status = status
         self.control = control
-        self.now = now
-        self._rate = Rate()
         self._sampled_at: datetime | None = None
         self._earlier_write: datetime | None = None
 
@@ -74,29 +69,16 @@ class SinkHeartbeat(Heartbeat):
     def _report(self, *, stopped: bool = False) -> None:
         now = self.now()
         report = self.status()
-        if self._rate.is_new:
+        if not self.has_reported:
             self._earlier_write = self._read_last_write()
         if report.last_write is None:
             report = msgspec.structs.replace(report, last_write=self._earlier_write)
-        self._rate.note(now, report.records)
-        SinkProcess.objects.update_or_create(
-            sink=self.sink,
-            host=self.host,
-            pid=os.getpid(),
-            defaults={
-                "started": report.since,
-                "version": settings.VERSION,
-                "heard_at": now,
-                "stopped": stopped,
-                "records_per_second": 0.0 if stopped else self._rate.per_second(),
-                "report": msgspec.json.encode(report).decode(),
-            },
-        )
+        self.write(report, now=now, stopped=stopped)
 
     def _read_last_write(self) -> datetime | None:
         """When the sink's processes before this one stored last: they are forgotten one day."""
         writes = []
-        for report in SinkProcess.objects.filter(sink=self.sink).values_list("report", flat=True):
+        for report in SinkProcess.objects.filter(sink=self.name).values_list("report", flat=True):
             with suppress(msgspec.DecodeError):  # of another version, or cut off
                 writes.append(msgspec.json.decode(report, type=_Earlier).last_write)
         return max((write for write in writes if write), default=None)
@@ -110,14 +92,14 @@ class SinkHeartbeat(Heartbeat):
             for part in self.status().partitions
             if part.end is not None and (done := part.done) is not None
         ]
-        SinkLag.objects.create(sink=self.sink, sampled_at=now, parts=msgspec.json.encode(parts).decode())
-        SinkLag.objects.filter(sink=self.sink, sampled_at__lt=now - LAG_KEPT).delete()
-        SinkProcess.objects.filter(sink=self.sink, heard_at__lt=now - FORGOTTEN_AFTER).delete()
-        SinkRestart.objects.filter(sink=self.sink, done_at__lt=now - RESTARTS_KEPT).delete()
+        SinkLag.objects.create(sink=self.name, sampled_at=now, parts=msgspec.json.encode(parts).decode())
+        SinkLag.objects.filter(sink=self.name, sampled_at__lt=now - LAG_KEPT).delete()
+        self.forget(now)
+        SinkRestart.objects.filter(sink=self.name, done_at__lt=now - RESTARTS_KEPT).delete()
         self._sampled_at = now
 
     def _ask_pauses(self) -> None:
-        pauses = list(SinkPause.objects.filter(sink=self.sink))
+        pauses = list(SinkPause.objects.filter(sink=self.name))
         self.control.want_paused(
             (Partition(pause.topic, pause.partition) for pause in pauses),
             everything=any(pause.partition == ALL_PARTITIONS for pause in pauses),
@@ -131,6 +113,6 @@ class SinkHeartbeat(Heartbeat):
         own = {(part.topic, part.partition) for part in self.status().partitions}
         self.control.want_restarts(
             Restart(wish.pk, Partition(wish.topic, wish.partition), wish.offset)
-            for wish in SinkRestart.objects.filter(sink=self.sink, done_at=None).order_by("pk")
+            for wish in SinkRestart.objects.filter(sink=self.name, done_at=None).order_by("pk")
             if (wish.topic, wish.partition) in own
         )

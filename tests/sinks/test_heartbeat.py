@@ -11,12 +11,13 @@ from django.db import OperationalError
 from sinks.control import Control, Restart
 from sinks.models import SinkLag, SinkPause, SinkProcess, SinkRestart
 from sinks.records import Batch, Columns, Partition
-from sinks.reporting.heartbeat import FORGOTTEN_AFTER, LAG_EVERY, LAG_KEPT, SinkHeartbeat
+from sinks.reporting.heartbeat import LAG_EVERY, LAG_KEPT, SinkHeartbeat
 from sinks.reporting.metrics import SinkMetrics
 from sinks.reporting.reports import SinkReport
 from sinks.reporting.states import SinkStatus, TaskStatus
 from tests.support import event, wait_until
 from worker import heartbeat as module
+from worker.process_row import FORGOTTEN_AFTER
 
 PARTITION = Partition("clicks", 1)
 

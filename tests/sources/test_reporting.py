@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from prometheus_client import generate_latest
 
-from sources.heartbeat import FORGOTTEN_AFTER, SourceHeartbeat
+from sources.heartbeat import SourceHeartbeat
 from sources.metrics import SourceMetrics, StateCollector
 from sources.models import SourceProcess
 from sources.reports import MOST_PARTS, SourceReport
@@ -17,6 +17,7 @@ from tests.sources.memory import Ground, source
 from tests.sources.numbers import NumbersTarget
 from worker.errors import Fatal, Retriable
 from worker.monitor import monitor_app
+from worker.process_row import FORGOTTEN_AFTER
 from worker.states import UNHEALTHY_SECONDS
 
 
