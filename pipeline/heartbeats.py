@@ -17,6 +17,7 @@ from sinks.models import ALL_PARTITIONS, SinkLag, SinkPause, SinkProcess, SinkRe
 from sinks.reporting.heartbeat import LAG_EVERY
 from sinks.reporting.reports import PartitionReport, SinkReport
 from worker.clock import database_now
+from worker.process_row import ProcessRow
 from worker.reports import RecentError, TaskReport
 
 SILENT_BEATS = 3
@@ -301,9 +302,16 @@ def _parts(report: SinkReport) -> list[TaskReport | PartitionReport]:
     return [*report.tasks, *report.partitions]
 
 
+def state_of(row: ProcessRow, beat_seconds: float, now: datetime) -> Literal["running", "stopped", "silent"]:
+    """What the last heartbeat of a process tells. beat_seconds: between two of them."""
+    if row.stopped:
+        return "stopped"
+    silence = max(LEAST_SILENCE, SILENT_BEATS * timedelta(seconds=beat_seconds))
+    return "silent" if now - row.heard_at > silence else "running"
+
+
 def _process(row: SinkProcess, config: SinkConfig, now: datetime) -> HeardProcess:
-    silence = max(LEAST_SILENCE, SILENT_BEATS * timedelta(seconds=config.heartbeat_seconds))
-    state: ProcessState = "stopped" if row.stopped else "silent" if now - row.heard_at > silence else "running"
+    state = state_of(row, config.heartbeat_seconds, now)
     try:
         report = msgspec.json.decode(row.report, type=SinkReport)
     except msgspec.DecodeError:  # written by another version, or cut off

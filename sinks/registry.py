@@ -19,6 +19,7 @@ from sinks.folder.kind import FolderKind
 from sinks.hdfs.kind import HdfsKind
 from sinks.kind import Kind
 from sinks.s3.kind import S3Kind
+from worker.entries import read_target
 
 KINDS: dict[str, Kind] = {
     kind.name: kind for kind in (HdfsKind(), FolderKind(), S3Kind(), ElasticsearchKind(), DatabaseKind())
@@ -56,10 +57,7 @@ def sink_of(name: str, entry: Mapping[str, Any]) -> SinkConfig:
     if isinstance(options, dict):
         options = {**kind.options, **options}
     config = msgspec.convert({"group": f"sink-{name}", **entry, "name": name, "options": options}, SinkConfig)
-    try:
-        config = msgspec.structs.replace(config, target=msgspec.convert(entry["target"], kind.target))
-    except msgspec.ValidationError as error:
-        raise ValueError(_within_target(str(error))) from error
+    config = msgspec.structs.replace(config, target=read_target(entry["target"], kind.target))
     events = (ANY_JSON, *((ANY_TEXT,) if kind.stores_text else ()), *EVENT_TYPES)
     if config.event not in events:
         raise ValueError(f"event is {config.event!r}; it must be one of {', '.join(events)}")
@@ -72,9 +70,3 @@ def sink_of(name: str, entry: Mapping[str, Any]) -> SinkConfig:
             )
     kind.check(config)
     return config
-
-
-def _within_target(error: str) -> str:
-    """An error of a target as one of its entry: msgspec writes the place behind the text."""
-    text, found, place = error.partition(" - at `$")
-    return f"{text} - at `$.target{place}" if found else f"{text} - at `$.target`"

@@ -14,6 +14,7 @@ from sources.database.kind import DatabaseKind
 from sources.file.kind import FileKind
 from sources.http.kind import HttpKind
 from sources.kind import SourceKind
+from worker.entries import read_target
 
 _KINDS: tuple[SourceKind, ...] = (DatabaseKind(), FileKind(), HttpKind())
 
@@ -56,10 +57,7 @@ def source_of(name: str, entry: Mapping[str, Any]) -> SourceConfig:
     if isinstance(options, dict):
         options = {**kind.defaults.get("options", {}), **options}
     config = msgspec.convert({**kind.defaults, **entry, "name": name, "options": options}, SourceConfig)
-    try:
-        config = msgspec.structs.replace(config, target=msgspec.convert(entry["target"], kind.target))
-    except msgspec.ValidationError as error:
-        raise ValueError(_within_target(str(error))) from error
+    config = msgspec.structs.replace(config, target=read_target(entry["target"], kind.target))
     with settings_errors_in(f"kafka is {config.kafka!r}"):
         kafka_cluster(config.kafka)
     kind.check(config)
@@ -70,9 +68,3 @@ def source_of(name: str, entry: Mapping[str, Any]) -> SourceConfig:
             "must be topics that hold nothing else"
         )
     return config
-
-
-def _within_target(error: str) -> str:
-    """An error of a target as one of its entry: msgspec writes the place behind the text."""
-    text, found, place = error.partition(" - at `$")
-    return f"{text} - at `$.target{place}" if found else f"{text} - at `$.target`"

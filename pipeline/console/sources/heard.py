@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from typing import Literal
 
 import msgspec
 
 from pipeline.away import reading_database
-from pipeline.heartbeats import LEAST_SILENCE, SILENT_BEATS, read_now
+from pipeline.heartbeats import read_now, state_of
 from sources.config import SourceConfig
 from sources.models import SourceProcess
 from sources.reports import PartReport, SourceReport
@@ -108,8 +108,7 @@ def read_sources(configs: Iterable[SourceConfig]) -> list[HeardSource]:
 
 
 def _process(row: SourceProcess, config: SourceConfig, now: datetime) -> HeardProcess:
-    silence = max(LEAST_SILENCE, SILENT_BEATS * timedelta(seconds=config.heartbeat_seconds))
-    state: ProcessState = "stopped" if row.stopped else "silent" if now - row.heard_at > silence else "running"
+    state = state_of(row, config.heartbeat_seconds, now)
     try:
         report = msgspec.json.decode(row.report, type=SourceReport)
     except msgspec.DecodeError:  # written by another version, or cut off
