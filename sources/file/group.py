@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
@@ -62,11 +62,15 @@ class Group:
         self._inodes = defaultdict(list)
         for followed in self.files:
             self._index(followed)
-        vanished = [found for found in look.vanished.values() if found.group == self._number]
-        for found in vanished + sorted(look.groups.get(self._number, ()), key=_originals_first):
-            if found.id not in here:
-                with suppress(OSError):  # it is gone meanwhile, or it can't be read: the finder says so
-                    self._meet(found, look)
+        unknown = [found for found in look.vanished.values() if found.group == self._number]
+        unknown += sorted(look.groups.get(self._number, ()), key=_originals_first)
+        unknown = [found for found in unknown if found.id not in here]
+        # The surest signs first, of all files: short ones begin like many others.
+        unknown = [found for found in unknown if not self._is_known(found, look)]
+        for found in unknown:
+            with suppress(OSError):
+                if not (self._is_known(found, look) or self._is_shorter_copy(found)):
+                    self._follow(found, is_outside=found.id in look.vanished)
         if self._starts_at_end:
             self._starts_at_end, self.has_changed = False, True
 
@@ -119,8 +123,7 @@ class Group:
         """Whether a file is the one that was read: it may be truncated, or a new file may have got its number."""
         if found.group != self._number or found.packed != followed.place.packed:
             return False
-        if not found.packed and found.size < followed.place.offset:
-            return False
+        # The look may be older than what was read: a size below the offset alone does not tell that bytes are gone.
         if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
             return True
         if not followed.is_begun:
@@ -133,30 +136,30 @@ class Group:
         except OSError:  # it is gone meanwhile, or it can't be read: the next look will tell
             return True
 
-    def _meet(self, found: Found, look: Look) -> None:
-        """A file that is not followed: one that was lost, a copy, or a new one. Raises OSError."""
-        for followed in self._inodes[found.id.inode]:
-            if self._is_back(followed, found, look):
-                self._settle(followed, found)
-                return
-        kin = [followed for followed in self._kin[family_of(found.path)] if _are_kin(followed, found)]
-        for followed in kin:
-            if not followed.is_lost and not followed.place.packed:
-                with self._content(followed.id, followed.path, packed=False) as content:
-                    is_there = followed.recognise(content)
-                if not is_there:
-                    self.lose(followed, cut=True)
-        for followed in sorted(kin, key=lambda followed: not followed.is_lost):
-            if followed.is_lost:
-                if self._takes_over(followed, found):
-                    return
-            elif self._may_be_copy(followed, found):
-                return
-        if self._has_room():
-            self._follow(found, is_outside=found.id in look.vanished)
-            return
-        text = "%d files that begin alike are followed, and no more can be: %s is not read"
-        repeated.error(text, len(self.files), printable(found.path))
+    def _is_known(self, found: Found, look: Look) -> bool:
+        """Whether a file that is not followed is one that was lost, or a copy; True also where nobody can tell now."""
+        try:
+            for followed in self._inodes[found.id.inode]:
+                if self._is_back(followed, found, look):
+                    self._settle(followed, found)
+                    return True
+            kin = self._kin_of(found)
+            self._lose_truncated(kin)
+            lost = [followed for followed in kin if followed.is_lost]
+            live = [followed for followed in kin if not followed.is_lost]
+            is_known = any(self._goes_on_in(followed, found) for followed in lost)
+            is_known = is_known or any(self._may_be_copy(followed, found) for followed in live)
+            # A file that was truncated while they were compared may be the one whose copy this is: the next look tells.
+            return is_known or self._lose_truncated(live)
+        except OSError:  # it is gone meanwhile, or it can't be read: the finder says so
+            return True
+
+    def _is_shorter_copy(self, found: Found) -> bool:
+        """Whether a file is a copy that lacks bytes which were read of the original, which is lost. Raises OSError."""
+        return any(self._had_more_than(followed, found) for followed in self._kin_of(found) if followed.is_lost)
+
+    def _kin_of(self, found: Found) -> list[Followed]:
+        return [followed for followed in self._kin[family_of(found.path)] if _are_kin(followed, found)]
 
     def _has_room(self) -> bool:
         """Whether one more file can be followed; a file that was lost long ago makes room."""
@@ -178,16 +181,35 @@ class Group:
         with self._content(found.id, found.path, packed=found.packed) as content:
             return followed.recognise(content)
 
-    def _takes_over(self, followed: Followed, found: Found) -> bool:
-        """Whether a file is the copy of a lost one, which is then read on there. Raises OSError."""
+    def _lose_truncated(self, kin: Iterable[Followed]) -> bool:
+        """Whether some of these files do not hold any more what was read of them. Raises OSError."""
+        is_lost = False
+        for followed in kin:
+            if not followed.is_lost and not followed.place.packed:
+                with self._content(followed.id, followed.path, packed=False) as content:
+                    is_there = followed.recognise(content)
+                if not is_there:
+                    self.lose(followed, cut=True)
+                    is_lost = True
+        return is_lost
+
+    def _goes_on_in(self, followed: Followed, found: Found) -> bool:
+        """Whether a file has all bytes that were read of a lost one, which is then read on there. Raises OSError."""
         with self._content(found.id, found.path, packed=found.packed) as content:
-            if followed.recognise(content):
-                self._settle(followed, found)
-                return True
+            if not followed.recognise(content):
+                return False
+        self._settle(followed, found)
+        return True
+
+    def _had_more_than(self, followed: Followed, found: Found) -> bool:
+        """Whether a file is a copy of a lost one that lacks bytes which were read. Raises OSError."""
+        with self._content(found.id, found.path, packed=found.packed) as content:
             if not followed.begins_like(content) or (size := content.length()) >= followed.place.offset:
                 return False
             if isinstance(content, Unpacked) and not (content.is_whole or content.damage):
                 return True  # it is being written
+            if not followed.place.cut or followed.id == found.id:
+                return False  # files that are truncated have such copies, elsewhere
             # A copy that was made before the last lines were written has nothing that was not read.
             self._settle(followed, found)
             followed.goes_to(content, size)
@@ -212,6 +234,11 @@ class Group:
         self.has_changed = True
 
     def _follow(self, found: Found, *, is_outside: bool) -> None:
+        """Follows a new file. Raises OSError."""
+        if not self._has_room():
+            text = "%d files that begin alike are followed, and no more can be: %s is not read"
+            repeated.error(text, len(self.files), printable(found.path))
+            return
         followed = Followed.new(found)
         if is_outside:
             followed.is_outside = True

@@ -29,8 +29,14 @@ class FileSource:
     """All readers of a source, read in turn; each chunk is committed at once, with its position."""
 
     def __init__(
-        self, *paths: Path | str, dead_letter_topic: str = "", options: dict[str, Any] | None = None, **target: Any
+        self,
+        *paths: Path | str,
+        dead_letter_topic: str = "",
+        options: dict[str, Any] | None = None,
+        look_seconds: float = 0,
+        **target: Any,
     ) -> None:
+        self.look_seconds = look_seconds
         self.config = SourceConfig(
             name="files",
             kind="file",
@@ -48,7 +54,11 @@ class FileSource:
         self.handles = Handles(self.config.target.open_files, self.clock)
         target = self.config.target
         self.finder = Finder(
-            target.paths, self.handles, seconds=0, last_line_seconds=target.last_line_seconds, clock=self.clock
+            target.paths,
+            self.handles,
+            seconds=self.look_seconds,
+            last_line_seconds=target.last_line_seconds,
+            clock=self.clock,
         )
         self.readers = {number: self._reader(number) for number in range(GROUPS)}
 
@@ -82,9 +92,15 @@ class FileSource:
     def drain(self) -> None:
         """Reads until nothing is new."""
         for _ in range(3):
+            self.clock.now += self.look_seconds
             for number in self.readers:
                 while self.read(number):
                     pass
+
+    def look(self) -> None:
+        """Finds the files that there are at this moment."""
+        self.clock.now += self.look_seconds
+        self.finder.look()
 
     def settle(self) -> None:
         """Reads what is there after all files were quiet for long."""

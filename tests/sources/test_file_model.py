@@ -24,15 +24,13 @@ def run_without_kills(folder: Path, seed: int, *, header: bytes) -> None:
     chance = random.Random(seed)
     source = make_source(folder, chance, open_files=100)
     ways = ("rename", "copytruncate", "pack", "unlink", "replace", "hide")
-    writers = [
-        Writer(folder, name, chance, header=header, ways=ways, see=source.finder.look) for name in ("a.log", "b.log")
-    ]
+    writers = [Writer(folder, name, chance, header=header, ways=ways, see=source.look) for name in ("a.log", "b.log")]
     follow(source, writers, chance, ends=("abort", "abort"))
 
 
 def make_source(folder: Path, chance: random.Random, *, open_files: int) -> FileSource:
     options = {"batch_records": chance.choice((1, 3, 1000)), "batch_bytes": chance.choice((1024, 100_000))}
-    return FileSource(folder / "*.log*", options=options, open_files=open_files)
+    return FileSource(folder / "*.log*", options=options, open_files=open_files, look_seconds=chance.choice((0, 1)))
 
 
 def follow(source: FileSource, writers: list[Writer], chance: random.Random, *, ends: tuple[str, ...]) -> None:
@@ -40,6 +38,7 @@ def follow(source: FileSource, writers: list[Writer], chance: random.Random, *, 
         for writer in writers:
             if chance.random() < 0.6:
                 writer.act()
+        source.clock.now += chance.choice((0, 0.4))
         match chance.choice(("read", "read", "drain", "quiet", "nothing", "nothing", *ends)):
             case "read":
                 for number in source.readers:
