@@ -1,5 +1,10 @@
 """What can go wrong in a task. There is an exception for each thing that a sink or a source may do about it."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+C = TypeVar("C")
+
 
 class Retriable(Exception):
     """The server is away or overloaded: the same step is tried again with backoff, for as long as it takes.
@@ -26,3 +31,15 @@ class Fenced(Exception):
 
 class Cancelled(Exception):
     """The partition was given up in the middle of a piece of work; its next owner begins that piece again."""
+
+
+def public_methods(wrap: Callable[[Any], Any]) -> Callable[[type[C]], type[C]]:
+    """A decorator of classes, for what a library raises: it wraps every public method that the class itself has."""
+
+    def decorate(cls: type[C]) -> type[C]:
+        for name, method in list(vars(cls).items()):
+            if callable(method) and not name.startswith("_"):
+                setattr(cls, name, wrap(method))
+        return cls
+
+    return decorate

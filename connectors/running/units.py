@@ -15,16 +15,18 @@ from events.conf import events_settings
 from sinks.build import Sink, build_sink
 from sinks.config import SinkConfig
 from sinks.registry import kind_of
-from sinks.reporting.reports import SinkReport
+from sinks.reporting.reports import PartitionReport, SinkReport
 from sources.build import Source, build_source
 from sources.config import SourceConfig
 from sources.positions import POSITIONS_CONFIG
 from sources.registry import kind_of as source_kind_of
 from sources.registry import topics_of
+from sources.reports import PartReport as SourcePartReport
 from sources.reports import SourceReport
 from worker.errors import Fatal, Retriable
 from worker.metrics import Metrics
 from worker.process import LEAVING_SECONDS
+from worker.reports import TaskReport
 from worker.retry import Backoff
 
 logger = logging.getLogger(__name__)
@@ -189,13 +191,11 @@ class SinkUnit(Unit):
             )
             for part in report.partitions
         ]
-        waits = [one.reason for one in report.tasks if one.state == "backing off"]
-        waits += [one.reason for one in report.partitions if one.state == "backing off"]
         return {
             "records": report.records,
             "topics": sorted({part.topic for part in report.partitions if part.records}),
             "parts": parts,
-            "reason": waits[0] if waits else "",
+            "reason": _first_reason(*report.tasks, *report.partitions),
         }
 
 
@@ -256,19 +256,22 @@ class SourceUnit(Unit):
         report = self.report()
         if report is None:
             return {}
-        waits = [one.reason for one in report.tasks if one.state == "backing off"]
-        waits += [one.reason for one in report.parts if one.state == "backing off"]
         return {
             "records": report.records,
             "topics": self._topics if report.records else [],
             "parts": [PartReport(partition={"part": part.part}, offset=part.position) for part in report.parts],
-            "reason": waits[0] if waits else "",
+            "reason": _first_reason(*report.tasks, *report.parts),
         }
 
 
 def make_unit(wanted: Wanted, metrics: Metrics | None = None) -> Unit:
     """The unit of a task."""
     return SinkUnit(wanted, metrics) if wanted.type == "sink" else SourceUnit(wanted, metrics)
+
+
+def _first_reason(*told: TaskReport | PartitionReport | SourcePartReport) -> str:
+    """Why the first of these that backs off does so; empty where none does."""
+    return next((one.reason for one in told if one.state == "backing off"), "")
 
 
 def _trace(error: BaseException) -> str:

@@ -4,13 +4,14 @@ import posixpath
 from typing import Any
 
 from sinks.files.store import Download, FileBrowser, FileStatus
-from sinks.hdfs.webhdfs import HdfsCluster, all_translated, web_client
+from sinks.hdfs.webhdfs import HdfsCluster, translated, web_client
+from worker.errors import public_methods
 
 _CHUNK = 256 * 1024
 """Bytes of a download that are held at a time."""
 
 
-@all_translated
+@public_methods(translated)
 class HdfsBrowser(FileBrowser):
     """The files of an HDFS cluster for people. Takes and raises what `web_client` does."""
 

@@ -7,8 +7,9 @@ from typing import Any
 import hdfs
 
 from sinks.files.store import Content, FileStore, ListedFile, NotAllowed
-from sinks.hdfs.webhdfs import NO_CONCAT, HdfsCluster, all_translated, web_client
+from sinks.hdfs.webhdfs import NO_CONCAT, HdfsCluster, translated, web_client
 from sinks.reporting.metrics import SinkMetrics
+from worker.errors import public_methods
 
 _JOINED_BYTES = 1024 * 1024
 """Content up to this size is joined and sent at once: sending it in parts would take more system calls."""
@@ -21,7 +22,7 @@ def _sent(data: Content) -> Content:
     return data if len(data) > _JOINED_BYTES else bytes(data)
 
 
-@all_translated
+@public_methods(translated)
 class HdfsStore(FileStore):
     """The files of an HDFS cluster. metrics: counts what is sent. Takes and raises what `web_client` does."""
 

@@ -60,14 +60,6 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def all_translated(cls: type[R]) -> type[R]:
-    """Has every public method of a class `translated`."""
-    for name, method in list(vars(cls).items()):
-        if callable(method) and not name.startswith("_"):
-            setattr(cls, name, translated(method))
-    return cls
-
-
 def _short(error: BaseException) -> str:
     """The innermost reason of a requests exception, without its object addresses."""
     while (inner := error.__cause__ or error.__context__) is not None:

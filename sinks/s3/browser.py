@@ -5,9 +5,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from sinks.files.store import Download, FileBrowser, FileStatus, NoPath, NotFound
-from sinks.s3.client import all_translated, connect, translated
+from sinks.s3.client import connect, translated
 from sinks.s3.config import S3Store
-from worker.errors import Retriable
+from worker.errors import Retriable, public_methods
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -22,7 +22,7 @@ _SUMMARY_SHARE = 0.8
 """The part of a read's time in which files are counted: a large folder is not taken for a store that is away."""
 
 
-@all_translated
+@public_methods(translated)
 class S3Browser(FileBrowser):
     """The objects of a bucket. Takes and raises what `connect` does."""
 

@@ -71,7 +71,7 @@ def connect(store: S3Store, *, connections: int) -> "S3Client":
 
 
 def translated(method: Callable[P, R]) -> Callable[P, R]:
-    """Lets a method raise the exceptions of sinks.files.store and sinks.errors, and Refused, instead of boto3's."""
+    """Lets a method raise the exceptions of sinks.files.store and worker.errors, and Refused, instead of boto3's."""
 
     @wraps(method)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -85,14 +85,6 @@ def translated(method: Callable[P, R]) -> Callable[P, R]:
             raise Retriable(f"S3: {_words(error)}", reason="unreachable") from error
 
     return call
-
-
-def all_translated(cls: type[R]) -> type[R]:
-    """Has every public method of a class `translated`."""
-    for name, method in list(vars(cls).items()):
-        if callable(method) and not name.startswith("_"):
-            setattr(cls, name, translated(method))
-    return cls
 
 
 def _meaning(error: ClientError) -> Exception:

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from sinks.files.store import Content, ListedFile, NotFound
 from sinks.reporting.metrics import SinkMetrics
-from sinks.s3.client import ONE_BY_ONE, Refused, UploadGone, all_translated, connect, translated
+from sinks.s3.client import ONE_BY_ONE, Refused, UploadGone, connect, translated
 from sinks.s3.config import S3Store, S3Target
 from sinks.s3.objects import PART_BYTES, ObjectStore, Upload
+from worker.errors import public_methods
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 
-@all_translated
+@public_methods(translated)
 class S3ObjectStore(ObjectStore):
     """The objects of a bucket. connections: so many threads use it at a time; metrics: counts what is sent."""
 
