@@ -30,7 +30,12 @@ def sign_in(
     page: Page, console: Stack, live_server: LiveServer, transactional_db: None, settings: Settings, topic: str
 ) -> Iterator[Callable[..., Page]]:
     """Signs an operator with all permissions in; pages are refreshed every second."""
-    settings.CONSOLE = {"refresh_seconds": 1, "practice_topic": f"{topic}-practice", "away_seconds": 1}
+    settings.CONSOLE = {
+        "refresh_seconds": 1,
+        "practice_topic": f"{topic}-practice",
+        "away_seconds": 1,
+        "elasticsearch_timeout_seconds": 30,  # a busy machine is not what these tests are about
+    }
     conf.console_settings.cache_clear()
     user = staff("operator", may_see=True)
     user.user_permissions.add(*Permission.objects.filter(content_type__app_label="console"))
@@ -135,6 +140,7 @@ def test_an_operator_goes_through_the_pages(
     page.go_back()
     page.get_by_label("Select all of this page").check()
     page.get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("button", name="Yes, discard them")).to_be_visible()
     check_page(page)
     page.get_by_role("button", name="Yes, discard them").click()
     expect(page.locator(".messagelist")).to_contain_text("2 dead letters were discarded")
@@ -204,6 +210,7 @@ def test_servers_stopped_one_by_one_are_told_by_their_panels_while_the_others_go
         console.elasticsearch.start()
         console.namenode.kill()
         console.elasticsearch.wait_ready()
+        expect(page.locator(".console-error:visible")).to_have_count(0, timeout=30_000)  # nobody loaded it anew
         check_main_page("hdfs", [])
         check_sub_page("files/hdfs/", "#folder", "HDFS (http")
         console.namenode.start()

@@ -221,6 +221,7 @@ def test_an_operator_makes_a_connector_in_a_browser(
     expect(page.locator("#connector")).to_contain_text("UNASSIGNED")
     check_page(page)
     page.get_by_role("link", name="Stop").click()
+    expect(page.get_by_role("button", name="Yes, do it")).to_be_visible()
     check_page(page)
     page.get_by_role("button", name="Yes, do it").click()
     expect(page.locator("#connector")).to_contain_text("STOPPED")

@@ -12,7 +12,8 @@ const say = (key, values = {}) => root.dataset[`text${key}`].replace(/\{(\w+)\}/
 const failure = (title, isFinal = false) => ({ error: { title, detail: "" }, isFinal });
 
 // Resolves to the answer's object, with {error: {title, detail}} when there is none to show; never rejects. `isFinal`:
-// asking again is of no use; `again`: after so many seconds the page should, for the answer is not there yet.
+// asking again is of no use; `again`: after so many seconds the page should, for the answer is not there yet;
+// `isAway`: the server that it needs is.
 async function ask(url) {
     try {
         const answer = await fetch(url, {
@@ -40,7 +41,10 @@ function readable(data) {
         const { server, text } = data.error;
         const error = server ? { title: say("Away", { server }), detail: text } : { title: text, detail: "" };
         // All tabs that were refused at once must not come again at once.
-        return data.is_busy ? { error, isBusy: true, again: BUSY_SECONDS * (1 + Math.random()) } : { error };
+        if (data.is_busy) {
+            return { error, isBusy: true, again: BUSY_SECONDS * (1 + Math.random()) };
+        }
+        return { error, isAway: Boolean(server) };
     }
     return data.late ? { ...data, again: LATE_SECONDS } : data;
 }
@@ -158,7 +162,8 @@ class Source {
         clearTimeout(this.#timer);
         this.#isWaiting = false;
         const answer = await ask(this.#url);
-        const again = this.#show(answer) ?? (this.#isLive && !answer.isFinal && !isPaused ? everySeconds : null);
+        const isRepeated = (this.#isLive || answer.isAway) && !answer.isFinal && !isPaused;
+        const again = this.#show(answer) ?? (isRepeated ? everySeconds : null);
         if (again !== null) {
             clearTimeout(this.#timer);
             this.#timer = setTimeout(() => (isSeen() ? this.read() : (this.#isWaiting = true)), again * 1000);
