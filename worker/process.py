@@ -5,6 +5,8 @@ import gc
 import logging
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -24,6 +26,8 @@ LEAVING_SECONDS = 5.0
 _GC_THRESHOLDS = (100_000, 20, 100)
 """How many new objects bring a garbage collection: messages come by the thousand and never are garbage of its kind."""
 
+_GC_SECONDS = 10.0
+
 _MALLOC_ARENA_MAX = -8
 """M_ARENA_MAX of glibc's malloc.h."""
 
@@ -32,8 +36,20 @@ def save_memory() -> None:
     """Settings of Python and the C library for threads that pass much data on; measured in docs/performance.md."""
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    threading.Thread(target=_collect_garbage, name="garbage", daemon=True).start()
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc: else each thread keeps what others could use
         mallopt(_MALLOC_ARENA_MAX, 2)
+
+
+def _collect_garbage() -> None:
+    """A client of Kafka has threads and connections, and is closed when nothing refers to it any more.
+
+    An exception and the frames that it names refer to each other, and so keep the client of a request that failed. The
+    thresholds count objects, and a process that does little would reach them after days.
+    """
+    while True:
+        time.sleep(_GC_SECONDS)
+        gc.collect()
 
 
 def serve_monitor(

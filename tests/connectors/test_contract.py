@@ -58,7 +58,7 @@ def side(request: Any, kafka: Stack, theirs: Server, tmp_path_factory: pytest.Te
         theirs.wait_ready(120)
         yield Side("kafka-connect", Connect(theirs.address), folder)
         return
-    with Site(kafka, folder) as site:
+    with Site(kafka, folder, poll_seconds=0.1) as site:
         yield Side("ours", site.connect, folder)
 
 

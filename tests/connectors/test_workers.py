@@ -152,6 +152,22 @@ def test_fifty_connectors_are_balanced_on_three_workers(kafka: Stack, connect: C
     assert sorted(counts.values()) == [16, 17, 17]
 
 
+def test_the_clients_of_tasks_that_have_ended_are_closed(connect: Connect, topic: str, site: Site) -> None:
+    def threads() -> int:
+        return sum(len(list(Path(f"/proc/{worker.pid}/task").iterdir())) for worker in site.workers)
+
+    before = threads()
+    for number in range(6):
+        assert connect.create(f"c{number}", folder_sink(topic, site.folder / f"{topic}-{number}")).status == 201
+    for number in range(6):
+        connect.wait_for(f"c{number}", "RUNNING", ["RUNNING"])
+    running = threads()
+    for number in range(6):
+        connect.ask("DELETE", f"/connectors/c{number}")
+    # What earlier tests have left may be closed meanwhile, too.
+    wait_until(lambda: threads() <= before, what=f"{before} threads: there were {running} while the tasks ran")
+
+
 def test_the_work_of_a_killed_worker_moves_and_each_record_is_stored_once(
     kafka: Stack, connect: Connect, topic: str, site: Site
 ) -> None:
