@@ -26,7 +26,7 @@ test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k 
 test-fast: $(STAMP) ## the tests that need no servers, no Java and no browser, in under two minutes
 	@$(BIN)/python -m pytest -n 2 -m "not integration and not browser and not slow" $(ARGS)
 
-chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7", ARGS=--collector
+chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7", ARGS=--source, ARGS=--collector
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks, the OpenAPI schema

@@ -18,12 +18,16 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings.test")
 django.setup()  # the index document is a Django one
 
 from devstack.config import StackConfig
+from devstack.ports import choose_free
 from devstack.stack import Stack
 from tests.chaos.chaos import Chaos, plan
 from tests.chaos.grounds import GROUNDS, named_servers
+from tests.chaos.sources import Logs, SourceChaos, Tables
 from tests.events import outage
 from tests.events.web import Web
 from tests.sinks.sink_processes import Nursery
+from tests.sources.processes import Nursery as SourceNursery
+from tests.sources.tables import TestDatabase
 from tests.support import make_topics, stack_env
 
 AWAY_SECONDS = 60.0
@@ -41,6 +45,7 @@ def main() -> int:
     parser.add_argument(
         "--mode", choices=("flush", "append"), default="flush", help="of a sink of files (default: flush)"
     )
+    parser.add_argument("--source", action="store_true", help="instead of sinks: sources of two databases and of files")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="repeats the actions of a run")
     parser.add_argument("--kills", type=int, default=200, help="of sinks (default: 200)")
     parser.add_argument("--restarts", type=int, default=3, help="of each server (default: 3)")
@@ -62,6 +67,8 @@ def main() -> int:
 
     if options.collector:
         return _collector(stack, folder, options, report)
+    if options.source:
+        return _sources(folder, options, report)
     report(f"{ground.__name__}, seed {options.seed}, {options.kills} kills; logs in {folder}")
     try:
         stack.up(report, list(named_servers(stack, ground.server_names).values()))
@@ -114,6 +121,31 @@ def _collector(stack: Stack, folder: Path, options: argparse.Namespace, report: 
         report(f"FAILED; what is left lies in {folder}")
         return 1
     shutil.rmtree(folder)
+    return 0
+
+
+def _sources(folder: Path, options: argparse.Namespace, report: Callable[[str], None]) -> int:
+    folder.chmod(0o755)  # PostgreSQL does not run as root: it becomes another user there
+    postgres = choose_free(set())
+    mariadb = choose_free({postgres})
+    stack = Stack(StackConfig.on_free_ports(folder / "stack", postgres_port=postgres, mariadb_port=mariadb))
+    databases = [server for server in stack.servers if server.name in ("postgres", "mariadb")]
+    servers = [*stack.kafka, *databases]
+    report(f"sources, seed {options.seed}, {options.kills} kills; logs in {folder}")
+    try:
+        stack.up(report, servers)
+        with SourceNursery(stack.bootstrap_servers, folder) as nursery:
+            grounds = [*(Tables(TestDatabase(server)) for server in databases), Logs(folder / "files", options.seed)]
+            chaos = SourceChaos(stack, nursery, grounds, servers=servers, report=report)
+            records = chaos.run(options.seed, options.kills, options.restarts)
+    except AssertionError as error:
+        report(f"FAILED, repeat with --source --seed {options.seed} --kills {options.kills}; logs in {folder}: {error}")
+        return 1
+    finally:
+        stack.kill()
+    shutil.rmtree(folder)
+    done = ", ".join(f"{count} x {kind}" for kind, count in sorted(chaos.done.items()))
+    report(f"{records} rows and lines, each committed once, after {done}")
     return 0
 
 
