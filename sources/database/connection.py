@@ -18,6 +18,8 @@ from worker.errors import Fatal, Retriable
 Column = Any
 """A column of a result as the driver describes it: its name first, its type second."""
 
+INEXACT = "is a floating-point number, which may be another one once it was read as a text"
+
 _CONNECT_SECONDS = 5
 _MAX_REASON = 500
 _ALIAS = "source"
@@ -141,9 +143,12 @@ class Database(ABC):
         """The indexes of a table that do not hold all of its rows, so that a unique one says nothing of the others."""
         return ()
 
-    def has_own_order(self, column: Any) -> bool:
-        """Whether a column is sorted otherwise than it is compared. column: as the introspection describes it."""
-        return False
+    @abstractmethod
+    def not_comparable(self, column: Any) -> str:
+        """Why rows can't be read behind a value of a column; empty where they can.
+
+        column: as the introspection describes it.
+        """
 
     @abstractmethod
     def converters(self, columns: Sequence[Column], table: str | None) -> Sequence[Converter | None]:

@@ -12,7 +12,7 @@ import pymysql
 from pymysql.constants import FIELD_TYPE
 from pymysql.converters import conversions
 
-from sources.database.connection import Column, Database, Forbidden
+from sources.database.connection import INEXACT, Column, Database, Forbidden
 from sources.database.horizon import Look
 from sources.database.values import Converter, raw
 
@@ -101,9 +101,11 @@ class Mariadb(Database):
             return "it is drawn from a sequence, and MariaDB does not tell that a transaction has drawn from one"
         return ""
 
-    def has_own_order(self, column: Any) -> bool:
+    def not_comparable(self, column: Any) -> str:
         """An ENUM is sorted by the places of its values, and compared with a text as a text."""
-        return column.data_type in ("enum", "set")
+        if column.data_type in ("enum", "set"):
+            return "is an ENUM or SET, whose order is not that of its texts"
+        return INEXACT if column.data_type in ("float", "double") else ""
 
     def converters(self, columns: Sequence[Column], table: str | None) -> Sequence[Converter | None]:
         """A column of type JSON is a LONGTEXT with a constraint. Who may read the table may see how it was made."""

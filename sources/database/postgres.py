@@ -9,7 +9,7 @@ from psycopg.postgres import types
 from psycopg.types.datetime import DateLoader, TimeLoader, TimestampLoader, TimestamptzLoader, TimetzLoader
 from psycopg.types.string import TextLoader
 
-from sources.database.connection import Column, Database
+from sources.database.connection import INEXACT, Column, Database
 from sources.database.horizon import Look
 from sources.database.values import Converter, finite, finite_decimal, raw, within
 
@@ -130,6 +130,10 @@ class Postgres(Database):
         [[found]] = self.query("SELECT pg_catalog.clock_timestamp()").rows
         assert isinstance(found, datetime)
         return found
+
+    def not_comparable(self, column: Any) -> str:
+        """An ENUM is compared by its order."""
+        return INEXACT if column.type_code in _FLOATS else ""
 
     def drawn_outside(self, table: str, column: str) -> str:
         """A session draws as many numbers at once as its sequence's CACHE says, and uses them later."""

@@ -277,10 +277,10 @@ class TableRows:
             if name and described[name].null_ok:
                 raise Fatal(f"{self.name}: {name} may be NULL, and such rows would never be read. {_OR_QUERY}")
         for name in key:
-            if self._database.has_own_order(described[name]):
+            if why := self._database.not_comparable(described[name]):
                 raise Fatal(
-                    f"{self.name}: {name} is an ENUM or SET, whose order is not that of its texts, so rows would be "
-                    f"missed. Read it as a text by target.query (SELECT …, CAST({name} AS CHAR) AS {name} FROM …)"
+                    f"{self.name}: {name} {why}, so rows would be missed or come again. Read it as another type by "
+                    f"target.query (SELECT …, CAST({name} AS CHAR) AS {name} FROM …)"
                 )
         partial = self._database.partial_indexes(self._part)
         unique = [

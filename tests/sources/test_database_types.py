@@ -212,6 +212,12 @@ def test_an_enum_of_mariadb_that_is_sorted_otherwise_than_compared_is_read_as_a_
         assert [row["size"] for row in goods.read()] == ["large", "medium", "small"]
 
 
+@pytest.mark.parametrize("type", ["real", "double precision"])
+def test_floating_point_numbers_make_no_key_for_they_are_compared_inexactly(database: TestDatabase, type: str) -> None:
+    database.run(f"CREATE TABLE goods (price {type} PRIMARY KEY)", "INSERT INTO goods VALUES (0.1), (0.2)")
+    refused(database, "price is a floating-point number", mode="bulk")
+
+
 # --- rights, and what the server can't tell
 
 
