@@ -1,10 +1,11 @@
 """Changes of connectors. Each is logged before it is made, and workers see it with their next look at the tables."""
 
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 
 from django.conf import settings
+from django.contrib.contenttypes.models import ContentType
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
@@ -37,7 +38,8 @@ def create(user: str, name: str, config: Config, *, state: str = TargetState.RUN
         raise RestError(409, f"The settings have a sink or source {name}, and a connector can't have its name")
     with changing(user, name, f"create, {_told(found)}"):
         try:
-            with transaction.atomic():
+            with _one_by_one():
+                _check_conflicts(found)
                 connector = Connector.objects.create(
                     name=name, type=found.plugin.type, config=dict(found.given), target_state=state
                 )
@@ -67,7 +69,8 @@ def _change(user: str, connector: Connector, config: Config) -> tuple[Connector,
     found = _usable(connector.name, config)
     if found.plugin.type != connector.type:
         raise RestError(400, f"Connector {connector.name} is a {connector.type} and can't become a {found.plugin.type}")
-    with changing(user, connector.name, f"change, {_told(found)}"), transaction.atomic():
+    with changing(user, connector.name, f"change, {_told(found)}"), _one_by_one():
+        _check_conflicts(found)
         generation = connector.generation + 1
         seen = Connector.objects.filter(pk=connector.pk, generation=connector.generation)
         if not seen.update(config=dict(found.given), generation=generation, changed_at=timezone.now()):
@@ -117,18 +120,33 @@ def _usable(name: str, config: Config) -> Checked:
         found = checked({**config, "name": name})
     except NoPlugin as error:
         raise RestError(400, str(error)) from error
-    texts = [text for texts in found.errors.values() for text in texts]
-    if not texts and isinstance(found.config, SinkConfig):
-        texts = _conflicts(found.config)
-    if texts:
+    _check([text for texts in found.errors.values() for text in texts])
+    return found
+
+
+def _check(errors: list[str]) -> None:
+    if errors:
         raise RestError(
             400,
-            f"Connector configuration is invalid and contains the following {len(texts)} error(s):\n"
-            + "\n".join(texts)
+            f"Connector configuration is invalid and contains the following {len(errors)} error(s):\n"
+            + "\n".join(errors)
             + "\nYou can also find the above list of errors at the endpoint "
             "`/connector-plugins/{connectorType}/config/validate`",
         )
-    return found
+
+
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """A transaction that changes connectors while no other one does: whether a sink can run depends on the others."""
+    with transaction.atomic():
+        # Any row that is always there would do. SQLite has one writer anyway.
+        ContentType.objects.select_for_update().get(app_label="connectors", model="connector")
+        yield
+
+
+def _check_conflicts(found: Checked) -> None:
+    if isinstance(found.config, SinkConfig):
+        _check(_conflicts(found.config))
 
 
 def other_sinks(name: str) -> list[SinkConfig]:

@@ -180,6 +180,23 @@ def test_of_two_changes_at_the_same_moment_one_is_a_conflict(client: APIClient, 
     assert [one.config["event"] for one in Connector.objects.all()] == ([] if what == "deleted" else ["select-color"])
 
 
+def test_of_two_connectors_for_one_folder_that_are_made_at_the_same_moment_one_is_refused(client: APIClient) -> None:
+    @contextmanager
+    def meanwhile(*_: str) -> Iterator[None]:
+        if not Connector.objects.exists():
+            Connector.objects.create(name="other", type="sink", config={**FOLDER, "name": "other"})
+        yield
+
+    register_audit(meanwhile)
+    try:
+        answer = create(client)
+    finally:
+        audits.remove(meanwhile)
+    assert answer.status_code == 400
+    assert "their files would have the same names" in answer.json()["message"]
+    assert [one.name for one in Connector.objects.all()] == ["other"]
+
+
 def test_topics_of_what_is_not_there_are_not_reset_and_not_logged(
     client: APIClient, caplog: pytest.LogCaptureFixture
 ) -> None:
