@@ -66,7 +66,7 @@ def main() -> None:
     print(f"A benchmark takes some minutes; what servers and clients say meanwhile goes to {log}", flush=True)
     _send_errors_to(log)
     data = Path(tempfile.mkdtemp(prefix="bench-"))
-    stack = Stack(StackConfig.on_free_ports(data))
+    stack = Stack(StackConfig.on_free_ports(data, full_speed=True))
     stack.up(report=lambda line: print(line, file=sys.stderr))
     try:
         for name in arguments.names or BENCHMARKS:

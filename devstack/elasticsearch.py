@@ -63,6 +63,7 @@ def elasticsearch_server(config: StackConfig) -> Server:
             marker,
             f"--jars={jars}",
             f"--heap={config.elasticsearch_heap}",
+            *(["--full-speed"] if config.full_speed else []),
         ],
         marker=marker,
         folder=folder,

