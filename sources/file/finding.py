@@ -98,7 +98,8 @@ class Finder:
                     if found.id not in files or (known is not None and known.path == path):
                         files[found.id] = found
         before = {**self._last.vanished, **self._last.files}
-        vanished = {id: found for id, found in before.items() if id not in files and id in self.handles}
+        gone = [found for id, found in before.items() if id not in files and id in self.handles]
+        vanished = {found.id: self._as_it_is(found) for found in gone}
         self._complete(files, vanished)
         groups: dict[int | None, list[Found]] = {}
         for found in files.values():
@@ -143,6 +144,16 @@ class Finder:
             _report(path, error)
             return None
         return Found(file, path, status.st_size, status.st_mtime_ns, packed, group)
+
+    def _as_it_is(self, vanished: Found) -> Found:
+        """A file that has lost its name. It may have got the rest of its first line since it was found last."""
+        if vanished.group is not None:
+            return vanished
+        with suppress(OSError), self.handles.opened(vanished.id, vanished.path) as fd:
+            status = os.fstat(fd)
+            packed, group = _kind_of(fd)
+            return vanished._replace(size=status.st_size, modified=status.st_mtime_ns, packed=packed, group=group)
+        return vanished  # it was closed meanwhile
 
     def search(self, file: FileId, path: str) -> str | None:
         """The path of a file that had another name in the same folder; of a link, in the folder that it leads to."""

@@ -271,6 +271,18 @@ def test_what_was_not_read_before_a_file_was_compressed_is_read_after_it(
     assert sorted(source.lines) == [b"new", b"one", b"three", b"two"]
 
 
+def test_a_half_line_that_is_completed_and_compressed_between_two_looks_is_read_once(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"half of ")
+    source.drain()
+    append(log, b"a line\n")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    source.settle()
+    source.settle()
+    assert source.lines == [b"half of a line"]
+
+
 def test_a_compressed_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "old.gz").write_bytes(gzip.compress(b"one\ntw") + gzip.compress(b"o\n" + b"x" * 100_000 + b"\nlast"))
     source = FileSource(tmp_path / "*.gz")
