@@ -116,8 +116,16 @@ class Group:
         if followed.id in self._handles:
             followed.is_outside = True
             self._handles.keep(followed.id)
-        elif not followed.is_outside:
+        elif not (followed.is_outside and self._is_there(followed)):
             self.lose(followed)
+
+    def _is_there(self, followed: Followed) -> bool:
+        """Whether a file that has no matched name is the one that was read: a new file may have got its number."""
+        try:
+            with self._content(followed.id, followed.path, packed=followed.place.packed) as content:
+                return followed.recognise(content)
+        except OSError:  # the reader says so
+            return True
 
     def _is_still(self, followed: Followed, found: Found) -> bool:
         """Whether a file is the one that was read: it may be truncated, or a new file may have got its number."""

@@ -165,6 +165,28 @@ def test_a_file_that_another_one_replaces_is_read_to_its_end_and_so_is_the_other
     assert sorted(source.lines) == [b"one", b"one of the new file", b"two"]
 
 
+def test_a_file_outside_the_patterns_that_got_the_number_of_a_deleted_file_is_not_read(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(log, look_seconds=1)
+    append(log, b"header\none\n")
+    (tmp_path / "elsewhere").mkdir()
+    number = tmp_path / "elsewhere" / "number"
+    os.link(log, number)
+    source.drain()
+    log.unlink()
+    source.drain()
+    source.clock.now += 1000
+    for part in source.readers:
+        source.read(part, aborts=True)  # the file is closed, but its position does not say so
+    number.write_bytes(b"header\ntwo\n")
+    number.rename(tmp_path / "other")
+    for part in [*source.readers, *source.readers]:
+        source.read(part)  # before the next look
+    source.settle()
+    assert source.lines == [b"header", b"one"]
+
+
 def test_a_truncated_file_begins_anew(log: Path) -> None:
     source = FileSource(log)
     append(log, b"one\ntwo\n")
