@@ -62,7 +62,9 @@ class Group:
         self._inodes = defaultdict(list)
         for followed in self.files:
             self._index(followed)
-        unknown = [found for found in look.vanished.values() if found.group == self._number]
+        # A file that was closed since the look may have left its number, and its name, to a new file.
+        vanished = [found for found in look.vanished.values() if found.id in self._handles]
+        unknown = [found for found in vanished if found.group == self._number]
         unknown += sorted(look.groups.get(self._number, ()), key=_originals_first)
         unknown = [found for found in unknown if found.id not in here]
         # The surest signs first, of all files: short ones begin like many others.

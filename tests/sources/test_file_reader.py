@@ -187,6 +187,30 @@ def test_a_file_outside_the_patterns_that_got_the_number_of_a_deleted_file_is_no
     assert source.lines == [b"header", b"one"]
 
 
+def test_a_copy_that_got_name_and_number_of_a_file_closed_since_the_look_is_not_taken_for_it(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "app.log*", look_seconds=1)
+    (tmp_path / "elsewhere").mkdir()
+    number, copy = tmp_path / "elsewhere" / "number", tmp_path / "app.log.1"
+    append(copy, b"header\none\n")
+    os.link(copy, number)
+    source.drain()
+    copy.unlink()
+    source.drain()
+    append(log, b"header\ntwo\nthree\n")
+    source.clock.now += 1000
+    for part in source.readers:
+        source.read(part, aborts=True)  # the deleted file is closed
+    number.write_bytes(b"header\ntwo\n")
+    number.rename(copy)
+    for part in source.readers:
+        source.read(part)  # before the next look
+    append(copy, b"three\n")
+    source.settle()
+    assert source.lines == [b"header", b"one", b"header", b"two", b"three"]
+
+
 def test_a_truncated_file_begins_anew(log: Path) -> None:
     source = FileSource(log)
     append(log, b"one\ntwo\n")
