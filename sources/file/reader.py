@@ -211,7 +211,9 @@ class GroupReader:
         if batch.is_full:
             return False
         place = followed.place
-        if not place.offset and not place.packed and group_of(block, is_all=True) != self._number:
+        # Another group reads it now, unless it has lost its name: such a file stays where it was dealt out.
+        is_fixed = place.offset or place.packed or followed.is_outside
+        if not is_fixed and group_of(block, is_all=True) != self._number:
             raise Replaced
         if place.unended or place.long_line is not None:
             return self._pass_rest(followed, block)

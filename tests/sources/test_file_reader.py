@@ -399,6 +399,24 @@ def test_a_single_line_without_end_counts_once_its_file_has_lost_its_name_and_is
     assert not is_deleted or len(source.handles) == 0
 
 
+@pytest.mark.parametrize("half", [b"half", b"another half"])
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_first_line_may_be_completed_late_in_a_file_that_has_lost_its_name(
+    log: Path, tmp_path: Path, half: bytes, is_deleted: bool
+) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    with log.open("ab", buffering=0) as writer:
+        writer.write(half)
+        source.drain()
+        log.unlink() if is_deleted else log.rename(tmp_path / "app.log.1")
+        source.drain()
+        source.clock.now += source.config.target.last_line_seconds
+        source.drain()  # the file is dealt out as if its line were complete
+        writer.write(b" of a line\nmore\n")
+        source.settle()
+    assert source.lines == [half + b" of a line", b"more"]
+
+
 def test_a_last_line_without_end_waits_for_it_where_the_setting_says_so(log: Path, tmp_path: Path) -> None:
     source = FileSource(tmp_path / "app.log*", last_line_seconds=None)
     append(log, b"one\nlast")
