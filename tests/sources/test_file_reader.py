@@ -329,6 +329,23 @@ def test_a_half_line_that_is_completed_and_compressed_between_two_looks_is_read_
     assert source.lines == [b"half of a line"]
 
 
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_half_line_that_is_compressed_before_it_counts_as_a_line_is_read_once(
+    log: Path, tmp_path: Path, is_deleted: bool
+) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"half")
+    source.drain()
+    log.rename(tmp_path / "app.log.1")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"half"))
+    if is_deleted:
+        (tmp_path / "app.log.1").unlink()
+    source.drain()
+    source.settle()
+    source.settle()
+    assert source.lines == [b"half"]
+
+
 def test_a_compressed_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "old.gz").write_bytes(gzip.compress(b"one\ntw") + gzip.compress(b"o\n" + b"x" * 100_000 + b"\nlast"))
     source = FileSource(tmp_path / "*.gz")
