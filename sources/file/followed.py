@@ -47,6 +47,8 @@ class Place(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where the line begins that is too long, and in the middle of which `offset` is."""
     unended: bool = False
     """The last line was given without its end, which may follow."""
+    rests: list[int] = []
+    """Where the last lines begin that are the rests of such lines, for `verify_source`."""
     whole_bytes: int = 0
     """The size of a compressed file that was read to its end."""
     cut: bool = False

@@ -25,6 +25,7 @@ repeated = repeating_logger(__name__)
 
 _BLOCK = 256 * 1024
 _SMALLEST_BLOCK = 4096
+_MOST_RESTS = 10
 
 
 @dataclass
@@ -275,6 +276,8 @@ class GroupReader:
                 return False
             place.unended = False
             end = 1 if block.startswith(b"\n") else 2 if block.startswith(b"\r\n") else 0
+            if not end:
+                place.rests = [*place.rests, place.offset][-_MOST_RESTS:]
         else:
             end = block.find(b"\n") + 1
             if end:
