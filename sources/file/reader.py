@@ -167,8 +167,7 @@ class GroupReader:
             own = os.dup(fd)
             self._unpacking = (followed, Unpacked(own), own)
         elif self._unpacking[0] is not followed:
-            batch.is_full = True  # one after the other
-            return
+            return  # one after the other
         content = self._unpacking[1]
         if not followed.is_recognised and not followed.recognise(content):
             raise Replaced

@@ -370,6 +370,26 @@ def test_a_damaged_compressed_file_gives_what_can_be_unpacked_and_is_told_once(
     assert caplog.text.count("can't be unpacked") == 1
 
 
+def test_a_large_compressed_file_is_read_on_when_another_file_is_compressed_meanwhile(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "*.log*", options={"batch_records": 10})
+    append(log, b"header\none\n")
+    source.drain()
+    lines = [b"header", *(b"line %d" % number for number in range(100))]
+    (tmp_path / "other.log.1.gz").write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
+    for part in source.readers:
+        source.read(part)
+    append(log, b"two\n")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    source.handles.close_all()  # as if others had been opened since
+    for part in source.readers:
+        source.read(part)
+    source.settle()
+    assert sorted(source.lines) == sorted([b"header", b"one", b"two", *lines])
+
+
 def test_a_file_with_two_names_is_read_once(log: Path, tmp_path: Path) -> None:
     append(log, b"one\n")
     os.link(log, tmp_path / "second")
