@@ -1,16 +1,19 @@
 """The files of one group: which file is which, whatever rotation has done to them."""
 
 import logging
+import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kafka_client.log import repeating_logger
-from sources.file.content import Content, Plain, Unpacked
+from sources.file.content import Allowance, Content, Plain, Unpacked
 from sources.file.finding import Finder, Found, Look
-from sources.file.followed import Followed
+from sources.file.followed import Followed, Stamp
+from sources.file.handles import FileId
 from sources.file.paths import family_of, is_rotated, printable
 
 logger = logging.getLogger(__name__)
@@ -24,6 +27,9 @@ MOST_BYTES = 900_000
 """A group follows so many files at most, with so many bytes in its position, which is one record of Kafka."""
 
 _PLACE_BYTES = 280
+
+MOST_UNPACKED = 128 * 1024 * 1024
+"""One read unpacks so many bytes at most; a larger compressed file is compared in several."""
 
 
 class Group:
@@ -41,7 +47,9 @@ class Group:
         self._number = number
         self._starts_at_end = starts_at_end
         self._look: Look | None = None
+        self.allowance = Allowance()
         self._samples: dict[Found, _Sample] = {}
+        self._unpacked: dict[FileId, tuple[Stamp, Unpacked]] = {}
         self._kin: dict[str, list[Followed]] = defaultdict(list)  # by the family of their names
         self._inodes: dict[int, list[Followed]] = defaultdict(list)
         self.files = list(files)
@@ -50,6 +58,8 @@ class Group:
 
     def meet(self) -> None:
         """Finds out where the bytes of each file lie now, and which files are new."""
+        # What is found first is told from what comes later, so it is all compared at once.
+        self.allowance.left = math.inf if self._starts_at_end else MOST_UNPACKED
         look = self._finder.look()
         if look is self._look:
             return
@@ -67,6 +77,7 @@ class Group:
         unknown = [found for found in vanished if found.group == self._number]
         unknown += sorted(look.groups.get(self._number, ()), key=_originals_first)
         unknown = [found for found in unknown if found.id not in here]
+        self._unpacked = {found.id: self._unpacked[found.id] for found in unknown if found.id in self._unpacked}
         # The surest signs first, of all files: short ones begin like many others.
         unknown = [found for found in unknown if not self._is_known(found, look)]
         for found in unknown:
@@ -134,14 +145,15 @@ class Group:
         if found.group != self._number or found.packed != followed.place.packed:
             return False
         # The look may be older than what was read: a size below the offset alone does not tell that bytes are gone.
-        if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
+        is_compared = followed.is_recognised or found.packed
+        if is_compared and followed.found_stamp == (found.size, found.modified):
             return True
         if not followed.is_begun:
             return False  # nothing tells it from another file that has got its number, so it is met anew
         try:
             with self._content(found.id, found.path, packed=found.packed) as content:
-                if followed.place.whole_bytes == found.size:
-                    return followed.begins_like(content)  # not all of it is unpacked again
+                if found.packed:
+                    return followed.begins_like(content)  # its reader compares the rest when there is more to read
                 return followed.recognise(content)
         except OSError:  # it is gone meanwhile, or it can't be read: the next look will tell
             return True
@@ -216,13 +228,13 @@ class Group:
         with self._content(found.id, found.path, packed=found.packed) as content:
             if not followed.begins_like(content) or (size := content.length()) >= followed.place.offset:
                 return False
-            if isinstance(content, Unpacked) and not (content.is_whole or content.damage):
+            if isinstance(content, Unpacked) and not content.is_final:
                 return True  # it is being written
             if not followed.place.cut or followed.id == found.id:
                 return False  # files that are truncated have such copies, elsewhere
             # A copy that was made before the last lines were written has nothing that was not read.
-            self._settle(followed, found)
             followed.goes_to(content, size)
+            self._settle(followed, found)
             return True
 
     def _may_be_copy(self, followed: Followed, found: Found) -> bool:
@@ -268,9 +280,19 @@ class Group:
         self._inodes[followed.place.inode].append(followed)
 
     @contextmanager
-    def _content(self, file: Any, path: str, *, packed: bool) -> Iterator[Content]:
+    def _content(self, file: FileId, path: str, *, packed: bool) -> Iterator[Content]:
         with self._handles.opened(file, path) as fd:
-            yield Unpacked(fd) if packed else Plain(fd)
+            yield self._unpacked_of(file, fd) if packed else Plain(fd)
+
+    def _unpacked_of(self, file: FileId, fd: int) -> Unpacked:
+        status = os.fstat(fd)
+        stamp = (status.st_size, status.st_mtime_ns)
+        known, content = self._unpacked.get(file, (None, None))
+        if content is None or known != stamp:
+            content = Unpacked(fd, self.allowance)
+            self._unpacked[file] = (stamp, content)
+        content.fd = fd
+        return content
 
 
 def _are_kin(followed: Followed, found: Found) -> bool:
@@ -292,7 +314,7 @@ class _Sample(NamedTuple):
         begin, length = copy.pread(_COMPARED, 0), copy.length()
         end = copy.pread(_COMPARED, max(length - _COMPARED, 0))
         if isinstance(copy, Unpacked):
-            return cls(begin, end, length, is_packed=True, is_whole=copy.is_whole or bool(copy.damage))
+            return cls(begin, end, length, is_packed=True, is_whole=copy.is_final)
         return cls(begin, end, length, is_packed=False, is_whole=True)
 
     def is_of(self, original: Content) -> bool:

@@ -11,7 +11,7 @@ from kafka_client.producer import Record
 from sources.config import SourceConfig
 from sources.dead_letters import dead_letter
 from sources.file.config import FileTarget
-from sources.file.content import Content, Plain, Unpacked, group_of
+from sources.file.content import Content, NotYet, Plain, Unpacked, group_of
 from sources.file.finding import Finder
 from sources.file.followed import Followed, Replaced, Stamp, followed_in
 from sources.file.group import Group
@@ -112,6 +112,8 @@ class GroupReader:
                     self._read_packed(followed, fd, stamp, batch)
                 else:
                     self._read_plain(followed, fd, stamp, batch)
+        except NotYet:  # the next read goes on
+            return
         except FileNotFoundError:  # it was renamed or deleted since the look
             followed.is_outside = followed.is_searched = False
             self._group.look_again()
@@ -165,7 +167,7 @@ class GroupReader:
             return
         if self._unpacking is None:
             own = os.dup(fd)
-            self._unpacking = (followed, Unpacked(own), own)
+            self._unpacking = (followed, Unpacked(own, self._group.allowance), own)
         elif self._unpacking[0] is not followed:
             return  # one after the other
         content = self._unpacking[1]

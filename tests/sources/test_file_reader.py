@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sources.file.content import Unpacked
 from sources.file.kind import FileKind
 from tests.sources.files import FileSource
 from worker.errors import Fatal
@@ -368,6 +369,57 @@ def test_a_damaged_compressed_file_gives_what_can_be_unpacked_and_is_told_once(
     source.settle()
     assert len(source.lines) == count
     assert caplog.text.count("can't be unpacked") == 1
+
+
+@pytest.mark.parametrize(
+    "way", ["its original is there", "its original is gone", "it lacks lines that were read", "it was read in part"]
+)
+def test_a_read_unpacks_a_bounded_part_of_a_large_compressed_file(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    unpacked = 0
+    unpack = Unpacked._unpack
+
+    def counted(content: Unpacked, size: int) -> bytes:
+        nonlocal unpacked
+        data = unpack(content, size)
+        unpacked += len(data)
+        return data
+
+    monkeypatch.setattr("sources.file.group.MOST_UNPACKED", 100_000)
+    monkeypatch.setattr(Unpacked, "_unpack", counted)
+    lines = [b"line %d of a file with many lines" % number for number in range(50_000)]
+    text = b"\n".join(lines) + b"\n"
+    packed = tmp_path / "app.log.1.gz"
+    source = FileSource(tmp_path / "app.log*", options={"batch_bytes": 50_000})
+    if way == "it was read in part":
+        packed.write_bytes(gzip.compress(text))
+    else:
+        append(log, text)
+    for _ in range(20):
+        for part in source.readers:
+            source.read(part)
+    assert 0 < len(source.lines) < len(lines)
+    match way:
+        case "its original is there":
+            packed.write_bytes(gzip.compress(text))
+        case "its original is gone":
+            log.unlink()
+            packed.write_bytes(gzip.compress(text))
+            source.kill()
+        case "it lacks lines that were read":
+            source.drain()
+            packed.write_bytes(gzip.compress(text[: len(text) // 2]))
+            log.write_bytes(b"")
+            source.kill()
+        case "it was read in part":
+            source.kill()
+    for _ in range(200):
+        for part in source.readers:
+            unpacked = 0
+            source.read(part)
+            assert unpacked < 300_000
+    assert source.lines == lines
 
 
 def test_a_large_compressed_file_is_read_on_when_another_file_is_compressed_meanwhile(
