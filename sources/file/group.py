@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from kafka_client.log import repeating_logger
-from sources.file.content import Allowance, Content, Plain, Unpacked
+from sources.file.content import HEAD_BYTES, Allowance, Content, Plain, Unpacked
 from sources.file.finding import Finder, Found, Look
 from sources.file.followed import Followed, Stamp
 from sources.file.handles import FileId
@@ -167,10 +167,12 @@ class Group:
                     return True
             kin = self._kin_of(found)
             self._lose_truncated(kin)
-            lost = [followed for followed in kin if followed.is_lost]
+            # The surest signs first: the first line is the same in all files of a group.
+            lost = sorted((one for one in kin if one.is_lost), key=lambda one: one.place.offset, reverse=True)
             live = [followed for followed in kin if not followed.is_lost]
-            is_known = any(self._goes_on_in(followed, found) for followed in lost)
+            is_known = any(self._goes_on_in(followed, found, is_sure=True) for followed in lost)
             is_known = is_known or any(self._may_be_copy(followed, found) for followed in live)
+            is_known = is_known or any(self._goes_on_in(followed, found) for followed in lost)
             # A file that was truncated while they were compared may be the one whose copy this is: the next look tells.
             return is_known or self._lose_truncated(live)
         except OSError:  # it is gone meanwhile, or it can't be read: the finder says so
@@ -215,9 +217,14 @@ class Group:
                     is_lost = True
         return is_lost
 
-    def _goes_on_in(self, followed: Followed, found: Found) -> bool:
-        """Whether a file has all bytes that were read of a lost one, which is then read on there. Raises OSError."""
+    def _goes_on_in(self, followed: Followed, found: Found, *, is_sure: bool = False) -> bool:
+        """Whether a file has all bytes that were read of a lost one, which is then read on there. Raises OSError.
+
+        is_sure: more than the first line was read.
+        """
         with self._content(found.id, found.path, packed=found.packed) as content:
+            if is_sure and b"\n" not in content.pread(HEAD_BYTES, 0)[: followed.place.offset - 1]:
+                return False
             if not followed.recognise(content):
                 return False
         self._settle(followed, found)

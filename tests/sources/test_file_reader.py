@@ -287,6 +287,34 @@ def test_a_copy_of_a_file_that_goes_on_gives_nothing(log: Path, tmp_path: Path) 
     assert source.lines == [b"one", b"two"]
 
 
+def test_a_copy_of_a_file_that_is_there_is_not_taken_for_that_of_a_truncated_one_with_the_same_first_line(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(tmp_path / "app.log.1", b"header\none\n")
+    append(log, b"header\n")
+    source.drain()
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"header\none\n"))
+    source.drain()
+    log.write_bytes(b"")
+    source.settle()
+    assert sorted(source.lines) == [b"header", b"header", b"one"]
+
+
+def test_a_compressed_file_goes_on_from_the_file_that_has_most_in_common_with_it(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"header\n")
+    source.drain()
+    append(tmp_path / "app.log.1", b"header\none\n")
+    source.drain()
+    log.unlink()
+    (tmp_path / "app.log.1").unlink()
+    source.settle()
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"header\none\ntwo\n"))
+    source.settle()
+    assert source.lines == [b"header", b"header", b"one", b"two"]
+
+
 def test_different_files_with_the_same_bytes_are_all_read(tmp_path: Path) -> None:
     for number in range(20):
         append(tmp_path / f"file-{number}.txt", b"the same\n")
