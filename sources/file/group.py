@@ -123,6 +123,10 @@ class Group:
             else:
                 self.lose(followed, cut=True)
             return
+        vanished = look.vanished.get(followed.id)
+        if vanished is not None and vanished.group != self._number and not followed.is_begun:
+            self.lose(followed, cut=True)  # another group has it since it was truncated
+            return
         if not followed.is_searched and (path := self._finder.search(followed.id, followed.path)) is not None:
             followed.is_outside_at(path)
         followed.is_searched = True

@@ -232,6 +232,23 @@ def test_a_truncated_file_with_the_same_first_line_begins_anew_also_when_it_is_l
     assert source.lines == [b"header", b"one", b"header", b"two", b"three"]
 
 
+def test_a_file_that_was_truncated_before_it_was_read_and_then_deleted_is_read_by_one_group(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "app.log*", options={"batch_records": 1})
+    append(tmp_path / "app.log.1", b"header\none\n")
+    os.utime(tmp_path / "app.log.1", (0, 0))
+    append(log, b"header\ntwo\n")
+    for part in source.readers:
+        source.read(part)
+    assert source.lines == [b"header"]
+    log.write_bytes(b"another first line\n")
+    source.finder.look()
+    log.unlink()
+    source.settle()
+    assert sorted(source.lines) == [b"another first line", b"header", b"one"]
+
+
 def test_bytes_of_before_and_after_a_truncation_are_never_one_line(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pread = os.pread
     append(log, b"one\ntwo\nthr")
