@@ -1,7 +1,9 @@
 """The bytes of a file, plain or compressed, and how content is recognised wherever it lies."""
 
+import math
 import os
 import zlib
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Protocol
 
@@ -48,16 +50,32 @@ class Plain:
         return os.fstat(self._fd).st_size
 
 
+class NotYet(OSError):
+    """So much was unpacked that others have their turn first. Who asks again is answered some time."""
+
+
+@dataclass
+class Allowance:
+    """So many bytes may be unpacked before others have their turn, but for the beginnings of files."""
+
+    left: float = math.inf
+
+
 class Unpacked:
     """The bytes of an open gzip file, unpacked; it may consist of several members. It is read forward: going back
-    begins at the beginning again.
+    begins at the beginning again, but short answers are kept.
 
-    is_whole: whether all members up to the end of the file have their ends; damage: why nothing behind a place can be
-    unpacked. Both are known once all was read.
+    fd: the file, which may be opened anew between two questions; is_whole: whether all members up to the end of the
+    file have their ends; damage: why nothing behind a place can be unpacked. Both are known once all was read.
+    is_final: whether one of them is so, known once the length is.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
+    def __init__(self, fd: int, allowance: Allowance | None = None) -> None:
+        self.fd = fd
+        self._allowance = allowance or Allowance()
+        self._answers: dict[tuple[int, int], bytes] = {}
+        self._length: int | None = None
+        self.is_final = False
         self._begin()
 
     def _begin(self) -> None:
@@ -70,37 +88,50 @@ class Unpacked:
         self.damage = ""
 
     def pread(self, size: int, offset: int) -> bytes:
-        """At most so many bytes from a place on."""
+        """At most so many bytes from a place on. Raises NotYet."""
+        if size > HEAD_BYTES:
+            return self._read(size, offset)
+        if (size, offset) not in self._answers:
+            self._answers[size, offset] = self._read(size, offset)
+        return self._answers[size, offset]
+
+    def length(self) -> int:
+        """How many bytes can be unpacked: unpacks all of them. Raises NotYet."""
+        if self._length is None:
+            at = self._window_at
+            while len(data := self._read(_INPUT, at)) == _INPUT:
+                at += _INPUT - HEAD_BYTES  # the end will be compared: it stays in the window
+            self._length = at + len(data)
+            self.is_final = self.is_whole or bool(self.damage)
+        return self._length
+
+    def _read(self, size: int, offset: int) -> bytes:
         if offset < self._window_at:
             self._begin()
         while self._window_at + len(self._window) < offset + size:
             if offset > self._window_at:  # what lies before the place is not needed any more
                 passed = min(offset - self._window_at, len(self._window))
                 self._window, self._window_at = self._window[passed:], self._window_at + passed
+            if self._allowance.left <= 0 and offset + size > HEAD_BYTES:
+                raise NotYet
             data = self._unpack(max(size, _INPUT))
             if not data:
                 break
+            self._allowance.left -= len(data)
             self._window += data
         begin = offset - self._window_at
         return self._window[begin : begin + size]
 
-    def length(self) -> int:
-        """How many bytes can be unpacked: unpacks all of them."""
-        at = self._window_at
-        while data := self.pread(_INPUT, at):
-            at += len(data)
-        return at
-
     def _unpack(self, size: int) -> bytes:
         while not self.damage:
             if not self._input:
-                self._input = os.pread(self._fd, _INPUT, self._input_at)
+                self._input = os.pread(self.fd, _INPUT, self._input_at)
                 self._input_at += len(self._input)
             if self._unpacker.eof:
                 rest = self._input.lstrip(b"\0")  # gzip allows zeros behind a member
                 if not rest:
                     self._input = b""
-                    if os.pread(self._fd, 1, self._input_at):
+                    if os.pread(self.fd, 1, self._input_at):
                         continue
                     self.is_whole = True
                     return b""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kafka_client.log import repeating_logger
 from sources.file.content import HEAD_BYTES, Plain, Unpacked, group_of, is_packed
 from sources.file.handles import FileId, Handles
-from sources.file.paths import matching, printable
+from sources.file.paths import family_of, matching, printable
 
 logger = logging.getLogger(__name__)
 repeated = repeating_logger(__name__)
@@ -36,7 +36,8 @@ class Found(NamedTuple):
 class Look(NamedTuple):
     """All files that were found at one time.
 
-    groups: the same, by group; vanished: files that are still open, but whose names are gone or are matched no more.
+    groups: the same, by group, but for compressed files that wait for their originals; vanished: files that are still
+    open, but whose names are gone or are matched no more.
     """
 
     files: Mapping[FileId, Found]
@@ -45,12 +46,13 @@ class Look(NamedTuple):
 
 
 class _Short(NamedTuple):
-    """A file without one whole line. since: when it was last seen to have changed."""
+    """A file without one whole line. since: when it was last seen to have changed; group: when nothing follows."""
 
     first_path: str
     size: int
     modified: int
     since: float
+    group: int | None
 
 
 class Finder:
@@ -98,33 +100,46 @@ class Finder:
                     if found.id not in files or (known is not None and known.path == path):
                         files[found.id] = found
         before = {**self._last.vanished, **self._last.files}
-        vanished = {id: found for id, found in before.items() if id not in files and id in self.handles}
-        self._complete(files, vanished)
+        gone = [found for id, found in before.items() if id not in files and id in self.handles]
+        vanished = {found.id: self._as_it_is(found) for found in gone}
+        awaited = self._complete(files, vanished)
         groups: dict[int | None, list[Found]] = {}
         for found in files.values():
-            groups.setdefault(found.group, []).append(found)
+            if not (found.packed and (family_of(found.path), found.group) in awaited):
+                groups.setdefault(found.group, []).append(found)
         return Look(files, groups, vanished)
 
-    def _complete(self, files: dict[FileId, Found], vanished: dict[FileId, Found]) -> None:
-        """Deals out the files that have lost their names without one whole line, and are quiet."""
+    def _complete(self, files: dict[FileId, Found], vanished: dict[FileId, Found]) -> set[tuple[str, int | None]]:
+        """Deals out the files that have lost their names without one whole line, and are quiet.
+
+        Returns those that are not quiet yet, as their family and the group that they will have: their compressed files
+        wait for them.
+        """
         short: dict[FileId, _Short] = {}
+        awaited: set[tuple[str, int | None]] = set()
         for found in [*files.values(), *vanished.values()]:
             if found.group is not None or found.packed or not found.size:
                 continue
             known = self._short.get(found.id)
             if known is None or (known.size, known.modified) != (found.size, found.modified):
                 first = found.path if known is None else known.first_path
-                known = _Short(first, found.size, found.modified, self._clock())
+                try:
+                    with self.handles.opened(found.id, found.path) as fd:
+                        group = group_of(Plain(fd).pread(HEAD_BYTES, 0), is_all=True)
+                except OSError:  # it is gone meanwhile
+                    continue
+                known = _Short(first, found.size, found.modified, self._clock(), group)
             short[found.id] = known
-            is_left = found.id in vanished or found.path != known.first_path
-            if not is_left or self._last_line_seconds is None:
+            if self._last_line_seconds is None:
                 continue
-            if self._clock() - known.since >= self._last_line_seconds:
-                with suppress(OSError), self.handles.opened(found.id, found.path) as fd:
-                    group = group_of(Plain(fd).pread(HEAD_BYTES, 0), is_all=True)
-                    into = vanished if found.id in vanished else files
-                    into[found.id] = found._replace(group=group, first_path=known.first_path)
+            if self._clock() - known.since < self._last_line_seconds:
+                awaited.add((family_of(found.path), known.group))
+            elif found.id in vanished:
+                vanished[found.id] = found._replace(group=known.group, first_path=known.first_path)
+            elif found.path != known.first_path:
+                files[found.id] = found._replace(group=known.group, first_path=known.first_path)
         self._short = short
+        return awaited
 
     def _found(self, path: str) -> Found | None:
         try:
@@ -143,6 +158,16 @@ class Finder:
             _report(path, error)
             return None
         return Found(file, path, status.st_size, status.st_mtime_ns, packed, group)
+
+    def _as_it_is(self, vanished: Found) -> Found:
+        """A file that has lost its name. It may have got the rest of its first line since it was found last."""
+        if vanished.group is not None:
+            return vanished
+        with suppress(OSError), self.handles.opened(vanished.id, vanished.path) as fd:
+            status = os.fstat(fd)
+            packed, group = _kind_of(fd)
+            return vanished._replace(size=status.st_size, modified=status.st_mtime_ns, packed=packed, group=group)
+        return vanished  # it was closed meanwhile
 
     def search(self, file: FileId, path: str) -> str | None:
         """The path of a file that had another name in the same folder; of a link, in the folder that it leads to."""

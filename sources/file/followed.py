@@ -47,6 +47,8 @@ class Place(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Where the line begins that is too long, and in the middle of which `offset` is."""
     unended: bool = False
     """The last line was given without its end, which may follow."""
+    rests: list[int] = []
+    """Where the last lines begin that are the rests of such lines, for `verify_source`."""
     whole_bytes: int = 0
     """The size of a compressed file that was read to its end."""
     cut: bool = False
@@ -173,11 +175,14 @@ class Followed:
         place = self.place
         before = self.tail_bytes
         if self._head is None or self._tail is None:
-            head, tail = content.pread(place.head_bytes, 0), content.pread(before, place.offset - before)
-            if not place.offset or (digest(head) == place.head and digest(tail) == place.tail):
-                self._head, self._tail = head, tail
-                return True
-            return False
+            head = content.pread(place.head_bytes, 0)
+            if place.offset and digest(head) != place.head:
+                return False
+            tail = content.pread(before, place.offset - before)
+            if place.offset and digest(tail) != place.tail:
+                return False
+            self._head, self._tail = head, tail
+            return True
         return (
             content.pread(len(self._head), 0) == self._head
             and content.pread(before, place.offset - before) == self._tail
@@ -215,10 +220,9 @@ class Followed:
         self._encoded = None
 
     def goes_to(self, content: Content, offset: int) -> None:
-        """All bytes before the offset count as read."""
-        self._head = content.pread(min(offset, HEAD_BYTES), 0)
+        """All bytes before the offset count as read. Nothing has changed where the content raises an OSError."""
         before = min(offset, TAIL_BYTES)
-        self._tail = content.pread(before, offset - before)
+        self._head, self._tail = content.pread(min(offset, HEAD_BYTES), 0), content.pread(before, offset - before)
         self.place.offset, self.place.head_bytes = offset, len(self._head)
         self._encoded = None
 

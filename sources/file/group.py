@@ -1,16 +1,19 @@
 """The files of one group: which file is which, whatever rotation has done to them."""
 
 import logging
+import math
+import os
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kafka_client.log import repeating_logger
-from sources.file.content import Content, Plain, Unpacked
+from sources.file.content import HEAD_BYTES, Allowance, Content, Plain, Unpacked
 from sources.file.finding import Finder, Found, Look
-from sources.file.followed import Followed
+from sources.file.followed import Followed, Stamp
+from sources.file.handles import FileId
 from sources.file.paths import family_of, is_rotated, printable
 
 logger = logging.getLogger(__name__)
@@ -24,6 +27,9 @@ MOST_BYTES = 900_000
 """A group follows so many files at most, with so many bytes in its position, which is one record of Kafka."""
 
 _PLACE_BYTES = 280
+
+MOST_UNPACKED = 128 * 1024 * 1024
+"""One read unpacks so many bytes at most; a larger compressed file is compared in several."""
 
 
 class Group:
@@ -41,7 +47,9 @@ class Group:
         self._number = number
         self._starts_at_end = starts_at_end
         self._look: Look | None = None
+        self.allowance = Allowance()
         self._samples: dict[Found, _Sample] = {}
+        self._unpacked: dict[FileId, tuple[Stamp, Unpacked]] = {}
         self._kin: dict[str, list[Followed]] = defaultdict(list)  # by the family of their names
         self._inodes: dict[int, list[Followed]] = defaultdict(list)
         self.files = list(files)
@@ -50,6 +58,8 @@ class Group:
 
     def meet(self) -> None:
         """Finds out where the bytes of each file lie now, and which files are new."""
+        # What is found first is told from what comes later, so it is all compared at once.
+        self.allowance.left = math.inf if self._starts_at_end else MOST_UNPACKED
         look = self._finder.look()
         if look is self._look:
             return
@@ -62,9 +72,12 @@ class Group:
         self._inodes = defaultdict(list)
         for followed in self.files:
             self._index(followed)
-        unknown = [found for found in look.vanished.values() if found.group == self._number]
+        # A file that was closed since the look may have left its number, and its name, to a new file.
+        vanished = [found for found in look.vanished.values() if found.id in self._handles]
+        unknown = [found for found in vanished if found.group == self._number]
         unknown += sorted(look.groups.get(self._number, ()), key=_originals_first)
         unknown = [found for found in unknown if found.id not in here]
+        self._unpacked = {found.id: self._unpacked[found.id] for found in unknown if found.id in self._unpacked}
         # The surest signs first, of all files: short ones begin like many others.
         unknown = [found for found in unknown if not self._is_known(found, look)]
         for found in unknown:
@@ -110,28 +123,41 @@ class Group:
             else:
                 self.lose(followed, cut=True)
             return
+        vanished = look.vanished.get(followed.id)
+        if vanished is not None and vanished.group != self._number and not followed.is_begun:
+            self.lose(followed, cut=True)  # another group has it since it was truncated
+            return
         if not followed.is_searched and (path := self._finder.search(followed.id, followed.path)) is not None:
             followed.is_outside_at(path)
         followed.is_searched = True
         if followed.id in self._handles:
             followed.is_outside = True
             self._handles.keep(followed.id)
-        elif not followed.is_outside:
+        elif not (followed.is_outside and self._is_there(followed)):
             self.lose(followed)
+
+    def _is_there(self, followed: Followed) -> bool:
+        """Whether a file that has no matched name is the one that was read: a new file may have got its number."""
+        try:
+            with self._content(followed.id, followed.path, packed=followed.place.packed) as content:
+                return followed.recognise(content)
+        except OSError:  # the reader says so
+            return True
 
     def _is_still(self, followed: Followed, found: Found) -> bool:
         """Whether a file is the one that was read: it may be truncated, or a new file may have got its number."""
         if found.group != self._number or found.packed != followed.place.packed:
             return False
         # The look may be older than what was read: a size below the offset alone does not tell that bytes are gone.
-        if followed.is_recognised and followed.found_stamp == (found.size, found.modified):
+        is_compared = followed.is_recognised or found.packed
+        if is_compared and followed.found_stamp == (found.size, found.modified):
             return True
         if not followed.is_begun:
             return False  # nothing tells it from another file that has got its number, so it is met anew
         try:
             with self._content(found.id, found.path, packed=found.packed) as content:
-                if followed.place.whole_bytes == found.size:
-                    return followed.begins_like(content)  # not all of it is unpacked again
+                if found.packed:
+                    return followed.begins_like(content)  # its reader compares the rest when there is more to read
                 return followed.recognise(content)
         except OSError:  # it is gone meanwhile, or it can't be read: the next look will tell
             return True
@@ -145,10 +171,12 @@ class Group:
                     return True
             kin = self._kin_of(found)
             self._lose_truncated(kin)
-            lost = [followed for followed in kin if followed.is_lost]
+            # The surest signs first: the first line is the same in all files of a group.
+            lost = sorted((one for one in kin if one.is_lost), key=lambda one: one.place.offset, reverse=True)
             live = [followed for followed in kin if not followed.is_lost]
-            is_known = any(self._goes_on_in(followed, found) for followed in lost)
+            is_known = any(self._goes_on_in(followed, found, is_sure=True) for followed in lost)
             is_known = is_known or any(self._may_be_copy(followed, found) for followed in live)
+            is_known = is_known or any(self._goes_on_in(followed, found) for followed in lost)
             # A file that was truncated while they were compared may be the one whose copy this is: the next look tells.
             return is_known or self._lose_truncated(live)
         except OSError:  # it is gone meanwhile, or it can't be read: the finder says so
@@ -193,9 +221,14 @@ class Group:
                     is_lost = True
         return is_lost
 
-    def _goes_on_in(self, followed: Followed, found: Found) -> bool:
-        """Whether a file has all bytes that were read of a lost one, which is then read on there. Raises OSError."""
+    def _goes_on_in(self, followed: Followed, found: Found, *, is_sure: bool = False) -> bool:
+        """Whether a file has all bytes that were read of a lost one, which is then read on there. Raises OSError.
+
+        is_sure: more than the first line was read.
+        """
         with self._content(found.id, found.path, packed=found.packed) as content:
+            if is_sure and b"\n" not in content.pread(HEAD_BYTES, 0)[: followed.place.offset - 1]:
+                return False
             if not followed.recognise(content):
                 return False
         self._settle(followed, found)
@@ -206,13 +239,13 @@ class Group:
         with self._content(found.id, found.path, packed=found.packed) as content:
             if not followed.begins_like(content) or (size := content.length()) >= followed.place.offset:
                 return False
-            if isinstance(content, Unpacked) and not (content.is_whole or content.damage):
+            if isinstance(content, Unpacked) and not content.is_final:
                 return True  # it is being written
             if not followed.place.cut or followed.id == found.id:
                 return False  # files that are truncated have such copies, elsewhere
             # A copy that was made before the last lines were written has nothing that was not read.
-            self._settle(followed, found)
             followed.goes_to(content, size)
+            self._settle(followed, found)
             return True
 
     def _may_be_copy(self, followed: Followed, found: Found) -> bool:
@@ -258,9 +291,19 @@ class Group:
         self._inodes[followed.place.inode].append(followed)
 
     @contextmanager
-    def _content(self, file: Any, path: str, *, packed: bool) -> Iterator[Content]:
+    def _content(self, file: FileId, path: str, *, packed: bool) -> Iterator[Content]:
         with self._handles.opened(file, path) as fd:
-            yield Unpacked(fd) if packed else Plain(fd)
+            yield self._unpacked_of(file, fd) if packed else Plain(fd)
+
+    def _unpacked_of(self, file: FileId, fd: int) -> Unpacked:
+        status = os.fstat(fd)
+        stamp = (status.st_size, status.st_mtime_ns)
+        known, content = self._unpacked.get(file, (None, None))
+        if content is None or known != stamp:
+            content = Unpacked(fd, self.allowance)
+            self._unpacked[file] = (stamp, content)
+        content.fd = fd
+        return content
 
 
 def _are_kin(followed: Followed, found: Found) -> bool:
@@ -282,7 +325,7 @@ class _Sample(NamedTuple):
         begin, length = copy.pread(_COMPARED, 0), copy.length()
         end = copy.pread(_COMPARED, max(length - _COMPARED, 0))
         if isinstance(copy, Unpacked):
-            return cls(begin, end, length, is_packed=True, is_whole=copy.is_whole or bool(copy.damage))
+            return cls(begin, end, length, is_packed=True, is_whole=copy.is_final)
         return cls(begin, end, length, is_packed=False, is_whole=True)
 
     def is_of(self, original: Content) -> bool:

@@ -11,7 +11,7 @@ from kafka_client.producer import Record
 from sources.config import SourceConfig
 from sources.dead_letters import dead_letter
 from sources.file.config import FileTarget
-from sources.file.content import Content, Plain, Unpacked, group_of
+from sources.file.content import Content, NotYet, Plain, Unpacked, group_of
 from sources.file.finding import Finder
 from sources.file.followed import Followed, Replaced, Stamp, followed_in
 from sources.file.group import Group
@@ -25,6 +25,7 @@ repeated = repeating_logger(__name__)
 
 _BLOCK = 256 * 1024
 _SMALLEST_BLOCK = 4096
+_MOST_RESTS = 10
 
 
 @dataclass
@@ -111,6 +112,8 @@ class GroupReader:
                     self._read_packed(followed, fd, stamp, batch)
                 else:
                     self._read_plain(followed, fd, stamp, batch)
+        except NotYet:  # the next read goes on
+            return
         except FileNotFoundError:  # it was renamed or deleted since the look
             followed.is_outside = followed.is_searched = False
             self._group.look_again()
@@ -164,10 +167,9 @@ class GroupReader:
             return
         if self._unpacking is None:
             own = os.dup(fd)
-            self._unpacking = (followed, Unpacked(own), own)
+            self._unpacking = (followed, Unpacked(own, self._group.allowance), own)
         elif self._unpacking[0] is not followed:
-            batch.is_full = True  # one after the other
-            return
+            return  # one after the other
         content = self._unpacking[1]
         if not followed.is_recognised and not followed.recognise(content):
             raise Replaced
@@ -211,7 +213,9 @@ class GroupReader:
         if batch.is_full:
             return False
         place = followed.place
-        if not place.offset and not place.packed and group_of(block, is_all=True) != self._number:
+        # Another group reads it now, unless it has lost its name: such a file stays where it was dealt out.
+        is_fixed = place.offset or place.packed or followed.is_outside
+        if not is_fixed and group_of(block, is_all=True) != self._number:
             raise Replaced
         if place.unended or place.long_line is not None:
             return self._pass_rest(followed, block)
@@ -273,6 +277,8 @@ class GroupReader:
                 return False
             place.unended = False
             end = 1 if block.startswith(b"\n") else 2 if block.startswith(b"\r\n") else 0
+            if not end:
+                place.rests = [*place.rests, place.offset][-_MOST_RESTS:]
         else:
             end = block.find(b"\n") + 1
             if end:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import blake2b
+from itertools import chain, pairwise
 
 from kafka_client.producer import Record
 from sources.config import SourceConfig
@@ -96,7 +97,8 @@ class FileVerification:
 
     def _records_of(self, followed: Followed, content: Content, *, notes: bool) -> Iterator[tuple[Record, int]]:
         place = followed.place
-        for line, offset in _lines(content, place.first, place.offset):
+        bounds = [place.first, *(rest for rest in place.rests if rest < place.offset), place.offset]
+        for line, offset in chain.from_iterable(_lines(content, begin, end) for begin, end in pairwise(bounds)):
             if len(line.removesuffix(b"\r")) > self._limit:
                 self._too_long += notes
             else:

@@ -38,7 +38,7 @@ def follow(source: FileSource, writers: list[Writer], chance: random.Random, *, 
         for writer in writers:
             if chance.random() < 0.6:
                 writer.act()
-        source.clock.now += chance.choice((0, 0.4))
+        source.clock.now += chance.choice((0, 0.375))  # without an error of rounding
         match chance.choice(("read", "read", "drain", "quiet", "nothing", "nothing", *ends)):
             case "read":
                 for number in source.readers:

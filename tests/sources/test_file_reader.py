@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sources.file.content import Unpacked
 from sources.file.kind import FileKind
 from tests.sources.files import FileSource
 from worker.errors import Fatal
@@ -165,6 +166,52 @@ def test_a_file_that_another_one_replaces_is_read_to_its_end_and_so_is_the_other
     assert sorted(source.lines) == [b"one", b"one of the new file", b"two"]
 
 
+def test_a_file_outside_the_patterns_that_got_the_number_of_a_deleted_file_is_not_read(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(log, look_seconds=1)
+    append(log, b"header\none\n")
+    (tmp_path / "elsewhere").mkdir()
+    number = tmp_path / "elsewhere" / "number"
+    os.link(log, number)
+    source.drain()
+    log.unlink()
+    source.drain()
+    source.clock.now += 1000
+    for part in source.readers:
+        source.read(part, aborts=True)  # the file is closed, but its position does not say so
+    number.write_bytes(b"header\ntwo\n")
+    number.rename(tmp_path / "other")
+    for part in [*source.readers, *source.readers]:
+        source.read(part)  # before the next look
+    source.settle()
+    assert source.lines == [b"header", b"one"]
+
+
+def test_a_copy_that_got_name_and_number_of_a_file_closed_since_the_look_is_not_taken_for_it(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "app.log*", look_seconds=1)
+    (tmp_path / "elsewhere").mkdir()
+    number, copy = tmp_path / "elsewhere" / "number", tmp_path / "app.log.1"
+    append(copy, b"header\none\n")
+    os.link(copy, number)
+    source.drain()
+    copy.unlink()
+    source.drain()
+    append(log, b"header\ntwo\nthree\n")
+    source.clock.now += 1000
+    for part in source.readers:
+        source.read(part, aborts=True)  # the deleted file is closed
+    number.write_bytes(b"header\ntwo\n")
+    number.rename(copy)
+    for part in source.readers:
+        source.read(part)  # before the next look
+    append(copy, b"three\n")
+    source.settle()
+    assert source.lines == [b"header", b"one", b"header", b"two", b"three"]
+
+
 def test_a_truncated_file_begins_anew(log: Path) -> None:
     source = FileSource(log)
     append(log, b"one\ntwo\n")
@@ -183,6 +230,23 @@ def test_a_truncated_file_with_the_same_first_line_begins_anew_also_when_it_is_l
     log.write_bytes(b"header\ntwo\nthree\n")
     source.drain()
     assert source.lines == [b"header", b"one", b"header", b"two", b"three"]
+
+
+def test_a_file_that_was_truncated_before_it_was_read_and_then_deleted_is_read_by_one_group(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "app.log*", options={"batch_records": 1})
+    append(tmp_path / "app.log.1", b"header\none\n")
+    os.utime(tmp_path / "app.log.1", (0, 0))
+    append(log, b"header\ntwo\n")
+    for part in source.readers:
+        source.read(part)
+    assert source.lines == [b"header"]
+    log.write_bytes(b"another first line\n")
+    source.finder.look()
+    log.unlink()
+    source.settle()
+    assert sorted(source.lines) == [b"another first line", b"header", b"one"]
 
 
 def test_bytes_of_before_and_after_a_truncation_are_never_one_line(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,6 +304,34 @@ def test_a_copy_of_a_file_that_goes_on_gives_nothing(log: Path, tmp_path: Path) 
     assert source.lines == [b"one", b"two"]
 
 
+def test_a_copy_of_a_file_that_is_there_is_not_taken_for_that_of_a_truncated_one_with_the_same_first_line(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(tmp_path / "app.log.1", b"header\none\n")
+    append(log, b"header\n")
+    source.drain()
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"header\none\n"))
+    source.drain()
+    log.write_bytes(b"")
+    source.settle()
+    assert sorted(source.lines) == [b"header", b"header", b"one"]
+
+
+def test_a_compressed_file_goes_on_from_the_file_that_has_most_in_common_with_it(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"header\n")
+    source.drain()
+    append(tmp_path / "app.log.1", b"header\none\n")
+    source.drain()
+    log.unlink()
+    (tmp_path / "app.log.1").unlink()
+    source.settle()
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"header\none\ntwo\n"))
+    source.settle()
+    assert source.lines == [b"header", b"header", b"one", b"two"]
+
+
 def test_different_files_with_the_same_bytes_are_all_read(tmp_path: Path) -> None:
     for number in range(20):
         append(tmp_path / f"file-{number}.txt", b"the same\n")
@@ -271,6 +363,35 @@ def test_what_was_not_read_before_a_file_was_compressed_is_read_after_it(
     assert sorted(source.lines) == [b"new", b"one", b"three", b"two"]
 
 
+def test_a_half_line_that_is_completed_and_compressed_between_two_looks_is_read_once(log: Path, tmp_path: Path) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"half of ")
+    source.drain()
+    append(log, b"a line\n")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    source.settle()
+    source.settle()
+    assert source.lines == [b"half of a line"]
+
+
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_half_line_that_is_compressed_before_it_counts_as_a_line_is_read_once(
+    log: Path, tmp_path: Path, is_deleted: bool
+) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    append(log, b"half")
+    source.drain()
+    log.rename(tmp_path / "app.log.1")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(b"half"))
+    if is_deleted:
+        (tmp_path / "app.log.1").unlink()
+    source.drain()
+    source.settle()
+    source.settle()
+    assert source.lines == [b"half"]
+
+
 def test_a_compressed_file_of_several_members_is_read_whole(tmp_path: Path) -> None:
     (tmp_path / "old.gz").write_bytes(gzip.compress(b"one\ntw") + gzip.compress(b"o\n" + b"x" * 100_000 + b"\nlast"))
     source = FileSource(tmp_path / "*.gz")
@@ -293,6 +414,77 @@ def test_a_damaged_compressed_file_gives_what_can_be_unpacked_and_is_told_once(
     source.settle()
     assert len(source.lines) == count
     assert caplog.text.count("can't be unpacked") == 1
+
+
+@pytest.mark.parametrize(
+    "way", ["its original is there", "its original is gone", "it lacks lines that were read", "it was read in part"]
+)
+def test_a_read_unpacks_a_bounded_part_of_a_large_compressed_file(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    unpacked = 0
+    unpack = Unpacked._unpack
+
+    def counted(content: Unpacked, size: int) -> bytes:
+        nonlocal unpacked
+        data = unpack(content, size)
+        unpacked += len(data)
+        return data
+
+    monkeypatch.setattr("sources.file.group.MOST_UNPACKED", 100_000)
+    monkeypatch.setattr(Unpacked, "_unpack", counted)
+    lines = [b"line %d of a file with many lines" % number for number in range(50_000)]
+    text = b"\n".join(lines) + b"\n"
+    packed = tmp_path / "app.log.1.gz"
+    source = FileSource(tmp_path / "app.log*", options={"batch_bytes": 50_000})
+    if way == "it was read in part":
+        packed.write_bytes(gzip.compress(text))
+    else:
+        append(log, text)
+    for _ in range(20):
+        for part in source.readers:
+            source.read(part)
+    assert 0 < len(source.lines) < len(lines)
+    match way:
+        case "its original is there":
+            packed.write_bytes(gzip.compress(text))
+        case "its original is gone":
+            log.unlink()
+            packed.write_bytes(gzip.compress(text))
+            source.kill()
+        case "it lacks lines that were read":
+            source.drain()
+            packed.write_bytes(gzip.compress(text[: len(text) // 2]))
+            log.write_bytes(b"")
+            source.kill()
+        case "it was read in part":
+            source.kill()
+    for _ in range(200):
+        for part in source.readers:
+            unpacked = 0
+            source.read(part)
+            assert unpacked < 300_000
+    assert source.lines == lines
+
+
+def test_a_large_compressed_file_is_read_on_when_another_file_is_compressed_meanwhile(
+    log: Path, tmp_path: Path
+) -> None:
+    source = FileSource(tmp_path / "*.log*", options={"batch_records": 10})
+    append(log, b"header\none\n")
+    source.drain()
+    lines = [b"header", *(b"line %d" % number for number in range(100))]
+    (tmp_path / "other.log.1.gz").write_bytes(gzip.compress(b"\n".join(lines) + b"\n"))
+    for part in source.readers:
+        source.read(part)
+    append(log, b"two\n")
+    (tmp_path / "app.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    source.handles.close_all()  # as if others had been opened since
+    for part in source.readers:
+        source.read(part)
+    source.settle()
+    assert sorted(source.lines) == sorted([b"header", b"one", b"two", *lines])
 
 
 def test_a_file_with_two_names_is_read_once(log: Path, tmp_path: Path) -> None:
@@ -339,6 +531,24 @@ def test_a_single_line_without_end_counts_once_its_file_has_lost_its_name_and_is
             assert source.lines == [b"half of a line", b"more"]
     source.settle()
     assert not is_deleted or len(source.handles) == 0
+
+
+@pytest.mark.parametrize("half", [b"half", b"another half"])
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_a_first_line_may_be_completed_late_in_a_file_that_has_lost_its_name(
+    log: Path, tmp_path: Path, half: bytes, is_deleted: bool
+) -> None:
+    source = FileSource(tmp_path / "app.log*")
+    with log.open("ab", buffering=0) as writer:
+        writer.write(half)
+        source.drain()
+        log.unlink() if is_deleted else log.rename(tmp_path / "app.log.1")
+        source.drain()
+        source.clock.now += source.config.target.last_line_seconds
+        source.drain()  # the file is dealt out as if its line were complete
+        writer.write(b" of a line\nmore\n")
+        source.settle()
+    assert source.lines == [half + b" of a line", b"more"]
 
 
 def test_a_last_line_without_end_waits_for_it_where_the_setting_says_so(log: Path, tmp_path: Path) -> None:

@@ -69,3 +69,16 @@ def test_lines_before_the_end_at_which_the_source_began_are_not_looked_for(tmp_p
         file.write(b"two\n")
     source.drain()
     assert verify(source, source.committed) == ([], "1 lines of 1 files")
+
+
+@pytest.mark.parametrize("rest", [b"\nmore\n", b" of a line\nmore\n", b" of\n"])
+def test_a_last_line_that_was_given_without_its_end_is_no_finding_whatever_follows(tmp_path: Path, rest: bytes) -> None:
+    (tmp_path / "app.log").write_bytes(b"one\nhalf")
+    source = FileSource(tmp_path / "app.log*")
+    source.drain()
+    (tmp_path / "app.log").rename(tmp_path / "app.log.1")
+    source.settle()
+    with (tmp_path / "app.log.1").open("ab") as file:
+        file.write(rest)
+    source.settle()
+    assert verify(source, source.committed) == ([], f"{len(source.lines)} lines of 1 files")
