@@ -327,7 +327,7 @@ def test_offsets_move_while_the_connector_is_stopped(kafka: Stack, side: Side, c
     connect.ask("PUT", f"/connectors/{topic}/resume")
     # Kafka Connect stores the records a second time. Ours puts the file aside: readers see each record once.
     wait_until(lambda: connect.get(f"/connectors/{topic}/offsets")["offsets"] == at, what="the offsets")
-    assert len(side.stored(out)) == (5 if side.is_ours else 10)
+    assert side.stored(out) == sorted(["0", "1", "2", "3", "4"] * (1 if side.is_ours else 2))
     connect.ask("PUT", f"/connectors/{topic}/stop")
     connect.wait_for(topic, "STOPPED", [])
     answer = connect.ask("DELETE", f"/connectors/{topic}/offsets")
