@@ -35,7 +35,7 @@ class Refusal(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer of the server. text: its body."""
+    """An answer of the server. text: its body; version: of InfluxDB."""
 
     status: int
     text: str
@@ -74,11 +74,7 @@ class TimeseriesClient:
 
     def write(self, lines: bytes) -> Refusal | None:
         """Stores lines; returns why the server refuses some, None when all are stored. Raises Retriable and Fatal."""
-        headers = {"Content-Type": "text/plain; charset=utf-8"}
-        if self._target.gzip:
-            lines = gzip.compress(lines, compresslevel=1, mtime=0)
-            headers["Content-Encoding"] = "gzip"
-        answer = self._ask("POST", "/write", params=self._query, data=lines, headers=headers)
+        answer = self._post(lines)
         if answer.status == _NO_CONTENT:
             return None
         if answer.status == _TOO_LARGE:
@@ -89,12 +85,17 @@ class TimeseriesClient:
             return Refusal(answer.reason, "refused")
         raise self._failed(answer)
 
-    def ping(self) -> str | None:
-        """The server's version, None when it tells none. Raises Retriable and Fatal."""
-        path, status = ("/ping", _NO_CONTENT) if self._target.server == "influxdb" else ("/health", requests.codes.ok)
-        answer = self._ask("GET", path)
-        if answer.status != status:
+    def check(self) -> str | None:
+        """Writes nothing, which needs all that writing needs; returns the version of InfluxDB. Raises Retriable, Fatal.
+
+        VictoriaMetrics answers without a version.
+        """
+        answer = self._post(b"")
+        if answer.status != _NO_CONTENT:
             raise self._failed(answer)
+        if (answer.version is None) == (self._target.server == "influxdb"):
+            found = "VictoriaMetrics" if answer.version is None else f"InfluxDB {answer.version}"
+            raise Fatal(f"{self._target.name} answers as {found} does: is target.server right?")
         return answer.version
 
     def make_database(self) -> bool:
@@ -108,6 +109,13 @@ class TimeseriesClient:
         if made.status != requests.codes.ok or '"error"' in made.text:
             raise self._failed(made)
         return True
+
+    def _post(self, lines: bytes) -> Answer:
+        headers = {"Content-Type": "text/plain; charset=utf-8"}
+        if self._target.gzip:
+            lines = gzip.compress(lines, compresslevel=1, mtime=0)
+            headers["Content-Encoding"] = "gzip"
+        return self._ask("POST", "/write", params=self._query, data=lines, headers=headers)
 
     def _ask(self, method: str, path: str, **how: Any) -> Answer:
         """Raises Retriable when there is no answer."""

@@ -69,7 +69,7 @@ class TimeseriesKind(Kind):
         target: TimeseriesTarget = sink.target
         with closing(TimeseriesClient(target, connections=1)) as client:
             if target.server != "influxdb":
-                client.ping()
+                client.check()
                 yield f"{target.name}: answers"
                 return
             made = client.make_database()
@@ -120,4 +120,4 @@ def _check_names(target: TimeseriesTarget) -> None:
 def _health(target: TimeseriesTarget, timeout: float) -> Health:
     asked = msgspec.structs.replace(target, timeout_seconds=timeout)
     with closing(TimeseriesClient(asked, connections=1)) as client:
-        return Health(client.ping(), "")
+        return Health(client.check(), "")

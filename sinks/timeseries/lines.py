@@ -26,7 +26,6 @@ _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f]|\\(?=[\\ ,=]|\Z)")
 
 _IN_MEASUREMENT = str.maketrans({",": r"\,", " ": r"\ "})
 _IN_NAME = str.maketrans({",": r"\,", " ": r"\ ", "=": r"\="})
-_IN_TEXT = str.maketrans({"\\": r"\\", '"': r"\""})
 
 _TIME = "time"
 """InfluxDB has no tag and no field of this name."""
@@ -82,7 +81,7 @@ class Lines:
 
     def _fields(self, found: Fields) -> Iterator[str]:
         named = self._target.fields
-        for name, value in [(name, within(found, name)) for name in named] if named else self._all(found, ""):
+        for name, value in [(name, within(found, name)) for name in named] if named else self._all(found):
             if value is None:
                 continue
             if isinstance(value, bool):
@@ -90,20 +89,24 @@ class Lines:
             elif isinstance(value, int | float):
                 yield f"{field_name(name)}={self._number(name, value)}"
             elif isinstance(value, str) and not self._is_numeric:
-                yield f'{field_name(name)}="{value.translate(_IN_TEXT)}"'
+                text = value.replace("\\", r"\\").replace('"', r"\"")
+                yield f'{field_name(name)}="{text}"'
             elif named:
                 raise InvalidRecord(f"its field {name} is {_kind_of(value)}, which can't be stored as a field")
 
-    def _all(self, found: Fields, outer: str) -> Iterator[tuple[str, Any]]:
+    def _all(self, found: Fields) -> Iterator[tuple[str, Any]]:
         """Every field that is not used otherwise, also those of objects within."""
-        for name, value in found.items():
-            path = outer + name
-            if path in self._used_otherwise:
-                continue
-            if isinstance(value, dict):
-                yield from self._all(value, f"{path}.")
-            else:
-                yield path, value
+        objects = [("", found)]
+        while objects:
+            outer, fields = objects.pop()
+            for name, value in fields.items():
+                path = outer + name
+                if path in self._used_otherwise:
+                    continue
+                if isinstance(value, dict):
+                    objects.append((f"{path}.", value))
+                else:
+                    yield path, value
 
     def _number(self, name: str, value: float) -> str:
         if name in self._integers:
@@ -148,6 +151,7 @@ def measurement(name: str) -> str:
     return _checked(name).translate(_IN_MEASUREMENT)
 
 
+@lru_cache(4096)
 def field_name(name: str) -> str:
     """The name of a field as it is written. Raises InvalidRecord."""
     if '"' in name:

@@ -27,8 +27,8 @@ class TimeseriesWriter:
     refusals: FirstRefusals
 
     async def open(self, partition: Partition, committed: int | None) -> "TimeseriesPartition":
-        """Asks the server, so that one that is away or another one is told before the first record is read."""
-        await attempt("asking the server", self.client.ping)
+        """Asks the server, so that what is wrong with it is told before the first record is read."""
+        await attempt("asking the server", self.client.check)
         return TimeseriesPartition(self, committed)
 
     def close(self) -> None:

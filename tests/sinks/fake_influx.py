@@ -28,21 +28,22 @@ class FakeInflux:
         """How many lines each write had."""
         self.queries: list[dict[str, list[str]]] = []
         self.headers: list[dict[str, str]] = []
-        self.ping = 204
+        self.check: Answer = (204, "")
+        """The answer to a write without lines."""
+        self.version: str | None = "1.6.7"
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
-            def do_GET(self) -> None:
-                self._answer(fake.ping, "")
-
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
-                lines = body.decode().splitlines()
+                if not (lines := body.decode().splitlines()):
+                    self._answer(*fake.check)
+                    return
                 fake.queries.append(parse_qs(urlsplit(self.path).query))
                 fake.headers.append(dict(self.headers))
                 fake.sizes.append(len(lines))
@@ -52,10 +53,13 @@ class FakeInflux:
                     fake.lines += [line for line in lines if line not in refused]
                     if refused:
                         status, text = 400, f"partial write: field type conflict dropped={len(refused)}"
-                self._answer(status, json.dumps({"error": text}) if text else "")
+                self._answer(status, text)
 
-            def _answer(self, status: int, text: str) -> None:
+            def _answer(self, status: int, reason: str) -> None:
+                text = json.dumps({"error": reason}) if reason else ""
                 self.send_response(status)
+                if fake.version is not None:
+                    self.send_header("X-Influxdb-Version", fake.version)
                 if status == 302:
                     self.send_header("Location", "/elsewhere")
                 if status != 204:

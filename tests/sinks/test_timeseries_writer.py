@@ -144,11 +144,29 @@ def test_an_answer_that_no_repeat_mends_stops_the_sink_and_names_the_setting(
     assert advice in str(fatal.value)
 
 
-def test_another_server_is_told_when_a_partition_is_opened() -> None:
+@pytest.mark.parametrize(
+    ("status", "text", "advice"),
+    [
+        (404, 'database not found: "d"', "is target.database right?"),
+        (401, "authorization failed", "are user and password in target.url right?"),
+        (400, "plain HTTP request was sent to HTTPS port", "are target.url and target.server right?"),
+    ],
+)
+def test_what_is_wrong_with_the_server_is_told_when_a_partition_is_opened(status: int, text: str, advice: str) -> None:
     with FakeInflux() as fake:
-        fake.ping = 404
-        with pytest.raises(Fatal, match=r"are target.url and target.server right\?"):
+        fake.check = status, text
+        with pytest.raises(Fatal) as fatal:
             owner(target(f"http://{fake.address}"))
+    assert text in str(fatal.value)
+    assert advice in str(fatal.value)
+
+
+@pytest.mark.parametrize(("server", "version"), [("influxdb", None), ("victoriametrics", "1.6.7")])
+def test_a_server_of_another_kind_than_the_settings_say_stops_the_sink(server: str, version: str | None) -> None:
+    with FakeInflux() as fake:
+        fake.version = version
+        with pytest.raises(Fatal, match=r"is target.server right\?"):
+            owner(target(f"http://{fake.address}", server=server))
 
 
 def test_user_and_password_of_the_url_are_sent_decoded_and_are_nowhere_shown(caplog: pytest.LogCaptureFixture) -> None:
