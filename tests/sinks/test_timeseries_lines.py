@@ -17,9 +17,10 @@ from tests.sinks.line_protocol import Point, parsed
 PARTITION = Partition("sensors", 7)
 KAFKA_TIME = 1_795_144_523_123
 
-names = st.text(alphabet=st.one_of(st.sampled_from(' ,="\\#\n\tät'), st.characters(codec="utf-8")), max_size=6)
+any_text = st.text(alphabet=st.one_of(st.sampled_from(' ,="\\#\n\tät'), st.characters(codec="utf-8")), max_size=6)
+names = st.one_of(*[st.text(alphabet=" ,=#äb;", min_size=1, max_size=6)] * 5, any_text)
 scalars = st.one_of(
-    names, st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False), st.none()
+    any_text, st.booleans(), st.integers(-(2**70), 2**70), st.floats(allow_nan=False, allow_infinity=False), st.none()
 )
 
 
