@@ -35,7 +35,7 @@ class Refusal(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer of the server. text: its body; version: of InfluxDB."""
+    """An answer of the server. text: its body; version: of InfluxDB, None for another server."""
 
     status: int
     text: str
@@ -86,9 +86,9 @@ class TimeseriesClient:
         raise self._failed(answer)
 
     def check(self) -> str | None:
-        """Writes nothing, which needs all that writing needs; returns the version of InfluxDB. Raises Retriable, Fatal.
+        """Writes nothing, which needs all that writing needs; returns the version of InfluxDB.
 
-        VictoriaMetrics answers without a version.
+        Raises Retriable and Fatal.
         """
         answer = self._post(b"")
         if answer.status != _NO_CONTENT:
@@ -125,7 +125,8 @@ class TimeseriesClient:
                 method, self._url + path, timeout=timeout, allow_redirects=False, stream=True, **how
             ) as answer:
                 body = answer.raw.read(_MAX_ANSWER, decode_content=True) or b""
-                version = answer.headers.get("X-Influxdb-Version")
+                # VictoriaMetrics gives itself a version of InfluxDB, but no build.
+                version = answer.headers.get("X-Influxdb-Version") if "X-Influxdb-Build" in answer.headers else None
                 return Answer(answer.status_code, body.decode(errors="replace"), version)
         except (requests.RequestException, HTTPError) as error:
             # The error itself is not shown: what it quotes is not known.

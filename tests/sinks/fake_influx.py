@@ -30,7 +30,7 @@ class FakeInflux:
         self.headers: list[dict[str, str]] = []
         self.check: Answer = (204, "")
         """The answer to a write without lines."""
-        self.version: str | None = "1.6.7"
+        self.is_influxdb = True
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -58,8 +58,9 @@ class FakeInflux:
             def _answer(self, status: int, reason: str) -> None:
                 text = json.dumps({"error": reason}) if reason else ""
                 self.send_response(status)
-                if fake.version is not None:
-                    self.send_header("X-Influxdb-Version", fake.version)
+                self.send_header("X-Influxdb-Version", "1.6.7")
+                if fake.is_influxdb:
+                    self.send_header("X-Influxdb-Build", "OSS")
                 if status == 302:
                     self.send_header("Location", "/elsewhere")
                 if status != 204:

@@ -71,7 +71,7 @@ class PointServer:
     def _of_victoriametrics(self) -> Iterator[Stored]:
         self.ask("GET", "/internal/force_flush")
         match = f'{{__name__=~"{self.measurement}_.*"}}'
-        for line in self.ask("GET", "/api/v1/export", **{"match[]": match}).splitlines():
+        for line in self.ask("GET", "/api/v1/export", **{"match[]": match}).encode().splitlines():
             series = msgspec.json.decode(line)
             name = series["metric"].pop("__name__").removeprefix(f"{self.measurement}_")
             for time, value in zip(series["timestamps"], series["values"], strict=True):
