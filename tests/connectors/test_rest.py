@@ -377,6 +377,14 @@ def test_secrets_are_shown_to_those_who_may_set_them(
             "target.headers": '{"Authorization": "hidden"}',
             "target.topic": "t",
         },
+        {
+            "connector.class": "sinks.timeseries",
+            "topics": "t",
+            "event": "json",
+            "target.url": "http://user:hidden@localhost",
+            "target.database": "d",
+            "target.measurement": "m",
+        },
     ],
 )
 def test_secrets_in_urls_and_headers_are_not_shown_to_readers(
