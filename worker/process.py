@@ -6,13 +6,13 @@ import logging
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable
 from typing import NoReturn
 
 from django.core.management.base import CommandError
 from prometheus_client import CollectorRegistry
 
+from worker import garbage
 from worker.monitor import Report, monitor_app, serve
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,6 @@ LEAVING_SECONDS = 5.0
 _GC_THRESHOLDS = (100_000, 20, 100)
 """How many new objects bring a garbage collection: messages come by the thousand and never are garbage of its kind."""
 
-_GC_SECONDS = 10.0
-
 _MALLOC_ARENA_MAX = -8
 """M_ARENA_MAX of glibc's malloc.h."""
 
@@ -36,20 +34,9 @@ def save_memory() -> None:
     """Settings of Python and the C library for threads that pass much data on; measured in docs/performance.md."""
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
-    threading.Thread(target=_collect_garbage, name="garbage", daemon=True).start()
+    threading.Thread(target=garbage.remove_for_ever, name="garbage", daemon=True).start()
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):  # glibc: else each thread keeps what others could use
         mallopt(_MALLOC_ARENA_MAX, 2)
-
-
-def _collect_garbage() -> None:
-    """A client of Kafka has threads and connections, and is closed when nothing refers to it any more.
-
-    An exception and the frames that it names refer to each other, and so keep the client of a request that failed. The
-    thresholds count objects, and a process that does little would reach them after days.
-    """
-    while True:
-        time.sleep(_GC_SECONDS)
-        gc.collect()
 
 
 def serve_monitor(

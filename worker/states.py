@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from events.shortening import shortened
+from worker import garbage
 from worker.reports import RecentError, State, TaskReport
 
 UNHEALTHY_SECONDS = 5.0
@@ -52,6 +53,7 @@ class WorstState:
 
     def back_off(self, work: object, reason: str) -> int:
         """A step of `work` has failed and will be tried again. Says for which time in a row."""
+        garbage.may_be_there()
         with self._lock:
             earlier = self._backing_off.get(work) or _Since("backing off", self.wall_clock())
             self._backing_off[work] = earlier._replace(reason=reason, tries=earlier.tries + 1)

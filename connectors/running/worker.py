@@ -24,6 +24,7 @@ from connectors.running.units import Unit, make_unit
 from connectors.running.wanted import Wanted, read_tables
 from sinks.reporting.reports import SinkReport
 from sources.reports import SourceReport
+from worker import garbage
 from worker.clock import database_now
 from worker.heartbeat import Heartbeat
 
@@ -62,7 +63,10 @@ class ConnectWorker:
             for key, unit in list(self._units.items()):
                 if key not in mine or mine[key].version != unit.wanted.version:
                     self._end(key, unit)
-            self._leaving = [unit for unit in self._leaving if unit.is_alive]
+            leaving = [unit for unit in self._leaving if unit.is_alive]
+            if len(leaving) < len(self._leaving):
+                garbage.may_be_there()
+            self._leaving = leaving
             busy = {unit.wanted.key for unit in self._leaving}
             for key, wanted in mine.items():
                 if key not in self._units and key not in busy:
