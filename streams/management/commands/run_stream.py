@@ -1,6 +1,7 @@
 """`manage.py run_stream`: records of topics become records of other topics."""
 
 import logging
+from argparse import ArgumentTypeError
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,12 @@ class Command(BaseCommand):
 def _place(text: str) -> str | datetime:
     if text in ("earliest", "latest"):
         return text
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is neither earliest nor latest nor a time in ISO 8601") from error
     if moment.tzinfo is None:
-        raise ValueError("a time needs its zone")
+        raise ArgumentTypeError(f"{text!r} needs a zone, for example {text}+09:00")
     return moment
 
 

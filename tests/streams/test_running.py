@@ -1,0 +1,75 @@
+"""Where a stream begins, what comes too late, and a Kafka or topics that are not there."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.request import urlopen
+
+import pytest
+
+from devstack.config import free_port
+from devstack.stack import Stack
+from tests.streams.running import RunningStream, read_committed, send
+from tests.support import kafka_killed, make_topics, wait_until
+
+pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("streams")]
+
+BEGIN = 1_800_000_000_000
+
+
+def shouting(kafka: Stack, folder: Path, *, made: bool = True) -> tuple[RunningStream, str, str]:
+    """A stream that makes texts loud, and its two topics."""
+    read, to = (f"{name}-{uuid.uuid4().hex[:8]}" for name in ("quiet", "loud"))
+    entry = {"type": "tests.streams.shouting.Shouting", "settings": {"read": read, "to": to}}
+    return RunningStream(kafka, folder, entry, *([read, to] if made else [read])), read, to
+
+
+def test_from_says_where_a_new_stream_begins_and_is_refused_later(kafka: Stack, tmp_path: Path) -> None:
+    stream, read, to = shouting(kafka, tmp_path)
+    send(kafka, read, [(0, BEGIN + number * 1000, b"text %d" % number) for number in range(10)])
+    moment = datetime.fromtimestamp(BEGIN / 1000 + 7, UTC).isoformat()
+    with stream.running("--from", moment) as process:
+        wait_until(lambda: len(read_committed(kafka, to)) >= 3, what="what comes after the moment")
+        assert process.stop() == 0, process.text
+    assert [m.value() for m in read_committed(kafka, to)] == [b'"TEXT 7"', b'"TEXT 8"', b'"TEXT 9"']
+    with stream.running("--from", "earliest") as process:
+        assert process.wait() == 1
+        assert "has begun already" in process.text
+
+
+def test_a_stream_goes_on_when_kafka_or_a_missing_topic_is_there_and_tells_it(kafka: Stack, tmp_path: Path) -> None:
+    stream, read, to = shouting(kafka, tmp_path, made=False)
+    port = free_port()
+    with stream.running("--metrics-port", str(port)) as process:
+        process.wait_for(f"topic {to} is missing: run `manage.py setup_pipeline`")
+        make_topics(kafka, to)
+        send(kafka, read, [(0, BEGIN, b"one")])
+        stream.wait_read_all(read, process)
+        with kafka_killed(kafka):
+            wait_until(lambda: "Kafka" in process.text or not process.is_running(), seconds=10, what="a word on it")
+        send(kafka, read, [(1, BEGIN, b"two"), (2, BEGIN, None)])
+        stream.wait_read_all(read, process)
+        with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            metrics = answer.read().decode()
+        assert f'stream_healthy{{stream="{stream.name}"}} 1.0' in metrics
+        assert f'stream_dead_letters_total{{stream="{stream.name}"}} 1.0' in metrics
+        assert process.stop() == 0, process.text
+    assert sorted(m.value() for m in read_committed(kafka, to)) == [b'"ONE"', b'"TWO"']
+    (letter,) = read_committed(kafka, stream.dead_letters)
+    assert (letter.value(), dict(letter.headers())["dlq.reason"]) == (None, b"the record has no value")
+
+
+def test_what_comes_after_the_grace_period_is_not_counted_and_is_told(kafka: Stack, tmp_path: Path) -> None:
+    topic, to = (f"{name}-{uuid.uuid4().hex[:8]}" for name in ("events", "counts"))
+    settings = {"topics": {topic: []}, "to": to, "grace_seconds": 5}
+    entry = {"type": "streams.activity_counts.ActivityCounts", "settings": settings}
+    stream = RunningStream(kafka, tmp_path, entry, topic, to)
+    # The last but one comes 4 seconds after its window, the last one 6 seconds.
+    send(kafka, topic, [(0, BEGIN + 1000 * second, b"{}") for second in (1, 14, 2, 16, 3)])
+    with stream.running() as process:
+        process.wait_for("2000 ms too late")
+        wait_until(lambda: len(read_committed(kafka, to)) >= 4, what="the counts")
+        assert process.stop() == 0
+    counts = [json.loads(message.value()) for message in read_committed(kafka, to)]
+    assert [(count["begin"] - BEGIN, count["count"]) for count in counts] == [(0, 1), (10_000, 1), (0, 2), (10_000, 2)]
