@@ -2,7 +2,9 @@
 
 import json
 import re
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as project
@@ -35,11 +37,13 @@ def entry() -> dict[str, dict[str, str]]:
     return given
 
 
-def test_its_entry_is_right(shop: Path, settings: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_entry_is_right(shop: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(shop)
-    monkeypatch.setattr(project, "STREAMS", entry())
+    settings.STREAMS = entry()
     assert check_streams() == []
     assert streams()["totals"].topics == ["orders", "totals", "totals.dlq"]
+    for name in ("shop", "shop.streams"):
+        del sys.modules[name]
 
 
 @pytest.mark.integration
@@ -47,9 +51,8 @@ def test_its_entry_is_right(shop: Path, settings: object, monkeypatch: pytest.Mo
 def test_it_counts_what_each_customer_has_spent(kafka: Stack, shop: Path) -> None:
     (given,) = entry().values()
     stream = RunningStream(kafka, shop / "state", given, "orders", "totals", PYTHONPATH=str(shop))
-    orders = [
-        (number % 3, 0, json.dumps({"customer": f"c{number % 2}", "amount": number}).encode()) for number in range(20)
-    ]
+    values = [json.dumps({"customer": f"c{number % 2}", "amount": number}).encode() for number in range(20)]
+    orders = [(number % 3, 0, value) for number, value in enumerate(values)]
     send(kafka, "orders", [*orders, (0, 0, b'{"customer": "c0", "amount": "much"}')])
     with stream.running() as process:
         wait_until(lambda: len(read_committed(kafka, "totals")) >= 20, what=f"the totals: {process.text}")
