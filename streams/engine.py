@@ -42,8 +42,10 @@ loop_logger = repeating_logger(__name__)
 
 _POLL_SECONDS = 0.1
 """How long a poll waits for records. A transaction is committed between two polls."""
-_AWAY_SECONDS = 30.0
+_AWAY_SECONDS = 10.0
+"""After so long without any broker, the stream begins again, which shows in its state."""
 _STOP_SECONDS = 0.2
+"""How soon a signal is noticed."""
 
 _HOPELESS = (
     TopicConfigurationError,
