@@ -14,17 +14,25 @@ from typing import Any, NamedTuple
 import msgspec
 from confluent_kafka import KafkaException
 from quixstreams import Application, message_context
+from quixstreams.checkpointing.exceptions import CheckpointProducerTimeout
 from quixstreams.dataframe import StreamingDataFrame
-from quixstreams.exceptions import QuixException
-from quixstreams.kafka import ConnectionConfig
+from quixstreams.exceptions import KafkaPartitionError, PartitionAssignmentError
+from quixstreams.internal_producer import KafkaProducerTransactionAlreadyActive, KafkaProducerTransactionCommitFailed
+from quixstreams.kafka.exceptions import BaseKafkaException, KafkaBrokerUnavailableError
 from quixstreams.models import SerializationContext, Serializer, Topic, TopicAdmin, TopicManager
 from quixstreams.models.topics.exceptions import (
-    TopicConfigurationError,
+    CreateTopicFailure,
+    CreateTopicTimeout,
     TopicConfigurationMismatch,
     TopicNotFoundError,
     TopicPartitionsMismatch,
 )
-from quixstreams.state.exceptions import StateError, StateRecoveryOffsetOutOfRange
+from quixstreams.state.exceptions import (
+    ChangelogTopicPartitionNotAssigned,
+    InvalidStoreChangelogOffset,
+    StateRecoveryOffsetOutOfRange,
+)
+from quixstreams.state.rocksdb.exceptions import RocksDBCorruptedError
 
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import client_logger, repeating_logger
@@ -47,14 +55,30 @@ _AWAY_SECONDS = 10.0
 _STOP_SECONDS = 0.2
 """How soon a signal is noticed."""
 
-_HOPELESS = (
-    TopicConfigurationError,
+_OF_KAFKA = (
+    KafkaException,
+    BaseKafkaException,
+    KafkaBrokerUnavailableError,
+    KafkaPartitionError,
+    PartitionAssignmentError,
+    KafkaProducerTransactionCommitFailed,
+    KafkaProducerTransactionAlreadyActive,
+    CheckpointProducerTimeout,
+    ChangelogTopicPartitionNotAssigned,
+    CreateTopicFailure,
+    CreateTopicTimeout,
+    TopicNotFoundError,
+)
+"""Errors that beginning again may mend."""
+
+_OF_OPERATION = (
     TopicConfigurationMismatch,
     TopicPartitionsMismatch,
-    StateError,
+    InvalidStoreChangelogOffset,
     StateRecoveryOffsetOutOfRange,
+    RocksDBCorruptedError,
 )
-"""Errors that beginning again does not mend."""
+"""Errors that somebody must mend, and whose texts say how."""
 
 for _name in ("kafka.consumer", "kafka.producer", "models.topics.admin"):
     client_logger(f"quixstreams.{_name}")  # librdkafka's lines of these clients; what repeats itself is counted
@@ -80,10 +104,10 @@ class StreamTask:
             records = self._status.records
             try:
                 self._run_once(stop)
-            except _HOPELESS as error:
+            except _OF_OPERATION as error:
                 self._status.failed(error)
                 raise Fatal(str(error)) from error
-            except (KafkaException, QuixException) as error:
+            except _OF_KAFKA as error:
                 if self._status.records > records:
                     delays = backoff.delays()
                 why = _reason(error)
@@ -211,9 +235,9 @@ class _Topics(TopicManager):  # type: ignore[misc]
 
 def _application(config: StreamConfig, state_path: Path, on_processed: Callable[[str, int, int], None]) -> Application:
     consumer, producer = consumer_options(config), producer_options(config)
-    broker = ConnectionConfig.from_librdkafka_dict(kafka_cluster(config.kafka), ignore_extras=True)
+    brokers = kafka_cluster(config.kafka)["bootstrap.servers"]
     return _Application(
-        broker,
+        brokers,
         consumer_group=config.group_id,
         auto_offset_reset="earliest",
         commit_interval=config.commit_seconds,
@@ -224,7 +248,7 @@ def _application(config: StreamConfig, state_path: Path, on_processed: Callable[
         consumer_poll_timeout=_POLL_SECONDS,
         loglevel=None,
         auto_recover_from_source_offset_out_of_range=False,
-        topic_manager=_Topics(TopicAdmin(broker, extra_config=producer), consumer_group=config.group_id),
+        topic_manager=_Topics(TopicAdmin(brokers, extra_config=producer), consumer_group=config.group_id),
         processing_guarantee="exactly-once",
         broker_availability_timeout=_AWAY_SECONDS,
     )
