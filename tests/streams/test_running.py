@@ -4,10 +4,12 @@ import json
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from devstack.stack import Stack
+from pipeline.setup import set_up
 from tests.sinks.monitor import Monitor
 from tests.streams.running import RunningStream, read_committed, send
 from tests.support import kafka_killed, make_topics, wait_until
@@ -22,6 +24,15 @@ def shouting(kafka: Stack, folder: Path, *, made: bool = True) -> tuple[RunningS
     read, to = (f"{name}-{uuid.uuid4().hex[:8]}" for name in ("quiet", "loud"))
     entry = {"type": "tests.streams.shouting.Shouting", "settings": {"read": read, "to": to}}
     return RunningStream(kafka, folder, entry, *([read, to] if made else [read])), read, to
+
+
+def test_setup_pipeline_makes_the_topics_of_streams(kafka: Stack, settings: Any) -> None:
+    settings.KAFKA = {"default": {"bootstrap.servers": kafka.bootstrap_servers}}
+    settings.SINKS = {}
+    settings.STREAMS = {"activity-counts": {}}
+    told = list(set_up())
+    for topic in ("select-color", "activity.counts", "activity-counts.dlq"):
+        assert f"Kafka topic {topic}: made, 3 partitions" in told
 
 
 def test_from_says_where_a_new_stream_begins_and_is_refused_later(kafka: Stack, tmp_path: Path) -> None:
