@@ -228,8 +228,8 @@ class _Topics(TopicManager):  # type: ignore[misc]
         if topic.is_regular:
             try:
                 return self._fetch_topic(topic)
-            except TopicNotFoundError as error:
-                raise TopicNotFoundError(f"topic {topic.name} is missing: run `manage.py setup_pipeline`") from error
+            except TopicNotFoundError:
+                raise TopicNotFoundError(f"topic {topic.name} is missing: run `manage.py setup_pipeline`") from None
         return super()._get_or_create_broker_topic(topic)
 
 

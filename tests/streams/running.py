@@ -70,10 +70,16 @@ class RunningStream:
 def send(stack: Stack, topic: str, records: list[tuple[int, int, bytes | None]]) -> None:
     """Produces records: partition, time in milliseconds, value; returns once Kafka has them."""
     producer = Producer({"bootstrap.servers": stack.bootstrap_servers, "linger.ms": 5})
+    errors = []
+
+    def note(error: KafkaError | None, _: Message) -> None:
+        errors.extend(filter(None, [error]))
+
     for partition, timestamp, value in records:
-        producer.produce(topic, value, partition=partition, timestamp=timestamp)
+        producer.produce(topic, value, partition=partition, timestamp=timestamp, on_delivery=note)
         producer.poll(0)
     assert producer.flush(30) == 0
+    assert errors == []
 
 
 def read_committed(stack: Stack, topic: str) -> list[Message]:

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("streams")]
 
 EVENTS = 6_000
 BATCH = 100
-BEGIN = 1_800_000_000_000
+BEGIN = 1_790_000_000_000
 WINDOWS = (Window(seconds=10), Window(seconds=60, step_seconds=10))
 COLORS = ("red", "yellow", "green", "blue", "색깔")
 
