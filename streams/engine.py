@@ -6,6 +6,7 @@ the last one that was committed, whatever happened. So every error of Kafka has 
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -148,6 +149,8 @@ class QuixFlow:
         tried = records.apply(partial(_tried, decode), metadata=True)
         letters = tried.filter(_is_bad).apply(self._letter, metadata=True)
         letters = letters.set_headers(lambda letter, *_: letter.headers)
+        # With the time of an old record, Kafka would soon delete the dead letter for its age.
+        letters = letters.set_timestamp(lambda *_: int(time.time() * 1000))
         letters.to_topic(self._app.topic(self._config.dead_letters, **_LETTERS), key=lambda letter: letter.key)
         return tried.filter(_is_good)
 

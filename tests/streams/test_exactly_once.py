@@ -15,14 +15,13 @@ import pytest
 
 from devstack.stack import Stack
 from streams.activity_counts import Window
-from tests.streams.running import RunningStream, read_committed, send
-from tests.support import committed_count, wait_until
+from tests.streams.running import BEGIN, RunningStream, read_committed, send
+from tests.support import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("streams")]
 
 EVENTS = 6_000
 BATCH = 100
-BEGIN = 1_790_000_000_000
 WINDOWS = (Window(seconds=10), Window(seconds=60, step_seconds=10))
 COLORS = ("red", "yellow", "green", "blue", "색깔")
 
@@ -61,18 +60,24 @@ def counted_plainly(topic: str, records: list[tuple[int, int, bytes | None]]) ->
 
 
 @contextmanager
-def fed(stack: Stack, topic: str, records: list[tuple[int, int, bytes | None]], may_go_on: Any) -> Iterator[None]:
-    """Sends records in small batches beside the block, and all of them before it ends. may_go_on: asked before each."""
+def fed(stack: Stack, topic: str, records: list[tuple[int, int, bytes | None]], may_send: Any) -> Iterator[None]:
+    """Sends records in small batches beside the block. may_send: asked before the record of that number."""
+    is_over = threading.Event()
 
     def feed() -> None:
         for begin in range(0, len(records), BATCH):
-            wait_until(lambda begin=begin: may_go_on(begin), seconds=60, what="the stream to read")
+            wait_until(lambda begin=begin: may_send(begin) or is_over.is_set(), seconds=60, what="the stream to read")
+            if is_over.is_set():
+                return
             send(stack, topic, records[begin : begin + BATCH])
 
-    thread = threading.Thread(target=feed, daemon=True)
+    thread = threading.Thread(target=feed)
     thread.start()
-    yield
-    thread.join()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def test_counts_are_those_of_a_plain_loop_whatever_is_killed_or_lost(kafka: Stack, tmp_path: Path) -> None:
@@ -92,7 +97,7 @@ def test_counts_are_those_of_a_plain_loop_whatever_is_killed_or_lost(kafka: Stac
 
     # Not further ahead than some batches, so that there is something to do at each kill.
     ahead = 15 * BATCH
-    with fed(kafka, topic, records, lambda sent: sent - committed_count(kafka, stream.group, topic) <= ahead):
+    with fed(kafka, topic, records, lambda sent: sent - stream.count_read(topic) <= ahead):
         with stream.running() as process:
             stream.wait_read(topic, somewhere_after(0.05), process)
             process.kill()

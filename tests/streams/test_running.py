@@ -11,12 +11,10 @@ import pytest
 from devstack.stack import Stack
 from pipeline.setup import set_up
 from tests.sinks.monitor import Monitor
-from tests.streams.running import RunningStream, read_committed, send
+from tests.streams.running import BEGIN, RunningStream, read_committed, send
 from tests.support import kafka_killed, make_topics, wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("streams")]
-
-BEGIN = 1_790_000_000_000
 
 
 def shouting(kafka: Stack, folder: Path, *, made: bool = True) -> tuple[RunningStream, str, str]:
