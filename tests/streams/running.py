@@ -94,8 +94,11 @@ def send(stack: Stack, topic: str, records: list[tuple[int, int, bytes | None]])
     assert errors == []
 
 
-def read_committed(stack: Stack, topic: str) -> list[Message]:
-    """All records that a topic has by now, but for those of transactions that are open or were aborted."""
+def read_committed(stack: Stack, topic: str, *, at_least: int = 0) -> list[Message]:
+    """All records that a topic has by now, but for those of transactions that are open or were aborted.
+
+    at_least: how many are waited for.
+    """
     config = {
         "bootstrap.servers": stack.bootstrap_servers,
         "group.id": "tests-read",
@@ -116,9 +119,9 @@ def read_committed(stack: Stack, topic: str) -> list[Message]:
                     found.append(message)
                 elif error.code() == KafkaError._PARTITION_EOF:
                     left.discard(message.partition())
-            return not left
+            return not left and len(found) >= at_least
 
-        wait_until(at_the_end, what=f"the end of {topic}")
+        wait_until(at_the_end, what=f"{at_least} records in {topic}")
     finally:
         consumer.close()
     return found

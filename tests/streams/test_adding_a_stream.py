@@ -13,7 +13,6 @@ from devstack.stack import Stack
 from streams.checks import check_streams
 from streams.registry import streams
 from tests.streams.running import RunningStream, read_committed, send
-from tests.support import wait_until
 
 DOCUMENT = (Path(project.BASE_DIR) / "docs/adding-a-stream.md").read_text(encoding="utf-8")
 
@@ -55,8 +54,8 @@ def test_it_counts_what_each_customer_has_spent(kafka: Stack, shop: Path) -> Non
     orders = [(number % 3, 0, value) for number, value in enumerate(values)]
     send(kafka, "orders", [*orders, (0, 0, b'{"customer": "c0", "amount": "much"}')])
     with stream.running() as process:
-        wait_until(lambda: len(read_committed(kafka, "totals")) >= 20, what=f"the totals: {process.text}")
-        wait_until(lambda: read_committed(kafka, stream.dead_letters), what="the dead letter")
+        read_committed(kafka, "totals", at_least=20)
+        read_committed(kafka, stream.dead_letters, at_least=1)
         assert process.stop() == 0, process.text
     last = {message.key(): json.loads(message.value())["total"] for message in read_committed(kafka, "totals")}
     assert last == {b"c0": sum(range(0, 20, 2)), b"c1": sum(range(1, 20, 2))}

@@ -20,7 +20,7 @@ from tests.support import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("streams")]
 
-EVENTS = 6_000
+EVENTS = 3_000
 BATCH = 100
 WINDOWS = (Window(seconds=10), Window(seconds=60, step_seconds=10))
 COLORS = ("red", "yellow", "green", "blue", "색깔")
@@ -31,7 +31,7 @@ def events(seed: int) -> list[tuple[int, int, bytes | None]]:
     rng = random.Random(seed)
     found: list[tuple[int, int, bytes | None]] = []
     for number in range(EVENTS):
-        time = BEGIN + number * 50 + rng.randrange(-3_000, 3_000)
+        time = BEGIN + number * 100 + rng.randrange(-3_000, 3_000)
         value = json.dumps({"colorName": rng.choice(COLORS), "userName": f"user-{number}"}).encode()
         if number % 97 == 5:
             value = rng.choice([b"\xff no JSON", b"[]", b'{"colorName": "red"', b""])
@@ -112,7 +112,7 @@ def test_counts_are_those_of_a_plain_loop_whatever_is_killed_or_lost(kafka: Stac
             stream.wait_read(topic, somewhere_after(0.7), other)
         with stream.running() as process:
             stream.wait_read(topic, EVENTS, process)
-            wait_until(lambda: len(read_committed(kafka, to)) >= expected.total(), what="the last counts")
+            read_committed(kafka, to, at_least=expected.total())
             assert process.stop() == 0, process.text
 
     found = defaultdict(list)
@@ -137,14 +137,13 @@ def test_sigterm_in_the_midst_commits_what_was_read_and_exits_0(kafka: Stack, tm
     topic, to = (f"{name}-{uuid.uuid4().hex[:8]}" for name in ("events", "counts"))
     entry = {"type": "streams.activity_counts.ActivityCounts", "settings": {"topics": {topic: []}, "to": to}}
     stream = RunningStream(kafka, tmp_path, entry, topic, to)
-    records = [(number % 3, BEGIN + number * 50, b"{}") for number in range(EVENTS)]
+    records = [(number % 3, BEGIN + number * 100, b"{}") for number in range(EVENTS)]
     send(kafka, topic, records)
     with stream.running() as process:
         stream.wait_read(topic, 1, process)
         assert process.stop() == 0, process.text
     with stream.running() as process:
-        stream.wait_read_all(topic, process)
-        wait_until(lambda: len(read_committed(kafka, to)) >= EVENTS, what="the last counts")
+        read_committed(kafka, to, at_least=EVENTS)
     counts = Counter[int]()
     for message in read_committed(kafka, to):
         count = json.loads(message.value())

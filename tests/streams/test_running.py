@@ -12,7 +12,7 @@ from devstack.stack import Stack
 from pipeline.setup import set_up
 from tests.sinks.monitor import Monitor
 from tests.streams.running import BEGIN, RunningStream, read_committed, send
-from tests.support import kafka_killed, make_topics, wait_until
+from tests.support import kafka_killed, make_topics
 
 pytestmark = [pytest.mark.integration, pytest.mark.xdist_group("streams")]
 
@@ -38,7 +38,7 @@ def test_from_says_where_a_new_stream_begins_and_is_refused_later(kafka: Stack, 
     send(kafka, read, [(0, BEGIN + number * 1000, b"text %d" % number) for number in range(10)])
     moment = datetime.fromtimestamp(BEGIN / 1000 + 7, UTC).isoformat()
     with stream.running("--from", moment) as process:
-        wait_until(lambda: len(read_committed(kafka, to)) >= 3, what=f"what comes after the moment: {process.output}")
+        read_committed(kafka, to, at_least=3)
         assert process.stop() == 0, process.text
     assert sorted(m.value() for m in read_committed(kafka, to)) == [b'"TEXT 7"', b'"TEXT 8"', b'"TEXT 9"']
     with stream.running("--from", "earliest") as process:
@@ -75,7 +75,7 @@ def test_what_comes_after_the_grace_period_is_not_counted_and_is_told(kafka: Sta
     send(kafka, topic, [(0, BEGIN + 1000 * second, b"{}") for second in (1, 14, 2, 16, 3)])
     with stream.running() as process:
         process.wait_for("came 8000 ms too late for the window")
-        wait_until(lambda: len(read_committed(kafka, to)) >= 4, what="the counts")
+        read_committed(kafka, to, at_least=4)
         assert process.stop() == 0
     counts = [json.loads(message.value()) for message in read_committed(kafka, to)]
     assert [(count["begin"] - BEGIN, count["count"]) for count in counts] == [(0, 1), (10_000, 1), (0, 2), (10_000, 2)]
