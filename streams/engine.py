@@ -18,7 +18,11 @@ from quixstreams import Application, message_context
 from quixstreams.checkpointing.exceptions import CheckpointProducerTimeout
 from quixstreams.dataframe import StreamingDataFrame
 from quixstreams.exceptions import KafkaPartitionError, PartitionAssignmentError
-from quixstreams.internal_producer import KafkaProducerTransactionAlreadyActive, KafkaProducerTransactionCommitFailed
+from quixstreams.internal_producer import (
+    InternalProducer,
+    KafkaProducerTransactionAlreadyActive,
+    KafkaProducerTransactionCommitFailed,
+)
 from quixstreams.kafka.exceptions import BaseKafkaException, KafkaBrokerUnavailableError
 from quixstreams.models import SerializationContext, Serializer, Topic, TopicAdmin, TopicManager
 from quixstreams.models.topics.exceptions import (
@@ -53,6 +57,8 @@ _POLL_SECONDS = 0.1
 """How long a poll waits for records. A transaction is committed between two polls."""
 _AWAY_SECONDS = 10.0
 """After so long without any broker, the stream begins again, which shows in its state."""
+_ANSWER_SECONDS = 1.0
+"""How much later than its time-out the answer to a commit may come."""
 _STOP_SECONDS = 0.2
 """How soon a signal is noticed."""
 
@@ -223,6 +229,13 @@ class _Application(Application):  # type: ignore[misc]
     def _setup_signal_handlers(self) -> None:
         """The process's runner handles signals."""
 
+    def _get_internal_producer(self, *args: Any, **options: Any) -> InternalProducer:
+        """A producer whose commits do not wait without end."""
+        producer = super()._get_internal_producer(*args, **options)
+        seconds = int(self._config.producer_extra_config["transaction.timeout.ms"]) / 1000
+        producer.commit_transaction = partial(_committed, producer.commit_transaction, seconds)
+        return producer
+
 
 class _Topics(TopicManager):  # type: ignore[misc]
     """Makes the topics that Quix Streams keeps state in; those that a stream names are made by `setup_pipeline`."""
@@ -255,6 +268,30 @@ def _application(config: StreamConfig, state_path: Path, on_processed: Callable[
         processing_guarantee="exactly-once",
         broker_availability_timeout=_AWAY_SECONDS,
     )
+
+
+def _committed(commit: Callable[..., None], seconds: float, *args: Any, timeout: float | None = None) -> None:
+    """Commits on a thread of its own, which is left behind when it does not come back.
+
+    After Kafka was away for some seconds, librdkafka (2.16) may wait for the answer to the offsets for ever, whatever
+    time-out it was given. The stream then begins again with other clients. Kafka aborts the transaction after
+    `seconds`; should it be committed after all, the new consumer is told its offsets no sooner than it is decided.
+    """
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            commit(*args, timeout=seconds if timeout is None else min(timeout, seconds))
+        except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="commit", daemon=True)
+    thread.start()
+    thread.join(seconds + _ANSWER_SECONDS)
+    if thread.is_alive():
+        raise KafkaProducerTransactionCommitFailed(f"Kafka has not answered a commit for {seconds:g} s")
+    if errors:
+        raise errors[0]
 
 
 def _processed(status: StreamStatus, topics_in: Sequence[str], topic: str, _partition: int, _offset: int) -> None:
