@@ -289,7 +289,9 @@ def _committed(commit: Callable[..., None], seconds: float, *args: Any, timeout:
     thread.start()
     thread.join(seconds + _ANSWER_SECONDS)
     if thread.is_alive():
-        raise KafkaProducerTransactionCommitFailed(f"Kafka has not answered a commit for {seconds:g} s")
+        why = f"Kafka has not answered a commit for {seconds:g} s"
+        loop_logger.warning("%s", why)  # what is raised next hides it: librdkafka aborts nothing while it commits
+        raise KafkaProducerTransactionCommitFailed(why)
     if errors:
         raise errors[0]
 

@@ -1,5 +1,6 @@
 """What Quix Streams is given. No Kafka here."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 import quixstreams.kafka.consumer
 import quixstreams.kafka.producer
 import quixstreams.models.topics.admin
+from quixstreams.internal_producer import KafkaProducerTransactionCommitFailed
 
 from streams import engine
 from streams.config import StreamConfig
@@ -60,3 +62,22 @@ def test_results_state_and_offsets_are_one_transaction(clients: dict[str, dict[s
     expected = {"enable.idempotence": True, "acks": "all", "transaction.timeout.ms": 10_000, "linger.ms": 9}
     assert clients["producer"].items() >= expected.items()
     assert clients["producer"]["transactional.id"]
+
+
+def test_a_commit_that_kafka_never_answers_is_given_up() -> None:
+    is_over = threading.Event()
+
+    def commit(*_: Any, timeout: float) -> None:
+        is_over.wait(20)
+
+    with pytest.raises(KafkaProducerTransactionCommitFailed, match=r"has not answered a commit for 0\.1 s"):
+        engine._committed(commit, 0.1)
+    is_over.set()
+
+
+def test_what_a_commit_raises_is_raised() -> None:
+    def commit(*_: Any, timeout: float) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        engine._committed(commit, 5)
