@@ -47,6 +47,7 @@ from streams.options import consumer_options, producer_options
 from streams.registry import StreamEntry
 from streams.states import StreamStatus
 from streams.stream import BadRecord, Record
+from worker import garbage
 from worker.errors import Fatal
 from worker.retry import Backoff
 
@@ -121,6 +122,7 @@ class StreamTask:
                 loop_logger.warning("%s: begins again at its last commit: %s", self.name, why)
                 self._status.restarts += 1
                 self._status.backing_off("kafka", why)
+                garbage.may_be_there()  # the clients of this attempt
                 stop.wait(next(delays))
             except BaseException as error:
                 self._status.failed(error)
