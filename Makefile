@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+STREAMS := .venv/.streams-installed
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast chaos lint format bench docs clean
@@ -16,20 +17,24 @@ $(STAMP): requirements.txt requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+$(STREAMS): $(STAMP) requirements-streams.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-streams.txt
+	@touch $@
+
 run: $(STAMP) ## everything on this machine: servers, page, admin, sinks; Ctrl-C stops it; HUB=1 adds databases, S3 and connectors
 	@exec $(if $(HUB),env DEVSTACK_HUB=1) $(BIN)/python manage.py devstack run
 
-test: $(STAMP) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
+test: $(STREAMS) ## all tests, on real servers of their own; ARGS="tests/sinks -k append" for some of them
 	@$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadgroup)
 	@$(if $(ARGS),,$(BIN)/python -m tests.on_postgres -n 2 -m "not integration and not browser and not slow")
 
-test-fast: $(STAMP) ## the tests that need no servers, no Java and no browser, in under two minutes
+test-fast: $(STREAMS) ## the tests that need no servers, no Java and no browser, in under two minutes
 	@$(BIN)/python -m pytest -n 2 -m "not integration and not browser and not slow" $(ARGS)
 
 chaos: $(STAMP) ## 200 random kills of sinks and servers, every record counted; ARGS="--sink elasticsearch --seed 7", ARGS=--source, ARGS=--collector
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-lint: $(STAMP) ## ruff, mypy, import-linter, Django's checks, the OpenAPI schema
+lint: $(STREAMS) ## ruff, mypy, import-linter, Django's checks, the OpenAPI schema
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .

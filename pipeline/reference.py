@@ -19,6 +19,8 @@ from sinks.registry import KINDS
 from sinks.s3.config import S3Store
 from sources.config import SourceConfig, SourceOptions
 from sources.registry import KINDS as SOURCE_KINDS
+from streams.config import StreamConfig
+from streams.registry import BUILT_IN
 
 SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("EVENTS", EventsSettings),
@@ -33,6 +35,8 @@ SECTIONS: tuple[tuple[str, type[msgspec.Struct]], ...] = (
     ("SOURCES[name]", SourceConfig),
     ('SOURCES[name]["options"]', SourceOptions),
     *((f'SOURCES[name]["target"] of kind {kind.name}', kind.target) for kind in SOURCE_KINDS.values()),
+    ("STREAMS[name]", StreamConfig),
+    *((f'STREAMS[name]["settings"] of stream {stream.name}', stream.settings) for stream in BUILT_IN.values()),
     ("CONNECTORS", ConnectorsSettings),
     ("CONSOLE", ConsoleSettings),
 )

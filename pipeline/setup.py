@@ -14,6 +14,7 @@ from sinks.registry import kind_of, sinks
 from sources.positions import POSITIONS_CONFIG
 from sources.registry import kind_of as source_kind_of
 from sources.registry import sources, topics_of
+from streams.registry import streams
 from worker.errors import Fatal, Retriable
 
 KAFKA_SECONDS = 30.0
@@ -38,6 +39,8 @@ def set_up(*, add_partitions: bool = False) -> Iterator[str]:
     for source in sources().values():
         topics.setdefault(source.kafka, set()).update(topics_of(source))
         positions.setdefault(source.kafka, {})[source.positions_topic] = source.positions_partitions
+    for stream in streams().values():
+        topics.setdefault(stream.config.kafka, set()).update(stream.topics)
     for cluster, of_cluster in positions.items():
         yield from _make_positions_topics(cluster, of_cluster, events.topic_replication)
     for cluster, names in topics.items():

@@ -33,6 +33,7 @@ INSTALLED_APPS = [
     "events",
     "sinks",
     "sources",
+    "streams",
     "connectors",
     "pipeline",
     "pipeline.console",
@@ -140,6 +141,7 @@ LOGGING = {
         "kafka_client": {"level": LOG_LEVEL},
         "sinks": {"level": LOG_LEVEL},
         "sources": {"level": LOG_LEVEL},
+        "streams": {"level": LOG_LEVEL},
         "connectors": {"level": LOG_LEVEL},
         "worker": {"level": LOG_LEVEL},
         "pipeline": {"level": LOG_LEVEL},
@@ -305,6 +307,12 @@ SINKS = {name: entry for name, entry in SINKS.items() if entry is not None}
 
 # A source is an entry here; the keys are described in docs/settings.md.
 SOURCES: dict[str, dict[str, Any]] = env.json_object("SOURCES")
+
+# --- Streams ----------------------------------------------------------------------------------------------
+
+# A stream is an entry here, for example {"activity-counts": {}}; the keys are described in docs/settings.md.
+STREAMS: dict[str, dict[str, Any]] = env.json_object("STREAMS")
+STREAMS_STATE_PATH: str = env.str("STREAMS_STATE_PATH", str(BASE_DIR / ".devstack" / "streams"))
 
 # --- Connectors -------------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from sinks.elasticsearch import client as elasticsearch_client
 from sinks.elasticsearch import setup as elasticsearch_setup
 from sinks.elasticsearch.config import ElasticsearchTarget
 from sources import registry as sources_registry
+from streams import registry as streams_registry
 from tests.databases import running_mariadb
 from tests.on_postgres import running_postgres
 from tests.support import Process, make_topics, manage, stack_env
@@ -110,6 +111,7 @@ def _settings_are_read_anew() -> Iterator[None]:
     conf.kinds.cache_clear()
     sinks_registry.sinks.cache_clear()
     sources_registry.sources.cache_clear()
+    streams_registry.streams.cache_clear()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ HARMLESS = {"spectacular", "generateschema", "drf_create_token"}
 
 
 def test_every_command_of_a_dependency_was_judged() -> None:
-    own = {"events", "sinks", "sources", "connectors", "pipeline", "pipeline.console"}
+    own = {"events", "sinks", "sources", "streams", "connectors", "pipeline", "pipeline.console"}
     others = {name for name, app in get_commands().items() if app not in own and not app.startswith("django.")}
     assert others == HARMLESS
 

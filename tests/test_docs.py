@@ -16,6 +16,7 @@ from sinks.reporting.states import SinkStatus
 from sources.metrics import SourceMetrics
 from sources.metrics import StateCollector as SourceCollector
 from sources.states import SourceStatus
+from streams.states import StreamCollector, StreamStatus
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -54,6 +55,13 @@ def test_every_metric_of_sources_is_documented_and_every_documented_one_is_there
         if family.name.startswith("source_")
     }
     documented = set(re.findall(r"^\| `(source_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE))
+    assert documented == names
+
+
+def test_every_metric_of_streams_is_documented_and_every_documented_one_is_there() -> None:
+    families = StreamCollector(StreamStatus("").stream_report).collect()
+    names = {family.name + ("_total" if family.type == "counter" else "") for family in families}
+    documented = set(re.findall(r"^\| `(stream_\w+)` \|", (PROJECT / "docs/operations.md").read_text(), re.MULTILINE))
     assert documented == names
 
 

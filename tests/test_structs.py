@@ -12,7 +12,7 @@ STRUCT = re.compile(r"^(@ready\n)?(?:@\w+.*\n)*class (\w+)\((?:msgspec\.)?(?:Str
 
 
 def sources() -> Iterator[str]:
-    for package in ("kafka_client", "events", "worker", "sinks", "sources", "pipeline"):
+    for package in ("kafka_client", "events", "worker", "sinks", "sources", "streams", "pipeline"):
         for path in (ROOT / package).rglob("*.py"):
             yield path.read_text(encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""Reads the entries of SINKS and SOURCES."""
+"""Reads the entries of SINKS, SOURCES and STREAMS."""
 
 from typing import Any, TypeVar
 
@@ -7,10 +7,10 @@ import msgspec
 Target = TypeVar("Target", bound=msgspec.Struct)
 
 
-def read_target(given: dict[str, Any], wanted: type[Target]) -> Target:
-    """The `target` of an entry as its kind declares it. Raises ValueError that names the key."""
+def read_target(given: dict[str, Any], wanted: type[Target], *, key: str = "target") -> Target:
+    """What an entry gives under `key`, as its kind declares it. Raises ValueError that names the key."""
     try:
         return msgspec.convert(given, wanted)
     except msgspec.ValidationError as error:
         text, found, place = str(error).partition(" - at `$")  # msgspec writes the place behind the text
-        raise ValueError(f"{text} - at `$.target{place}" if found else f"{text} - at `$.target`") from error
+        raise ValueError(f"{text} - at `$.{key}{place}" if found else f"{text} - at `$.{key}`") from error

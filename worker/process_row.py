@@ -1,9 +1,10 @@
-"""The row that a process of a sink or source has in the project's database, and the heartbeat that keeps it true."""
+"""The row that a process of a sink, source or stream has in the project's database, and its heartbeat."""
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -14,7 +15,7 @@ from worker.clock import database_now
 from worker.heartbeat import Heartbeat
 
 FORGOTTEN_AFTER = timedelta(hours=1)
-"""A process that has sent no heartbeat for this long is forgotten when another one of its sink or source reports."""
+"""A process that has sent no heartbeat for this long is forgotten when another one of the same name reports."""
 
 _RATE_BEATS = 4
 
@@ -89,6 +90,34 @@ class ProcessHeartbeat(Heartbeat):
     def forget(self, now: datetime) -> None:
         """Removes the rows of processes that are gone. Raises django.db.Error."""
         self.rows._default_manager.filter(**self._named, heard_at__lt=now - FORGOTTEN_AFTER).delete()
+
+
+class ReportHeartbeat(ProcessHeartbeat):
+    """The heartbeat of a process that has nothing else to do in the database.
+
+    status: tells what the process is doing; every_seconds: between two beats; now: the wall clock, aware.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        status: Callable[[], Report],
+        *,
+        every_seconds: float,
+        now: Callable[[], datetime] = database_now,
+    ) -> None:
+        super().__init__(name, every_seconds=every_seconds, now=now)
+        self._status = status
+
+    def parts(self, *, stopped: bool) -> Iterable[tuple[str, Callable[[], None]]]:
+        """Reports once, and forgets processes that are gone."""
+        return (("report", partial(self._report, stopped=stopped)), ("forget old processes", self._forget))
+
+    def _report(self, *, stopped: bool) -> None:
+        self.write(self._status(), now=self.now(), stopped=stopped)
+
+    def _forget(self) -> None:
+        self.forget(self.now())
 
 
 class _Rate:
