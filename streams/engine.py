@@ -120,7 +120,7 @@ class StreamTask:
                     delays = backoff.delays()
                 why = _reason(error)
                 loop_logger.warning("%s: begins again at its last commit: %s", self.name, why)
-                self._status.restarts += 1
+                self._status.begins_again()
                 self._status.backing_off("kafka", why)
                 garbage.may_be_there()  # the clients of this attempt
                 stop.wait(next(delays))
@@ -131,6 +131,7 @@ class StreamTask:
     def _run_once(self, stop: threading.Event) -> None:
         config = self._entry.config
         app = _application(config, self._state_path, partial(_processed, self._status, self._entry.stream.topics_in))
+        app.on_committed = self._status.committed
         self._entry.stream.build(QuixFlow(app, config, self._status))
         ended = threading.Event()
         stopper = threading.Thread(target=_stop, args=(app, stop, ended), name=f"{self.name}-stop", daemon=True)
@@ -168,7 +169,7 @@ class QuixFlow:
 
     def on_late(self, _value: Any, key: Any, timestamp: int, late: int, start: int, end: int, *place: Any) -> bool:
         """Counts and logs what came after the grace period; Quix Streams itself is to log nothing."""
-        self._status.late += 1
+        self._status.late()
         text = "%s: %s came %d ms too late for the window [%d, %d) and is not counted there"
         loop_logger.warning(text, self._config.name, key, late, start, end)
         return False
@@ -176,7 +177,7 @@ class QuixFlow:
     def _letter(self, bad: "_Bad", _key: Any, timestamp: int, _headers: Any) -> "_Letter":
         context = message_context()
         origin = (context.topic, context.partition, context.offset)
-        self._status.dead_letters += 1
+        self._status.dead_letter()
         text = "%s: %s[%d] offset %d is a dead letter: %r"
         loop_logger.warning(text, self._config.name, *origin, bad.reason)
         record = bad.record
@@ -228,6 +229,8 @@ _LETTERS = {"value_serializer": _LetterValue(), "key_serializer": "bytes"}
 
 
 class _Application(Application):  # type: ignore[misc]
+    on_committed: Callable[[], None]
+
     def _setup_signal_handlers(self) -> None:
         """The process's runner handles signals."""
 
@@ -235,8 +238,12 @@ class _Application(Application):  # type: ignore[misc]
         """A producer whose commits do not wait without end."""
         producer = super()._get_internal_producer(*args, **options)
         seconds = int(self._config.producer_extra_config["transaction.timeout.ms"]) / 1000
-        producer.commit_transaction = partial(_committed, producer.commit_transaction, seconds)
+        producer.commit_transaction = partial(self._commit, producer.commit_transaction, seconds)
         return producer
+
+    def _commit(self, commit: Callable[..., None], seconds: float, *args: Any, **options: Any) -> None:
+        _committed(commit, seconds, *args, **options)
+        self.on_committed()
 
 
 class _Topics(TopicManager):  # type: ignore[misc]

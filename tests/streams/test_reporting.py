@@ -31,7 +31,11 @@ def test_what_a_stream_has_done_is_counted() -> None:
     status = StreamStatus("s", Clock())
     for _ in range(3):
         status.processed()
-    status.late, status.dead_letters = 2, 1
+    status.late()
+    status.late()
+    status.dead_letter()
+    assert status.stream_report().records == 0  # nothing is committed yet
+    status.committed()
     report = status.stream_report()
     assert (report.records, report.late, report.dead_letters, report.healthy) == (3, 2, 1, True)
     assert report.last_record == datetime.fromtimestamp(Clock.now, UTC)
@@ -67,6 +71,7 @@ def test_a_process_has_one_row() -> None:
     heartbeat = StreamHeartbeat("s", status.stream_report, every_seconds=1)
     heartbeat.beat()
     status.processed()
+    status.committed()
     heartbeat.beat(stopped=True)
     row = StreamProcess.objects.get()
     assert (row.stream, row.stopped) == ("s", True)
