@@ -103,9 +103,9 @@ def _hidden(name: str) -> str:
 
 
 def _ignored(plugin: Plugin, given: Mapping[str, str]) -> dict[str, str]:
-    """Why each setting that has no effect has none, in the order of the settings."""
+    """Why each setting that has no effect has none, by name: PostgreSQL keeps no other order."""
     found = {}
-    for name in given:
+    for name in sorted(given):
         setting = plugin.settings.get(name) or pattern_of(plugin, name)
         if setting is None:
             found[name] = _OF_CONVERTERS if CONVERTER.fullmatch(name) else UNKNOWN
