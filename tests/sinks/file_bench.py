@@ -157,8 +157,8 @@ def killed_before(steps: Sequence[str], place: int) -> dict[str, Any]:
     return {"do": "kill", "step": step, "number": steps[:place].count(step)}
 
 
-def some_places(steps: Sequence[str], *, begin: int = 0, stride: int = 2) -> list[int]:
-    """The places of some steps from `begin` on: the first of each kind, and every second one (or `stride`).
+def some_places(steps: Sequence[str], *, begin: int = 0, stride: int = 3) -> list[int]:
+    """The places of some steps from `begin` on: the first of each kind, and every third one (or `stride`).
 
     The models of the protocol are killed at each place (test_hdfs_model.py and its kin); the real stores take longer.
     """

@@ -72,7 +72,7 @@ def test_killed_between_two_steps_the_next_sink_stores_each_record_once(
         finish(bench, store)
         return step
 
-    killed = each(some_places(whole.steps, begin=opening, stride=4 if folders else 3), kill_before)
+    killed = each(some_places(whole.steps, begin=opening, stride=6 if folders else 3), kill_before)
     assert set(killed) >= STORE
 
 

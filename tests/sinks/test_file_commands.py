@@ -213,7 +213,7 @@ def test_a_rewind_killed_at_a_step_is_finished_by_the_next(bench: Bench) -> None
         assert store.count() == 10, f"killed before {killed.steps[-1]}"
         bench.finish(store)
 
-    each(some_places(whole.steps, begin=3, stride=4), kill_before)
+    each(some_places(whole.steps, begin=3, stride=6), kill_before)
     assert {"begin epoch", "set aside", "take record"} <= set(whole.steps)
 
 
