@@ -17,6 +17,8 @@ from connectors.models import Connector, ConnectorTask, TargetState
 from connectors.validation import Checked, NoPlugin, checked
 from sinks.config import SinkConfig
 from sinks.registry import kind_of, sinks
+from sources.config import SourceConfig
+from sources.registry import topics_of
 
 Config = Mapping[str, str | None]
 
@@ -120,7 +122,10 @@ def _usable(name: str, config: Config) -> Checked:
         found = checked({**config, "name": name})
     except NoPlugin as error:
         raise RestError(400, str(error)) from error
-    _check([text for texts in found.errors.values() for text in texts])
+    texts = [text for texts in found.errors.values() for text in texts]
+    if isinstance(found.config, SourceConfig) and (topic := connectors_settings().topic) in topics_of(found.config):
+        texts.append(f"topic {topic} is that of the workers")
+    _check(texts)
     return found
 
 

@@ -64,7 +64,7 @@ class _BoundedJson(JSONParser):
             raise RestError(413, f"the body must not have more than {MOST_BYTES} bytes")
         try:
             return msgspec.json.decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
             raise RestError(400, f"the body is no JSON: {error}") from None
 
 

@@ -52,7 +52,7 @@ CONNECTORS = {"open": True, "folders": ["/tmp"], "http_hosts": ["localhost", "12
 
 if DEVSTACK["s3_port"] is not None and not S3["default"]:
     S3["default"] = {
-        "endpoint_url": f"http://127.0.0.1:{DEVSTACK['s3_port']}",
+        "endpoint_url": f"http://localhost:{DEVSTACK['s3_port']}",  # as docs/data-hub.md writes it
         "path_style": True,
         "create_bucket": True,
         # Those of devstack's own server.

@@ -61,6 +61,8 @@ def source_of(name: str, entry: Mapping[str, Any]) -> SourceConfig:
     with settings_errors_in(f"kafka is {config.kafka!r}"):
         kafka_cluster(config.kafka)
     kind.check(config)
+    if of_kafka := [topic for topic in kind.topics(config) if topic.startswith("__")]:
+        raise ValueError(f"topic {of_kafka[0]} is one of Kafka's own")
     taken = {config.positions_topic, config.dead_letter_topic} & set(kind.topics(config))
     if taken or config.positions_topic == config.dead_letter_topic:
         raise ValueError(

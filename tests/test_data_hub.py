@@ -69,7 +69,7 @@ def running() -> Iterator[tuple[dict[str, str], dict[str, str]]]:
                 "localhost:8000": f"{HOST}:{web}",
                 "localhost:5432": f"{HOST}:{postgres}",
                 "localhost:3306": f"{HOST}:{mariadb}",
-                "localhost:8333": f"{HOST}:{s3}",
+                "localhost:8333": f"localhost:{s3}",
                 "/tmp/zaiko": f"{data}/zaiko",
                 ".venv/bin/python": sys.executable,
             },

@@ -204,6 +204,19 @@ def test_topics_of_what_is_not_there_are_not_reset_and_not_logged(
     assert caplog.text == ""
 
 
+def test_the_topic_of_the_workers_takes_no_records(client: APIClient) -> None:
+    config = {"connector.class": "FileStreamSource", "file": "/tmp/a", "topic": connectors_settings().topic}
+    answer = client.post("/connect/connectors", {"name": "one", "config": config})
+    assert answer.status_code == 400
+    assert "topic connector-assignment is that of the workers" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("body", [b'{"name":"\xff"}', b"{bad", b"\xff\xfe"])
+def test_a_body_that_is_no_json_is_answered_400(client: APIClient, body: bytes) -> None:
+    answer = client.generic("POST", "/connect/connectors", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["error_code"]) == (400, 400)
+
+
 def test_settings_without_effect_are_named_and_kept(client: APIClient) -> None:
     answer = create(client, **{"errors.log.enable": "true", "no.such.setting": "1", "header.converter": "X"})
     assert answer.status_code == 201

@@ -34,6 +34,7 @@ def target(**values: Any) -> dict[str, Any]:
         (entry(options={"batch_records": 0}), r"at `\$\.options\.batch_records`"),
         (entry(kafka="nowhere"), "kafka is 'nowhere': KAFKA has no cluster 'nowhere'"),
         (entry(positions_topic="metrics"), "both must be topics that hold nothing else"),
+        (target(topic="__consumer_offsets"), "topic __consumer_offsets is one of Kafka's own"),
         (entry(dead_letter_topic="metrics"), "both must be topics that hold nothing else"),
         (entry(dead_letter_topic="source-positions"), "both must be topics that hold nothing else"),
         (target(urls=[]), r"at `\$\.target\.urls`"),
