@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from devstack.errors import DevstackError
@@ -18,18 +18,15 @@ def package_folder(home: Path, package: str) -> Path:
 
 def fetch_package(home: Path, package: str, *, title: str, size: str, report: Report) -> None:
     """Install a package under `home`, once; size: for people. Raises DevstackError with pip's reason."""
-    folder = package_folder(home, package)
-    with locked(home / f"{title.lower()}.lock", lambda: report(f"waiting for another process that fetches {title}")):
-        if folder.exists():
-            return
-        report(f"{title}: fetching it (once; {size})")
-        partial_folder = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial_folder, ignore_errors=True)
+
+    def fetch(partial_folder: Path) -> Path:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
         done = subprocess.run([*pip, "--target", str(partial_folder), package], capture_output=True, text=True)
         if done.returncode:
             raise DevstackError(f"pip could not fetch {title}: {done.stderr.strip()[-300:]}")
-        partial_folder.rename(folder)
+        return partial_folder
+
+    _once(package_folder(home, package), fetch, title=title, size=size, report=report)
 
 
 def fetch_debian(home: Path, name: str, packages: Sequence[str], *, title: str, size: str, report: Report) -> None:
@@ -38,13 +35,8 @@ def fetch_debian(home: Path, name: str, packages: Sequence[str], *, title: str, 
     Needs apt-get and dpkg-deb, but no root. name: of the folder; size: for people. Raises DevstackError with their
     reason.
     """
-    folder = package_folder(home, name)
-    with locked(home / f"{name}.lock", lambda: report(f"waiting for another process that fetches {title}")):
-        if folder.exists():
-            return
-        report(f"{title}: fetching it (once; {size})")
-        partial_folder = folder.with_name(f"{folder.name}.partial")
-        shutil.rmtree(partial_folder, ignore_errors=True)
+
+    def fetch(partial_folder: Path) -> Path:
         lists = partial_folder / "lists"
         (lists / "partial").mkdir(parents=True)
         # Lists of its own: those of the machine may be missing, and only root could fetch them.
@@ -54,8 +46,22 @@ def fetch_debian(home: Path, name: str, packages: Sequence[str], *, title: str, 
         _run([*apt, "download", *packages], partial_folder, title)
         for archive in partial_folder.glob("*.deb"):
             _run(["dpkg-deb", "-x", archive.name, "unpacked"], partial_folder, title)
-        (partial_folder / "unpacked").rename(folder)
-        shutil.rmtree(partial_folder)
+        return partial_folder / "unpacked"
+
+    _once(package_folder(home, name), fetch, title=title, size=size, report=report)
+
+
+def _once(folder: Path, fetch: Callable[[Path], Path], *, title: str, size: str, report: Report) -> None:
+    """Makes a folder, once. fetch: fills the folder that it is given; returns what becomes the folder."""
+    lock = folder.with_name(f"{folder.name}.lock")
+    with locked(lock, lambda: report(f"waiting for another process that fetches {title}")):
+        if folder.exists():
+            return
+        report(f"{title}: fetching it (once; {size})")
+        partial_folder = folder.with_name(f"{folder.name}.partial")
+        shutil.rmtree(partial_folder, ignore_errors=True)
+        fetch(partial_folder).rename(folder)
+        shutil.rmtree(partial_folder, ignore_errors=True)
 
 
 def _run(command: Sequence[str], folder: Path, title: str) -> None:

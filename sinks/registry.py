@@ -5,8 +5,6 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
 from events.event import EVENT_TYPES
 from events.schema import ANY_JSON, ANY_TEXT
@@ -20,7 +18,7 @@ from sinks.hdfs.kind import HdfsKind
 from sinks.kind import Kind
 from sinks.s3.kind import S3Kind
 from sinks.timeseries.kind import TimeseriesKind
-from worker.entries import read_target
+from worker.entries import read_entries, read_target
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
@@ -37,15 +35,7 @@ def kind_of(sink: SinkConfig) -> Kind:
 @cache
 def sinks() -> dict[str, SinkConfig]:
     """The sinks of `settings.SINKS` by name. Raises ImproperlyConfigured naming the entry and key that is wrong."""
-    found = {}
-    for name, entry in settings.SINKS.items():
-        where = f"SINKS[{name!r}]"
-        if not isinstance(entry, dict):
-            # The error does not show the text, which may hold a password.
-            raise ImproperlyConfigured(f"{where} must be an object with kind, topics and target")
-        with settings_errors_in(where):
-            found[name] = sink_of(name, entry)
-    return found
+    return read_entries("SINKS", sink_of, shape="an object with kind, topics and target")
 
 
 def sink_of(name: str, entry: Mapping[str, Any]) -> SinkConfig:

@@ -5,8 +5,6 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 
 from kafka_client.clusters import kafka_cluster, settings_errors_in
 from sources.config import SourceConfig
@@ -14,7 +12,7 @@ from sources.database.kind import DatabaseKind
 from sources.file.kind import FileKind
 from sources.http.kind import HttpKind
 from sources.kind import SourceKind
-from worker.entries import read_target
+from worker.entries import read_entries, read_target
 
 _KINDS: tuple[SourceKind, ...] = (DatabaseKind(), FileKind(), HttpKind())
 
@@ -35,15 +33,7 @@ def topics_of(source: SourceConfig) -> list[str]:
 @cache
 def sources() -> dict[str, SourceConfig]:
     """The sources of `settings.SOURCES` by name. Raises ImproperlyConfigured naming the entry and key that is wrong."""
-    found = {}
-    for name, entry in settings.SOURCES.items():
-        where = f"SOURCES[{name!r}]"
-        if not isinstance(entry, dict):
-            # The error does not show the text, which may hold a password.
-            raise ImproperlyConfigured(f"{where} must be an object with kind and target")
-        with settings_errors_in(where):
-            found[name] = source_of(name, entry)
-    return found
+    return read_entries("SOURCES", source_of, shape="an object with kind and target")
 
 
 def source_of(name: str, entry: Mapping[str, Any]) -> SourceConfig:

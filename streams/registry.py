@@ -6,15 +6,13 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from kafka_client.clusters import kafka_cluster, settings_errors_in
 from streams.activity_counts import ActivityCounts
 from streams.config import StreamConfig
 from streams.stream import Stream
-from worker.entries import read_target
+from worker.entries import read_entries, read_target
 
 BUILT_IN: dict[str, type[Stream[Any]]] = {stream.name: stream for stream in (ActivityCounts,)}
 """The built-in streams by name. A further one is a module and its name above."""
@@ -36,15 +34,7 @@ class StreamEntry:
 @cache
 def streams() -> dict[str, StreamEntry]:
     """The streams of `settings.STREAMS` by name. Raises ImproperlyConfigured naming the entry and key that is wrong."""
-    found = {}
-    for name, entry in settings.STREAMS.items():
-        where = f"STREAMS[{name!r}]"
-        if not isinstance(entry, dict):
-            # The error does not show the text, which may hold a password.
-            raise ImproperlyConfigured(f"{where} must be an object; {{}} takes the defaults")
-        with settings_errors_in(where):
-            found[name] = stream_of(name, entry)
-    return found
+    return read_entries("STREAMS", stream_of, shape="an object; {} takes the defaults")
 
 
 def stream_of(name: str, entry: Mapping[str, Any]) -> StreamEntry:
