@@ -42,12 +42,12 @@ from quixstreams.state.rocksdb.exceptions import RocksDBCorruptedError
 from kafka_client.clusters import kafka_cluster
 from kafka_client.log import client_logger, repeating_logger
 from streams.config import StreamConfig
-from streams.dead_letters import fitting, letter_headers
 from streams.options import consumer_options, producer_options
 from streams.registry import StreamEntry
 from streams.states import StreamStatus
 from streams.stream import BadRecord, Record
 from worker import garbage
+from worker.dead_letters import fitting, letter_headers
 from worker.errors import Fatal
 from worker.retry import Backoff
 
@@ -182,7 +182,7 @@ class QuixFlow:
         loop_logger.warning(text, self._config.name, *origin, bad.reason)
         record = bad.record
         headers = letter_headers(
-            record.headers, reason=bad.reason, stream=self._config.name, origin=origin, timestamp=timestamp
+            record.headers, reason=bad.reason, by=("stream", self._config.name), origin=origin, timestamp=timestamp
         )
         return _Letter(*fitting(record.value, record.key, headers))
 

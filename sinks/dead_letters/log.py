@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from events.shortening import shortened
 from kafka_client.names import TOPIC
 from sinks.config import SinkConfig
-from sinks.dead_letters.producing import ORIGIN
 from sinks.log_reader import LogReader
 from sinks.records import Partition, Record
+from worker.dead_letters import ORIGIN
 
 REPLAYED = "dlq.replayed"
 """The header of a note that a letter was replayed, with where to, or was discarded."""

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Message
 from kafka_client.producer import EventProducer, KafkaUnavailable
 from sinks.loop.writer import Deliver
 from sinks.records import Partition, Record, Rejected
+from worker.dead_letters import letter_headers, origin_alone
 from worker.errors import Pending, Retriable
 
 logger = logging.getLogger(__name__)
@@ -28,8 +29,6 @@ _ROUND_SECONDS = 10.0
 # The first try waits so long for the answer, which takes some milliseconds as a rule. Later tries hold no thread: those
 # of many partitions whose dead letters are stuck would leave the others little of the threads that store.
 _ANSWER_SECONDS = 0.1
-ORIGIN = "dlq."
-"""The prefix of the headers that say where a dead letter came from."""
 
 
 class Letter:
@@ -38,24 +37,17 @@ class Letter:
     def __init__(self, sink: str, partition: Partition, record: Record, reason: str) -> None:
         self.value = record.value
         self.key = record.key
-        kept = [header for header in record.headers or () if not header[0].startswith(ORIGIN)]
-        self.headers = [
-            *kept,
-            ("dlq.reason", reason.encode()),
-            ("dlq.sink", sink.encode()),
-            ("dlq.topic", partition.topic.encode()),
-            ("dlq.partition", b"%d" % partition.number),
-            ("dlq.offset", b"%d" % record.offset),
-            ("dlq.timestamp", b"%d" % record.timestamp),
-        ]
+        origin = (partition.topic, partition.number, record.offset)
+        self.headers = letter_headers(
+            record.headers or (), reason=reason, by=("sink", sink), origin=origin, timestamp=record.timestamp
+        )
         self.is_sent = False
 
     def shrink(self) -> bool:
         """Keeps reason and origin alone; False when there is nothing more to leave out."""
         if self.value is None and self.key is None:
             return False
-        origin = [header for header in self.headers if header[0].startswith(ORIGIN)]
-        self.headers = [*origin, ("dlq.size", b"%d" % len(self.value or b""))]
+        self.headers = origin_alone(self.headers, self.value)
         self.value = self.key = None
         return True
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from streams.activity_counts import VALUE_LENGTH, Counted, key_of, keys_of, read_event
-from streams.dead_letters import LARGEST, fitting, letter_headers
 from streams.stream import BadRecord, Record
+from worker.dead_letters import LARGEST, fitting, letter_headers
 
 
 def record(value: bytes | None, timestamp: int = 1_800_000_000_000) -> Record:
@@ -81,7 +81,7 @@ def test_a_count_is_json() -> None:
 
 def test_a_dead_letter_keeps_the_records_own_headers_and_says_where_it_was() -> None:
     own = [("id", b"1"), ("dlq.topic", b"older"), ("empty", None)]
-    headers = letter_headers(own, reason="why", stream="s", origin=("t", 2, 5), timestamp=7)
+    headers = letter_headers(own, reason="why", by=("stream", "s"), origin=("t", 2, 5), timestamp=7)
     assert headers == [
         ("id", b"1"),
         ("empty", None),

@@ -13,7 +13,7 @@ from pipeline.conf import console_settings
 from pipeline.errors import ServerAway, ServerError
 from pipeline.guard import guard
 from pipeline.kafka_reads import error_text, server_name
-from sinks.dead_letters.producing import ORIGIN
+from worker.dead_letters import ORIGIN
 
 
 @dataclass(frozen=True)
